@@ -1,0 +1,56 @@
+# Every target sets up what it needs in .venv; nothing else on the machine is touched.
+PYTHON ?= python3
+VENV   := .venv
+BIN    := $(VENV)/bin
+# bytecode is compiled once at setup, so that the first start of the service is as fast as the second
+SYNC   := --python $(BIN)/python --require-hashes --compile-bytecode
+
+.DEFAULT_GOAL := help
+.PHONY: help setup demo test check soak format lock clean
+
+help:
+	@echo "make demo    set up, then watch a simulated microscope being analysed (ends by itself)"
+	@echo "make test    set up, then run the tests"
+	@echo "make setup   set up only: .venv/bin/temwatch is then ready"
+	@echo "make check   lint, types, import rules and tests, as the continuous integration runs them"
+	@echo "make soak    long runs (hours); not part of the tests"
+	@echo "make format  format the code"
+	@echo "make lock    resolve requirements.lock anew"
+
+setup: $(VENV)/ready
+
+$(VENV)/ready: requirements.lock pyproject.toml
+	@test -x $(BIN)/python || $(PYTHON) -m venv $(VENV)
+	@test -x $(BIN)/uv || { command -v uv >/dev/null && ln -s "$$(command -v uv)" $(BIN)/uv; } || $(BIN)/python -m pip install --quiet uv
+	@echo "installing the pinned packages into $(VENV) (torch alone is several GB) ..."
+	@$(BIN)/uv pip install --quiet $(SYNC) -r requirements.lock
+	@$(BIN)/uv pip install --quiet --python $(BIN)/python --no-deps --no-build-isolation --editable .
+	@touch $@
+
+demo: setup
+	@$(BIN)/temwatch demo
+
+test: setup
+	@$(BIN)/python -m pytest
+
+check: setup
+	$(BIN)/ruff check .
+	$(BIN)/ruff format --check .
+	$(BIN)/mypy
+	$(BIN)/lint-imports
+	$(BIN)/python -m pytest
+
+soak: setup
+	$(BIN)/python -m pytest -m soak --override-ini addopts=--import-mode=importlib --timeout 100000
+
+format: setup
+	$(BIN)/ruff check --fix .
+	$(BIN)/ruff format .
+
+# --no-emit-index-url: the lock must not depend on where somebody happens to get packages from
+lock:
+	$(BIN)/uv pip compile --quiet --upgrade pyproject.toml --extra dev --universal --python-version 3.11 \
+	    --generate-hashes --no-emit-index-url --no-annotate --no-header --output-file requirements.lock
+
+clean:
+	rm -rf $(VENV) build dist .mypy_cache .ruff_cache .pytest_cache .import_linter_cache

@@ -1,0 +1,34 @@
+"""temwatch measures nanoparticles in micrographs as they leave the microscope.
+
+The public names are resolved on first use, so that `import temwatch` loads neither torch nor pandas.
+"""
+
+from __future__ import annotations
+
+import importlib
+from typing import TYPE_CHECKING
+
+__version__ = "0.1.0"
+
+if TYPE_CHECKING:
+    from temwatch.analysis.pipeline import analyse, resolve
+    from temwatch.formats import read, read_frames
+
+_HOMES = {
+    "analyse": "temwatch.analysis.pipeline",
+    "resolve": "temwatch.analysis.pipeline",
+    "read": "temwatch.formats",
+    "read_frames": "temwatch.formats",
+}
+
+__all__ = ["__version__", "analyse", "read", "read_frames", "resolve"]
+
+
+def __getattr__(name: str) -> object:
+    if name in _HOMES:
+        return getattr(importlib.import_module(_HOMES[name]), name)
+    raise AttributeError(f"module 'temwatch' has no attribute {name!r}")
+
+
+def __dir__() -> list[str]:
+    return sorted(__all__)

@@ -1,0 +1,108 @@
+"""Weights files: safetensors whose header says which network they are for. No torch here."""
+
+from __future__ import annotations
+
+import hashlib
+import json
+from dataclasses import asdict, dataclass
+from pathlib import Path
+
+import temwatch
+from temwatch.errors import WeightsError
+
+FORMAT = "temwatch-1"
+DEFAULT_NAME = "deeplab.safetensors"
+
+ARCHITECTURE = "deeplabv3plus-resnet18"
+CLASSES = (("mask",), ("mask", "contacts"))
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Description:
+    """The header of a weights file: everything that has to fit for the weights to mean anything.
+
+    `enlarge` and `max_side_px` are the scale policy: a micrograph is first reduced until its longer side has
+    at most `max_side_px` (None: never), then enlarged by the whole number `enlarge`.
+    """
+
+    architecture: str = ARCHITECTURE
+    classes: tuple[str, ...]
+    preprocessing: str
+    enlarge: int = 1
+    max_side_px: int | None = None
+    temwatch_version: str
+    training: str = ""
+
+    def header(self) -> dict[str, str]:
+        """As safetensors keeps it: text to text."""
+        values = asdict(self) | {"classes": ",".join(self.classes), "max_side_px": self.max_side_px or ""}
+        return {"format": FORMAT} | {key: str(value) for key, value in values.items()}
+
+
+@dataclass(frozen=True, slots=True, kw_only=True, eq=False)
+class WeightsFile:
+    """A weights file, read once: the digest is that of exactly these bytes."""
+
+    path: Path
+    sha256: str
+    description: Description
+    content: bytes
+
+
+def default_weights() -> Path | None:
+    """The weights that come with temwatch, from any working directory; None where there are none."""
+    package = Path(temwatch.__file__).parent
+    installed = package / "models" / DEFAULT_NAME
+    checkout = package.parents[1] / "models" / DEFAULT_NAME  # service/temwatch in the source tree
+    return next((path for path in (installed, checkout) if path.is_file()), None)
+
+
+def read(path: Path) -> WeightsFile:
+    """Read a weights file and hold it against the digest in `<file>.sha256`, where there is one.
+
+    Raises
+    ------
+    WeightsError
+        The file cannot be read, is damaged, is no weights file of temwatch or differs from its digest.
+    """
+    try:
+        content = path.read_bytes()
+    except OSError as error:
+        raise WeightsError(f"{path}: the weights cannot be read: {error.strerror}") from None
+    sha256 = hashlib.sha256(content).hexdigest()
+    expected = _expected_sha256(path)
+    if expected not in (None, sha256):
+        raise WeightsError(f"{path}: damaged or replaced: its sha256 is {sha256}, {path.name}.sha256 has {expected}")
+    return WeightsFile(path=path, sha256=sha256, description=_description(path, content), content=content)
+
+
+def _expected_sha256(path: Path) -> str | None:
+    sidecar = path.with_name(path.name + ".sha256")
+    try:
+        words = sidecar.read_text(encoding="ascii").split()
+    except FileNotFoundError:
+        return None
+    except (OSError, UnicodeDecodeError):
+        words = []
+    if not words or len(words[0]) != 64:
+        raise WeightsError(f"{sidecar}: holds no sha256")
+    return words[0].lower()
+
+
+def _description(path: Path, content: bytes) -> Description:
+    length = int.from_bytes(content[:8], "little")
+    try:
+        header = json.loads(content[8 : 8 + length]).get("__metadata__", {})
+        if len(content) < 8 + length or header.get("format") != FORMAT:
+            raise ValueError
+        return Description(
+            architecture=header["architecture"],
+            classes=tuple(header["classes"].split(",")),
+            preprocessing=header["preprocessing"],
+            enlarge=int(header["enlarge"]),
+            max_side_px=int(header["max_side_px"]) if header["max_side_px"] else None,
+            temwatch_version=header["temwatch_version"],
+            training=header["training"],
+        )
+    except (ValueError, KeyError, AttributeError, RecursionError):
+        raise WeightsError(f"{path}: damaged, or not a weights file of temwatch ({FORMAT} safetensors)") from None

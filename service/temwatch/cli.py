@@ -1,0 +1,172 @@
+"""The command line: argument parsing and exit codes, nothing else."""
+
+from __future__ import annotations
+
+import argparse
+import importlib
+import os
+import sys
+from collections.abc import Sequence
+from pathlib import Path
+
+import temwatch
+from temwatch.errors import TemwatchError
+
+_EPILOG = """\
+a first look:   temwatch demo
+at the desk:    temwatch analyse Au_01.dm3 Au_02.dm3 --output results
+at the scope:   temwatch check --config temwatch.toml && temwatch run --config temwatch.toml
+
+exit codes: 0 all well; 1 some inputs failed or were refused, each named on standard error;
+2 wrong usage or configuration; 3 the service cannot start (weights, port, ledger in use)
+"""
+
+
+def main(argv: Sequence[str] | None = None) -> int:
+    """Run one command and return its exit code; what a user can cause is one line, never a traceback."""
+    arguments = _parser().parse_args(argv)
+    try:
+        # a command's module is imported only when it is called: torch and pandas take seconds to load
+        command = importlib.import_module(f"temwatch.commands.{arguments.module}")
+        code: int = command.run(arguments)
+        sys.stdout.flush()
+    except TemwatchError as error:
+        print(f"temwatch: {error}", file=sys.stderr)  # noqa: T201
+        return error.exit_code
+    except KeyboardInterrupt:
+        print("temwatch: interrupted; what was finished is kept", file=sys.stderr)  # noqa: T201
+        return 130
+    except BrokenPipeError:  # the reader of our output, such as head, has had enough
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+        return 0
+    return code
+
+
+def _parser() -> argparse.ArgumentParser:
+    parser = argparse.ArgumentParser(
+        prog="temwatch",
+        description="Watches the acquisition folder of a transmission electron microscope and measures every "
+        "nanoparticle as the micrographs arrive.",
+        epilog=_EPILOG,
+        formatter_class=argparse.RawDescriptionHelpFormatter,
+    )
+    parser.add_argument("--version", action="version", version=f"temwatch {temwatch.__version__}")
+    commands = parser.add_subparsers(title="commands", metavar="COMMAND", required=True)
+    for add in (_run, _analyse, _demo, _check, _status, _retry, _rebuild, _export, _simulate):
+        add(commands)
+    return parser
+
+
+_Commands = "argparse._SubParsersAction[argparse.ArgumentParser]"
+
+
+def _add(commands: _Commands, name: str, text: str, *, config: bool = False) -> argparse.ArgumentParser:
+    command = commands.add_parser(name, help=text, description=text[0].upper() + text[1:] + ".")
+    command.set_defaults(module=name)
+    if config:
+        command.add_argument(
+            "--config", type=Path, required=True, metavar="FILE", help="configuration of the service"
+        )
+    return command
+
+
+def _run(commands: _Commands) -> None:
+    _add(commands, "run", "the service: watch the acquisition folder until told to stop", config=True)
+
+
+def _analyse(commands: _Commands) -> None:
+    command = _add(commands, "analyse", "analyse micrographs, folders and stacks once")
+    command.add_argument(
+        "paths", nargs="+", type=Path, metavar="PATH", help="dm3, dm4 or TIFF files, or folders"
+    )
+    command.add_argument("--output", type=Path, required=True, metavar="DIR", help="folder for the results")
+    command.add_argument("--config", type=Path, metavar="FILE", help="take the settings of a service")
+    command.add_argument(
+        "--sample", metavar="NAME", help="one sample for all (default: from folder or file name)"
+    )
+    command.add_argument(
+        "--sequence", action="store_true", help="numbered files of a folder are frames of a sequence"
+    )
+    command.add_argument("--separate", metavar="METHOD", help="how to part overlapping particles: uecs, none")
+    command.add_argument("--formats", metavar="LIST", help="tables to write: csv,xlsx,parquet (default csv)")
+    command.add_argument(
+        "--pixel-size", type=float, metavar="NM", help="nm per pixel for files that do not state their own"
+    )
+    command.add_argument(
+        "--device", choices=("auto", "cpu", "cuda"), help="where the network runs (default auto)"
+    )
+    command.add_argument("--dask", metavar="ADDRESS", help="spread the work over a Dask cluster")
+
+
+def _demo(commands: _Commands) -> None:
+    command = _add(commands, "demo", "a simulated microscope, watched by the real service")
+    command.add_argument("--micrographs", type=_positive, default=6, metavar="N", help="how many (default 6)")
+    command.add_argument("--output", type=Path, metavar="DIR", help="where (default: ./temwatch-demo)")
+    command.add_argument(
+        "--port", type=_port, default=8750, metavar="P", help="port of the live page (default 8750)"
+    )
+    command.add_argument(
+        "--serve", action="store_true", help="keep the live page up at the end, until Ctrl-C"
+    )
+
+
+def _check(commands: _Commands) -> None:
+    _add(commands, "check", "say what would stop the service, one line each", config=True)
+
+
+def _status(commands: _Commands) -> None:
+    _add(commands, "status", "what the service has done and has to do, from its ledger", config=True)
+
+
+def _retry(commands: _Commands) -> None:
+    command = _add(commands, "retry", "take failed and refused micrographs up again", config=True)
+    command.add_argument(
+        "paths",
+        nargs="*",
+        metavar="PATH",
+        help="these only, as in micrographs.csv (default: all failed or refused)",
+    )
+    command.add_argument(
+        "--pixel-size", type=float, metavar="NM", help="nm per pixel where the file states none"
+    )
+
+
+def _rebuild(commands: _Commands) -> None:
+    command = _add(commands, "rebuild", "write tables and pictures anew from the ledger", config=True)
+    command.add_argument("sample", nargs="?", metavar="SAMPLE", help="this sample only (default: all)")
+
+
+def _export(commands: _Commands) -> None:
+    command = _add(commands, "export", "write the tables of a sample in other formats", config=True)
+    command.add_argument("sample", metavar="SAMPLE")
+    command.add_argument(
+        "--formats", default="csv,xlsx,parquet", metavar="LIST", help="csv,xlsx,parquet (default all)"
+    )
+    command.add_argument("--output", type=Path, required=True, metavar="DIR", help="folder for the tables")
+
+
+def _simulate(commands: _Commands) -> None:
+    command = _add(commands, "simulate", "write synthetic micrographs with their ground truth")
+    command.add_argument(
+        "--output", type=Path, required=True, metavar="DIR", help="folder for the micrographs"
+    )
+    command.add_argument("--micrographs", type=_positive, default=6, metavar="N", help="how many (default 6)")
+    command.add_argument("--frames", type=_positive, metavar="N", help="one stack of N frames instead")
+    command.add_argument("--overlap", choices=("low", "medium", "high"), default="low", help="default low")
+    command.add_argument(
+        "--seed", type=int, default=0, metavar="N", help="same seed, same micrographs (default 0)"
+    )
+
+
+def _positive(text: str) -> int:
+    value = int(text)
+    if value < 1:
+        raise argparse.ArgumentTypeError("must be 1 or more")
+    return value
+
+
+def _port(text: str) -> int:
+    value = int(text)
+    if not 0 <= value <= 65535:
+        raise argparse.ArgumentTypeError("must be 0 to 65535")
+    return value

@@ -1,0 +1,1 @@
+"""The service itself: intake, composition root, systemd."""

@@ -1,0 +1,333 @@
+"""The frozen types that every room speaks in, and the one list of columns with their units.
+
+Coordinates: images are indexed (row, column) = (y, x). Positions in nm are measured from the outer corner
+of the top left pixel, so the centre of pixel (0, 0) lies at half a pixel; x grows to the right, y downwards.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import json
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass, field
+from datetime import UTC, datetime
+from enum import StrEnum
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+if TYPE_CHECKING:
+    import pandas
+
+Image = NDArray[np.float32]
+Mask = NDArray[np.bool_]
+
+
+class Status(StrEnum):
+    """What became of a file, as in micrographs.csv."""
+
+    DONE = "done"
+    FAILED = "failed"
+    REFUSED = "refused"
+    DUPLICATE = "duplicate"
+    PENDING = "pending"
+    SUPERSEDED = "superseded"
+
+
+class Reason(StrEnum):
+    """Why a region of the mask is not reported as a particle."""
+
+    TOUCHES_BORDER = "touches_border"
+    TOO_SMALL = "too_small"
+    LOW_CONVEXITY = "low_convexity"
+    TOO_MANY_HOLES = "too_many_holes"
+    NOT_SEPARABLE = "not_separable"
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Metadata:
+    """What a report must state of the acquisition; None where the file does not say."""
+
+    voltage_kV: float | None = None  # noqa: N815 - the unit's own spelling
+    magnification: float | None = None
+    instrument: str | None = None
+    exposure_s: float | None = None
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Frame:
+    """Place of a micrograph in a sequence; `index` counts from 0."""
+
+    sequence: str
+    index: int
+    elapsed_s: float | None = None
+
+
+@dataclass(frozen=True, slots=True, kw_only=True, eq=False)
+class Micrograph:
+    """One calibrated real-space image: float32 (y, x), square pixels of `pixel_size_nm`."""
+
+    source: Path | None
+    sha256: str
+    image: Image
+    pixel_size_nm: float
+    acquired_at: datetime | None = None
+    frame: Frame | None = None
+    metadata: Metadata = Metadata()
+
+
+@dataclass(frozen=True, slots=True, kw_only=True, eq=False)
+class Segmentation:
+    """Which pixels are particle; `contacts`, where known, marks the lines where touching particles meet."""
+
+    mask: Mask
+    contacts: Mask | None = None
+
+
+@dataclass(frozen=True, slots=True, kw_only=True, eq=False)
+class Region:
+    """A part of a mask as a tight crop: `origin_px` is (row, column) of the crop's top left pixel."""
+
+    origin_px: tuple[int, int]
+    mask: Mask
+    separated: bool = False
+
+
+@dataclass(frozen=True, slots=True, kw_only=True, eq=False)
+class Rejection:
+    """A region that is not reported as a particle, and why."""
+
+    region: Region
+    reason: Reason
+
+
+@dataclass(frozen=True, slots=True, kw_only=True, eq=False)
+class Particle:
+    """One detected particle. Definitions: ISO 9276-6, and temwatch.analysis.shape."""
+
+    centroid_x_nm: float
+    centroid_y_nm: float
+    area_nm2: float
+    equivalent_diameter_nm: float
+    feret_min_nm: float
+    feret_max_nm: float
+    aspect_ratio: float
+    perimeter_nm: float
+    circularity: float
+    convexity: float
+    solidity: float
+    overlapping: bool
+    region: Region
+    separated_by: str = ""
+    visible_fraction: float | None = None
+    equivalent_diameter_low_nm: float | None = None
+    equivalent_diameter_high_nm: float | None = None
+
+    @property
+    def separated(self) -> bool:
+        """Whether the particle was cut out of a clump."""
+        return self.region.separated
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Method:
+    """Everything that decides the numbers: weights, parameters and software version, but not the device."""
+
+    segmentation: str
+    separation: str
+    parameters: tuple[tuple[str, str | float | int | bool | None], ...]
+    software_version: str
+    model_sha256: str = ""
+
+    @property
+    def digest(self) -> str:
+        """Twelve hexadecimal digits that name this method on every row."""
+        return hashlib.sha256(self.to_json().encode()).hexdigest()[:12]
+
+    def to_json(self) -> str:
+        """Canonical text; the digest is taken over it and the ledger keeps it."""
+        return json.dumps(
+            {
+                "segmentation": self.segmentation,
+                "model_sha256": self.model_sha256,
+                "separation": self.separation,
+                "parameters": dict(self.parameters),
+                "software_version": self.software_version,
+            },
+            sort_keys=True,
+        )
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Segmenter:
+    """Turns a batch of images (float32, (y, x)) into segmentations; the rest names it in a Method."""
+
+    name: str
+    segment: Callable[[Sequence[Image]], list[Segmentation]] = field(compare=False)
+    parameters: tuple[tuple[str, str | float | int | bool | None], ...] = ()
+    model_sha256: str = ""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True, eq=False)
+class Analysis:
+    """All that is known of one micrograph after analysis.
+
+    `mask` is the despeckled segmentation before separation, particles on the border included.
+    `removed` holds the speckles that despeckling took out, for the overlay.
+    """
+
+    mask: Mask
+    particles: tuple[Particle, ...]
+    rejections: tuple[Rejection, ...]
+    method: Method
+    pixel_size_nm: float
+    removed: Mask | None = None
+
+    @property
+    def particle_fraction(self) -> float:
+        """Share of the micrograph's area that the mask covers."""
+        return float(np.mean(self.mask)) if self.mask.size else 0.0
+
+    def table(self) -> pandas.DataFrame:
+        """Particles with the columns of particles.csv; sample, micrograph, frame and times are empty."""
+        import pandas
+
+        rows = [
+            particle_row(particle, number, pixel_size_nm=self.pixel_size_nm, method=self.method.digest)
+            for number, particle in enumerate(self.particles, 1)
+        ]
+        frame = pandas.DataFrame(rows, columns=[column.name for column in PARTICLE_COLUMNS])
+        return frame.astype(
+            {column.name: "float64" for column in PARTICLE_COLUMNS if column.kind == "real"}
+            | {column.name: "bool" for column in PARTICLE_COLUMNS if column.kind == "boolean"}
+        )
+
+
+@dataclass(frozen=True, slots=True)
+class Column:
+    """One column of a table: its name ends in its unit, `kind` is text, integer, real, boolean or time."""
+
+    name: str
+    kind: str
+    meaning: str
+
+
+_ROW = (
+    Column("sample", "text", "sample the micrograph belongs to"),
+    Column("micrograph", "text", "path below the watched folder, with /"),
+    Column("frame", "integer", "number of the frame in its sequence from 0, empty for a single micrograph"),
+)
+_BOX = (
+    Column("bbox_x_px", "integer", "left edge of the bounding box, px from the left"),
+    Column("bbox_y_px", "integer", "top edge of the bounding box, px from the top"),
+    Column("bbox_width_px", "integer", "width of the bounding box"),
+    Column("bbox_height_px", "integer", "height of the bounding box"),
+)
+_ORIGIN = (
+    Column("pixel_size_nm", "real", "edge of a pixel"),
+    Column("acquired_at", "time", "when the micrograph was taken, UTC, empty where the file does not say"),
+    Column("analysed_at", "time", "when it was analysed, UTC"),
+    Column("method", "text", "digest of weights, parameters and software version"),
+)
+
+PARTICLE_COLUMNS: tuple[Column, ...] = (
+    *_ROW,
+    Column("particle", "integer", "number of the particle in its micrograph, from 1"),
+    Column(
+        "centroid_x_nm",
+        "real",
+        "centre of mass, from the left edge; pixel (0, 0) has its centre at half a pixel",
+    ),
+    Column("centroid_y_nm", "real", "centre of mass, from the top edge"),
+    Column("area_nm2", "real", "number of pixels times the area of a pixel"),
+    Column("equivalent_diameter_nm", "real", "diameter of the disc of equal area, sqrt(4 area / pi)"),
+    Column("feret_min_nm", "real", "smallest distance between parallel tangents of the outline"),
+    Column("feret_max_nm", "real", "largest distance between parallel tangents of the outline"),
+    Column("aspect_ratio", "real", "maximum Feret diameter / minimum Feret diameter"),
+    Column("perimeter_nm", "real", "length of the outline"),
+    Column("circularity", "real", "4 pi area / perimeter^2, 1 for a disc"),
+    Column("convexity", "real", "perimeter of the convex hull / perimeter, 1 for any convex shape"),
+    Column("solidity", "real", "area / area of the convex hull, 1 for any convex shape"),
+    Column("separated", "boolean", "cut out of a clump of overlapping particles"),
+    Column("overlapping", "boolean", "convexity below the threshold"),
+    *_BOX,
+    *_ORIGIN,
+    Column("separated_by", "text", "method that separated it: uecs, watershed, contour or empty"),
+    Column(
+        "visible_fraction", "real", "share of the outline that was seen, 1 for a particle that stands alone"
+    ),
+    Column("equivalent_diameter_low_nm", "real", "equivalent diameter with the outline one pixel further in"),
+    Column(
+        "equivalent_diameter_high_nm", "real", "equivalent diameter with the outline one pixel further out"
+    ),
+)
+
+MICROGRAPH_COLUMNS: tuple[Column, ...] = (
+    *_ROW,
+    Column("status", "text", "done, failed, refused, duplicate, pending or superseded"),
+    Column("sha256", "text", "digest of the file's content"),
+    Column("width_px", "integer", "width of the micrograph"),
+    Column("height_px", "integer", "height of the micrograph"),
+    Column("pixel_size_nm", "real", "edge of a pixel"),
+    Column("particles", "integer", "number of particles measured"),
+    *(Column(f"rejected_{reason}", "integer", f"regions rejected as {reason}") for reason in Reason),
+    Column("particle_fraction", "real", "share of the area that particles cover"),
+    Column("mean_equivalent_diameter_nm", "real", "mean of the particles measured"),
+    Column("acquired_at", "time", "when the micrograph was taken, UTC, empty where the file does not say"),
+    Column("analysed_at", "time", "when it was analysed, UTC"),
+    Column("seconds", "real", "time the analysis took"),
+    Column("method", "text", "digest of weights, parameters and software version"),
+    Column("reason", "text", "why it was refused, failed or is a duplicate"),
+)
+
+REJECTION_COLUMNS: tuple[Column, ...] = (
+    *_ROW,
+    Column("rejection", "integer", "number of the rejection in its micrograph, from 1"),
+    Column("reason", "text", ", ".join(Reason)),
+    Column("area_nm2", "real", "area of the rejected region"),
+    Column("equivalent_diameter_nm", "real", "diameter of the disc of equal area"),
+    *_BOX,
+    *_ORIGIN,
+)
+
+
+def particle_row(
+    particle: Particle,
+    number: int,
+    *,
+    pixel_size_nm: float,
+    method: str,
+    sample: str | None = None,
+    micrograph: str | None = None,
+    frame: int | None = None,
+    acquired_at: datetime | None = None,
+    analysed_at: datetime | None = None,
+) -> dict[str, Any]:
+    """One row of particles.csv by column name; `number` counts the particles of a micrograph from 1."""
+    top, left = particle.region.origin_px
+    height, width = particle.region.mask.shape
+    context = {
+        "sample": sample,
+        "micrograph": micrograph,
+        "frame": frame,
+        "particle": number,
+        "bbox_x_px": left,
+        "bbox_y_px": top,
+        "bbox_width_px": width,
+        "bbox_height_px": height,
+        "pixel_size_nm": pixel_size_nm,
+        "acquired_at": acquired_at,
+        "analysed_at": analysed_at,
+        "method": method,
+    }
+    return {
+        column.name: context[column.name] if column.name in context else getattr(particle, column.name)
+        for column in PARTICLE_COLUMNS
+    }
+
+
+def utc_text(moment: datetime) -> str:
+    """ISO 8601 in UTC with milliseconds, the one way temwatch writes a time."""
+    return moment.astimezone(UTC).isoformat(timespec="milliseconds").replace("+00:00", "Z")

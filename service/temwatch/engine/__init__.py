@@ -1,0 +1,1 @@
+"""The stages read, segment, resolve, record and publish, shared by the daemon and the one-shot command."""

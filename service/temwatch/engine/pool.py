@@ -1,0 +1,55 @@
+"""Worker processes: a file that crashes its worker takes nothing else with it."""
+
+from __future__ import annotations
+
+import multiprocessing
+import os
+import signal
+import threading
+from concurrent.futures import ProcessPoolExecutor
+from multiprocessing import connection
+from pathlib import Path
+
+
+def start(workers: int, caches: Path) -> ProcessPoolExecutor:
+    """Start `workers` processes, compiled code cached below `caches`; 0 takes one a core.
+
+    They are forked from a clean server process: forking the daemon, with its threads and torch, is unsafe.
+    """
+    context = multiprocessing.get_context("forkserver")
+    context.set_forkserver_preload(["temwatch.engine.work"])
+    return ProcessPoolExecutor(
+        workers or usable_cores(), mp_context=context, initializer=_begin, initargs=(str(caches),)
+    )
+
+
+def usable_cores() -> int:
+    """Cores that this process may use; a container or a systemd unit may allow fewer than there are."""
+    return len(os.sched_getaffinity(0))
+
+
+def kill(pool: ProcessPoolExecutor) -> None:
+    """End the workers at once; what they were doing goes back to the ledger."""
+    # kill_workers() does this from Python 3.14 on
+    processes = list((pool._processes or {}).values())
+    pool.shutdown(wait=False, cancel_futures=True)
+    for process in processes:
+        process.kill()
+
+
+def _begin(caches: str) -> None:
+    """First in a worker: leave signals to the daemon, die with it, compile before the first micrograph."""
+    signal.signal(signal.SIGINT, signal.SIG_IGN)
+    signal.signal(signal.SIGTERM, signal.SIG_IGN)
+    threading.Thread(target=_die_with_parent, daemon=True).start()
+    os.environ["NUMBA_CACHE_DIR"] = str(Path(caches) / "numba")
+    from temwatch.engine.work import warm_up
+
+    warm_up()
+
+
+def _die_with_parent() -> None:
+    parent = multiprocessing.parent_process()
+    if parent is not None:
+        connection.wait([parent.sentinel])
+        os._exit(1)

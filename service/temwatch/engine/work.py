@@ -1,0 +1,128 @@
+"""What worker processes do with a micrograph. Plain functions of their arguments: no ledger, no log."""
+
+from __future__ import annotations
+
+import time
+from dataclasses import dataclass, replace
+from pathlib import Path
+
+from temwatch import formats
+from temwatch.analysis import pipeline
+from temwatch.config import SeparationSettings
+from temwatch.domain import Analysis, Frame, Method, Micrograph, Segmentation
+from temwatch.engine import spool
+from temwatch.outputs import pictures
+
+_BATCH_PIXELS = 32 * 1024**2  # frames of a stack that are in memory together
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class ReadOrder:
+    """Bring one file from the share and read it, or the next frames of a stack from `first` on."""
+
+    source: Path
+    spooled: Path
+    copy: bool
+    pixel_size_nm: float | None
+    sequence: str | None
+    frame: int | None
+    first: int = 0
+    sha256: str | None = None
+
+
+@dataclass(frozen=True, slots=True, kw_only=True, eq=False)
+class ReadResult:
+    """What was read; `frames_total` is None for a single micrograph."""
+
+    micrographs: tuple[Micrograph, ...]
+    sha256: str
+    frames_total: int | None
+    seconds: float
+
+
+@dataclass(frozen=True, slots=True, kw_only=True, eq=False)
+class ResolveOrder:
+    """Turn a segmentation into particles, and draw the pictures where a folder is given."""
+
+    micrograph: Micrograph
+    segmentation: Segmentation
+    separation: SeparationSettings
+    method: Method
+    pictures: Path | None
+    name: str
+
+
+@dataclass(frozen=True, slots=True, kw_only=True, eq=False)
+class ResolveResult:
+    """What was found."""
+
+    analysis: Analysis
+    seconds: float
+    seconds_pictures: float
+
+
+def read(order: ReadOrder) -> ReadResult:
+    """Copy, hash and read; raises InputError where the file cannot become a micrograph."""
+    started = time.monotonic()
+    sha256 = order.sha256 or spool.fetch(order.source, order.spooled if order.copy else None)
+    try:
+        source = formats.open_source(
+            order.spooled if order.copy else order.source, pixel_size_nm=order.pixel_size_nm
+        )
+        height, width = source.shape
+        batch = range(1)
+        if source.frames is not None:
+            count = max(1, _BATCH_PIXELS // (height * width))
+            batch = range(order.first, min(order.first + count, source.frames))
+        micrographs = tuple(
+            Micrograph(
+                source=order.source,
+                sha256=sha256,
+                image=source.load(index),
+                pixel_size_nm=source.pixel_size_nm,
+                acquired_at=source.acquired_at,
+                metadata=source.metadata,
+                frame=_frame(order, source, index),
+            )
+            for index in batch
+        )
+    except OSError as error:
+        raise spool.unreadable(error) from None
+    return ReadResult(
+        micrographs=micrographs,
+        sha256=sha256,
+        frames_total=source.frames,
+        seconds=time.monotonic() - started,
+    )
+
+
+def _frame(order: ReadOrder, source: formats.Source, index: int) -> Frame | None:
+    if source.frames is not None:
+        elapsed_s = None if source.interval_s is None else index * source.interval_s
+        return Frame(sequence=order.sequence or order.source.stem, index=index, elapsed_s=elapsed_s)
+    if order.sequence is not None and order.frame is not None:
+        return Frame(sequence=order.sequence, index=order.frame)
+    return None
+
+
+def resolve(order: ResolveOrder) -> ResolveResult:
+    """Separate and measure, then draw."""
+    started = time.monotonic()
+    analysis = pipeline.resolve(
+        order.segmentation.mask,
+        pixel_size_nm=order.micrograph.pixel_size_nm,
+        contacts=order.segmentation.contacts,
+        settings=order.separation,
+    )
+    analysis = replace(analysis, method=order.method)
+    resolved = time.monotonic()
+    if order.pictures is not None:
+        pictures.write_pictures(order.pictures, order.name, order.micrograph.image, analysis)
+    return ResolveResult(
+        analysis=analysis, seconds=resolved - started, seconds_pictures=time.monotonic() - resolved
+    )
+
+
+def warm_up() -> None:
+    """Load and compile what the first micrograph would otherwise wait for."""
+    pipeline.warm_up()

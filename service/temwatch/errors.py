@@ -1,0 +1,84 @@
+"""Every exception of the project, with the exit code or the status it leads to.
+
+What a user can cause is one of these and is shown as one line; anything else is a defect.
+"""
+
+from __future__ import annotations
+
+
+class TemwatchError(Exception):
+    """Base of all; its text is one line for a person."""
+
+    exit_code = 1
+
+
+class UsageError(TemwatchError):
+    """A command was called with arguments that cannot work."""
+
+    exit_code = 2
+
+
+class ConfigError(UsageError):
+    """The configuration cannot be used; the text names file, line and key."""
+
+
+class StartError(TemwatchError):
+    """The service cannot start: weights, port, or a ledger that another service holds."""
+
+    exit_code = 3
+
+
+class WeightsError(StartError):
+    """A weights file is missing, damaged or of another network."""
+
+
+class InputError(TemwatchError):
+    """One file cannot become a micrograph: `code` is bounded (a metric label), the text is for a person."""
+
+    status = "failed"
+
+    def __init__(self, code: str, text: str) -> None:
+        super().__init__(" ".join(text.split()))
+        self.code = code
+
+    def __reduce__(self) -> tuple[type[InputError], tuple[str, str]]:
+        # the default pickles the text alone, and worker processes hand these back to the engine
+        return type(self), (self.code, str(self))
+
+
+class Refused(InputError):
+    """The file was understood and is not a micrograph that can be measured; trying again changes nothing."""
+
+    status = "refused"
+
+
+class Unreadable(InputError):
+    """The file could not be read (permission, input/output error, it vanished); trying again may help."""
+
+
+REFUSAL_CODES = {
+    "empty": "no bytes at all",
+    "truncated": "shorter than its header declares",
+    "zero_filled": "the data end in zeros: reserved by the writer, never written",
+    "not_a_micrograph": "not of the format that its name says",
+    "a_folder": "a folder with the name of a micrograph",
+    "no_pixel_size": "real-space image without a calibration",
+    "anisotropic": "pixel sizes of the two axes differ by more than 1 %",
+    "not_real_space": "diffraction pattern or Fourier transform",
+    "spectroscopy": "spectrum, spectrum image or a map made by a spectroscopy",
+    "not_grey": "colour, complex or packed data",
+    "too_small": "too few pixels to hold a particle",
+    "no_contrast": "every pixel has the same value, or none is finite",
+}
+"""Why an input is refused: code (label of a metric) and meaning."""
+
+FAILURE_CODES = {
+    "permission_denied": "the service may not read the file",
+    "vanished": "the file went away before it was read",
+    "changed": "the file changed while it was read",
+    "input_output": "the file system reported an error",
+    "crashed": "the worker process died on it, repeatedly",
+    "out_of_memory": "not enough memory",
+    "internal": "a defect of temwatch; the log has the details",
+}
+"""Why an input failed: code (label of a metric) and meaning."""

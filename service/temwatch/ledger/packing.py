@@ -1,0 +1,43 @@
+"""Masks and regions as compact bytes: eight pixels a byte, then zlib."""
+
+from __future__ import annotations
+
+import zlib
+from collections.abc import Iterable, Sequence
+
+import numpy as np
+
+from temwatch.domain import Mask, Region
+
+_LEVEL = 1  # masks are long runs: higher levels cost ten times the time for a tenth of the size
+
+
+def pack_mask(mask: Mask) -> bytes:
+    """Bits of a mask, row by row without padding between rows, compressed."""
+    return zlib.compress(np.packbits(mask, axis=None).tobytes(), _LEVEL)
+
+
+def unpack_mask(packed: bytes, shape: tuple[int, int]) -> Mask:
+    """The mask that `pack_mask` was given; `shape` is (height, width) in px."""
+    return _bits(zlib.decompress(packed), 0, shape)
+
+
+def pack_regions(regions: Iterable[Region]) -> bytes:
+    """Masks of regions one after the other, each from a byte of its own, compressed together."""
+    return zlib.compress(b"".join(np.packbits(region.mask, axis=None).tobytes() for region in regions), _LEVEL)
+
+
+def unpack_regions(packed: bytes, boxes: Sequence[tuple[int, int, int, int, bool]]) -> list[Region]:
+    """The regions again; a box is (x, y, width, height) in px and whether it was separated."""
+    data, start, regions = zlib.decompress(packed), 0, []
+    for x, y, width, height, separated in boxes:
+        mask = _bits(data, start, (height, width))
+        regions.append(Region(origin_px=(y, x), mask=mask, separated=bool(separated)))
+        start += (height * width + 7) // 8
+    return regions
+
+
+def _bits(data: bytes, start: int, shape: tuple[int, int]) -> Mask:
+    count = shape[0] * shape[1]
+    octets = np.frombuffer(data, np.uint8, count=(count + 7) // 8, offset=start)
+    return np.unpackbits(octets, count=count).reshape(shape).astype(np.bool_)

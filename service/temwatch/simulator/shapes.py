@@ -1,0 +1,209 @@
+"""Solids as the beam sees them: an outline and the thickness along the beam at any point.
+
+Lengths are in px here, x to the right and y downwards from the centre of the solid. Every solid is convex, so
+its outline decides by support functions (largest reach in a direction) where two of them touch.
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Callable
+from dataclasses import dataclass
+from functools import lru_cache
+
+import numpy as np
+from numpy.typing import NDArray
+from scipy.spatial import ConvexHull, HalfspaceIntersection
+from scipy.spatial.transform import Rotation
+
+Array = NDArray[np.float32]
+Points = NDArray[np.float64]
+
+_ANGLES = np.linspace(0, math.tau, 96, endpoint=False)
+_UNIT = np.stack([np.cos(_ANGLES), np.sin(_ANGLES)], axis=1)
+
+
+@dataclass(frozen=True, slots=True, kw_only=True, eq=False)
+class Solid:
+    """A convex body seen along the beam.
+
+    `outline` holds points (x, y) of the convex outline, `side_angles` the directions of the normals of its
+    straight sides, `thickness(x, y)` the length of the beam's path through it, all in px.
+    """
+
+    outline: Points
+    thickness: Callable[[Array, Array], Array]
+    side_angles: NDArray[np.float64]
+
+
+def ellipsoid(diameter_px: float, aspect_ratio: float, flattening: float = 1.0) -> Solid:
+    """Ellipsoid of equivalent diameter `diameter_px`; its height is `flattening` times that diameter."""
+    long = diameter_px / 2 * math.sqrt(aspect_ratio)
+    short = diameter_px / 2 / math.sqrt(aspect_ratio)
+    height = diameter_px * flattening
+
+    def thickness(x: Array, y: Array) -> Array:
+        inside = 1 - (x / np.float32(long)) ** 2 - (y / np.float32(short)) ** 2
+        return np.float32(height) * np.sqrt(np.maximum(inside, 0))
+
+    return Solid(outline=_UNIT * (long, short), thickness=thickness, side_angles=np.empty(0))
+
+
+def rod(diameter_px: float, aspect_ratio: float) -> Solid:
+    """Spherocylinder lying flat: length over width is `aspect_ratio`, area that of a disc of `diameter_px`."""
+    radius = diameter_px / 2 * math.sqrt(math.pi / (math.pi + 4 * (aspect_ratio - 1)))
+    straight = radius * (aspect_ratio - 1)
+
+    def thickness(x: Array, y: Array) -> Array:
+        beyond = np.maximum(np.abs(x) - np.float32(straight), 0)
+        return 2 * np.sqrt(np.maximum(np.float32(radius**2) - beyond**2 - y**2, 0))
+
+    ends = np.where(_UNIT[:, :1] >= 0, straight, -straight) * (1, 0)
+    return Solid(
+        outline=ends + radius * _UNIT, thickness=thickness, side_angles=np.array([math.pi / 2, -math.pi / 2])
+    )
+
+
+def facetted(diameter_px: float, rng: np.random.Generator) -> Solid:
+    """A random one of FORMS, truncated, slightly stretched and with rounded corners.
+
+    Two of three lie on a facet, as particles on a film do; the others are turned at random.
+    """
+    names = list(FORMS)
+    normals, distances = FORMS[names[rng.integers(len(names))]](round(float(rng.uniform(0, 1)), 1))
+    stretch = np.exp(rng.normal(0, 0.05, 3))
+    normals = normals / stretch
+    if rng.random() < 2 / 3:
+        turn, _ = Rotation.align_vectors([[0.0, 0.0, 1.0]], [normals[rng.integers(len(normals))]])
+    else:
+        turn = Rotation.random(random_state=np.random.RandomState(rng.integers(2**32)))
+    return polyhedron(turn.apply(normals), distances, diameter_px, rounding=rng.uniform(0.02, 0.25))
+
+
+def polyhedron(normals: Points, distances: Points, diameter_px: float, rounding: float = 0.0) -> Solid:
+    """Body bounded by the planes `normals . (x, y, z) <= distances`, scaled to an equivalent diameter.
+
+    `rounding` from 0 to 1 cuts the corners by a sphere about the centre: 0 leaves them sharp, 1 reaches down
+    to the outline's nearest side.
+    """
+    length = np.linalg.norm(normals, axis=1)
+    normals, distances = normals / length[:, None], distances / length
+    vertices = HalfspaceIntersection(np.column_stack([normals, -distances]), np.zeros(3)).intersections
+    hull = ConvexHull(vertices[:, :2])
+    sides, reach = hull.equations[:, :2], -hull.equations[:, 2]
+    far = float(np.linalg.norm(vertices[hull.vertices, :2], axis=1).max())
+    ball = far - rounding * (far - float(reach.min()))
+    # polar outline: the nearest side in each direction, cut by the ball
+    facing = _UNIT @ sides.T
+    with np.errstate(divide="ignore"):
+        radial = np.where(facing > 1e-9, reach / facing, np.inf).min(axis=1)
+    radial = np.minimum(radial, ball)
+    step = math.tau / len(_ANGLES)
+    area = 0.5 * math.sin(step) * float(np.sum(radial * np.roll(radial, -1)))
+    scale = diameter_px / 2 * math.sqrt(math.pi / area)
+    planes = np.column_stack([normals, distances * scale]).astype(np.float32)
+    outline = radial[:, None] * _UNIT * scale
+    ball *= scale
+    long_enough = _lengths_of_sides(hull) * scale > 0.3 * diameter_px
+
+    def thickness(x: Array, y: Array) -> Array:
+        height2 = np.float32(ball**2) - x**2 - y**2
+        top = np.sqrt(np.maximum(height2, 0))
+        bottom = -top
+        outside = height2 <= 0
+        for nx, ny, nz, distance in planes:
+            rest = distance - nx * x - ny * y
+            if nz > 1e-4:
+                np.minimum(top, rest / nz, out=top)
+            elif nz < -1e-4:
+                np.maximum(bottom, rest / nz, out=bottom)
+            else:
+                outside |= rest < 0
+        top -= bottom
+        top[outside] = 0
+        return np.maximum(top, 0)
+
+    _, first = np.unique(np.round(sides[long_enough], 6), axis=0, return_index=True)
+    straight = sides[long_enough][first]
+    return Solid(outline=outline, thickness=thickness, side_angles=np.arctan2(straight[:, 1], straight[:, 0]))
+
+
+def _lengths_of_sides(hull: ConvexHull) -> Points:
+    ends = hull.points[hull.simplices]
+    return np.asarray(np.linalg.norm(ends[:, 0] - ends[:, 1], axis=1))
+
+
+def _facets(*groups: tuple[NDArray[np.float64], float]) -> tuple[Points, Points]:
+    normals = [group / np.linalg.norm(group, axis=1)[:, None] for group, _ in groups]
+    distances = [np.full(len(group), distance) for group, distance in groups]
+    return np.concatenate(normals), np.concatenate(distances)
+
+
+_CUBE = np.array([[1, 0, 0], [-1, 0, 0], [0, 1, 0], [0, -1, 0], [0, 0, 1], [0, 0, -1]], float)
+_OCTAHEDRON = np.array([[i, j, k] for i in (-1, 1) for j in (-1, 1) for k in (-1, 1)], float)
+_TETRAHEDRON = np.array([[1, 1, 1], [1, -1, -1], [-1, 1, -1], [-1, -1, 1]], float)
+_GOLDEN = (1 + math.sqrt(5)) / 2
+_ICOSAHEDRON = np.concatenate(
+    [
+        _OCTAHEDRON,
+        *(np.roll([[0, i / _GOLDEN, j * _GOLDEN] for i in (-1, 1) for j in (-1, 1)], s, 1) for s in range(3)),
+    ]
+)
+
+
+def _prism(corners: int) -> Points:
+    angles = np.arange(corners) * math.tau / corners
+    return np.column_stack([np.cos(angles), np.sin(angles), np.zeros(corners)])
+
+
+_BASES = np.array([[0, 0, 1], [0, 0, -1]], float)
+
+
+@lru_cache(maxsize=64)
+def _cube(cut: float) -> tuple[Points, Points]:
+    return _facets((_CUBE, 1.0), (_OCTAHEDRON, math.sqrt(3) * (1 - 0.35 * cut)))
+
+
+@lru_cache(maxsize=64)
+def _octahedron(cut: float) -> tuple[Points, Points]:
+    # cut 0.4 is near the Wulff form of gold, 1 the cuboctahedron
+    return _facets((_OCTAHEDRON, 1.0), (_CUBE, math.sqrt(3) * (1 - 0.5 * cut)))
+
+
+@lru_cache(maxsize=64)
+def _tetrahedron(cut: float) -> tuple[Points, Points]:
+    return _facets((_TETRAHEDRON, 1.0), (-_TETRAHEDRON, 3 * (1 - 0.5 * cut)))
+
+
+@lru_cache(maxsize=64)
+def _icosahedron(cut: float) -> tuple[Points, Points]:
+    del cut  # the rounding of the corners is variety enough
+    return _facets((_ICOSAHEDRON, 1.0))
+
+
+@lru_cache(maxsize=64)
+def _triangle(cut: float) -> tuple[Points, Points]:
+    return _facets((_prism(3), 1.0), (-_prism(3), 2 * (1 - 0.4 * cut)), (_BASES, 0.4 + 0.4 * cut))
+
+
+@lru_cache(maxsize=64)
+def _hexagon(cut: float) -> tuple[Points, Points]:
+    return _facets((_prism(6), 1.0), (_BASES, 0.4 + 0.6 * cut))
+
+
+@lru_cache(maxsize=64)
+def _decahedron(cut: float) -> tuple[Points, Points]:
+    pyramids = np.concatenate([_prism(5) + 0.73 * _BASES[:1], _prism(5) + 0.73 * _BASES[1:]])
+    return _facets((pyramids, 1.0), (_prism(5), 1.0 + 0.23 * (1 - cut)))
+
+
+FORMS: dict[str, Callable[[float], tuple[Points, Points]]] = {
+    "cube": _cube,
+    "octahedron": _octahedron,
+    "tetrahedron": _tetrahedron,
+    "icosahedron": _icosahedron,
+    "triangular prism": _triangle,
+    "hexagonal prism": _hexagon,
+    "decahedron": _decahedron,
+}
+"""Forms of metal nanocrystals (Xia et al., Angew. Chem. Int. Ed. 48 (2009) 60) by degree of truncation, 0 to 1."""
