@@ -1,8 +1,11 @@
 """What every test may use."""
 
 import os
+from collections.abc import Callable
 from pathlib import Path
+from typing import Any
 
+import numpy as np
 import pytest
 
 
@@ -13,3 +16,69 @@ def data_folder() -> Path:
     if not value or not Path(value).is_dir():
         pytest.skip("TEMWATCH_DATA does not name the folder of real micrographs")
     return Path(value)
+
+
+@pytest.fixture(scope="session")
+def write_dm() -> Callable[..., Path]:
+    """Function that writes a dm3 or dm4 (by extension) with the tag tree that DigitalMicrograph has.
+
+    `axes` are (scale, unit) for x, y and the frames; `thumbnail` puts an RGB picture in front of the image.
+    """
+    from nionswift_plugin.DM_IO import parse_dm3
+
+    types = {"i2": 1, "f4": 2, "c8": 3, "u1": 6, "i4": 7, "i1": 9, "u2": 10, "u4": 11, "f8": 12}
+    types |= {"c16": 13, "i8": 39, "u8": 40}
+
+    def image(pixels: Any, axes: Any, tags: dict[str, Any], data_type: int | None) -> dict[str, Any]:
+        if pixels.dtype.kind == "c":
+            data = parse_dm3.StructArray(["f", "f"] if pixels.dtype.itemsize == 8 else ["d", "d"])
+            data.raw_data = pixels.tobytes()
+        else:
+            bits = pixels.view(np.int8) if pixels.dtype == np.uint8 else pixels  # it has no uint8
+            data = parse_dm3.DataChunkWriter(bits)
+        dimensions = [{"Origin": 0.0, "Scale": float(scale), "Units": unit} for scale, unit in axes]
+        return {
+            "ImageData": {
+                "Calibrations": {"Dimension": dimensions},
+                "Data": data,
+                "DataType": data_type or types[pixels.dtype.str[1:]],
+                "Dimensions": list(pixels.shape[::-1]),
+                "PixelDepth": pixels.dtype.itemsize,
+            },
+            "ImageTags": tags,
+        }
+
+    def write(
+        path: Path,
+        pixels: Any,
+        axes: Any = ((0.05, "nm"), (0.05, "nm")),
+        tags: dict[str, Any] | None = None,
+        *,
+        data_type: int | None = None,
+        thumbnail: bool = False,
+    ) -> Path:
+        images = [image(pixels, axes, tags or {}, data_type)]
+        tree: dict[str, Any] = {"ImageList": images}
+        if thumbnail:
+            small = np.full((8, 8), 0x80808080 - 2**32, np.int32)
+            images.insert(0, image(small, ((1, ""), (1, "")), {}, 23))
+            tree["Thumbnails"] = [{"ImageIndex": 0, "SourceSize_Pixels": (8, 8)}]
+        tree["ImageSourceList"] = [
+            {"ClassName": "ImageSource:Simple", "Id": [0], "ImageRef": len(images) - 1}
+        ]
+        with path.open("wb") as stream:
+            parse_dm3.dm_write_header(stream, 4 if path.suffix.lower() == ".dm4" else 3, tree)
+        return path
+
+    return write
+
+
+@pytest.fixture(scope="session")
+def series(tmp_path_factory) -> Path:
+    """Six small simulated micrographs of one sample, as dm3, made once for all system tests."""
+    from temwatch import simulator
+
+    folder = tmp_path_factory.mktemp("series")
+    for _ in simulator.write_series(folder, micrographs=6, seed=1, size_px=256):
+        pass
+    return folder

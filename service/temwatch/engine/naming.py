@@ -8,8 +8,9 @@ from dataclasses import dataclass
 from pathlib import PurePosixPath
 
 from temwatch.config import SampleSettings, SequenceSettings
+from temwatch.ledger import folder_name
 
-_COUNTER = re.compile(r"(?P<base>.*?)[\s_.#(-]*(?P<number>\d+)\)?")
+_COUNTER = re.compile(r"(?P<base>.*?)[\s_.#(-]*(?P<number>\d+)\)?", re.DOTALL)
 
 
 @dataclass(frozen=True, slots=True)
@@ -34,7 +35,7 @@ def place(path: str, *, root_name: str, samples: SampleSettings, sequences: Sequ
         Configuration; `samples.pattern` decides where it matches.
     """
     sequence, frame = _sequence(path, sequences)
-    return Place(_clean(_sample(path, root_name, samples, sequence)), sequence, frame)
+    return Place(folder_name(_sample(path, root_name, samples, sequence)), sequence, frame)
 
 
 def _sample(path: str, root_name: str, settings: SampleSettings, sequence: str | None) -> str:
@@ -47,7 +48,7 @@ def _sample(path: str, root_name: str, settings: SampleSettings, sequence: str |
         return sequence
     stem = PurePosixPath(path).stem
     match = _COUNTER.fullmatch(stem)
-    return (match["base"] or root_name) if match else stem
+    return (match["base"] or root_name or "sample") if match else stem
 
 
 def _sequence(path: str, settings: SequenceSettings) -> tuple[str | None, int | None]:
@@ -59,10 +60,4 @@ def _sequence(path: str, settings: SequenceSettings) -> tuple[str | None, int | 
     number = _COUNTER.fullmatch(PurePosixPath(name).stem)
     if number is None:
         return None, None
-    return folder.rpartition("/")[2] or _clean(number["base"]), int(number["number"])
-
-
-def _clean(name: str) -> str:
-    """A folder name: one line, no slash, not hidden (hidden folders hold the ledger), at most 120 bytes."""
-    text = re.sub(r"[\x00-\x1f\x7f/\\]", "_", name).strip().lstrip(".") or "sample"
-    return text.encode()[:120].decode(errors="ignore").strip()
+    return folder.rpartition("/")[2] or folder_name(number["base"] or "sequence"), int(number["number"])

@@ -24,7 +24,9 @@ def unpack_mask(packed: bytes, shape: tuple[int, int]) -> Mask:
 
 def pack_regions(regions: Iterable[Region]) -> bytes:
     """Masks of regions one after the other, each from a byte of its own, compressed together."""
-    return zlib.compress(b"".join(np.packbits(region.mask, axis=None).tobytes() for region in regions), _LEVEL)
+    return zlib.compress(
+        b"".join(np.packbits(region.mask, axis=None).tobytes() for region in regions), _LEVEL
+    )
 
 
 def unpack_regions(packed: bytes, boxes: Sequence[tuple[int, int, int, int, bool]]) -> list[Region]:
@@ -40,4 +42,4 @@ def unpack_regions(packed: bytes, boxes: Sequence[tuple[int, int, int, int, bool
 def _bits(data: bytes, start: int, shape: tuple[int, int]) -> Mask:
     count = shape[0] * shape[1]
     octets = np.frombuffer(data, np.uint8, count=(count + 7) // 8, offset=start)
-    return np.unpackbits(octets, count=count).reshape(shape).astype(np.bool_)
+    return np.unpackbits(octets, count=count).reshape(shape).view(np.bool_)

@@ -16,10 +16,12 @@ FILE_NAME = "ledger.sqlite3"
 BUSY_TIMEOUT_SECONDS = 10.0
 
 _FIRST = (
-    # one row a sample; whatever changes rows that were published counts `generation` up
+    # one row a sample; whatever changes rows that were published counts `generation` up, and
+    # `particles_generation` where rows of particles are among them
     """CREATE TABLE samples (
         sample TEXT NOT NULL PRIMARY KEY,
-        generation INTEGER NOT NULL DEFAULT 0
+        generation INTEGER NOT NULL DEFAULT 0,
+        particles_generation INTEGER NOT NULL DEFAULT 0
     ) WITHOUT ROWID""",
     # one row a revision of a file; root and path are blobs where the file system's bytes are not UTF-8;
     # an output folder with `written` below `changes` is out of date
@@ -154,7 +156,7 @@ _FIRST = (
     """CREATE TABLE requests (
         id INTEGER PRIMARY KEY AUTOINCREMENT,
         kind TEXT NOT NULL,
-        arguments TEXT NOT NULL,
+        sample TEXT NOT NULL,
         created_at TEXT NOT NULL,
         done_at TEXT,
         answer TEXT
@@ -189,7 +191,9 @@ def connect_to_write(path: Path) -> sqlite3.Connection:
     except sqlite3.Error as error:
         raise StartError(f"{path}: cannot be used as a ledger: {error}") from None
     if mode != "wal":
-        raise StartError(f"{path}: this file system cannot hold a ledger; set [output] state_folder to a local disk")
+        raise StartError(
+            f"{path}: this file system cannot hold a ledger; set [output] state_folder to a local disk"
+        )
     return connection
 
 
@@ -206,7 +210,9 @@ def connect_to_read(path: Path) -> sqlite3.Connection:
         version = connection.execute("PRAGMA user_version").fetchone()[0]
     except sqlite3.Error as error:
         if not path.exists():
-            raise StartError(f"{path}: there is no ledger yet; the service writes it at its first start") from None
+            raise StartError(
+                f"{path}: there is no ledger yet; the service writes it at its first start"
+            ) from None
         raise StartError(f"{path}: cannot be read as a ledger: {error}") from None
     if version != len(MIGRATIONS):
         connection.close()
@@ -260,7 +266,5 @@ def migrate(connection: sqlite3.Connection, path: Path) -> None:
 
 def _other_version(version: int) -> str:
     if version > len(MIGRATIONS):
-        return (
-            f"ledger of version {version}, but this temwatch knows up to {len(MIGRATIONS)}; install a newer temwatch"
-        )
+        return f"ledger of version {version}, this temwatch knows {len(MIGRATIONS)}; install a newer temwatch"
     return f"ledger of the older version {version}; starting the service brings it up to date"

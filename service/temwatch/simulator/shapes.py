@@ -14,7 +14,6 @@ from functools import lru_cache
 import numpy as np
 from numpy.typing import NDArray
 from scipy.spatial import ConvexHull, HalfspaceIntersection
-from scipy.spatial.transform import Rotation
 
 Array = NDArray[np.float32]
 Points = NDArray[np.float64]
@@ -69,15 +68,13 @@ def facetted(diameter_px: float, rng: np.random.Generator) -> Solid:
 
     Two of three lie on a facet, as particles on a film do; the others are turned at random.
     """
-    names = list(FORMS)
-    normals, distances = FORMS[names[rng.integers(len(names))]](round(float(rng.uniform(0, 1)), 1))
+    name = rng.choice(list(FORMS), p=_FREQUENCIES)
+    normals, distances, corners = _form(str(name), int(rng.integers(11)))
     stretch = np.exp(rng.normal(0, 0.05, 3))
-    normals = normals / stretch
-    if rng.random() < 2 / 3:
-        turn, _ = Rotation.align_vectors([[0.0, 0.0, 1.0]], [normals[rng.integers(len(normals))]])
-    else:
-        turn = Rotation.random(random_state=np.random.RandomState(rng.integers(2**32)))
-    return polyhedron(turn.apply(normals), distances, diameter_px, rounding=rng.uniform(0.02, 0.25))
+    normals, corners = normals / stretch, corners * stretch
+    up = normals[rng.integers(len(normals))] if rng.random() < 2 / 3 else rng.normal(size=3)
+    axes = np.linalg.qr(np.column_stack([up, rng.normal(size=(3, 2))]))[0][:, [1, 2, 0]]
+    return _project(normals @ axes, distances, corners @ axes, diameter_px, rng.uniform(0.02, 0.3))
 
 
 def polyhedron(normals: Points, distances: Points, diameter_px: float, rounding: float = 0.0) -> Solid:
@@ -86,12 +83,25 @@ def polyhedron(normals: Points, distances: Points, diameter_px: float, rounding:
     `rounding` from 0 to 1 cuts the corners by a sphere about the centre: 0 leaves them sharp, 1 reaches down
     to the outline's nearest side.
     """
+    return _project(normals, distances, _corners(normals, distances), diameter_px, rounding)
+
+
+def _corners(normals: Points, distances: Points) -> Points:
+    return np.asarray(HalfspaceIntersection(np.column_stack([normals, -distances]), np.zeros(3)).intersections)
+
+
+@lru_cache(maxsize=128)
+def _form(name: str, tenths: int) -> tuple[Points, Points, Points]:
+    normals, distances = FORMS[name](tenths / 10)
+    return normals, distances, _corners(normals, distances)
+
+
+def _project(normals: Points, distances: Points, corners: Points, diameter_px: float, rounding: float) -> Solid:
     length = np.linalg.norm(normals, axis=1)
     normals, distances = normals / length[:, None], distances / length
-    vertices = HalfspaceIntersection(np.column_stack([normals, -distances]), np.zeros(3)).intersections
-    hull = ConvexHull(vertices[:, :2])
+    hull = ConvexHull(corners[:, :2])
     sides, reach = hull.equations[:, :2], -hull.equations[:, 2]
-    far = float(np.linalg.norm(vertices[hull.vertices, :2], axis=1).max())
+    far = float(np.linalg.norm(corners[hull.vertices, :2], axis=1).max())
     ball = far - rounding * (far - float(reach.min()))
     # polar outline: the nearest side in each direction, cut by the ball
     facing = _UNIT @ sides.T
@@ -159,51 +169,22 @@ def _prism(corners: int) -> Points:
 _BASES = np.array([[0, 0, 1], [0, 0, -1]], float)
 
 
-@lru_cache(maxsize=64)
-def _cube(cut: float) -> tuple[Points, Points]:
-    return _facets((_CUBE, 1.0), (_OCTAHEDRON, math.sqrt(3) * (1 - 0.35 * cut)))
-
-
-@lru_cache(maxsize=64)
-def _octahedron(cut: float) -> tuple[Points, Points]:
-    # cut 0.4 is near the Wulff form of gold, 1 the cuboctahedron
-    return _facets((_OCTAHEDRON, 1.0), (_CUBE, math.sqrt(3) * (1 - 0.5 * cut)))
-
-
-@lru_cache(maxsize=64)
-def _tetrahedron(cut: float) -> tuple[Points, Points]:
-    return _facets((_TETRAHEDRON, 1.0), (-_TETRAHEDRON, 3 * (1 - 0.5 * cut)))
-
-
-@lru_cache(maxsize=64)
-def _icosahedron(cut: float) -> tuple[Points, Points]:
-    del cut  # the rounding of the corners is variety enough
-    return _facets((_ICOSAHEDRON, 1.0))
-
-
-@lru_cache(maxsize=64)
-def _triangle(cut: float) -> tuple[Points, Points]:
-    return _facets((_prism(3), 1.0), (-_prism(3), 2 * (1 - 0.4 * cut)), (_BASES, 0.4 + 0.4 * cut))
-
-
-@lru_cache(maxsize=64)
-def _hexagon(cut: float) -> tuple[Points, Points]:
-    return _facets((_prism(6), 1.0), (_BASES, 0.4 + 0.6 * cut))
-
-
-@lru_cache(maxsize=64)
 def _decahedron(cut: float) -> tuple[Points, Points]:
-    pyramids = np.concatenate([_prism(5) + 0.73 * _BASES[:1], _prism(5) + 0.73 * _BASES[1:]])
+    pyramids = np.concatenate([_prism(5) + 0.73 * base for base in _BASES])
     return _facets((pyramids, 1.0), (_prism(5), 1.0 + 0.23 * (1 - cut)))
 
 
 FORMS: dict[str, Callable[[float], tuple[Points, Points]]] = {
-    "cube": _cube,
-    "octahedron": _octahedron,
-    "tetrahedron": _tetrahedron,
-    "icosahedron": _icosahedron,
-    "triangular prism": _triangle,
-    "hexagonal prism": _hexagon,
+    "cube": lambda cut: _facets((_CUBE, 1.0), (_OCTAHEDRON, math.sqrt(3) * (1 - 0.35 * cut))),
+    # a cut of 0.4 is near the Wulff form of gold, 1 is the cuboctahedron
+    "octahedron": lambda cut: _facets((_OCTAHEDRON, 1.0), (_CUBE, math.sqrt(3) * (1 - 0.5 * cut))),
+    "tetrahedron": lambda cut: _facets((_TETRAHEDRON, 1.0), (-_TETRAHEDRON, 3 * (1 - 0.5 * cut))),
+    "icosahedron": lambda _: _facets((_ICOSAHEDRON, 1.0)),
     "decahedron": _decahedron,
+    "triangular prism": lambda cut: _facets(
+        (_prism(3), 1.0), (-_prism(3), 2 * (1 - 0.4 * cut)), (_BASES, 0.8 + 0.5 * cut)
+    ),
+    "hexagonal prism": lambda cut: _facets((_prism(6), 1.0), (_BASES, 0.6 + 0.5 * cut)),
 }
 """Forms of metal nanocrystals (Xia et al., Angew. Chem. Int. Ed. 48 (2009) 60) by degree of truncation, 0 to 1."""
+_FREQUENCIES = (0.15, 0.3, 0.05, 0.15, 0.15, 0.1, 0.1)

@@ -3,35 +3,50 @@
 from __future__ import annotations
 
 from collections.abc import Callable
+from typing import Protocol
 
 from temwatch.config import SegmentationSettings
 from temwatch.domain import Segmenter
 
 
-def _threshold(settings: SegmentationSettings) -> Segmenter:
+class Factory(Protocol):
+    """Builds a segmenter; `on_out_of_memory` is called each time a GPU's memory did not suffice."""
+
+    def __call__(
+        self, settings: SegmentationSettings, on_out_of_memory: Callable[[], None] = ..., /
+    ) -> Segmenter: ...
+
+
+def _threshold(
+    settings: SegmentationSettings, _on_out_of_memory: Callable[[], None] = lambda: None, /
+) -> Segmenter:
     from temwatch.analysis.segmentation import threshold
 
     return threshold.build(settings)
 
 
-def _deeplab(settings: SegmentationSettings) -> Segmenter:
+def _deeplab(
+    settings: SegmentationSettings, on_out_of_memory: Callable[[], None] = lambda: None, /
+) -> Segmenter:
     from temwatch.analysis.segmentation import deeplab  # torch: seconds to import
 
-    return deeplab.build(settings)
+    return deeplab.build(settings, on_out_of_memory)
 
 
-SEGMENTERS: dict[str, Callable[[SegmentationSettings], Segmenter]] = {
+SEGMENTERS: dict[str, Factory] = {
     "threshold": _threshold,
     "deeplab": _deeplab,
 }
 
 
-def build(settings: SegmentationSettings) -> Segmenter:
+def build(settings: SegmentationSettings, on_out_of_memory: Callable[[], None] = lambda: None) -> Segmenter:
     """The segmenter that the settings name.
 
     Raises
     ------
     WeightsError
         The weights are missing, damaged or of another network.
+    StartError
+        The device that the settings ask for is not there.
     """
-    return SEGMENTERS[settings.method](settings)
+    return SEGMENTERS[settings.method](settings, on_out_of_memory)

@@ -1,11 +1,12 @@
-"""The trained segmenter: DeepLabv3+ on ResNet-18 (Chen et al., ECCV 2018), the only file here that knows torch.
+"""The trained segmenter: DeepLabv3+ on ResNet-18 (Chen et al., ECCV 2018), the one file here with torch.
 
 Nothing is downloaded: the network is built without weights and filled from a file.
 """
 
 from __future__ import annotations
 
-import math
+import functools
+import hashlib
 from collections.abc import Callable, Sequence
 from pathlib import Path
 
@@ -15,6 +16,7 @@ import safetensors.torch
 import segmentation_models_pytorch as smp
 import torch
 from numpy.typing import NDArray
+from torch.nn import functional
 
 from temwatch.analysis.segmentation import preprocessing, tiling, weights
 from temwatch.config import SegmentationSettings
@@ -28,18 +30,18 @@ TILE_PX = 1024
 """Edge of what the network sees at once, after enlarging; about 1 GB at most."""
 
 MIN_TILE_PX = 256
+MIN_INPUT_PX = 64
 OVERLAP_PX = 96
 THRESHOLD = 0.5
 
 
 def network(classes: int) -> torch.nn.Module:
     """DeepLabv3+ with one input channel and one output channel a class, random weights."""
-    return smp.DeepLabV3Plus("resnet18", encoder_weights=None, in_channels=1, classes=classes)
+    net: torch.nn.Module = smp.DeepLabV3Plus("resnet18", encoder_weights=None, in_channels=1, classes=classes)
+    return net
 
 
-def build(
-    settings: SegmentationSettings, on_out_of_memory: Callable[[], None] = lambda: None
-) -> Segmenter:
+def build(settings: SegmentationSettings, on_out_of_memory: Callable[[], None] = lambda: None) -> Segmenter:
     """Load the weights that the settings name, else those that come with temwatch.
 
     Raises
@@ -108,8 +110,9 @@ def save(net: torch.nn.Module, path: Path, description: weights.Description) -> 
         name: (tensor.half() if tensor.is_floating_point() else tensor).cpu().contiguous()
         for name, tensor in net.state_dict().items()
     }
-    path.write_bytes(safetensors.torch.save(state, metadata=description.header()))
-    digest = weights.sha256_of(path)
+    content = safetensors.torch.save(state, metadata=description.header())
+    path.write_bytes(content)
+    digest = hashlib.sha256(content).hexdigest()
     path.with_name(path.name + ".sha256").write_text(f"{digest}  {path.name}\n", encoding="ascii")
 
 
@@ -126,17 +129,100 @@ def probabilities(
     An image that does not fit the GPU's memory is done in tiles half as large, at last on the CPU;
     `on_out_of_memory` is called each time.
     """
-    if image.size == 0 or not np.ptp(image[np.isfinite(image)], axis=None) if image.size else True:
+    finite = image[np.isfinite(image)]
+    if finite.size == 0 or finite.min() == finite.max():
         return np.zeros((len(description.classes), *image.shape), np.float32)
-    while True:
-        try:
-            return _tiled(net, image, description, tile_px)
-        except torch.OutOfMemoryError:
-            on_out_of_memory()
-        torch.cuda.empty_cache()
-        if tile_px // 2 >= MIN_TILE_PX:
-            tile_px //= 2
-        elif _place(net).type != "cpu":
-            net.to("cpu")
-        else:
-            raise MemoryError
+    home = _place(net)
+    try:
+        while True:
+            try:
+                return _tiled(net, image, description, tile_px)
+            except torch.OutOfMemoryError:
+                on_out_of_memory()
+            if tile_px // 2 >= MIN_TILE_PX:
+                tile_px //= 2
+            elif _place(net).type != "cpu":
+                net.to("cpu")
+            else:
+                raise MemoryError("the network does not fit into memory")
+            torch.cuda.empty_cache()
+    finally:
+        net.to(home)
+
+
+def _tiled(
+    net: torch.nn.Module, image: Image, description: weights.Description, tile_px: int
+) -> Probabilities:
+    full = torch.from_numpy(preprocessing.normalised(image))[None, None]
+    work = full if description.max_side_px is None else _reduced(full, description.max_side_px)
+    height, width = work.shape[-2:]
+    overlap_px = min(OVERLAP_PX, tile_px // 4) // description.enlarge
+    total = torch.zeros((len(description.classes), height, width))
+    weight = torch.zeros((height, width))
+    for place in tiling.tiles(
+        (height, width),
+        tile_px=tile_px // description.enlarge,
+        overlap_px=overlap_px,
+        stride_px=STRIDE_PX,
+    ):
+        found = _one_tile(net, work[0, 0][place], description.enlarge)
+        blend = torch.from_numpy(tiling.blending_weights((found.shape[-2], found.shape[-1]), overlap_px))
+        total[:, *place] += found * blend
+        weight[place] += blend
+    result = total.div_(weight)[None]
+    if work is not full:
+        result = functional.interpolate(result, full.shape[-2:], mode="bilinear")
+    return np.asarray(result[0].numpy())
+
+
+def _reduced(image: torch.Tensor, max_side_px: int) -> torch.Tensor:
+    height, width = image.shape[-2:]
+    factor = max_side_px / max(height, width)
+    if factor >= 1:
+        return image
+    size = (max(1, round(height * factor)), max(1, round(width * factor)))
+    return functional.interpolate(image, size, mode="bilinear", antialias=True)
+
+
+def _one_tile(net: torch.nn.Module, tile: torch.Tensor, enlarge: int) -> torch.Tensor:
+    """Probabilities (class, y, x) of a tile; it is padded by reflection to what the network can divide."""
+    height, width = tile.shape
+    padding = [(0, max(MIN_INPUT_PX, -(-extent // STRIDE_PX) * STRIDE_PX) - extent) for extent in tile.shape]
+    padded = torch.from_numpy(np.pad(tile.numpy(), padding, mode="reflect"))[None, None]
+    device = _place(net)
+    inputs = padded.to(device=device, memory_format=torch.channels_last)
+    if enlarge > 1:
+        inputs = functional.interpolate(inputs, scale_factor=enlarge, mode="bilinear")
+    with torch.inference_mode(), torch.autocast(device.type, torch.bfloat16, enabled=_has_bfloat16(device)):
+        outputs = net(inputs)
+    found = torch.sigmoid(outputs.float())
+    if enlarge > 1:
+        found = functional.avg_pool2d(found, enlarge)
+    return found[0, :, :height, :width].cpu()
+
+
+def _segmentation(found: Probabilities) -> Segmentation:
+    above = found > THRESHOLD
+    return Segmentation(mask=above[0], contacts=above[1] if len(above) > 1 else None)
+
+
+def _place(net: torch.nn.Module) -> torch.device:
+    return next(iter(net.parameters())).device
+
+
+def _device(name: str) -> torch.device:
+    if name == "cuda" and not torch.cuda.is_available():
+        raise StartError("device cuda: there is no GPU that torch can use; auto or cpu would do")
+    return torch.device("cuda" if name != "cpu" and torch.cuda.is_available() else "cpu")
+
+
+@functools.cache
+def _has_bfloat16(device: torch.device) -> bool:
+    """Whether the hardware computes in bfloat16; where it emulates, it is slower than float32."""
+    if device.type == "cuda":
+        return bool(torch.cuda.is_bf16_supported(including_emulation=False))
+    try:
+        flags = Path("/proc/cpuinfo").read_text(encoding="utf-8").split()
+    except OSError:
+        return False
+    return not {"avx512_bf16", "amx_bf16", "bf16"}.isdisjoint(flags)

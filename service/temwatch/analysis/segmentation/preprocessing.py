@@ -1,6 +1,6 @@
 """What a micrograph looks like to a network; inference and training share it.
 
-It depends on the picture's content alone: neither the calibration nor the detector's gain and offset change it.
+It depends on the picture's content alone: neither calibration nor the detector's gain and offset change it.
 """
 
 from __future__ import annotations
@@ -33,21 +33,23 @@ def normalised(image: Image) -> Image:
         Within -4 and 4; zeros where the image has no contrast.
     """
     finite = np.isfinite(image)
+    if not finite.any():
+        return np.zeros(image.shape, np.float32)
     if not finite.all():
-        image = np.where(finite, image, np.median(image[finite]) if finite.any() else 0)
-    image = image - image.min(initial=0, where=False if image.size == 0 else np.True_)
-    blocks = _block_means(image)
-    low, high = np.percentile(blocks, (1, 99)) if blocks.size else (0.0, 0.0)
+        image = np.where(finite, image, np.median(image[finite]))
+    # the offset of a detector can exceed its contrast by far more than float32 resolves
+    image = image - image.min()
+    low, high = np.percentile(_block_means(image), (1, 99))
     if high <= low:
-        low, high = float(image.min()), float(image.max())
+        low, high = 0.0, float(image.max())
     if high <= low:
         return np.zeros(image.shape, np.float32)
     scaled = (image - np.float32(low)) * np.float32(2 / (high - low)) - np.float32(1)
-    return np.clip(scaled, -LIMIT, LIMIT, dtype=np.float32)
+    return np.asarray(np.clip(scaled, -LIMIT, LIMIT), np.float32)
 
 
 def _block_means(image: Image) -> Image:
-    height, width = (max(1, extent // BLOCK_PX) for extent in image.shape)
-    step_y, step_x = min(BLOCK_PX, image.shape[0]), min(BLOCK_PX, image.shape[1])
+    step_y, step_x = (min(BLOCK_PX, extent) for extent in image.shape)
+    height, width = image.shape[0] // step_y, image.shape[1] // step_x
     cropped = image[: height * step_y, : width * step_x]
     return np.asarray(cropped.reshape(height, step_y, width, step_x).mean(axis=(1, 3)), np.float32)

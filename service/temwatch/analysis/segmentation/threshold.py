@@ -37,10 +37,10 @@ and there the result does not change.
 """
 
 BACKGROUND_WIDTHS = 3.5
-"""Distance from the background's peak, in its own widths, at which a pixel of a unimodal image is particle."""
+"""Distance from the background's peak, in its widths, where particle begins in a unimodal image."""
 
 FLATTENING_GAIN = 0.95
-"""The variance inside Otsu's two classes has to fall below this share for a flattened background to be kept."""
+"""The variance inside Otsu's two classes has to fall to this share for a flattening to be kept."""
 
 BACKGROUND_ROUNDS = 4
 BACKGROUND_GRID = 128
@@ -109,13 +109,15 @@ def flattened(image: Image) -> Image:
     columns = (np.arange(step // 2, image.shape[1], step) / image.shape[1])[None, :]
     terms = np.stack([term.ravel() for term in _quadratic(rows, columns)], axis=1)
 
-    cut, level, residual = before, before.value, grid
-    coefficients = np.zeros(terms.shape[1])
+    cut, level = before, before.value
+    residual = grid
+    coefficients: Histogram = np.zeros(terms.shape[1])
     for _ in range(BACKGROUND_ROUNDS):
         background = (residual > level).ravel()
         if np.count_nonzero(background) < 10 * terms.shape[1]:
             return image
-        coefficients = np.linalg.lstsq(terms[background], grid.ravel()[background], rcond=None)[0]
+        fit = np.linalg.lstsq(terms[background], grid.ravel()[background], rcond=None)
+        coefficients = np.asarray(fit[0], np.float64)
         residual = grid - (terms @ coefficients).reshape(grid.shape)
         cut = _otsu(residual)
         level = cut.value
@@ -123,10 +125,10 @@ def flattened(image: Image) -> Image:
         return image
 
     flat = image.copy()
-    columns = (np.arange(image.shape[1]) / image.shape[1])[None, :]
+    all_columns = (np.arange(image.shape[1]) / image.shape[1])[None, :]
     for start in range(0, image.shape[0], 256):  # in strips, so that no float64 image is ever whole
         block = np.arange(start, min(start + 256, image.shape[0]))[:, None] / image.shape[0]
-        surface = sum(c * term for c, term in zip(coefficients, _quadratic(block, columns), strict=True))
+        surface = sum(c * term for c, term in zip(coefficients, _quadratic(block, all_columns), strict=True))
         flat[start : start + 256] -= np.asarray(surface, np.float32)
     return flat
 

@@ -12,8 +12,8 @@ from numpy.typing import NDArray
 def spans(extent_px: int, *, tile_px: int, overlap_px: int, stride_px: int) -> list[tuple[int, int]]:
     """Where the tiles along one axis begin and end.
 
-    Every begin is a multiple of `stride_px`, so that the network samples each pixel in the same phase whatever
-    the tiling. The tiles are as small as their number allows: little is computed twice.
+    Every begin is a multiple of `stride_px`, so that the network samples each pixel in the same phase
+    whatever the tiling. The tiles are as small as their number allows: little is computed twice.
     """
     if extent_px <= tile_px:
         return [(0, extent_px)]

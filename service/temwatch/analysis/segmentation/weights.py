@@ -72,7 +72,9 @@ def read(path: Path) -> WeightsFile:
     sha256 = hashlib.sha256(content).hexdigest()
     expected = _expected_sha256(path)
     if expected not in (None, sha256):
-        raise WeightsError(f"{path}: damaged or replaced: its sha256 is {sha256}, {path.name}.sha256 has {expected}")
+        raise WeightsError(
+            f"{path}: damaged or replaced: its sha256 is {sha256}, {path.name}.sha256 has {expected}"
+        )
     return WeightsFile(path=path, sha256=sha256, description=_description(path, content), content=content)
 
 
@@ -105,4 +107,6 @@ def _description(path: Path, content: bytes) -> Description:
             training=header["training"],
         )
     except (ValueError, KeyError, AttributeError, RecursionError):
-        raise WeightsError(f"{path}: damaged, or not a weights file of temwatch ({FORMAT} safetensors)") from None
+        raise WeightsError(
+            f"{path}: damaged, or not a weights file of temwatch ({FORMAT} safetensors)"
+        ) from None

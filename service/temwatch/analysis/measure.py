@@ -1,0 +1,39 @@
+"""From a region in px to a particle in nm: the only place where the unit changes."""
+
+from __future__ import annotations
+
+from temwatch.analysis import shape
+from temwatch.domain import Particle, Region
+
+
+def measure(region: Region, *, pixel_size_nm: float, convexity_threshold: float) -> Particle:
+    """All descriptors of a region.
+
+    Parameters
+    ----------
+    region
+        Tight crop of an 8-connected region.
+    pixel_size_nm
+        Edge of a pixel, nm.
+    convexity_threshold
+        A particle below it is labelled as overlapping.
+    """
+    outline = shape.outline(region.mask)
+    row, column = region.origin_px
+    convexity = shape.convexity(outline)
+    return Particle(
+        # positions count from the outer corner of the first pixel, whose centre is at half a pixel
+        centroid_x_nm=(column + outline.centroid_column + 0.5) * pixel_size_nm,
+        centroid_y_nm=(row + outline.centroid_row + 0.5) * pixel_size_nm,
+        area_nm2=outline.area * pixel_size_nm**2,
+        equivalent_diameter_nm=shape.equivalent_diameter(outline) * pixel_size_nm,
+        feret_min_nm=outline.feret_min * pixel_size_nm,
+        feret_max_nm=outline.feret_max * pixel_size_nm,
+        aspect_ratio=shape.aspect_ratio(outline),
+        perimeter_nm=outline.perimeter * pixel_size_nm,
+        circularity=shape.circularity(outline),
+        convexity=convexity,
+        solidity=shape.solidity(outline),
+        overlapping=convexity < convexity_threshold,
+        region=region,
+    )

@@ -1,0 +1,27 @@
+"""`temwatch retry`: failed and refused micrographs are taken up again."""
+
+from __future__ import annotations
+
+import argparse
+import math
+import sys
+
+from temwatch import config as configuration
+from temwatch.commands.steer import steer
+from temwatch.errors import UsageError
+from temwatch.ledger import is_held
+
+
+def run(arguments: argparse.Namespace) -> int:
+    """Put them back in the ledger; a running service takes them up at once."""
+    config = configuration.load(arguments.config)
+    size = arguments.pixel_size
+    if size is not None and not (math.isfinite(size) and size > 0):
+        raise UsageError(f"--pixel-size {size:g}: must be more than 0 nm")
+    done = steer(config, "retry", paths=arguments.paths or None, pixel_size_nm=size)
+    running = is_held(config.output.state)
+    later = "" if running else "; the service is stopped and takes them up at its next start"
+    print(f"{done['files']} micrographs to be analysed again{later}")  # noqa: T201
+    for path in done["unknown"]:
+        print(f"temwatch: {path}: no micrograph of that name is known", file=sys.stderr)  # noqa: T201
+    return 1 if done["unknown"] else 0

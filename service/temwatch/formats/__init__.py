@@ -1,0 +1,134 @@
+"""Reading micrographs: one module a file format, all of them handing out the same `Source`.
+
+A new format is one module that satisfies `Reader` and a line in `READERS`.
+"""
+
+from __future__ import annotations
+
+import hashlib
+from collections.abc import Iterator
+from pathlib import Path
+
+from temwatch.domain import Frame, Micrograph
+from temwatch.errors import Refused, UsageError
+from temwatch.formats import damage, dm, tiff
+from temwatch.formats.source import Reader, Source
+
+__all__ = ["READERS", "Reader", "Source", "complete", "open_source", "read", "read_frames"]
+
+READERS: dict[str, Reader] = {".dm3": dm, ".dm4": dm, ".tif": tiff, ".tiff": tiff}
+"""Reader of a file by its extension in lower case."""
+
+
+def open_source(path: str | Path, *, pixel_size_nm: float | None = None) -> Source:
+    """Understand a file without loading its pixels.
+
+    Parameters
+    ----------
+    path : str or Path
+        A file with an extension of READERS, in any case.
+    pixel_size_nm : float, optional
+        nm per pixel for a file that does not state it; it never overrides a stated one.
+
+    Raises
+    ------
+    InputError
+        Refused or Unreadable; its code is in errors.REFUSAL_CODES or FAILURE_CODES and its text is one line
+        that says what was found and what would help, without the file's name.
+    """
+    path = Path(path)
+    return _reader(path).open_source(path, pixel_size_nm=pixel_size_nm)
+
+
+def read(path: str | Path, *, pixel_size_nm: float | None = None) -> Micrograph:
+    """Read a single micrograph: float32, shape (y, x), with its pixel size in nm.
+
+    Parameters
+    ----------
+    path : str or Path
+        A dm3, dm4 or TIFF file.
+    pixel_size_nm : float, optional
+        nm per pixel for a file that does not state it; it never overrides a stated one.
+
+    Raises
+    ------
+    InputError
+        Why the file is no micrograph that can be measured, or cannot be read.
+    UsageError
+        The file is a stack; `read_frames` reads it.
+    """
+    source = open_source(path, pixel_size_nm=pixel_size_nm)
+    if source.frames is not None:
+        raise UsageError(
+            f"{source.path.name} is a stack of {source.frames} frames; read them with temwatch.read_frames"
+        )
+    return _micrograph(source, _sha256(source.path), None)
+
+
+def read_frames(path: str | Path, *, pixel_size_nm: float | None = None) -> Iterator[Micrograph]:
+    """Read a stack frame by frame; only one frame is in memory. A single micrograph is the only one.
+
+    The file is opened and understood at once, so that errors come from the call and not from the first
+    frame.
+
+    Parameters
+    ----------
+    path : str or Path
+        A dm3, dm4 or TIFF file.
+    pixel_size_nm : float, optional
+        nm per pixel for a file that does not state it; it never overrides a stated one.
+
+    Raises
+    ------
+    InputError
+        Why the file is no stack that can be measured, or cannot be read.
+    """
+    source = open_source(path, pixel_size_nm=pixel_size_nm)
+    sha256 = _sha256(source.path)
+    indices = [None] if source.frames is None else range(source.frames)
+    return (_micrograph(source, sha256, index) for index in indices)
+
+
+def complete(path: str | Path) -> bool | None:
+    """Whether a file that is being written has all that it declares.
+
+    Returns
+    -------
+    bool or None
+        True: the declared length is reached and the data do not end in zeros. False: bytes are missing.
+        None: the format, or this file, cannot tell; then only time without change can.
+    """
+    path = Path(path)
+    reader = READERS.get(path.suffix.lower())
+    return None if reader is None else reader.complete(path)
+
+
+def _reader(path: Path) -> Reader:
+    try:
+        return READERS[path.suffix.lower()]
+    except KeyError:
+        kinds = ", ".join(READERS)
+        raise Refused(
+            "not_a_micrograph", f"has the extension {path.suffix or '(none)'}; temwatch reads {kinds}"
+        ) from None
+
+
+def _micrograph(source: Source, sha256: str, index: int | None) -> Micrograph:
+    frame = None
+    if index is not None:
+        elapsed_s = None if source.interval_s is None else index * source.interval_s
+        frame = Frame(sequence=source.path.stem, index=index, elapsed_s=elapsed_s)
+    return Micrograph(
+        source=source.path,
+        sha256=sha256,
+        image=source.load(index or 0),
+        pixel_size_nm=source.pixel_size_nm,
+        acquired_at=source.acquired_at,
+        frame=frame,
+        metadata=source.metadata,
+    )
+
+
+def _sha256(path: Path) -> str:
+    with damage.opened(path, "micrograph") as (stream, _):
+        return hashlib.file_digest(stream, "sha256").hexdigest()

@@ -1,0 +1,123 @@
+"""What goes wrong with files: the mix of exceptions of the parsing libraries becomes one line and a code."""
+
+from __future__ import annotations
+
+import io
+import os
+import stat
+import struct
+import zlib
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+
+import numpy as np
+
+from temwatch.errors import Refused, Unreadable
+
+# What ncempy, tifffile, imagecodecs and numpy were seen to raise on damaged input; a name missing here
+# would end the service, so the families are listed whole. Own logic stays outside of `guard`.
+_DAMAGE = (
+    ArithmeticError,
+    AssertionError,
+    AttributeError,
+    EOFError,
+    LookupError,
+    RuntimeError,
+    SyntaxError,
+    TypeError,
+    ValueError,
+    struct.error,
+    zlib.error,
+)
+
+_SIGNATURES = {
+    b"\x00\x00\x00\x03": "a DigitalMicrograph 3 file",
+    b"\x00\x00\x00\x04": "a DigitalMicrograph 4 file",
+    b"II*\x00": "a TIFF",
+    b"MM\x00*": "a TIFF",
+    b"\x89PNG": "a PNG picture",
+    b"\xff\xd8\xff": "a JPEG picture",
+    b"\x89HDF": "an HDF5 file",
+    b"PK\x03\x04": "a zip archive",
+}
+
+
+def unreadable(error: OSError) -> Unreadable:
+    """What an error of the file system means for one micrograph."""
+    match error:
+        case PermissionError():
+            return Unreadable("permission_denied", "may not be read (permission denied)")
+        case FileNotFoundError():
+            return Unreadable("vanished", "is not there, or went away before it was read")
+        case _:
+            return Unreadable("input_output", f"cannot be read: {error.strerror or type(error).__name__}")
+
+
+@contextmanager
+def guard(format_name: str) -> Iterator[None]:
+    """Turn whatever a parsing library raises in the block into an InputError of one line.
+
+    Raises
+    ------
+    Unreadable
+        The file system refused (permission_denied, vanished, input_output) or memory ran out.
+    Refused
+        not_a_micrograph: the library could not make sense of the bytes.
+    """
+    try:
+        with np.errstate(all="ignore"):
+            yield
+    except OSError as error:
+        if error.errno is not None:
+            raise unreadable(error) from None
+        raise _damaged(format_name, error) from None  # ncempy says OSError where it means ValueError
+    except MemoryError:
+        raise Unreadable("out_of_memory", "does not fit into memory") from None
+    except _DAMAGE as error:
+        raise _damaged(format_name, error) from None
+
+
+def _damaged(format_name: str, error: Exception) -> Refused:
+    detail = (" ".join(str(error).split()) or type(error).__name__)[:120]
+    return Refused(
+        "not_a_micrograph", f"is damaged or not a {format_name} file ({detail}); copy or save it again"
+    )
+
+
+def not_of_format(format_name: str, head: bytes) -> Refused:
+    """The refusal of a file whose first bytes are of another format; zeros were never written at all."""
+    if not any(head):
+        return Refused(
+            "zero_filled", "begins with zeros: reserved by the writer, never written; copy it again"
+        )
+    looks = next((name for magic, name in _SIGNATURES.items() if head.startswith(magic)), None)
+    found = f"it looks like {looks}; name it so" if looks else "save it again from the microscope's software"
+    return Refused("not_a_micrograph", f"is not a {format_name} file; {found}")
+
+
+@contextmanager
+def opened(path: Path, format_name: str) -> Iterator[tuple[io.BufferedReader, int]]:
+    """Open a file for reading under `guard`; gives the stream and its size in bytes.
+
+    Raises
+    ------
+    Refused
+        a_folder, empty, or not_a_micrograph where it is neither file nor folder.
+    """
+    with guard(format_name):
+        status = path.stat()  # before open: opening a named pipe would wait for a writer
+        if stat.S_ISDIR(status.st_mode):
+            raise Refused("a_folder", "is a folder with the name of a micrograph; put the micrographs in it")
+        if not stat.S_ISREG(status.st_mode):
+            raise Refused("not_a_micrograph", "is not a regular file")
+        with path.open("rb") as stream:
+            size = os.fstat(stream.fileno()).st_size
+            if size == 0:
+                raise Refused("empty", "is empty (0 bytes); save it again from the microscope's software")
+            yield stream, size
+
+
+def truncated(size: int, expected: int) -> Refused:
+    """The refusal of a file of `size` bytes that declares `expected`."""
+    return Refused("truncated", f"is truncated: {size} of {expected} bytes are there; copy it again")

@@ -1,0 +1,204 @@
+"""TIFF files through tifffile: single micrographs and stacks, compressed or not, of any real number type."""
+
+from __future__ import annotations
+
+import io
+import logging
+import math
+import struct
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+from tifffile import PHOTOMETRIC, TiffFile, TiffPage
+
+from temwatch.domain import Image
+from temwatch.errors import Refused, Unreadable
+from temwatch.formats import calibration, damage, tiff_calibration
+from temwatch.formats.source import Source, check_index, check_side, micrograph_image
+
+FORMAT = "TIFF"
+
+# What tifffile has to say of a damaged file would go to standard error; here it is said by a refusal.
+logging.getLogger("tifffile").addHandler(logging.NullHandler())
+logging.getLogger("tifffile").propagate = False
+
+_SIGNATURES = (b"II*\0", b"MM\0*", b"II+\0", b"MM\0+")
+# Deflate, the best of the lossless methods, reaches at most 1032 : 1; a header that claims more is damaged.
+_MOST_COMPRESSION = 1100
+_REDUCED_OR_MASK = 1 | 4  # bits of NewSubfileType: a sub-level of a pyramid, a transparency mask
+
+
+@dataclass(frozen=True, slots=True)
+class _Stored:
+    """Where a frame is: the offset of its directory, and its place in an ImageJ stack with one directory."""
+
+    directory: int
+    contiguous: int = 0
+
+
+def open_source(path: Path, *, pixel_size_nm: float | None = None) -> Source:
+    """Understand a TIFF file without loading its pixels.
+
+    The pages of one size are the frames of a stack; sub-levels of pyramids and pages of another size
+    (thumbnails, labels) are left out.
+
+    `pixel_size_nm` fills a missing pixel size; it never overrides one that the file states.
+
+    Raises
+    ------
+    InputError
+        Refused or Unreadable, with a code of `errors` and one line that says what would help.
+    """
+    with damage.opened(path, FORMAT) as (stream, size):
+        directories = _directories(stream, size)
+        stream.seek(0)
+        with TiffFile(stream) as tif:
+            pages = _full_size(tif, directories)
+            page = pages[0]
+            _refuse_colour(tif, page)
+            axes = tiff_calibration.axes(tif, page)
+            acquired_at = tiff_calibration.acquired_at(tif, page)
+            metadata = tiff_calibration.metadata(tif, page)
+            interval_s = tiff_calibration.interval_s(tif)
+            stored = [_Stored(page.offset) for page in pages]
+            if len(pages) == 1 and (count := _imagej_images(tif)) > 1:
+                stored = [_Stored(page.offset, index) for index in range(count)]
+            shape = (int(page.imagelength), int(page.imagewidth))
+            for each in pages:
+                _check_extent(each, size, len(stored) // len(pages))
+    nm = calibration.pixel_size_nm(*axes, given_nm=pixel_size_nm)
+    check_side(shape)
+    frames = len(stored) if len(stored) > 1 else None
+
+    def load(index: int) -> Image:
+        check_index(index, frames)
+        return micrograph_image(_pixels(path, stored[index], shape), single=frames is None)
+
+    return Source(
+        path=path,
+        shape=shape,
+        frames=frames,
+        pixel_size_nm=nm,
+        acquired_at=acquired_at,
+        metadata=metadata,
+        interval_s=interval_s if frames else None,
+        load=load,
+    )
+
+
+def complete(path: Path) -> bool | None:  # noqa: ARG001 - part of the protocol
+    """None: a TIFF declares no length, and its directories may be written first or last."""
+    return None
+
+
+def _directories(stream: io.BufferedReader, size: int) -> list[int]:
+    """Offsets of all directories, in order.
+
+    tifffile's own list ends in silence where the chain is broken, so that a stack would lose its end.
+    """
+    head = stream.read(16)
+    if head[:4] not in _SIGNATURES:
+        raise damage.not_of_format(FORMAT, head)
+    order = "<" if head[:2] == b"II" else ">"
+    big = 43 in head[2:4]
+    count_format, entry_bytes, offset_format = ("Q", 20, "Q") if big else ("H", 12, "I")
+    offsets: dict[int, None] = {}
+
+    def number(place: int, form: str) -> int:
+        width = struct.calcsize(order + form)
+        stream.seek(place)
+        block = stream.read(width)
+        if len(block) < width:
+            raise damage.truncated(size, place + width)
+        return int(struct.unpack(order + form, block)[0])
+
+    following = number(8 if big else 4, offset_format)
+    while following:
+        if following in offsets:
+            raise Refused("not_a_micrograph", "is damaged: its pages form a circle; copy or save it again")
+        offsets[following] = None
+        entries = following + struct.calcsize(order + count_format)
+        following = number(entries + entry_bytes * number(following, count_format), offset_format)
+    return list(offsets)
+
+
+def _page(tif: TiffFile, offset: int) -> TiffPage:
+    tif.filehandle.seek(offset)
+    return TiffPage(tif, index=0)
+
+
+def _full_size(tif: TiffFile, offsets: list[int]) -> list[TiffPage]:
+    """Pages of the largest size, in order."""
+    pages = [
+        page for page in (_page(tif, offset) for offset in offsets) if not page.subfiletype & _REDUCED_OR_MASK
+    ]
+    if not pages:
+        raise Refused("not_a_micrograph", "holds no full-size picture; save it again")
+    largest = max(pages, key=lambda page: page.imagelength * page.imagewidth)
+    return [page for page in pages if (page.shape, page.dtype) == (largest.shape, largest.dtype)]
+
+
+def _refuse_colour(tif: TiffFile, page: TiffPage) -> None:
+    if page.samplesperpixel != 1:
+        found = f"colour ({page.samplesperpixel} samples per pixel)"
+    elif (tif.imagej_metadata or {}).get("mode") in ("composite", "color"):
+        found = "several channels"  # "channels" alone is what tifffile calls the frames of any stack
+    elif page.photometric not in (PHOTOMETRIC.MINISBLACK, PHOTOMETRIC.MINISWHITE):
+        found = f"colour ({getattr(page.photometric, 'name', page.photometric)})"
+    elif page.dtype is None or page.dtype.kind not in "iuf":
+        found = "complex numbers" if page.dtype is not None and page.dtype.kind == "c" else "no real numbers"
+    elif page.bitspersample == 1:
+        found = "a 1-bit mask"
+    else:
+        return
+    raise Refused(
+        "not_grey", f"holds {found}; save it as greyscale of 8, 16 or 32 bit (ImageJ: Image > Type)"
+    )
+
+
+def _imagej_images(tif: TiffFile) -> int:
+    """Number of images that an ImageJ stack of more than 4 GB keeps behind its only directory."""
+    return int((tif.imagej_metadata or {}).get("images", 1)) if tif.pages.first.is_contiguous else 1
+
+
+def _check_extent(page: TiffPage, size: int, frames: int) -> None:
+    """Hold what a page asks for against what the file has, before anything is allocated."""
+    if len(page.dataoffsets) != math.prod(page.chunked) or not page.dataoffsets:
+        raise Refused(
+            "not_a_micrograph", "is damaged: its list of strips does not fit its size; copy it again"
+        )
+    if 0 in page.dataoffsets or 0 in page.databytecounts:
+        raise Refused("zero_filled", "has strips that were never written; save it again")
+    end = max(offset + count for offset, count in zip(page.dataoffsets, page.databytecounts, strict=True))
+    end += (frames - 1) * page.nbytes
+    if end > size:
+        raise damage.truncated(size, end)
+    most = 1 if page.compression == 1 else _MOST_COMPRESSION
+    if page.imagewidth * page.imagelength * page.bitspersample // 8 > most * sum(page.databytecounts):
+        raise Refused(
+            "not_a_micrograph",
+            f"is damaged: {page.imagewidth} x {page.imagelength} px cannot be in {size} bytes; copy it again",
+        )
+
+
+def _pixels(path: Path, stored: _Stored, shape: tuple[int, int]) -> NDArray[Any]:
+    """One frame, shape (y, x), with 0 for black."""
+    with damage.opened(path, FORMAT) as (stream, _), TiffFile(stream) as tif:
+        page = _page(tif, stored.directory)
+        pixels: NDArray[Any]
+        if stored.contiguous:
+            # an ImageJ stack of more than 4 GB: the frames lie behind each other, without directories
+            stream.seek(page.dataoffsets[0] + stored.contiguous * page.nbytes)
+            dtype = np.dtype(page.dtype).newbyteorder(tif.byteorder)
+            pixels = np.frombuffer(stream.read(page.nbytes), dtype).reshape(shape)
+        else:
+            pixels = page.asarray(maxworkers=1)
+        if pixels.shape != shape:
+            raise Unreadable("changed", "changed while it was read; it is taken up again when it is complete")
+        if page.photometric == PHOTOMETRIC.MINISWHITE:
+            whitest = (1 << page.bitspersample) - 1 if pixels.dtype.kind == "u" else pixels.max()
+            pixels = pixels.dtype.type(whitest) - pixels
+    return pixels

@@ -1,0 +1,36 @@
+"""The only state of temwatch: one SQLite file, one writer, any number of readers. The only SQL lives here."""
+
+from temwatch.ledger.names import folder_name
+from temwatch.ledger.reader import Reader
+from temwatch.ledger.rows import (
+    Arrival,
+    File,
+    MicrographRow,
+    Publication,
+    Receipt,
+    Recorded,
+    Request,
+    Result,
+    Retried,
+    SampleRow,
+    Totals,
+)
+from temwatch.ledger.writer import Ledger, is_held, open_ledger, post_request
+
+__all__ = [
+    "Arrival",
+    "File",
+    "Ledger",
+    "MicrographRow",
+    "Publication",
+    "Reader",
+    "Receipt",
+    "Recorded",
+    "Request",
+    "Result",
+    "SampleRow",
+    "folder_name",
+    "is_held",
+    "open_ledger",
+    "post_request",
+]

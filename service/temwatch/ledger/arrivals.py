@@ -1,0 +1,216 @@
+"""Files on their way to an analysis: taken up, claimed, given back, tried again.
+
+Every function works inside the transaction that the writer opened.
+"""
+
+from __future__ import annotations
+
+import sqlite3
+from collections.abc import Collection, Iterable
+from datetime import datetime
+from pathlib import PurePosixPath
+
+from temwatch.domain import Status, utc_text
+from temwatch.ledger.bookkeeping import IS_NEWEST, count, make_stale, release_duplicates
+from temwatch.ledger.names import MAX_NAME_BYTES, folder_name, from_stored, name_key, to_stored
+from temwatch.ledger.rows import FILE_COLUMNS, Arrival, File, Retried, file_from
+
+_SUFFIX_BYTES = 8  # room for _2, _3 ... behind a name
+
+
+def add(
+    connection: sqlite3.Connection, arrivals: Iterable[Arrival], again_unless: str | None
+) -> list[int | None]:
+    """Take up files; see Ledger.add_many."""
+    suffixes: dict[tuple[str, str], int] = {}
+    return [_add_one(connection, arrival, again_unless, suffixes) for arrival in arrivals]
+
+
+def _add_one(
+    connection: sqlite3.Connection,
+    arrival: Arrival,
+    again_unless: str | None,
+    suffixes: dict[tuple[str, str], int],
+) -> int | None:
+    root, path = to_stored(arrival.root), to_stored(arrival.path)
+    sample = folder_name(arrival.sample)
+    seen = (arrival.size_bytes, arrival.mtime_ns)
+    newest = _newest(connection, root, path)
+    if newest and newest.sample == sample:
+        if (newest.size_bytes, newest.mtime_ns) == seen:
+            again = again_unless is not None and _wants_another(connection, newest, arrival, again_unless)
+            return newest.id if again else None
+        if newest.status is Status.PENDING and not newest.claimed and not newest.frames_recorded:
+            # it changed before anybody read it: still the same work
+            connection.execute(
+                "UPDATE files SET size_bytes = ?, mtime_ns = ? WHERE id = ?", (*seen, newest.id)
+            )
+            return newest.id
+    connection.execute("INSERT OR IGNORE INTO samples (sample) VALUES (?)", (sample,))
+    name = _name(connection, sample, root, path, suffixes)
+    row = {
+        "root": root,
+        "path": path,
+        "revision": newest.revision + 1 if newest else 1,
+        "sample": sample,
+        "sequence": None if arrival.sequence is None else folder_name(arrival.sequence),
+        "frame": arrival.frame,
+        "name": name,
+        "name_key": name_key(name),
+        "size_bytes": arrival.size_bytes,
+        "mtime_ns": arrival.mtime_ns,
+        "source": arrival.source,
+        "pixel_size_nm": arrival.pixel_size_nm,
+        "detected_at": utc_text(arrival.detected_at),
+    }
+    inserted = connection.execute(
+        f"INSERT INTO files ({', '.join(row)}) VALUES ({', '.join('?' * len(row))})", tuple(row.values())
+    )
+    if newest:
+        _drop_if_obsolete(connection, newest.id)
+    count(connection, "files_detected", arrival.source)
+    return inserted.lastrowid
+
+
+def _newest(connection: sqlite3.Connection, root: str | bytes, path: str | bytes) -> File | None:
+    cursor = connection.cursor()
+    cursor.row_factory = file_from
+    newest: File | None = cursor.execute(
+        f"SELECT {FILE_COLUMNS} FROM files f WHERE root = ? AND path = ? ORDER BY revision DESC LIMIT 1",
+        (root, path),
+    ).fetchone()
+    return newest
+
+
+def _wants_another(connection: sqlite3.Connection, file: File, arrival: Arrival, again_unless: str) -> bool:
+    """Let a file that has not changed be analysed anew, where that could give another result."""
+    other_method = connection.execute(
+        "SELECT 1 FROM micrographs WHERE file_id = ? AND status = 'done' AND method <> ? LIMIT 1",
+        (file.id, again_unless),
+    ).fetchone()
+    other_scale = file.pixel_size_nm != arrival.pixel_size_nm
+    failed = file.status in (Status.FAILED, Status.REFUSED)
+    if not (failed or (file.status is Status.DONE and (other_method or other_scale))):
+        return False
+    connection.execute(
+        "UPDATE files SET attempts = 0, crashes = 0, pixel_size_nm = ? WHERE id = ?",
+        (arrival.pixel_size_nm, file.id),
+    )
+    _reopen(connection, file)
+    return True
+
+
+def _name(
+    connection: sqlite3.Connection,
+    sample: str,
+    root: str | bytes,
+    path: str | bytes,
+    suffixes: dict[tuple[str, str], int],
+) -> str:
+    """The output folder of an earlier revision, or one that no other file of the sample has."""
+    kept = connection.execute(
+        "SELECT name FROM files WHERE root = ? AND path = ? AND sample = ? LIMIT 1", (root, path, sample)
+    ).fetchone()
+    if kept:
+        return str(kept[0])
+    base = folder_name(PurePosixPath(from_stored(path)).stem, MAX_NAME_BYTES - _SUFFIX_BYTES)
+    # thousands of files of one stem in one batch must not try every suffix anew
+    number = suffixes.get((sample, name_key(base)), 1)
+    while True:
+        name = base if number == 1 else f"{base}_{number}"
+        number += 1
+        taken = connection.execute(
+            "SELECT 1 FROM files WHERE sample = ? AND name_key = ? LIMIT 1", (sample, name_key(name))
+        ).fetchone()
+        if not taken:
+            suffixes[sample, name_key(base)] = number
+            return name
+
+
+def claim(connection: sqlite3.Connection, limit: int, now: datetime) -> list[File]:
+    """Take the oldest pending files in hand; see Ledger.claim."""
+    cursor = connection.cursor()
+    cursor.row_factory = file_from
+    files: list[File] = cursor.execute(
+        f"""SELECT {FILE_COLUMNS} FROM files f WHERE f.status = 'pending' AND NOT f.claimed
+            AND (f.not_before IS NULL OR f.not_before <= ?) ORDER BY f.id LIMIT ?""",
+        (utc_text(now), limit),
+    ).fetchall()
+    connection.executemany(
+        "UPDATE files SET claimed = 1, attempts = attempts + 1 WHERE id = ?", [(file.id,) for file in files]
+    )
+    return files
+
+
+def release_all(connection: sqlite3.Connection) -> None:
+    """Put back what a process that is gone had in hand."""
+    in_hand = connection.execute("SELECT id FROM files WHERE status = 'pending' AND claimed").fetchall()
+    connection.execute("UPDATE files SET claimed = 0 WHERE status = 'pending' AND claimed")
+    for (file_id,) in in_hand:
+        _drop_if_obsolete(connection, file_id)
+
+
+def release(connection: sqlite3.Connection, file_id: int, not_before: datetime | None) -> None:
+    """Put one file back, to be tried again at once or later."""
+    connection.execute(
+        "UPDATE files SET claimed = 0, not_before = ? WHERE id = ? AND status = 'pending'",
+        (utc_text(not_before) if not_before else None, file_id),
+    )
+    _drop_if_obsolete(connection, file_id)
+
+
+def _drop_if_obsolete(connection: sqlite3.Connection, file_id: int) -> None:
+    """A revision that nobody holds and that has a later one is no work any more: its content is gone."""
+    obsolete = connection.execute(
+        f"""SELECT f.sample, EXISTS (SELECT 1 FROM micrographs m WHERE m.file_id = f.id) FROM files f
+            WHERE f.id = ? AND f.status = 'pending' AND NOT f.claimed AND NOT {IS_NEWEST}""",
+        (file_id,),
+    ).fetchone()
+    if obsolete and obsolete[1]:
+        connection.execute("UPDATE files SET status = 'superseded' WHERE id = ?", (file_id,))
+        connection.execute("UPDATE micrographs SET status = 'superseded' WHERE file_id = ?", (file_id,))
+        make_stale(connection, obsolete[0], particles=True)
+    elif obsolete:
+        connection.execute("DELETE FROM files WHERE id = ?", (file_id,))
+
+
+def retry(
+    connection: sqlite3.Connection, paths: Collection[str] | None, pixel_size_nm: float | None
+) -> Retried:
+    """Make files pending again; see writer.retry."""
+    cursor = connection.cursor()
+    cursor.row_factory = file_from
+    newest: list[File] = cursor.execute(
+        f"SELECT {FILE_COLUMNS} FROM files f WHERE {IS_NEWEST} ORDER BY f.id"
+    ).fetchall()
+    if paths is None:
+        chosen = [file for file in newest if file.status in (Status.FAILED, Status.REFUSED)]
+    else:
+        chosen = [file for file in newest if not _designations(file).isdisjoint(paths)]
+    for file in chosen:
+        connection.execute(
+            """UPDATE files SET not_before = NULL, attempts = 0, crashes = 0,
+                pixel_size_nm = coalesce(?, pixel_size_nm) WHERE id = ?""",
+            (pixel_size_nm, file.id),
+        )
+        if file.status is not Status.PENDING:
+            count(connection, "retries", "requested")
+            _reopen(connection, file)
+    named = {designation for file in chosen for designation in _designations(file)}
+    return Retried(files=tuple(chosen), unknown=tuple(path for path in paths or () if path not in named))
+
+
+def _designations(file: File) -> set[str]:
+    return {file.path, str(file.location), file.name}
+
+
+def _reopen(connection: sqlite3.Connection, file: File) -> None:
+    """Forget what is known of a file's content, and let it be analysed anew."""
+    connection.execute("DELETE FROM micrographs WHERE file_id = ?", (file.id,))
+    connection.execute(
+        "UPDATE files SET status = 'pending', claimed = 0, sha256 = NULL, frames_total = NULL WHERE id = ?",
+        (file.id,),
+    )
+    make_stale(connection, file.sample, particles=file.status is Status.DONE or file.frames_recorded > 0)
+    if file.status is Status.DONE and file.sha256:
+        release_duplicates(connection, file.sample, file.sha256)

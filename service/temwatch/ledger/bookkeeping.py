@@ -1,0 +1,76 @@
+"""What follows elsewhere when rows change: stale tables, orphaned duplicates, totals.
+
+Every function works inside the transaction that the writer opened.
+"""
+
+from __future__ import annotations
+
+import sqlite3
+
+IS_NEWEST = """NOT EXISTS (
+    SELECT 1 FROM files n WHERE n.root = f.root AND n.path = f.path AND n.revision > f.revision)"""
+"""Condition on `files f`: the file was not replaced by a later revision."""
+
+
+def count(connection: sqlite3.Connection, name: str, label: str = "", amount: int = 1) -> None:
+    """Add to a persistent total."""
+    if amount:
+        connection.execute(
+            """INSERT INTO counters (name, label, value) VALUES (?, ?, ?)
+                ON CONFLICT (name, label) DO UPDATE SET value = value + excluded.value""",
+            (name, label, amount),
+        )
+
+
+def make_stale(connection: sqlite3.Connection, sample: str, *, particles: bool) -> None:
+    """Rows of a sample that were published have changed: its tables are to be written anew."""
+    connection.execute(
+        """UPDATE samples SET generation = generation + 1, particles_generation = particles_generation + ?
+            WHERE sample = ?""",
+        (int(particles), sample),
+    )
+
+
+def supersede_earlier(connection: sqlite3.Connection, file_id: int) -> None:
+    """The file's earlier revisions describe content that is gone: their particles leave the tables."""
+    earlier = connection.execute(
+        """SELECT e.id, e.sample, e.sha256, e.status = 'done', e.sample <> f.sample,
+            EXISTS (SELECT 1 FROM micrographs m WHERE m.file_id = e.id AND m.status = 'done')
+        FROM files f JOIN files e ON e.root = f.root AND e.path = f.path AND e.revision < f.revision
+        WHERE f.id = ? AND e.status <> 'superseded'""",
+        (file_id,),
+    ).fetchall()
+    for earlier_id, sample, sha256, was_done, elsewhere, has_particles in earlier:
+        # a folder in another sample has no heir that would overwrite it
+        connection.execute(
+            "UPDATE files SET status = 'superseded', claimed = 0, changes = changes + ? WHERE id = ?",
+            (elsewhere, earlier_id),
+        )
+        connection.execute("UPDATE micrographs SET status = 'superseded' WHERE file_id = ?", (earlier_id,))
+        make_stale(connection, sample, particles=bool(has_particles))
+        if was_done:
+            release_duplicates(connection, sample, sha256)
+
+
+def release_duplicates(connection: sqlite3.Connection, sample: str, sha256: str) -> None:
+    """Content that lost the file it was counted under must come back under another that holds it."""
+    if _is_done(connection, sample, sha256):
+        return
+    orphans = connection.execute(
+        f"""SELECT f.id FROM files f
+            WHERE f.sample = ? AND f.sha256 = ? AND f.status = 'duplicate' AND {IS_NEWEST}""",
+        (sample, sha256),
+    ).fetchall()
+    connection.executemany("DELETE FROM micrographs WHERE file_id = ?", orphans)
+    connection.executemany(
+        "UPDATE files SET status = 'pending', claimed = 0, sha256 = NULL WHERE id = ?", orphans
+    )
+    if orphans:
+        make_stale(connection, sample, particles=False)
+
+
+def _is_done(connection: sqlite3.Connection, sample: str, sha256: str) -> bool:
+    found = connection.execute(
+        "SELECT 1 FROM files WHERE sample = ? AND sha256 = ? AND status = 'done' LIMIT 1", (sample, sha256)
+    ).fetchone()
+    return found is not None

@@ -1,0 +1,372 @@
+"""Read-only views of a ledger, beside the writer or while nothing runs.
+
+Nothing here holds more than one micrograph's rows in Python objects.
+"""
+
+from __future__ import annotations
+
+import json
+import sqlite3
+import threading
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
+from itertools import chain
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from temwatch.domain import Analysis, Method, Particle, Reason, Region, Rejection, Segmentation
+from temwatch.ledger.packing import unpack_mask, unpack_regions
+from temwatch.ledger.recording import MEASURES
+from temwatch.ledger.rows import (
+    FILE_COLUMNS,
+    MICROGRAPH_COLUMNS,
+    File,
+    MicrographRow,
+    Publication,
+    Receipt,
+    SampleRow,
+    Totals,
+    file_from,
+    micrograph_from,
+    moment,
+)
+from temwatch.ledger.schema import FILE_NAME, connect_to_read
+
+_BATCH_ROWS = 50_000  # rows between SQLite and numpy at a time
+_BOX = "bbox_x_px, bbox_y_px, bbox_width_px, bbox_height_px"
+_COUNTS = "count(*), " + ", ".join(
+    f"coalesce(sum(status = '{status}'), 0)"
+    for status in ("done", "refused", "failed", "duplicate", "superseded", "pending")
+)
+
+
+class Reader:
+    """Read-only access to the ledger in the folder `state`, from any thread; each has its own connection.
+
+    Raises
+    ------
+    StartError
+        There is no ledger, or it is of another version.
+    """
+
+    def __init__(self, state: Path) -> None:
+        self._path = state / FILE_NAME
+        self._local = threading.local()
+        self._all: list[sqlite3.Connection] = []
+        self._connection  # noqa: B018 - what is wrong is said at once
+
+    @property
+    def _connection(self) -> sqlite3.Connection:
+        found: sqlite3.Connection | None = getattr(self._local, "connection", None)
+        if found is None:
+            found = self._local.connection = connect_to_read(self._path)
+            self._all.append(found)
+        return found
+
+    def close(self) -> None:
+        """Close the connections of all threads."""
+        while self._all:
+            self._all.pop().close()
+
+    def __enter__(self) -> Reader:
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self.close()
+
+    @contextmanager
+    def snapshot(self) -> Iterator[None]:
+        """Everything this thread reads within sees the ledger of one moment."""
+        self._connection.execute("BEGIN")
+        try:
+            yield
+        finally:
+            self._connection.rollback()
+
+    # Samples and totals
+
+    def samples(self) -> list[SampleRow]:
+        """Every sample with what became of its files."""
+        found = {
+            sample: (micrographs, particles, moment(last))
+            for sample, micrographs, particles, last in self._connection.execute(
+                """SELECT sample, count(*), sum(particles), max(analysed_at) FROM micrographs
+                    WHERE status = 'done' GROUP BY sample"""
+            )
+        }
+        rows = self._connection.execute(
+            f"SELECT sample, {_COUNTS} FROM files GROUP BY sample ORDER BY sample"
+        )
+        samples = []
+        for sample, *counts in rows:
+            micrographs, particles, last = found.get(sample, (0, 0, None))
+            samples.append(
+                SampleRow(
+                    sample=sample,
+                    receipt=_receipt(counts),
+                    micrographs=micrographs,
+                    particles=particles,
+                    last_analysed_at=last,
+                )
+            )
+        return samples
+
+    def receipt(self, sample: str | None = None) -> Receipt:
+        """What became of every file seen, of one sample or of all."""
+        where, values = ("", ()) if sample is None else (" WHERE sample = ?", (sample,))
+        return _receipt(self._connection.execute(f"SELECT {_COUNTS} FROM files{where}", values).fetchone())
+
+    def sample_names(self) -> list[str]:
+        """Every sample, in the order of its name."""
+        return [row[0] for row in self._connection.execute("SELECT sample FROM samples ORDER BY sample")]
+
+    def has_sample(self, sample: str) -> bool:
+        """Whether there is a sample of that name."""
+        return self._value("SELECT 1 FROM samples WHERE sample = ?", sample) is not None
+
+    def totals(self) -> Totals:
+        """Persistent counters and the state of the queue."""
+        found: dict[str, dict[str, int]] = {}
+        for name, label, value in self._connection.execute("SELECT name, label, value FROM counters"):
+            found.setdefault(name, {})[label] = value
+        waiting = self._connection.execute(
+            "SELECT count(*), min(detected_at) FROM files WHERE status = 'pending'"
+        ).fetchone()
+        last_success_at = self._value(
+            "SELECT analysed_at FROM micrographs WHERE status = 'done' ORDER BY id DESC LIMIT 1"
+        )
+        return Totals(
+            files_detected=found.get("files_detected", {}),
+            micrographs_processed=found.get("micrographs_processed", {}),
+            failed_by_reason=found.get("micrographs_failed", {}),
+            retries=found.get("retries", {}),
+            particles_measured=sum(found.get("particles_measured", {}).values()),
+            particles_rejected=found.get("particles_rejected", {}),
+            frames_processed=sum(found.get("frames_processed", {}).values()),
+            out_of_memory=sum(found.get("out_of_memory", {}).values()),
+            pending=waiting[0],
+            oldest_pending_at=moment(waiting[1]),
+            last_success_at=moment(last_success_at),
+        )
+
+    def pending(self, limit: int = 100) -> list[File]:
+        """Files that wait or are in hand, oldest first."""
+        cursor = self._connection.cursor()
+        cursor.row_factory = file_from
+        files: list[File] = cursor.execute(
+            f"SELECT {FILE_COLUMNS} FROM files f WHERE f.status = 'pending' ORDER BY f.id LIMIT ?", (limit,)
+        ).fetchall()
+        return files
+
+    def methods(self) -> dict[str, Method]:
+        """Every method that was used, by digest."""
+        rows = self._connection.execute("SELECT digest, json FROM methods ORDER BY digest")
+        return {digest: _method(text) for digest, text in rows}
+
+    def answer(self, request_id: int) -> str | None:
+        """What the service answered to a request, None before it is done."""
+        answer: str | None = self._value("SELECT answer FROM requests WHERE id = ?", request_id)
+        return answer
+
+    # Micrographs
+
+    def micrographs(self, sample: str, *, after_id: int = 0) -> Iterator[MicrographRow]:
+        """Rows of a sample in the order of micrographs.csv, those after the row `after_id`."""
+        return self._rows("WHERE m.sample = ? AND m.id > ? ORDER BY m.id", sample, after_id)
+
+    def micrographs_named(self, sample: str, name: str) -> Iterator[MicrographRow]:
+        """Rows of a sample whose results lie in the output folder `name`."""
+        return self._rows(
+            "WHERE m.sample = ? AND f.sample = m.sample AND f.name = ? ORDER BY m.id", sample, name
+        )
+
+    def recent(self, sample: str | None = None, limit: int = 20) -> list[MicrographRow]:
+        """The last rows of one sample or of all, newest first."""
+        if sample is None:
+            return list(self._rows("ORDER BY m.id DESC LIMIT ?", limit))
+        return list(self._rows("WHERE m.sample = ? ORDER BY m.id DESC LIMIT ?", sample, limit))
+
+    def troubles(self, limit: int = 20) -> list[MicrographRow]:
+        """The last files that failed or were refused, newest first."""
+        return list(self._rows("WHERE m.status IN ('failed', 'refused') ORDER BY m.id DESC LIMIT ?", limit))
+
+    def micrograph(self, micrograph_id: int) -> MicrographRow | None:
+        """One row, None where there is none of that number."""
+        return next(self._rows("WHERE m.id = ?", micrograph_id), None)
+
+    def _rows(self, condition: str, *values: object) -> Iterator[MicrographRow]:
+        cursor = self._connection.cursor()
+        cursor.row_factory = micrograph_from
+        yield from cursor.execute(
+            f"SELECT {MICROGRAPH_COLUMNS} FROM micrographs m JOIN files f ON f.id = m.file_id {condition}",
+            values,
+        )
+
+    def analysis(self, micrograph_id: int) -> Analysis:
+        """The analysis as it was recorded.
+
+        Raises
+        ------
+        KeyError
+            There is no such micrograph, or it has no result.
+        """
+        pixels = self._pixels(micrograph_id, "mask, despeckling")
+        before, difference = (unpack_mask(packed, pixels[:2]) for packed in pixels[2:])
+        pixel_size_nm, method = self._connection.execute(
+            "SELECT pixel_size_nm, json FROM micrographs, methods WHERE id = ? AND digest = method",
+            (micrograph_id,),
+        ).fetchone()
+        return Analysis(
+            mask=before ^ difference,
+            removed=before & difference,
+            particles=self.particles(micrograph_id),
+            rejections=self.rejections(micrograph_id),
+            method=_method(method),
+            pixel_size_nm=pixel_size_nm,
+        )
+
+    def segmentation(self, micrograph_id: int) -> Segmentation:
+        """What the segmenter gave, before despeckling; KeyError as for `analysis`."""
+        height, width, mask, contacts = self._pixels(micrograph_id, "mask, contacts")
+        return Segmentation(
+            mask=unpack_mask(mask, (height, width)),
+            contacts=None if contacts is None else unpack_mask(contacts, (height, width)),
+        )
+
+    def particles(self, micrograph_id: int) -> tuple[Particle, ...]:
+        """Particles of a micrograph with their regions, in the order of their numbers."""
+        rows = self._connection.execute(
+            f"""SELECT {_BOX}, separated, overlapping, separated_by, {", ".join(MEASURES)} FROM particles
+                WHERE micrograph_id = ? ORDER BY number""",
+            (micrograph_id,),
+        ).fetchall()
+        return tuple(
+            Particle(
+                region=region,
+                overlapping=bool(overlapping),
+                separated_by=separated_by,
+                **dict(zip(MEASURES, measures, strict=True)),
+            )
+            for region, (*_, overlapping, separated_by), measures in zip(
+                self._regions(micrograph_id, "particle_regions", rows),
+                (row[:7] for row in rows),
+                (row[7:] for row in rows),
+                strict=True,
+            )
+        )
+
+    def rejections(self, micrograph_id: int) -> tuple[Rejection, ...]:
+        """Rejections of a micrograph with their regions, in the order of their numbers."""
+        rows = self._connection.execute(
+            f"SELECT {_BOX}, separated, reason FROM rejections WHERE micrograph_id = ? ORDER BY number",
+            (micrograph_id,),
+        ).fetchall()
+        regions = self._regions(micrograph_id, "rejection_regions", rows)
+        return tuple(
+            Rejection(region=region, reason=Reason(row[5])) for region, row in zip(regions, rows, strict=True)
+        )
+
+    def _regions(self, micrograph_id: int, column: str, rows: Sequence[tuple[Any, ...]]) -> list[Region]:
+        if not rows:
+            return []
+        packed = self._pixels(micrograph_id, column)[2]
+        return unpack_regions(packed, [row[:5] for row in rows])
+
+    def _pixels(self, micrograph_id: int, columns: str) -> tuple[Any, ...]:
+        row: tuple[Any, ...] | None = self._connection.execute(
+            f"SELECT height_px, width_px, {columns} FROM segmentations WHERE micrograph_id = ?",
+            (micrograph_id,),
+        ).fetchone()
+        if row is None:
+            raise KeyError(f"no analysis of a micrograph {micrograph_id}")
+        return row
+
+    # Rows for tables and pages
+
+    def particle_values(self, micrograph_id: int, columns: Sequence[str]) -> list[tuple[Any, ...]]:
+        """Chosen columns of the particles of one micrograph; `number` is the particle's number."""
+        return self._connection.execute(
+            f"SELECT {', '.join(columns)} FROM particles WHERE micrograph_id = ? ORDER BY number",
+            (micrograph_id,),
+        ).fetchall()
+
+    def rejection_values(self, micrograph_id: int, columns: Sequence[str]) -> list[tuple[Any, ...]]:
+        """Chosen columns of the rejections of one micrograph; `number` is the rejection's number."""
+        return self._connection.execute(
+            f"SELECT {', '.join(columns)} FROM rejections WHERE micrograph_id = ? ORDER BY number",
+            (micrograph_id,),
+        ).fetchall()
+
+    def particle_columns(self, sample: str, columns: Sequence[str]) -> dict[str, NDArray[np.float64]]:
+        """Columns of all particles of a sample in the order of particles.csv; NaN where one is empty."""
+        cursor = self._connection.execute(
+            f"""SELECT {", ".join(f"p.{column}" for column in columns)} FROM micrographs m
+                JOIN particles p ON p.micrograph_id = m.id
+                WHERE m.sample = ? AND m.status = 'done' ORDER BY m.id, p.number""",
+            (sample,),
+        )
+        blocks = [np.empty((0, len(columns)))]
+        while rows := cursor.fetchmany(_BATCH_ROWS):
+            flat = np.fromiter(
+                chain.from_iterable(rows), np.dtype(np.float64), count=len(rows) * len(columns)
+            )
+            blocks.append(flat.reshape(len(rows), len(columns)))
+        table = np.concatenate(blocks)
+        return {column: np.ascontiguousarray(table[:, index]) for index, column in enumerate(columns)}
+
+    # Publication
+
+    def generations(self, sample: str) -> tuple[int, int]:
+        """Generation of a sample's rows, and of those of them that are particles or rejections."""
+        row = self._connection.execute(
+            "SELECT generation, particles_generation FROM samples WHERE sample = ?", (sample,)
+        ).fetchone()
+        return (0, 0) if row is None else (row[0], row[1])
+
+    def last_id(self, sample: str) -> int:
+        """Number of the sample's last row of micrographs.csv, 0 before the first."""
+        return int(self._value("SELECT max(id) FROM micrographs WHERE sample = ?", sample) or 0)
+
+    def publications(self, sample: str) -> dict[str, Publication]:
+        """How far each file of a sample was published."""
+        rows = self._connection.execute(
+            "SELECT file, bytes, through_id, generation FROM publications WHERE sample = ?", (sample,)
+        )
+        return {
+            row[0]: Publication(file=row[0], bytes=row[1], through_id=row[2], generation=row[3])
+            for row in rows
+        }
+
+    def unwritten(self, sample: str) -> list[tuple[int, str, int]]:
+        """Id, name and `changes` of finished files whose output folder is out of date."""
+        return self._connection.execute(
+            """SELECT f.id, f.name, f.changes FROM files f WHERE f.sample = ? AND f.written < f.changes
+                AND NOT EXISTS (SELECT 1 FROM files p WHERE p.sample = f.sample AND p.name_key = f.name_key
+                    AND p.status = 'pending') ORDER BY f.id""",
+            (sample,),
+        ).fetchall()
+
+    def _value(self, query: str, *values: object) -> Any:
+        row = self._connection.execute(query, values).fetchone()
+        return None if row is None else row[0]
+
+
+def _receipt(counts: Sequence[int]) -> Receipt:
+    seen, done, refused, failed, duplicates, superseded, pending = counts
+    return Receipt(
+        seen=seen,
+        done=done,
+        refused=refused,
+        failed=failed,
+        duplicates=duplicates,
+        superseded=superseded,
+        pending=pending,
+    )
+
+
+def _method(text: str) -> Method:
+    values = json.loads(text)
+    return Method(**values | {"parameters": tuple(values["parameters"].items())})

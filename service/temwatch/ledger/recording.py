@@ -1,0 +1,347 @@
+"""What an analysis found, on its way into the ledger.
+
+`pack` is the costly part and needs no transaction; everything else works inside the one the writer opened.
+"""
+
+from __future__ import annotations
+
+import sqlite3
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from datetime import datetime
+from statistics import fmean
+from typing import Any
+
+import numpy as np
+
+from temwatch.domain import Analysis, Particle, Reason, Rejection, Status, utc_text
+from temwatch.ledger.bookkeeping import count, make_stale, supersede_earlier
+from temwatch.ledger.names import from_stored, to_stored
+from temwatch.ledger.packing import pack_mask, pack_regions
+from temwatch.ledger.rows import FILE_COLUMNS, File, Recorded, Result, file_from, metadata_text
+
+MEASURES = (
+    "centroid_x_nm",
+    "centroid_y_nm",
+    "area_nm2",
+    "equivalent_diameter_nm",
+    "feret_min_nm",
+    "feret_max_nm",
+    "aspect_ratio",
+    "perimeter_nm",
+    "circularity",
+    "convexity",
+    "solidity",
+    "visible_fraction",
+    "equivalent_diameter_low_nm",
+    "equivalent_diameter_high_nm",
+)
+"""Fields of Particle that are plain numbers."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True, eq=False)
+class Packed:
+    """An analysis as rows; the id of its micrograph is not known yet."""
+
+    micrograph: Mapping[str, Any]
+    method_json: str
+    particles: Sequence[tuple[Any, ...]]
+    rejections: Sequence[tuple[Any, ...]]
+    segmentation: tuple[Any, ...]
+
+
+def pack(result: Result) -> Packed:
+    """Rows of one analysed micrograph."""
+    micrograph, frame = result.micrograph, result.micrograph.frame
+    row = _of_analysis(result.analysis) | {
+        "frame": frame.index if frame else None,
+        "elapsed_s": _real(frame.elapsed_s) if frame else None,
+        "sha256": micrograph.sha256,
+        "acquired_at": utc_text(micrograph.acquired_at) if micrograph.acquired_at else None,
+        "analysed_at": utc_text(result.analysed_at),
+        "seconds": float(result.seconds),
+        "metadata": metadata_text(micrograph.metadata),
+    }
+    return Packed(
+        micrograph=row,
+        method_json=result.analysis.method.to_json(),
+        particles=[_particle(particle) for particle in result.analysis.particles],
+        rejections=[_rejection(rejection) for rejection in result.analysis.rejections],
+        segmentation=_pixels(result),
+    )
+
+
+def _of_analysis(analysis: Analysis) -> dict[str, Any]:
+    height, width = analysis.mask.shape
+    reasons = [rejection.reason for rejection in analysis.rejections]
+    diameters = [float(particle.equivalent_diameter_nm) for particle in analysis.particles]
+    return {
+        "width_px": width,
+        "height_px": height,
+        "pixel_size_nm": float(analysis.pixel_size_nm),
+        "particles": len(analysis.particles),
+        "particle_fraction": analysis.particle_fraction,
+        "mean_equivalent_diameter_nm": fmean(diameters) if diameters else None,
+        "method": analysis.method.digest,
+    } | {f"rejected_{reason}": reasons.count(reason) for reason in Reason}
+
+
+def _particle(particle: Particle) -> tuple[Any, ...]:
+    measures = [_real(getattr(particle, name)) for name in MEASURES]
+    flags = (int(particle.separated), int(particle.overlapping), particle.separated_by)
+    return (*measures, *flags, *_box(particle.region.origin_px, particle.region.mask.shape))
+
+
+def _rejection(rejection: Rejection) -> tuple[Any, ...]:
+    region = rejection.region
+    area_px = int(np.count_nonzero(region.mask))
+    return (str(rejection.reason), area_px, int(region.separated), *_box(region.origin_px, region.mask.shape))
+
+
+def _box(origin_px: tuple[int, int], shape: tuple[int, ...]) -> tuple[int, int, int, int]:
+    return int(origin_px[1]), int(origin_px[0]), shape[1], shape[0]
+
+
+def _real(value: float | None) -> float | None:
+    return None if value is None else float(value)
+
+
+def _pixels(result: Result) -> tuple[Any, ...]:
+    analysis, segmentation = result.analysis, result.segmentation
+    if analysis.mask.shape != segmentation.mask.shape:
+        raise ValueError(
+            f"masks of {analysis.mask.shape} and {segmentation.mask.shape} px are of two micrographs"
+        )
+    return (
+        *analysis.mask.shape,
+        pack_mask(segmentation.mask),
+        None if segmentation.contacts is None else pack_mask(segmentation.contacts),
+        *_regions(analysis, pack_mask(segmentation.mask ^ analysis.mask)),
+    )
+
+
+def _regions(analysis: Analysis, despeckling: bytes) -> tuple[bytes, bytes, bytes]:
+    return (
+        despeckling,
+        pack_regions(particle.region for particle in analysis.particles),
+        pack_regions(rejection.region for rejection in analysis.rejections),
+    )
+
+
+def record(
+    connection: sqlite3.Connection,
+    file_id: int,
+    packed: Sequence[Packed],
+    *,
+    finished: bool,
+    frames_total: int | None,
+    sha256: str | None,
+) -> Recorded:
+    """Add what was found in a file, or in some frames of it; see Ledger.record."""
+    file = pending_file(connection, file_id)
+    if isinstance(file, Recorded):
+        return file
+    sha256 = packed[0].micrograph["sha256"] if packed else sha256 or file.sha256
+    if sha256 and packed and (original := duplicate_of(connection, file, sha256)):
+        return _become_duplicate(connection, file, sha256, original, packed[-1].micrograph)
+    status = Status.SUPERSEDED if _is_overtaken(connection, file_id) else Status.DONE
+    there = {
+        row[0] for row in connection.execute("SELECT frame FROM micrographs WHERE file_id = ?", (file_id,))
+    }
+    ids = tuple(
+        _insert(connection, file, item, status) for item in packed if item.micrograph["frame"] not in there
+    )
+    end = status if finished or status is Status.SUPERSEDED else Status.PENDING
+    _settle(connection, file, end, sha256, frames_total)
+    return Recorded(status=end, micrograph_ids=ids)
+
+
+def _insert(connection: sqlite3.Connection, file: File, packed: Packed, status: Status) -> int:
+    row = packed.micrograph
+    connection.execute(
+        "INSERT OR IGNORE INTO methods (digest, json) VALUES (?, ?)", (row["method"], packed.method_json)
+    )
+    micrograph_id = insert_micrograph(connection, file, status, row)
+    insert_details(connection, micrograph_id, packed.particles, packed.rejections)
+    connection.execute(
+        "INSERT INTO segmentations VALUES (?, ?, ?, ?, ?, ?, ?, ?)", (micrograph_id, *packed.segmentation)
+    )
+    count(connection, "particles_measured", amount=row["particles"])
+    count(connection, "frames_processed", amount=int(row["frame"] is not None))
+    for reason in Reason:
+        count(connection, "particles_rejected", reason, row[f"rejected_{reason}"])
+    return micrograph_id
+
+
+def insert_micrograph(
+    connection: sqlite3.Connection, file: File, status: Status, values: Mapping[str, Any]
+) -> int:
+    """One line of micrographs.csv."""
+    row = {"file_id": file.id, "sample": file.sample, "status": str(status), **values}
+    inserted = connection.execute(
+        f"INSERT INTO micrographs ({', '.join(row)}) VALUES ({', '.join('?' * len(row))})",
+        tuple(row.values()),
+    )
+    assert inserted.lastrowid is not None
+    return inserted.lastrowid
+
+
+def insert_details(
+    connection: sqlite3.Connection,
+    micrograph_id: int,
+    particles: Sequence[tuple[Any, ...]],
+    rejections: Sequence[tuple[Any, ...]],
+) -> None:
+    """Particles and rejections of a micrograph, numbered from 1."""
+    box = "bbox_x_px, bbox_y_px, bbox_width_px, bbox_height_px"
+    columns = f"micrograph_id, number, {', '.join(MEASURES)}, separated, overlapping, separated_by, {box}"
+    connection.executemany(
+        f"INSERT INTO particles ({columns}) VALUES ({', '.join('?' * len(columns.split(',')))})",
+        ((micrograph_id, number, *row) for number, row in enumerate(particles, 1)),
+    )
+    connection.executemany(
+        f"INSERT INTO rejections (micrograph_id, number, reason, area_px, separated, {box})"
+        " VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?)",
+        ((micrograph_id, number, *row) for number, row in enumerate(rejections, 1)),
+    )
+
+
+def reject(
+    connection: sqlite3.Connection, file_id: int, status: Status, values: Mapping[str, Any]
+) -> Recorded:
+    """The row of a file that has no result; see Ledger.reject_file."""
+    file = pending_file(connection, file_id)
+    if isinstance(file, Recorded):
+        return file
+    if _is_overtaken(connection, file_id):
+        status = Status.SUPERSEDED
+    micrograph_id = insert_micrograph(connection, file, status, values)
+    if status in (Status.FAILED, Status.REFUSED):
+        count(connection, "micrographs_failed", values["reason_code"])
+    _settle(connection, file, status, values["sha256"], None)
+    return Recorded(status=status, micrograph_ids=(micrograph_id,))
+
+
+def unchanged(connection: sqlite3.Connection, file_id: int, sha256: str) -> bool:
+    """Drop a revision that has the content of the one before it; see Ledger.unchanged."""
+    file = pending_file(connection, file_id)
+    if isinstance(file, Recorded):
+        return False
+    previous = connection.execute(
+        """SELECT id, sha256, status FROM files WHERE root = ? AND path = ? AND revision < ? AND sample = ?
+            ORDER BY revision DESC LIMIT 1""",
+        (*_place(file), file.revision, file.sample),
+    ).fetchone()
+    if previous is None or previous[1] != sha256 or previous[2] not in ("done", "refused", "duplicate"):
+        return False
+    connection.execute("DELETE FROM files WHERE id = ?", (file_id,))
+    connection.execute(
+        "UPDATE files SET size_bytes = ?, mtime_ns = ? WHERE id = ?",
+        (file.size_bytes, file.mtime_ns, previous[0]),
+    )
+    return True
+
+
+def _become_duplicate(
+    connection: sqlite3.Connection, file: File, sha256: str, original: str, analysed: Mapping[str, Any]
+) -> Recorded:
+    """The row of a file whose content its sample has got meanwhile; frames that were recorded leave."""
+    if connection.execute("DELETE FROM micrographs WHERE file_id = ?", (file.id,)).rowcount:
+        make_stale(connection, file.sample, particles=True)
+    row = {"reason_code": "duplicate", "reason": f"same content as {original}"}
+    row |= {key: analysed[key] for key in ("sha256", "analysed_at", "seconds")}
+    micrograph_id = insert_micrograph(connection, file, Status.DUPLICATE, row)
+    _settle(connection, file, Status.DUPLICATE, sha256, None)
+    return Recorded(status=Status.DUPLICATE, micrograph_ids=(micrograph_id,), reason=row["reason"])
+
+
+def duplicate_of(connection: sqlite3.Connection, file: File, sha256: str) -> str | None:
+    """Path of another file of the sample that is done and has this content.
+
+    Frames of one sequence are never duplicates of each other: a blank or repeated frame is a point in time.
+    """
+    found = connection.execute(
+        """SELECT f.path FROM files f WHERE f.sample = ? AND f.sha256 = ? AND f.status = 'done' AND f.id <> ?
+            AND NOT (f.root = ? AND f.path = ?)
+            AND NOT (f.sequence IS NOT NULL AND f.sequence IS ? AND f.frame IS NOT ?)
+            ORDER BY f.id LIMIT 1""",
+        (file.sample, sha256, file.id, *_place(file), file.sequence, file.frame),
+    ).fetchone()
+    # the path goes into a reason, which is text
+    return None if found is None else from_stored(found[0]).encode(errors="backslashreplace").decode()
+
+
+def pending_file(connection: sqlite3.Connection, file_id: int) -> File | Recorded:
+    """The file, or what has become of it where it is finished: handing it in again changes nothing."""
+    cursor = connection.cursor()
+    cursor.row_factory = file_from
+    file: File | None = cursor.execute(
+        f"SELECT {FILE_COLUMNS} FROM files f WHERE f.id = ?", (file_id,)
+    ).fetchone()
+    if file is None:
+        return Recorded(status=Status.SUPERSEDED)
+    return file if file.status is Status.PENDING else Recorded(status=file.status)
+
+
+def _settle(
+    connection: sqlite3.Connection, file: File, status: Status, sha256: str | None, frames_total: int | None
+) -> None:
+    connection.execute(
+        """UPDATE files SET status = ?, claimed = CASE WHEN ? = 'pending' THEN claimed ELSE 0 END,
+            sha256 = coalesce(?, sha256), frames_total = coalesce(?, frames_total), changes = changes + ?
+            WHERE id = ?""",
+        (str(status), str(status), sha256, frames_total, int(status is not Status.SUPERSEDED), file.id),
+    )
+    if status in (Status.DONE, Status.FAILED, Status.REFUSED, Status.DUPLICATE):
+        count(connection, "micrographs_processed", status)
+    if status is not Status.SUPERSEDED:
+        supersede_earlier(connection, file.id)
+
+
+def _is_overtaken(connection: sqlite3.Connection, file_id: int) -> bool:
+    """Whether a later revision of the file has rows already."""
+    found = connection.execute(
+        """SELECT 1 FROM files f
+            JOIN files n ON n.root = f.root AND n.path = f.path AND n.revision > f.revision
+            JOIN micrographs m ON m.file_id = n.id WHERE f.id = ? LIMIT 1""",
+        (file_id,),
+    ).fetchone()
+    return found is not None
+
+
+def _place(file: File) -> tuple[str | bytes, str | bytes]:
+    """Root and path as they are stored."""
+    return to_stored(file.root), to_stored(file.path)
+
+
+def replace_analysis(
+    connection: sqlite3.Connection, micrograph_id: int, analysis: Analysis, despeckling: bytes, at: datetime
+) -> None:
+    """Put another analysis of the same segmentation in its place; see Ledger.replace_analysis."""
+    row = _of_analysis(analysis) | {"analysed_at": utc_text(at)}
+    connection.execute(
+        "INSERT OR IGNORE INTO methods (digest, json) VALUES (?, ?)",
+        (analysis.method.digest, analysis.method.to_json()),
+    )
+    connection.execute(
+        f"UPDATE micrographs SET {', '.join(f'{name} = ?' for name in row)} WHERE id = ?",
+        (*row.values(), micrograph_id),
+    )
+    connection.execute("DELETE FROM particles WHERE micrograph_id = ?", (micrograph_id,))
+    connection.execute("DELETE FROM rejections WHERE micrograph_id = ?", (micrograph_id,))
+    insert_details(
+        connection,
+        micrograph_id,
+        [_particle(particle) for particle in analysis.particles],
+        [_rejection(rejection) for rejection in analysis.rejections],
+    )
+    connection.execute(
+        """UPDATE segmentations SET despeckling = ?, particle_regions = ?, rejection_regions = ?
+            WHERE micrograph_id = ?""",
+        (*_regions(analysis, despeckling), micrograph_id),
+    )
+    file_id, sample = connection.execute(
+        "SELECT file_id, sample FROM micrographs WHERE id = ?", (micrograph_id,)
+    ).fetchone()
+    connection.execute("UPDATE files SET changes = changes + 1 WHERE id = ?", (file_id,))
+    make_stale(connection, sample, particles=True)

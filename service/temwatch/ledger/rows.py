@@ -1,0 +1,237 @@
+"""What goes into the ledger and comes out of it, as frozen values."""
+
+from __future__ import annotations
+
+import json
+import sqlite3
+from collections.abc import Mapping
+from dataclasses import asdict, dataclass
+from datetime import datetime
+from pathlib import Path
+from typing import Any
+
+from temwatch.domain import Analysis, Metadata, Micrograph, Reason, Segmentation, Status
+from temwatch.ledger.names import from_stored
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Arrival:
+    """A complete file that the intake found; `path` is below `root`, with /."""
+
+    root: str
+    path: str
+    sample: str
+    size_bytes: int
+    mtime_ns: int
+    source: str
+    detected_at: datetime
+    sequence: str | None = None
+    frame: int | None = None
+    pixel_size_nm: float | None = None
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class File:
+    """One revision of a file; `name` is its output folder, `frames_recorded` where a stack goes on."""
+
+    id: int
+    root: str
+    path: str
+    revision: int
+    sample: str
+    sequence: str | None
+    frame: int | None
+    name: str
+    size_bytes: int
+    mtime_ns: int
+    sha256: str | None
+    status: Status
+    claimed: bool
+    attempts: int
+    crashes: int
+    source: str
+    pixel_size_nm: float | None
+    detected_at: datetime
+    not_before: datetime | None
+    frames_total: int | None
+    frames_recorded: int
+
+    @property
+    def location(self) -> Path:
+        """Where the file lies."""
+        return Path(self.root, self.path)
+
+
+@dataclass(frozen=True, slots=True, kw_only=True, eq=False)
+class Result:
+    """One analysed micrograph or frame, as `record` takes it."""
+
+    micrograph: Micrograph
+    segmentation: Segmentation
+    analysis: Analysis
+    analysed_at: datetime
+    seconds: float
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Recorded:
+    """What became of a file when it was handed in: its status now, and the rows that were added.
+
+    `status` is PENDING for a stack with frames to come, DUPLICATE where the sample has the same content already
+    (`reason` says where), and SUPERSEDED where a later revision was faster.
+    """
+
+    status: Status
+    micrograph_ids: tuple[int, ...] = ()
+    reason: str = ""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Retried:
+    """What a retry found: the files as they were before, and the paths that name none."""
+
+    files: tuple[File, ...]
+    unknown: tuple[str, ...]
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class MicrographRow:
+    """One row of micrographs.csv and what else is known of it; `micrograph` is the path below the root."""
+
+    id: int
+    file_id: int
+    name: str
+    root: str
+    sample: str
+    micrograph: str
+    sequence: str | None
+    frame: int | None
+    elapsed_s: float | None
+    frames_total: int | None
+    status: Status
+    reason_code: str | None
+    reason: str | None
+    sha256: str | None
+    width_px: int | None
+    height_px: int | None
+    pixel_size_nm: float | None
+    particles: int
+    rejected: Mapping[Reason, int]
+    particle_fraction: float | None
+    mean_equivalent_diameter_nm: float | None
+    acquired_at: datetime | None
+    analysed_at: datetime
+    seconds: float | None
+    method: str | None
+    metadata: Metadata
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Receipt:
+    """What became of every revision of a file that was seen; the parts add up to `seen`."""
+
+    seen: int
+    done: int
+    refused: int
+    failed: int
+    duplicates: int
+    superseded: int
+    pending: int
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class SampleRow:
+    """One sample at a glance; `micrographs` counts analysed micrographs and frames."""
+
+    sample: str
+    receipt: Receipt
+    micrographs: int
+    particles: int
+    last_analysed_at: datetime | None
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Publication:
+    """How far a file of a sample was published: its length, its last micrograph and its generation."""
+
+    file: str
+    bytes: int
+    through_id: int
+    generation: int
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Request:
+    """What a command asks of a running service."""
+
+    id: int
+    kind: str
+    sample: str
+    created_at: datetime
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Totals:
+    """Persistent counters, by label where a dictionary, and the state of the queue; all that metrics need."""
+
+    files_detected: Mapping[str, int]
+    micrographs_processed: Mapping[str, int]
+    failed_by_reason: Mapping[str, int]
+    retries: Mapping[str, int]
+    particles_measured: int
+    particles_rejected: Mapping[str, int]
+    frames_processed: int
+    out_of_memory: int
+    pending: int
+    oldest_pending_at: datetime | None
+    last_success_at: datetime | None
+
+
+FILE_COLUMNS = """f.id, f.root, f.path, f.revision, f.sample, f.sequence, f.frame, f.name, f.size_bytes,
+    f.mtime_ns, f.sha256, f.status, f.claimed, f.attempts, f.crashes, f.source, f.pixel_size_nm, f.detected_at,
+    f.not_before, f.frames_total,
+    (SELECT count(*) FROM micrographs m WHERE m.file_id = f.id AND m.frame IS NOT NULL) AS frames_recorded"""
+
+MICROGRAPH_COLUMNS = """m.id, m.file_id, f.name, f.root, m.sample, f.path AS micrograph, f.sequence, m.frame,
+    m.elapsed_s, f.frames_total, m.status, m.reason_code, m.reason, m.sha256, m.width_px, m.height_px,
+    m.pixel_size_nm, m.particles, m.rejected_touches_border, m.rejected_too_small, m.rejected_low_convexity,
+    m.rejected_too_many_holes, m.rejected_not_separable, m.particle_fraction, m.mean_equivalent_diameter_nm,
+    m.acquired_at, m.analysed_at, m.seconds, m.method, m.metadata"""
+
+
+def file_from(cursor: sqlite3.Cursor, row: tuple[Any, ...]) -> File:
+    """A row of FILE_COLUMNS; fits `sqlite3.Cursor.row_factory`."""
+    values = _named(cursor, row)
+    values["root"], values["path"] = from_stored(values["root"]), from_stored(values["path"])
+    values["status"], values["claimed"] = Status(values["status"]), bool(values["claimed"])
+    values["detected_at"], values["not_before"] = moment(values["detected_at"]), moment(values["not_before"])
+    return File(**values)
+
+
+def micrograph_from(cursor: sqlite3.Cursor, row: tuple[Any, ...]) -> MicrographRow:
+    """A row of MICROGRAPH_COLUMNS; fits `sqlite3.Cursor.row_factory`."""
+    values = _named(cursor, row)
+    values["root"], values["micrograph"] = from_stored(values["root"]), from_stored(values["micrograph"])
+    values["status"] = Status(values["status"])
+    values["rejected"] = {reason: values.pop(f"rejected_{reason}") for reason in Reason}
+    values["acquired_at"], values["analysed_at"] = (
+        moment(values["acquired_at"]),
+        moment(values["analysed_at"]),
+    )
+    values["metadata"] = Metadata(**json.loads(values["metadata"]))
+    return MicrographRow(**values)
+
+
+def metadata_text(metadata: Metadata) -> str:
+    """What is known, as JSON."""
+    known = {key: value for key, value in asdict(metadata).items() if value is not None}
+    return json.dumps(known, sort_keys=True)
+
+
+def moment(text: str | None) -> datetime | None:
+    """A stored moment again."""
+    return None if text is None else datetime.fromisoformat(text)
+
+
+def _named(cursor: sqlite3.Cursor, row: tuple[Any, ...]) -> dict[str, Any]:
+    return {column[0]: value for column, value in zip(cursor.description, row, strict=True)}

@@ -1,0 +1,207 @@
+"""Prometheus metrics.
+
+Totals are read from the ledger at scrape time, so that they survive restarts and cannot disagree with the
+data; timings are observed by the engine.
+"""
+
+from __future__ import annotations
+
+import shutil
+from collections.abc import Callable, Iterable, Mapping
+from dataclasses import dataclass
+from datetime import datetime
+from pathlib import Path
+
+from prometheus_client import CollectorRegistry, Histogram
+from prometheus_client.core import CounterMetricFamily, GaugeMetricFamily, Metric
+from prometheus_client.registry import Collector
+
+from temwatch.domain import Reason
+from temwatch.ledger import Reader
+
+_STAGE_BUCKETS = (0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1, 2.5, 5, 10, 15, 30, 60, 90, 180)
+_ARRIVAL_BUCKETS = (0.25, 0.5, 1, 2, 3, 5, 10, 15, 30, 60, 90, 180, 300, 600, 1800, 3600)
+_DIAMETER_BUCKETS_NM = (
+    0.5,
+    1,
+    1.5,
+    2,
+    2.5,
+    3,
+    4,
+    5,
+    6,
+    8,
+    10,
+    12.5,
+    15,
+    20,
+    25,
+    30,
+    40,
+    50,
+    75,
+    100,
+    200,
+    500,
+)
+
+STAGES = ("read", "segment", "resolve", "record", "publish")
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Vitals:
+    """What only the running service knows."""
+
+    ready: bool
+    watch_folder_up: bool
+    gpu_healthy: bool
+    last_scan_at: datetime | None
+    event_overflows: int
+
+
+class ServiceCollector(Collector):
+    """Reads the ledger and the service's vitals each time Prometheus asks."""
+
+    def __init__(
+        self,
+        reader: Callable[[], Reader],
+        vitals: Callable[[], Vitals],
+        spool: Path,
+        build: Mapping[str, str],
+    ) -> None:
+        self._reader = reader
+        self._vitals = vitals
+        self._spool = spool
+        self._build = build
+
+    def describe(self) -> Iterable[Metric]:
+        """Nothing in advance: registering must not read the ledger."""
+        return ()
+
+    def collect(self) -> Iterable[Metric]:
+        """Every metric that is not a timing."""
+        vitals = self._vitals()
+        with self._reader() as reader, reader.snapshot():
+            totals = reader.totals()
+            pending, oldest = reader.queue_length(), reader.oldest_pending_at()
+            last_success = reader.last_success_at()
+
+        def by(name: str, *expected: str) -> dict[str, int]:
+            """A total by label; labels that are known in advance are there from the start."""
+            found = {label: value for (key, label), value in totals.items() if key == name}
+            return dict.fromkeys(expected, 0) | found
+
+        def total(name: str) -> int:
+            return totals.get((name, ""), 0)
+
+        yield _gauge(
+            "build_info",
+            "Version and method of this temwatch",
+            {tuple(self._build.values()): 1},
+            *self._build,
+        )
+        yield _gauge("ready", "1 when weights, folder and ledger are ready for work", vitals.ready)
+        yield _gauge("watch_folder_up", "1 when the watched folder can be listed", vitals.watch_folder_up)
+        yield _gauge("gpu_healthy", "1 when the device of the network works", vitals.gpu_healthy)
+        sources, outcomes = ("event", "rescan", "startup"), ("done", "failed", "refused", "duplicate")
+        yield _counter(
+            "files_detected", "Files found, by what found them", by("files_detected", *sources), "source"
+        )
+        yield _counter(
+            "micrographs_processed",
+            "Files finished, by what became of them",
+            by("micrographs_processed", *outcomes),
+            "outcome",
+        )
+        yield _counter(
+            "micrographs_failed", "Files failed or refused, by reason", by("micrographs_failed"), "reason"
+        )
+        yield _counter("retries", "Files taken up again, by reason", by("retries"), "reason")
+        yield _counter("particles_measured", "Particles measured", total("particles_measured"))
+        yield _counter(
+            "particles_rejected",
+            "Regions not reported as particles, by reason",
+            by("particles_rejected", *Reason),
+            "reason",
+        )
+        yield _counter("frames_processed", "Frames of sequences analysed", total("frames_processed"))
+        yield _counter("out_of_memory", "Times the device's memory did not suffice", total("out_of_memory"))
+        yield _counter("event_overflows", "Times file system events were lost", vitals.event_overflows)
+        yield _gauge("queue_micrographs", "Files that wait or are in hand", pending)
+        yield _moment("oldest_pending", "When the oldest waiting file was found", oldest)
+        yield _moment("last_success", "When the last micrograph was analysed", last_success)
+        yield _moment("last_scan", "When the watched folder was last scanned", vitals.last_scan_at)
+        yield _gauge(
+            "spool_free_bytes", "Free space where the spool lies", shutil.disk_usage(self._spool).free
+        )
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class Timings:
+    """The histograms that the engine observes."""
+
+    stage: Histogram
+    arrival_to_result: Histogram
+    equivalent_diameter: Histogram
+
+    def observe(
+        self, stages: Mapping[str, float], arrival_to_result_s: float | None, diameters_nm: Iterable[float]
+    ) -> None:
+        """Count one finished file; `arrival_to_result_s` is None where it gave no result."""
+        for stage, seconds in stages.items():
+            self.stage.labels(stage).observe(seconds)
+        if arrival_to_result_s is not None:
+            self.arrival_to_result.observe(arrival_to_result_s)
+        for diameter in diameters_nm:
+            self.equivalent_diameter.observe(diameter * 1e-9)
+
+
+def timings(registry: CollectorRegistry) -> Timings:
+    """Register the histograms; every stage is there from the start."""
+    found = Timings(
+        Histogram(
+            "temwatch_stage_duration_seconds",
+            "Time a file spent in a stage",
+            ("stage",),
+            buckets=_STAGE_BUCKETS,
+            registry=registry,
+        ),
+        Histogram(
+            "temwatch_arrival_to_result_seconds",
+            "Time from finding a complete file to its rows",
+            buckets=_ARRIVAL_BUCKETS,
+            registry=registry,
+        ),
+        Histogram(
+            "temwatch_equivalent_diameter_meters",
+            "Equivalent diameter of the particles measured",
+            buckets=[round(edge * 1e-9, 12) for edge in _DIAMETER_BUCKETS_NM],
+            registry=registry,
+        ),
+    )
+    for stage in STAGES:
+        found.stage.labels(stage)
+    return found
+
+
+def _counter(name: str, text: str, values: Mapping[str, int] | int, label: str | None = None) -> Metric:
+    family = CounterMetricFamily(f"temwatch_{name}", text, labels=[label] if label else None)
+    for key, value in values.items() if isinstance(values, Mapping) else [("", values)]:
+        family.add_metric([key] if label else [], value)
+    return family
+
+
+def _gauge(name: str, text: str, values: Mapping[tuple[str, ...], float] | float, *labels: str) -> Metric:
+    family = GaugeMetricFamily(f"temwatch_{name}", text, labels=labels or None)
+    for key, value in values.items() if isinstance(values, Mapping) else [((), float(values))]:
+        family.add_metric(list(key), value)
+    return family
+
+
+def _moment(name: str, text: str, moment: datetime | None) -> Metric:
+    """A point in time; no sample while it has not come, since 0 would read as 1970."""
+    family = GaugeMetricFamily(f"temwatch_{name}_timestamp_seconds", text)
+    if moment is not None:
+        family.add_metric([], moment.timestamp())
+    return family

@@ -1,0 +1,162 @@
+"""The three pictures of a micrograph: itself, its mask, and the outlines of its particles."""
+
+from __future__ import annotations
+
+import math
+import os
+from collections.abc import Iterable
+from pathlib import Path
+
+import numpy as np
+from numpy.typing import NDArray
+from PIL import Image, ImageDraw, ImageFont
+from scipy import ndimage
+
+from temwatch.domain import Analysis, Mask, Particle, Region, Rejection
+from temwatch.domain import Image as Pixels
+
+# Okabe and Ito's palette, distinguishable with any colour vision (jfly.uni-koeln.de/color)
+ALONE = (86, 180, 233)
+SEPARATED = (240, 228, 66)
+OVERLAPPING = (230, 159, 0)
+REJECTED = (213, 94, 0)
+REMOVED = (204, 121, 167)
+
+_PERCENTILES = (0.5, 99.5)  # of the grey values; a few hot pixels must not darken the rest
+_COMPRESSION = 3
+
+
+def write_pictures(folder: Path, name: str, image: Pixels, analysis: Analysis) -> None:
+    """Write `<name>_micrograph.png`, `_mask.png` and `_overlay.png`, each under a temporary name first.
+
+    Parameters
+    ----------
+    folder : Path
+        Made where missing.
+    name : str
+        Beginning of the file names.
+    image : float32, shape (y, x)
+        The micrograph.
+    analysis : Analysis
+        What was found in it.
+    """
+    folder.mkdir(parents=True, exist_ok=True)
+    picture = Image.fromarray(_grey(image))
+    draw_scale_bar(picture, analysis.pixel_size_nm)
+    _save(picture, folder / f"{name}_micrograph.png")
+    write_views(
+        folder, name, picture, analysis.mask, analysis.particles, analysis.rejections, analysis.removed
+    )
+
+
+def write_views(
+    folder: Path,
+    name: str,
+    micrograph: Image.Image,
+    mask: Mask,
+    particles: Iterable[Particle],
+    rejections: Iterable[Rejection],
+    removed: Mask | None,
+) -> None:
+    """Write mask and overlay again, from the published micrograph picture and what the ledger holds."""
+    _save(Image.fromarray(mask.astype(np.uint8) * np.uint8(255)), folder / f"{name}_mask.png")
+    _save(overlay(micrograph, particles, rejections, removed), folder / f"{name}_overlay.png")
+
+
+def overlay(
+    micrograph: Image.Image,
+    particles: Iterable[Particle],
+    rejections: Iterable[Rejection],
+    removed: Mask | None = None,
+) -> Image.Image:
+    """The published micrograph with the outline of every particle in the colour of its kind.
+
+    Lines lie inside the region, so that the particle's edge stays visible outside them.
+    """
+    canvas = np.array(micrograph.convert("RGB"))
+    width_px = max(1, round(min(canvas.shape[:2]) / 1000))
+    if removed is not None:
+        canvas[removed] = REMOVED
+    for rejection in rejections:
+        _outline(canvas, rejection.region, REJECTED, width_px)
+    for particle in particles:
+        _outline(canvas, particle.region, _colour(particle), width_px)
+    return Image.fromarray(canvas)
+
+
+def draw_scale_bar(picture: Image.Image, pixel_size_nm: float) -> None:
+    """Draw a scale bar of a round length, about a fifth of the width, on a dark plate at the lower left."""
+    width, height = picture.size
+    length_nm = round_length_nm(width * pixel_size_nm / 5)
+    length_px = max(1, round(length_nm / pixel_size_nm))
+    size_px = max(10, min(width, height) // 30)
+    font = ImageFont.load_default(size_px)
+    label = scale_label(length_nm)
+    draw = ImageDraw.Draw(picture)
+    left, top, right, bottom = draw.textbbox((0, 0), label, font=font)
+    pad, thick = size_px // 2, max(2, size_px // 5)
+    plate_width = max(length_px, right - left) + 2 * pad
+    plate_height = bottom - top + thick + 3 * pad
+    if plate_width > width or plate_height > height:
+        return  # a micrograph too small to carry it
+    x, y = pad, height - pad - plate_height
+    dark, light = (20, 245) if picture.mode == "L" else ((20, 20, 20), (245, 245, 245))
+    draw.rectangle((x, y, x + plate_width, y + plate_height), fill=dark)
+    draw.text((x + (plate_width - right - left) / 2, y + pad - top), label, font=font, fill=light)
+    bar_x, bar_y = x + (plate_width - length_px) // 2, y + plate_height - pad - thick
+    draw.rectangle((bar_x, bar_y, bar_x + length_px - 1, bar_y + thick - 1), fill=light)
+
+
+def round_length_nm(target_nm: float) -> float:
+    """1, 2 or 5 times a power of ten, nearest to `target_nm` on a logarithmic scale.
+
+    Examples
+    --------
+    >>> round_length_nm(23.0), round_length_nm(0.4), round_length_nm(800)
+    (20.0, 0.5, 1000.0)
+    """
+    power = math.floor(math.log10(target_nm))
+    candidates = [digit * 10.0**exponent for exponent in (power, power + 1) for digit in (1, 2, 5)]
+    return min(candidates, key=lambda length: abs(math.log(length / target_nm)))
+
+
+def scale_label(length_nm: float) -> str:
+    """The length with the unit that gives the shortest number.
+
+    Examples
+    --------
+    >>> scale_label(20.0), scale_label(0.5), scale_label(2000.0)
+    ('20 nm', '0.5 nm', '2 µm')
+    """
+    return f"{length_nm / 1000:g} µm" if length_nm >= 1000 else f"{length_nm:g} nm"
+
+
+def _grey(image: Pixels) -> NDArray[np.uint8]:
+    low, high = np.percentile(image, _PERCENTILES)
+    if high <= low:
+        low, high = float(image.min()), float(image.max())
+    span = float(high - low) or 1.0
+    return np.asarray(np.clip((image - low) * (255 / span), 0, 255), dtype=np.uint8)
+
+
+def _colour(particle: Particle) -> tuple[int, int, int]:
+    if particle.overlapping:
+        return OVERLAPPING
+    return SEPARATED if particle.separated else ALONE
+
+
+def _outline(canvas: NDArray[np.uint8], region: Region, colour: tuple[int, int, int], width_px: int) -> None:
+    row, column = region.origin_px
+    height, width = region.mask.shape
+    padded = np.pad(region.mask, 1)
+    line = (padded & ~ndimage.binary_erosion(padded, iterations=width_px))[1:-1, 1:-1]
+    canvas[row : row + height, column : column + width][line] = colour
+
+
+def _save(picture: Image.Image, path: Path) -> None:
+    temporary = path.with_name(f".{path.name}.new")
+    try:
+        picture.save(temporary, format="PNG", compress_level=_COMPRESSION)
+        os.replace(temporary, path)  # noqa: PTH105
+    finally:
+        temporary.unlink(missing_ok=True)

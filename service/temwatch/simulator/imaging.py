@@ -1,0 +1,283 @@
+"""From a specimen to an image: exit wave, lens, illumination, electrons, detector.
+
+Each particle multiplies the wave by exp(-mu t / 2 + i phase): mass-thickness contrast, refraction in its mean
+inner potential, lattice fringes, and Bragg reflections that take electrons from the beam. The support adds the
+phase noise of randomly placed carbon atoms. The lens turns all of it into contrast: Thon rings, Fresnel edges
+and delocalised fringes follow, none of them is painted on.
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Iterable
+from dataclasses import dataclass
+from functools import lru_cache
+
+import numpy as np
+import scipy.fft
+from numpy.typing import NDArray
+from scipy import ndimage
+
+from temwatch.domain import Image
+from temwatch.simulator.materials import ELEMENTS, MATERIALS, attenuation_per_nm, extinction_distance_nm
+from temwatch.simulator.optics import Electron, Lens, image_wave, transfer_function
+from temwatch.simulator.settings import Settings
+from temwatch.simulator.specimen import Projection
+
+_CARBON_FALLOFF_PER_NM = 4.75
+"""f(k) = f(0) / (1 + (k / this)^2): Wentzel's form, within 8 % of Peng et al. (1996) for carbon up to 8/nm."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Crystal:
+    """One grain of a particle, on one side of a line through it.
+
+    `deviation` is the distance from the Bragg condition times the extinction distance; it changes by `bending`
+    over the particle. `fringe_share` (0 to 1) scales the fringes of the `azimuths_rad`.
+    """
+
+    azimuths_rad: tuple[float, ...]
+    phase_rad: float
+    fringe_share: float
+    deviation: float
+    bending: tuple[float, float]
+    border_angle_rad: float
+    border_offset: float
+
+
+def draw_crystals(settings: Settings, rng: np.random.Generator) -> tuple[Crystal, ...]:
+    """Orientation of a particle: none if it is amorphous, two or three grains if it is twinned."""
+    lattice = MATERIALS[settings.material].lattice
+    if lattice is None:
+        return ()
+    grains = int(rng.choice([1, 2, 3], p=[0.6, 0.25, 0.15]))
+    crystals = []
+    for _ in range(grains):
+        # a third shows no planes, a quarter lies along a zone axis and shows two sets
+        sets = int(rng.choice([0, 1, 2], p=[0.35, 0.4, 0.25]))
+        azimuth_rad = rng.uniform(0, math.tau)
+        crystals.append(
+            Crystal(
+                azimuths_rad=(azimuth_rad, azimuth_rad + math.radians(lattice.angle_deg))[:sets],
+                phase_rad=rng.uniform(0, math.tau),
+                fringe_share=rng.uniform(0.2, 1.0),
+                deviation=abs(rng.standard_cauchy()) * 2,
+                bending=(rng.normal(0, 1.5), rng.normal(0, 1.5)),
+                border_angle_rad=rng.uniform(0, math.tau),
+                border_offset=rng.normal(0, 0.2),
+            )
+        )
+    return tuple(crystals)
+
+
+@dataclass(frozen=True, slots=True, kw_only=True, eq=False)
+class Field:
+    """Attenuation (mu t) and phase (rad) of the specimen on a grid that reaches `margin_px` over the field."""
+
+    attenuation: Image
+    phase: Image
+    margin_px: int
+
+
+def empty_field(settings: Settings) -> Field:
+    """Field without matter; the margin keeps the two sides of the transforms' period apart."""
+    electron = Electron(voltage_kV=settings.voltage_kV)
+    fringe_nm = 3 * math.sqrt(electron.wavelength_nm * abs(settings.defocus_nm))
+    least = settings.size_px + 2 * max(16, math.ceil(min(fringe_nm / settings.pixel_size_nm, 64)))
+    size = scipy.fft.next_fast_len(least + least % 2)
+    size += size % 2
+    return Field(
+        attenuation=np.zeros((size, size), np.float32),
+        phase=np.zeros((size, size), np.float32),
+        margin_px=(size - settings.size_px) // 2,
+    )
+
+
+def add_particles(
+    field: Field,
+    settings: Settings,
+    particles: Iterable[tuple[Projection, tuple[Crystal, ...]]],
+) -> None:
+    """Add each particle's attenuation and phase to the field."""
+    electron = Electron(voltage_kV=settings.voltage_kV)
+    material = MATERIALS[settings.material]
+    mu_per_nm = settings.attenuation_per_nm
+    if mu_per_nm is None:
+        mu_per_nm = attenuation_per_nm(material, electron, settings.aperture_mrad)
+    phase_per_nm = electron.interaction_rad_per_V_nm * material.mean_inner_potential_V
+    for projection, crystals in particles:
+        thickness_nm = projection.thickness_px * np.float32(settings.pixel_size_nm)
+        attenuation = np.float32(mu_per_nm) * thickness_nm
+        phase = np.float32(phase_per_nm) * thickness_nm
+        if crystals:
+            bragg, fringes = _diffraction(projection, thickness_nm, crystals, settings, electron)
+            attenuation += bragg
+            phase += fringes
+        _add(field.attenuation, attenuation, projection.region.origin_px, field.margin_px)
+        _add(field.phase, phase, projection.region.origin_px, field.margin_px)
+
+
+def _add(image: Image, crop: Image, origin_px: tuple[int, int], margin_px: int) -> None:
+    top, left = origin_px[0] + margin_px, origin_px[1] + margin_px
+    rows = slice(max(top, 0), min(top + crop.shape[0], image.shape[0]))
+    columns = slice(max(left, 0), min(left + crop.shape[1], image.shape[1]))
+    if rows.start < rows.stop and columns.start < columns.stop:
+        image[rows, columns] += crop[
+            rows.start - top : rows.stop - top, columns.start - left : columns.stop - left
+        ]
+
+
+def _diffraction(
+    projection: Projection,
+    thickness_nm: Image,
+    crystals: tuple[Crystal, ...],
+    settings: Settings,
+    electron: Electron,
+) -> tuple[Image, Image]:
+    """Bragg loss (as attenuation) and fringe phase of a particle, grain by grain.
+
+    The loss is the two-beam intensity of the reflected beam, sin^2(pi t / xi_w) / (1 + w^2) with
+    xi_w = xi / sqrt(1 + w^2) (Hirsch et al., Electron Microscopy of Thin Crystals, chapter 8), its thickness
+    fringes damped by absorption.
+    """
+    lattice = MATERIALS[settings.material].lattice
+    assert lattice is not None
+    extinction_nm = extinction_distance_nm(lattice, electron)
+    rows, columns = np.indices(thickness_nm.shape, dtype=np.float32, sparse=True)
+    half = max(thickness_nm.shape) / 2
+    u, v = columns / np.float32(half) - 1, rows / np.float32(half) - 1
+    resolved = settings.pixel_size_nm < lattice.spacing_nm / 2.2
+    wave_number = math.tau * settings.pixel_size_nm / lattice.spacing_nm
+    bragg, fringes = np.zeros_like(thickness_nm), np.zeros_like(thickness_nm)
+    fade = np.exp(thickness_nm * np.float32(-1 / extinction_nm))
+    swing = 2 * np.sin(np.minimum(thickness_nm * np.float32(math.pi / extinction_nm), np.float32(math.pi / 2)))
+    for number, crystal in enumerate(crystals):
+        across = u * math.cos(crystal.border_angle_rad) + v * math.sin(crystal.border_angle_rad)
+        grain = (across >= crystal.border_offset) | (number == 0)
+        w2 = (crystal.deviation + crystal.bending[0] * u + crystal.bending[1] * v) ** 2
+        turns = np.float32(math.tau / extinction_nm) * thickness_nm * np.sqrt(1 + w2)
+        loss = (np.float32(0.9 * settings.diffraction_contrast) / 2) * (1 - fade * np.cos(turns)) / (1 + w2)
+        np.copyto(bragg, -np.log1p(-loss), where=grain)
+        if not resolved:
+            continue
+        pattern = np.zeros_like(thickness_nm)
+        for azimuth_rad in crystal.azimuths_rad:
+            along = columns * math.cos(azimuth_rad) + rows * math.sin(azimuth_rad)
+            pattern += np.cos(np.float32(wave_number) * along + np.float32(crystal.phase_rad))
+        np.copyto(
+            fringes, np.float32(settings.lattice_contrast * crystal.fringe_share) * swing * pattern, where=grain
+        )
+    return bragg, fringes
+
+
+def carbon_phase(
+    settings: Settings, size: int, rng: np.random.Generator
+) -> NDArray[np.complex64]:
+    """Half spectrum (`scipy.fft.rfft2`) of the phase of an amorphous carbon film of atoms placed at random.
+
+    One atom adds lambda gamma f(k); n t atoms per nm^2 at random give white noise with that falloff.
+    """
+    electron = Electron(voltage_kV=settings.voltage_kV)
+    (_, density_per_nm3), *_ = MATERIALS["C"].atoms_per_nm3
+    atom_rad_nm2 = (
+        electron.wavelength_nm * electron.mass_ratio * ELEMENTS["C"].scattering_length_nm
+    )
+    rms_rad = atom_rad_nm2 * math.sqrt(density_per_nm3 * settings.carbon_thickness_nm) / settings.pixel_size_nm
+    noise = rng.standard_normal((size, size), dtype=np.float32)
+    spectrum: NDArray[np.complex64] = scipy.fft.rfft2(noise, overwrite_x=True)
+    rows = scipy.fft.fftfreq(size, settings.pixel_size_nm).astype(np.float32)
+    columns = scipy.fft.rfftfreq(size, settings.pixel_size_nm).astype(np.float32)
+    k2 = rows[:, None] ** 2 + columns[None, :] ** 2
+    spectrum *= np.float32(rms_rad) / (1 + k2 * np.float32(_CARBON_FALLOFF_PER_NM**-2))
+    spectrum[0, 0] = 0
+    return spectrum
+
+
+def transmitted(field: Field, settings: Settings, carbon: NDArray[np.complex64]) -> Image:
+    """Intensity of the field in the image plane over that of the bare support, without noise."""
+    electron = Electron(voltage_kV=settings.voltage_kV)
+    lens = Lens(
+        cs_mm=settings.cs_mm,
+        defocus_nm=settings.defocus_nm,
+        focal_spread_nm=settings.focal_spread_nm,
+        convergence_mrad=settings.convergence_mrad,
+        aperture_mrad=settings.aperture_mrad,
+    )
+    shape = (field.phase.shape[0], field.phase.shape[1])
+    phase = field.phase + scipy.fft.irfft2(carbon, shape, overwrite_x=False)
+    amplitude = np.exp(np.float32(-0.5) * field.attenuation)
+    wave = np.empty(shape, np.complex64)
+    wave.real = amplitude * np.cos(phase)
+    wave.imag = amplitude * np.sin(phase)
+    transfer = transfer_function(shape, settings.pixel_size_nm, electron, lens)
+    intensity = image_wave(wave, transfer)
+    margin = field.margin_px
+    image = intensity[margin : margin + settings.size_px, margin : margin + settings.size_px]
+    diffuse = np.float32(settings.diffuse_share)
+    return diffuse + (1 - diffuse) * image
+
+
+def illumination(settings: Settings, rng: np.random.Generator) -> Image:
+    """Beam, film and residue: smooth factors around 1 by which the intensity varies over the field."""
+    size = settings.size_px
+    axis = np.linspace(-1, 1, size, dtype=np.float32)
+    tilt_x, tilt_y, bow = rng.normal(0, 0.5, 2).tolist() + [rng.normal(-0.3, 0.4)]
+    beam = (tilt_x * axis + bow * axis**2)[None, :] + (tilt_y * axis + bow * axis**2)[:, None]
+    beam -= beam.mean()
+    factor = 1 + np.float32(settings.illumination_variation / max(float(np.abs(beam).max()), 1e-6)) * beam
+    if settings.support_variation:
+        factor *= np.exp(np.float32(settings.support_variation) * _clouds(size, rng, (5, 11, 29)))
+    factor /= factor.mean()
+    if settings.residue_share:
+        residue = _clouds(size, rng, (7, 17, 41, 97))
+        edge = np.quantile(residue[::8, ::8], 1 - settings.residue_share)
+        depth = rng.uniform(0.03, 0.3)
+        factor *= 1 - np.float32(depth) / (1 + np.exp(np.clip((edge - residue) * 6, -30, 30)))
+    return factor
+
+
+def _clouds(size: int, rng: np.random.Generator, knots: tuple[int, ...]) -> Image:
+    """Smooth random field of unit variance: the sum of octaves of B-splines on ever finer knots."""
+    total = np.zeros((size, size), np.float32)
+    for octave, count in enumerate(knots):
+        position = np.linspace(1, count, size)
+        distance = np.abs(position[:, None] - np.arange(count + 2)[None, :])
+        basis = np.where(
+            distance < 1,
+            2 / 3 - distance**2 + distance**3 / 2,
+            np.maximum(2 - distance, 0) ** 3 / 6,
+        ).astype(np.float32)
+        coefficients = rng.standard_normal((count + 2, count + 2), dtype=np.float32)
+        total += np.float32(0.6**octave) * (basis @ coefficients @ basis.T)
+    total -= total.mean()
+    total /= max(float(total.std()), 1e-6)
+    return total
+
+
+def expose(relative: Image, settings: Settings, rng: np.random.Generator) -> NDArray[np.uint16]:
+    """Counts of the detector for an intensity relative to the background.
+
+    Electrons arrive one by one (Poisson); the scintillator's point spread blurs their noise with the signal;
+    gain, its residual pattern and the read-out follow, last the few dead and hot pixels.
+    """
+    electrons = rng.poisson(np.maximum(relative, 0) * settings.dose_e_per_px).astype(np.float32)
+    if settings.blur_px > 0.15:
+        for axis in (0, 1):
+            electrons = ndimage.gaussian_filter1d(electrons, settings.blur_px, axis=axis, truncate=3)
+    if settings.gain_variation:
+        electrons *= 1 + np.float32(settings.gain_variation) * _gain_pattern(settings.size_px)
+    if settings.readout_noise_e:
+        electrons += np.float32(settings.readout_noise_e) * rng.standard_normal(
+            electrons.shape, dtype=np.float32
+        )
+    electrons *= np.float32(settings.counts_per_electron)
+    defects = rng.poisson(settings.defects_per_million * electrons.size * 1e-6)
+    places = rng.integers(electrons.size, size=defects)
+    electrons.flat[places] = rng.choice([0.0, 1.0], defects) * rng.uniform(3, 30, defects) * electrons.mean()
+    return np.clip(np.rint(electrons), 0, 65535).astype(np.uint16)
+
+
+@lru_cache(maxsize=2)
+def _gain_pattern(size_px: int) -> Image:
+    """What the camera's flat field leaves, of unit variance: it belongs to the camera, not to the exposure."""
+    return np.random.default_rng(0).standard_normal((size_px, size_px), dtype=np.float32)

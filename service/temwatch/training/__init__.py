@@ -1,0 +1,1 @@
+"""The network's making: labelled micrographs, augmentation, training, evaluation."""

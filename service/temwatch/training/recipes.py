@@ -1,0 +1,117 @@
+"""How a network is trained: two recipes, every number of them in one place."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import Literal
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Augmentation:
+    """How a tile is varied. Intensities are in units of the normalised image, where percentiles 1 and 99
+    are 2 apart; shares are probabilities.
+    """
+
+    scale: tuple[float, float]
+    rotation_deg: float = 180.0
+    brightness: float = 0.0
+    contrast: float = 0.0
+    illumination: float = 0.0
+    blur_share: float = 0.0
+    noise_share: float = 0.0
+    noise_sd: float = 0.0
+    elastic_share: float = 0.0
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Stage:
+    """A part of the training: `steps` batches, a share of each from simulated micrographs."""
+
+    name: str
+    steps: int
+    simulated_share: float
+    learning_rate: float
+    warm_up_steps: int = 0
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Recipe:
+    """Everything that, with data and seed, decides the weights.
+
+    `tiles` is grid (a picture cut into tiles, and the whole reduced to one) or random. An epoch of a grid is
+    every tile once; `epochs` then replaces the steps of the stage.
+    """
+
+    name: str
+    classes: tuple[str, ...]
+    tiles: Literal["grid", "random"]
+    tile_px: int = 256
+    batch: int
+    enlarge: int = 1
+    max_side_px: int | None = None
+    stages: tuple[Stage, ...]
+    epochs: int | None = None
+    optimizer: Literal["sgd", "adamw"]
+    weight_decay: float
+    schedule: Literal["steps", "cosine"]
+    loss: Literal["cross_entropy", "boundary"]
+    ema_decay: float | None = None
+    contact_share: float = 0.0
+    augmentation: Augmentation
+    shares: tuple[float, ...]
+    validate_every: int
+    simulated_micrographs: int = 0
+    simulated_side_px: int = 640
+
+
+PAPER = Recipe(
+    name="paper",
+    classes=("mask",),
+    tiles="grid",
+    batch=30,
+    max_side_px=1024,
+    stages=(Stage(name="labelled", steps=0, simulated_share=0.0, learning_rate=0.01),),
+    epochs=120,
+    optimizer="sgd",
+    weight_decay=1e-4,
+    schedule="steps",
+    loss="cross_entropy",
+    augmentation=Augmentation(scale=(0.8, 1.25), brightness=0.1, contrast=0.2),
+    shares=(0.6, 0.2, 0.2),
+    validate_every=2,
+)
+"""Gumbiowski et al., Nanoscale Adv. 2023, 5, 2318. The paper starts from ImageNet weights, this from random ones."""
+
+TEMWATCH = Recipe(
+    name="temwatch",
+    classes=("mask", "contacts"),
+    tiles="random",
+    batch=16,
+    enlarge=2,
+    stages=(
+        Stage(name="simulated", steps=12000, simulated_share=1.0, learning_rate=1e-3, warm_up_steps=500),
+        Stage(name="labelled", steps=18000, simulated_share=0.4, learning_rate=5e-4, warm_up_steps=200),
+    ),
+    optimizer="adamw",
+    weight_decay=0.01,
+    schedule="cosine",
+    loss="boundary",
+    ema_decay=0.998,
+    contact_share=0.3,
+    augmentation=Augmentation(
+        scale=(0.4, 2.0),
+        brightness=0.06,
+        contrast=0.3,
+        illumination=0.4,
+        blur_share=0.2,
+        noise_share=0.4,
+        noise_sd=0.4,
+        elastic_share=0.05,
+    ),
+    shares=(0.8, 0.2),
+    validate_every=1000,
+    simulated_micrographs=1500,
+)
+"""First on simulated micrographs, then on labelled and simulated ones together."""
+
+RECIPES = {recipe.name: recipe for recipe in (PAPER, TEMWATCH)}

@@ -1,0 +1,173 @@
+"""Tiles for training: which, how they are varied, and that number i is the same tile in every run."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+import numpy as np
+import torch
+from numpy.typing import NDArray
+from torch.nn import functional
+from torch.utils.data import Dataset
+from torchvision import tv_tensors
+from torchvision.transforms import v2
+
+from temwatch.analysis.segmentation.preprocessing import LIMIT
+from temwatch.training.data import Labelled
+from temwatch.training.recipes import Augmentation, Recipe
+from temwatch.training.targets import targets, touching
+
+Tile = dict[str, torch.Tensor]
+
+
+@dataclass(frozen=True, slots=True)
+class Window:
+    """A square of a picture: centre and side in its pixels."""
+
+    picture: int
+    row: float
+    column: float
+    side_px: float
+
+
+class Tiles(Dataset[Tile]):
+    """Endless tiles by number. The same recipe, seed, pictures and number give the same tile."""
+
+    def __init__(
+        self,
+        recipe: Recipe,
+        labelled: Sequence[Labelled],
+        simulated: Sequence[Labelled],
+        *,
+        seed: int,
+    ) -> None:
+        self.recipe, self.seed = recipe, seed
+        self.labelled, self.simulated = labelled, simulated
+        self.grid = [window for number, item in enumerate(labelled) for window in _grid(number, item, recipe)]
+        self._contact_places: dict[tuple[bool, int], NDArray[np.intp]] = {}
+
+    def steps_per_epoch(self) -> int:
+        """Batches in which a grid is gone through once."""
+        return max(1, len(self.grid) // self.recipe.batch)
+
+    def __getitem__(self, key: tuple[int, float]) -> Tile:
+        """Tile of this number; the second part of the key is the share of simulated micrographs."""
+        number, simulated_share = key
+        random = np.random.default_rng((self.seed, number))
+        simulated = bool(self.simulated) and random.random() < simulated_share
+        pictures = self.simulated if simulated else self.labelled
+        if self.recipe.tiles == "grid" and not simulated:
+            epoch, place = divmod(number, self.steps_per_epoch() * self.recipe.batch)
+            order = np.random.default_rng((self.seed, epoch)).permutation(len(self.grid))
+            window = self.grid[order[place]]
+        else:
+            window = self._random_window(pictures, simulated, random)
+        low, high = self.recipe.augmentation.scale
+        scale = np.exp(random.uniform(np.log(low), np.log(high)))
+        window = Window(window.picture, window.row, window.column, window.side_px / scale)
+        with torch.random.fork_rng(devices=[]):
+            torch.manual_seed(int(random.integers(2**62)))
+            return _tile(pictures[window.picture], window, self.recipe)
+
+    def _random_window(
+        self, pictures: Sequence[Labelled], simulated: bool, random: np.random.Generator
+    ) -> Window:
+        number = int(random.integers(len(pictures)))
+        item = pictures[number]
+        row, column = random.uniform((0, 0), item.labels.shape)
+        if random.random() < self.recipe.contact_share:
+            places = self._contacts(pictures, simulated, number)
+            if len(places):
+                row, column = places[random.integers(len(places))] + random.normal(0, 30, 2)
+        return Window(number, row, column, self.recipe.tile_px / self.recipe.enlarge)
+
+    def _contacts(self, pictures: Sequence[Labelled], simulated: bool, number: int) -> NDArray[np.intp]:
+        key = (simulated, number)
+        if key not in self._contact_places:
+            self._contact_places[key] = np.argwhere(touching(np.asarray(pictures[number].labels)))[::16]
+        return self._contact_places[key]
+
+
+def _grid(number: int, item: Labelled, recipe: Recipe) -> list[Window]:
+    """Tiles of a picture brought to the recipe's size, and the whole of it."""
+    height, width = item.labels.shape
+    longer = max(height, width)
+    reduction = max(1.0, longer / recipe.max_side_px) if recipe.max_side_px else 1.0
+    side = recipe.tile_px * reduction / recipe.enlarge
+    centres = [
+        (np.arange(max(1, round(extent / side))) + 0.5) * extent / max(1, round(extent / side))
+        for extent in (height, width)
+    ]
+    windows = [Window(number, row, column, side) for row in centres[0] for column in centres[1]]
+    return [*windows, Window(number, height / 2, width / 2, longer)] if longer > side else windows
+
+
+def _tile(item: Labelled, window: Window, recipe: Recipe) -> Tile:
+    """Cut, turn, scale and vary a window; targets are made afterwards, at the network's own resolution."""
+    augmentation = recipe.augmentation
+    reach = window.side_px * (2**0.5 if augmentation.rotation_deg else 1)
+    image = torch.from_numpy(_crop(item.image, window, reach).astype(np.float32))
+    labels = torch.from_numpy(_crop(item.labels, window, reach).astype(np.int32))
+    side = max(1, round(window.side_px))
+    geometry = v2.Compose(
+        [
+            v2.RandomRotation(augmentation.rotation_deg, interpolation=v2.InterpolationMode.BILINEAR),  # type: ignore[arg-type]
+            v2.CenterCrop(side),
+            v2.Resize(recipe.tile_px, antialias=True),
+            v2.RandomHorizontalFlip(),
+            v2.RandomVerticalFlip(),
+            v2.RandomApply([v2.ElasticTransform(alpha=60.0, sigma=8.0)], augmentation.elastic_share),
+        ]
+    )
+    moved, moved_labels = geometry(tv_tensors.Image(image[None]), tv_tensors.Mask(labels[None]))
+    truth = targets(moved_labels[0].numpy())
+    return {
+        "image": _vary(torch.Tensor(moved), augmentation),
+        "mask": torch.from_numpy(truth.mask),
+        "contacts": torch.from_numpy(truth.contacts),
+        "mask_weights": torch.from_numpy(truth.mask_weights),
+        "contacts_known": torch.tensor(item.instances),
+    }
+
+
+def _crop(array: NDArray[np.generic], window: Window, reach: float) -> NDArray[np.generic]:
+    """Square around the window's centre, beyond the border by reflection."""
+    extent = max(1, int(np.ceil(reach)))
+    starts = (round(window.row - extent / 2), round(window.column - extent / 2))
+    slices = tuple(
+        slice(max(0, start), max(0, min(start + extent, size)))
+        for start, size in zip(starts, array.shape, strict=True)
+    )
+    if all(part.stop - part.start == extent for part in slices):
+        return np.asarray(array[slices])
+    rows, columns = (
+        _reflected(np.arange(start, start + extent), size)
+        for start, size in zip(starts, array.shape, strict=True)
+    )
+    return np.asarray(array[np.ix_(rows, columns)])
+
+
+def _reflected(index: NDArray[np.intp], size: int) -> NDArray[np.intp]:
+    period = max(1, 2 * (size - 1))
+    folded = index % period
+    return np.where(folded < size, folded, period - folded)
+
+
+def _vary(image: torch.Tensor, augmentation: Augmentation) -> torch.Tensor:
+    """Brightness, contrast, uneven illumination, blur and noise; the result is bounded as in inference."""
+    span = 2 * LIMIT
+    jitter = v2.Compose(
+        [
+            v2.ColorJitter(brightness=augmentation.brightness, contrast=augmentation.contrast),
+            v2.RandomApply([v2.GaussianBlur(5, (0.3, 1.5))], augmentation.blur_share),
+        ]
+    )
+    image = jitter(((image + LIMIT) / span).clamp(0, 1)) * span - LIMIT
+    if augmentation.illumination:
+        field = torch.randn(1, 1, 3, 3) * (torch.rand(()) * augmentation.illumination)
+        image = image + functional.interpolate(field, image.shape[-2:], mode="bicubic", align_corners=True)[0]
+    if augmentation.noise_share and torch.rand(()) < augmentation.noise_share:
+        sd = float(torch.rand(())) * augmentation.noise_sd
+        image = v2.functional.gaussian_noise(image, sigma=sd, clip=False)
+    return image.clamp(-LIMIT, LIMIT)

@@ -1,0 +1,70 @@
+"""JSON forms of what the ledger holds."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from dataclasses import asdict
+from pathlib import Path
+from typing import Any
+
+from temwatch.domain import particle_row, utc_text
+from temwatch.ledger import MicrographRow, Reader, SampleRow
+
+
+def sample(row: SampleRow) -> dict[str, Any]:
+    """One sample with its counts."""
+    counts = asdict(row.receipt)
+    del counts["seen"]
+    return {
+        "sample": row.sample,
+        "micrographs": row.micrographs,
+        "particles": row.particles,
+        "last_analysed_at": utc_text(row.last_analysed_at) if row.last_analysed_at else None,
+        **counts,
+    }
+
+
+def micrograph(row: MicrographRow) -> dict[str, Any]:
+    """One row of micrographs.csv, with the number that the pictures go by."""
+    values = asdict(row)
+    for internal in ("root", "file_id", "reason_code"):
+        del values[internal]
+    rejected = values.pop("rejected")
+    for name in ("acquired_at", "analysed_at"):
+        values[name] = utc_text(values[name]) if values[name] else None
+    return values | {f"rejected_{reason}": count for reason, count in rejected.items()}
+
+
+def particles(reader: Reader, row: MicrographRow) -> list[dict[str, Any]]:
+    """Rows of particles.csv of one micrograph."""
+    rows = [
+        particle_row(
+            particle,
+            number,
+            pixel_size_nm=row.pixel_size_nm or 0.0,
+            method=row.method or "",
+            sample=row.sample,
+            micrograph=row.micrograph,
+            frame=row.frame,
+            acquired_at=row.acquired_at,
+            analysed_at=row.analysed_at,
+        )
+        for number, particle in enumerate(reader.particles(row.id), 1)
+    ]
+    for values in rows:
+        for name in ("acquired_at", "analysed_at"):
+            values[name] = utc_text(values[name]) if values[name] else None
+    return rows
+
+
+def picture(output: Path, row: MicrographRow, kind: str) -> Path:
+    """Where a picture of a micrograph was published."""
+    name = row.name if row.frames_total is None else f"{row.name}_{row.frame or 0:06d}"
+    return output / row.sample / "micrographs" / row.name / f"{name}_{kind}.png"
+
+
+def blocks(file: Path) -> Iterator[bytes]:
+    """A file in pieces."""
+    with file.open("rb") as stream:
+        while block := stream.read(1 << 20):
+            yield block

@@ -1,0 +1,67 @@
+"""Serves the application from a thread of the daemon."""
+
+from __future__ import annotations
+
+import socket
+import threading
+
+import uvicorn
+from fastapi import FastAPI
+
+from temwatch.config import HttpSettings
+from temwatch.errors import StartError
+
+
+def bind(settings: HttpSettings) -> socket.socket:
+    """Take the port before anything else is started.
+
+    Raises
+    ------
+    StartError
+        The address cannot be used, most often because another program has the port.
+    """
+    try:
+        family, kind, protocol, _, address = socket.getaddrinfo(
+            settings.host, settings.port, type=socket.SOCK_STREAM, flags=socket.AI_PASSIVE
+        )[0]
+        channel = socket.socket(family, kind, protocol)
+        channel.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+        channel.bind(address)
+        channel.listen(128)
+    except OSError as error:
+        raise StartError(
+            f"cannot listen on {settings.listen}: {error.strerror}; change [http] listen"
+        ) from None
+    return channel
+
+
+def address(channel: socket.socket) -> str:
+    """Address of the live page, as a person types it."""
+    host, port = channel.getsockname()[:2]
+    shown = {"0.0.0.0": "127.0.0.1", "::": "[::1]"}.get(host, f"[{host}]" if ":" in host else host)
+    return f"http://{shown}:{port}/"
+
+
+class Server:
+    """uvicorn in a thread."""
+
+    def __init__(self, app: FastAPI, channel: socket.socket) -> None:
+        self._channel = channel
+        self._server = uvicorn.Server(
+            uvicorn.Config(
+                app, log_config=None, access_log=False, lifespan="off", timeout_graceful_shutdown=1
+            )
+        )
+        self._thread = threading.Thread(
+            target=self._server.run, kwargs={"sockets": [channel]}, name="http", daemon=True
+        )
+
+    def start(self) -> None:
+        """Begin to answer."""
+        self._thread.start()
+
+    def stop(self) -> None:
+        """End; open event streams are cut."""
+        self._server.should_exit = True
+        self._thread.join(timeout=3)
+        self._channel.close()

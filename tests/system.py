@@ -1,0 +1,132 @@
+"""Real processes for the system tests: the service, the command line, and a client for its page."""
+
+import csv
+import json
+import os
+import signal
+import subprocess
+import sys
+import time
+import urllib.error
+import urllib.request
+from pathlib import Path
+
+COMMAND = [sys.executable, "-m", "temwatch"]
+
+
+def temwatch(*arguments, timeout=240, **options):
+    """Run one command to its end."""
+    return subprocess.run(
+        [*COMMAND, *map(str, arguments)],
+        capture_output=True,
+        text=True,
+        timeout=timeout,
+        check=False,
+        **options,
+    )
+
+
+def rows(path):
+    """Rows of a csv as dicts."""
+    with Path(path).open(newline="", encoding="utf-8") as stream:
+        return list(csv.DictReader(stream))
+
+
+def wait_until(condition, seconds=60, what="it"):
+    """Poll a condition; the failure says what was waited for."""
+    deadline = time.monotonic() + seconds
+    while time.monotonic() < deadline:
+        value = condition()
+        if value:
+            return value
+        time.sleep(0.05)
+    raise AssertionError(f"waited {seconds} s for {what}")
+
+
+class Service:
+    """`temwatch run` as a process of its own, with a folder to acquire into."""
+
+    def __init__(self, folder, **sections):
+        self.folder = Path(folder)
+        self.watched, self.output = self.folder / "acquisition", self.folder / "results"
+        self.config = self.folder / "temwatch.toml"
+        self.log = self.folder / "service.log"
+        self.process = None
+        settings = {
+            "watch": {"folder": str(self.watched), "settle_seconds": 0.5, "scan_interval_seconds": 2.0},
+            "output": {"folder": str(self.output)},
+            "http": {"listen": "127.0.0.1:0"},
+        }
+        for section, keys in sections.items():
+            settings.setdefault(section, {}).update(keys)
+        self.watched.mkdir(parents=True, exist_ok=True)
+        self.config.write_text(
+            "".join(
+                f"[{section}]\n" + "".join(f"{key} = {json.dumps(value)}\n" for key, value in keys.items())
+                for section, keys in settings.items()
+            )
+        )
+
+    def start(self, *, ready=True, env=None):
+        """Start it; `ready` waits until it says so."""
+        self.offset = self.log.stat().st_size if self.log.exists() else 0
+        with self.log.open("ab") as stream:
+            self.process = subprocess.Popen(
+                [*COMMAND, "run", "--config", str(self.config)],
+                stderr=stream,
+                stdout=stream,
+                env=os.environ | (env or {}),
+            )
+        if ready:
+            wait_until(lambda: self.page() or self.process.poll() is not None, what="the page's address")
+            assert self.process.poll() is None, self.log.read_text()
+            wait_until(lambda: self.status("readyz") == 200, what="readiness")
+        return self
+
+    def page(self):
+        """Address of the live page, from the log of this run."""
+        for line in self.log.read_bytes()[self.offset :].decode(errors="replace").splitlines():
+            if '"page"' in line:
+                return json.loads(line)["page"]
+        return None
+
+    def status(self, path):
+        """HTTP status of a GET."""
+        try:
+            with urllib.request.urlopen(self.page() + path, timeout=10) as answer:
+                return answer.status
+        except urllib.error.HTTPError as error:
+            error.close()
+            return error.code
+
+    def get(self, path, **headers):
+        """Body of a GET."""
+        request = urllib.request.Request(self.page() + path, headers=headers)
+        with urllib.request.urlopen(request, timeout=30) as answer:
+            return answer.read()
+
+    def json(self, path):
+        """A JSON answer."""
+        return json.loads(self.get(path))
+
+    def kill(self):
+        """SIGKILL, as a power cut does."""
+        self.process.kill()
+        self.process.wait(timeout=30)
+
+    def stop(self):
+        """SIGTERM; returns the exit code."""
+        self.process.send_signal(signal.SIGTERM)
+        return self.process.wait(timeout=60)
+
+    def micrographs(self, sample="Au"):
+        """Rows of micrographs.csv, none while it is not there."""
+        path = self.output / sample / "micrographs.csv"
+        return rows(path) if path.exists() else []
+
+    def __enter__(self):
+        return self.start()
+
+    def __exit__(self, *_):
+        if self.process.poll() is None:
+            self.stop()

@@ -1,0 +1,73 @@
+"""The command line: help, exit codes, and that it stays light."""
+
+import subprocess
+import sys
+
+import pytest
+
+from system import temwatch
+
+COMMANDS = ["run", "analyse", "demo", "check", "status", "retry", "rebuild", "export", "simulate"]
+
+
+@pytest.mark.parametrize("command", COMMANDS)
+def test_every_command_explains_itself(command):
+    """--help ends well and names every option."""
+    done = temwatch(command, "--help")
+    assert 0 == done.returncode
+    assert "usage: temwatch " + command in done.stdout
+
+
+def test_help_and_import_load_nothing_heavy():
+    """They answer at once because torch, pandas and the like stay unloaded."""
+    code = (
+        "import sys, temwatch, temwatch.cli\n"
+        "try: temwatch.cli.main(['--help'])\n"
+        "except SystemExit: pass\n"
+        "print([n for n in ('torch', 'pandas', 'numpy', 'skimage', 'pydantic', 'rich') if n in sys.modules])"
+    )
+    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
+    assert "[]" == done.stdout.splitlines()[-1]
+
+
+def test_public_names_are_resolved_on_use():
+    """And only those."""
+    import temwatch as package
+
+    assert {"analyse", "resolve", "read", "read_frames"} <= set(dir(package))
+    assert all(callable(getattr(package, name)) for name in package.__all__ if not name.startswith("_"))
+    with pytest.raises(AttributeError, match="nothing"):
+        _ = package.nothing
+
+
+def test_version():
+    """As the package says."""
+    import temwatch as package
+
+    assert f"temwatch {package.__version__}\n" == temwatch("--version").stdout
+
+
+@pytest.mark.parametrize(
+    ("arguments", "code"),
+    [
+        ([], 2),
+        (["unknown"], 2),
+        (["run"], 2),
+        (["run", "--config", "none.toml"], 2),
+        (["check", "--config", "none.toml"], 2),
+        (["status", "--config", "none.toml"], 2),
+        (["analyse", "none.dm3", "--output", "out"], 2),
+        (["analyse", ".", "--output", "out", "--separate", "magic"], 2),
+        (["analyse", ".", "--output", "out", "--formats", "csv,doc"], 2),
+        (["analyse", ".", "--output", "out", "--pixel-size", "-1"], 2),
+        (["analyse", ".", "--output", "out", "--dask", "tcp://127.0.0.1:1"], 2),
+        (["simulate", "--output", "out", "--micrographs", "0"], 2),
+        (["demo", "--port", "99999"], 2),
+    ],
+)
+def test_wrong_usage_is_exit_code_2_and_no_traceback(arguments, code, tmp_path):
+    """One line, on standard error."""
+    done = temwatch(*arguments, cwd=tmp_path)
+    assert code == done.returncode
+    assert "Traceback" not in done.stderr + done.stdout
+    assert (done.stderr + done.stdout).strip()

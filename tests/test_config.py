@@ -1,0 +1,96 @@
+"""The configuration: defaults, errors that name the line, and the example that ships."""
+
+import tomllib
+from pathlib import Path
+from typing import get_args
+
+import pytest
+
+from temwatch import config
+from temwatch.errors import ConfigError
+
+REPOSITORY = Path(__file__).parents[1]
+
+
+def write(folder: Path, text: str) -> Path:
+    path = folder / "temwatch.toml"
+    path.write_text(text, encoding="utf-8")
+    return path
+
+
+MINIMAL = '[watch]\nfolder = "in"\n[output]\nfolder = "out"\n'
+
+
+def test_the_example_that_ships_is_the_one_the_models_give():
+    """config.example.toml lists every key with its default."""
+    assert (REPOSITORY / "config.example.toml").read_text() == config.example()
+
+
+def test_the_example_loads_and_holds_the_defaults(tmp_path):
+    """A user may start from the example as it is."""
+    loaded = config.load(REPOSITORY / "config.example.toml")
+    minimal = config.load(
+        write(tmp_path, '[watch]\nfolder = "/data/acquisition"\n[output]\nfolder = "/data/temwatch"\n')
+    )
+    assert minimal == loaded
+
+
+def test_every_key_is_in_the_example():
+    """No key is hidden from the reader of the example."""
+    text = config.example()
+    for section, field in config.Config.model_fields.items():
+        assert f"[{section}]" in text
+        for key in field.annotation.model_fields:
+            assert f"\n{key} = " in text or f"\n# {key} = " in text, f"{section}.{key}"
+
+
+def test_relative_paths_are_taken_from_the_folder_of_the_file(tmp_path):
+    """The service may be started from anywhere."""
+    loaded = config.load(write(tmp_path, MINIMAL))
+    assert tmp_path / "in" == loaded.watch.folder
+    assert tmp_path / "out" / ".temwatch" == loaded.output.state
+
+
+@pytest.mark.parametrize(
+    ("text", "expected"),
+    [
+        (MINIMAL + "typo = 1\n", "temwatch.toml:5: [output] typo is not a key of temwatch"),
+        (MINIMAL + "[wach]\n", "temwatch.toml:5: [wach] is not a key of temwatch"),
+        ('[watch]\nfolder = "in"\n', "[output] is missing"),
+        ("[watch]\n[output]\nfolder = 'out'\n", "temwatch.toml:1: [watch] folder is missing"),
+        (
+            MINIMAL + "[separation]\nconvexity_threshold = 2\n",
+            "temwatch.toml:6: [separation] convexity_threshold: ",
+        ),
+        (MINIMAL + '[http]\nlisten = "8750"\n', "[http] listen: must be address:port"),
+        (MINIMAL + '[samples]\npattern = "("\n', "is not a regular expression"),
+        (MINIMAL + '[samples]\npattern = "(a)"\n', "needs a group named sample"),
+        ("[watch\n", "not valid TOML"),
+    ],
+)
+def test_an_error_is_one_line_that_names_the_place(tmp_path, text, expected):
+    """Whoever edits the file learns where to look."""
+    with pytest.raises(ConfigError) as caught:
+        config.load(write(tmp_path, text))
+    assert expected in str(caught.value)
+    assert "\n" not in str(caught.value)
+
+
+def test_a_missing_file_is_one_line(tmp_path):
+    """No traceback for a wrong path."""
+    with pytest.raises(ConfigError, match="cannot be read"):
+        config.load(tmp_path / "none.toml")
+
+
+def test_choices_are_the_keys_of_the_dicts():
+    """What may be configured is exactly what is there."""
+    from temwatch.analysis.segmentation import SEGMENTERS
+    from temwatch.analysis.separation import SEPARATORS
+
+    assert set(get_args(config.SegmentationMethod)) == set(SEGMENTERS)
+    assert set(get_args(config.SeparationMethod)) == set(SEPARATORS)
+
+
+def test_the_example_is_toml_without_duplicates():
+    """tomllib refuses a key that stands twice."""
+    assert set(config.Config.model_fields) == set(tomllib.loads(config.example()))

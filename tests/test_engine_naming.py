@@ -1,0 +1,60 @@
+"""Sample and sequence of a file, by the rules of the documentation."""
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from temwatch.config import SampleSettings, SequenceSettings
+from temwatch.engine.naming import place
+
+
+def where(path, pattern="", folders=()):
+    return place(
+        path,
+        root_name="session",
+        samples=SampleSettings(pattern=pattern),
+        sequences=SequenceSettings(folders=folders),
+    )
+
+
+@pytest.mark.parametrize(
+    ("path", "sample"),
+    [
+        ("Au_07.dm3", "Au"),
+        ("Au/07.dm3", "Au"),
+        ("Au/day/07.dm3", "Au"),
+        ("Au 2nm (3).dm3", "Au 2nm"),
+        ("Au-12.tif", "Au"),
+        ("Pt_5nm.dm3", "Pt_5nm"),
+        ("overview.dm3", "overview"),
+        ("0001.dm3", "session"),
+        ("line\nbreak_1.dm3", "line_break"),
+    ],
+)
+def test_the_first_folder_or_the_name_without_its_counter(path, sample):
+    """The rule that needs no configuration."""
+    assert sample == where(path).sample
+
+
+def test_a_pattern_decides_where_it_matches():
+    """And the rule above where it does not."""
+    pattern = r"user_\w+/(?P<sample>[^/]+)/"
+    assert "Au 3" == where("user_eva/Au 3/day/1.dm3", pattern).sample
+    assert "elsewhere" == where("elsewhere/1.dm3", pattern).sample
+
+
+def test_numbered_files_are_a_sequence_only_where_configured():
+    """Else they are a sample of many micrographs."""
+    assert (None, None) == (where("heating/f_0012.dm3").sequence, where("heating/f_0012.dm3").frame)
+    found = where("heating/f_0012.dm3", folders=("heat*",))
+    assert ("heating", "heating", 12) == (found.sample, found.sequence, found.frame)
+
+
+@given(st.text(min_size=1).filter(lambda text: "/" not in text))
+def test_a_sample_is_always_a_name_for_one_visible_folder(stem):
+    """Whatever a file is called."""
+    sample = where(f"{stem}.dm3").sample
+    assert sample
+    assert not sample.startswith(".")
+    assert not set(sample) & {"/", "\0", "\n"}
+    assert len(sample.encode()) <= 120

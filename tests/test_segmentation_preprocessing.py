@@ -1,0 +1,56 @@
+"""What the network sees depends on the picture's content alone."""
+
+import numpy as np
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from temwatch.analysis.segmentation.preprocessing import LIMIT, normalised
+
+
+@settings(max_examples=50, deadline=None)
+@given(
+    rows=st.integers(1, 40),
+    columns=st.integers(1, 40),
+    gain=st.floats(0.01, 1000),
+    offset=st.floats(-1000, 60000),
+    seed=st.integers(0, 99),
+)
+def test_gain_and_offset_of_the_detector_cancel(rows, columns, gain, offset, seed):
+    image = np.random.default_rng(seed).integers(0, 200, (rows, columns)).astype(np.float32)
+    scaled = (image.astype(np.float64) * gain + gain * offset).astype(np.float32)
+
+    expected, actual = normalised(image), normalised(scaled)
+
+    assert expected.shape == actual.shape == (rows, columns)
+    assert np.allclose(expected, actual, atol=0.05)
+
+
+def test_background_and_particles_come_to_lie_near_the_ends_of_minus_one_to_one():
+    image = np.full((200, 200), 500, np.float32)
+    image[50:100, 50:100] = 300
+    assert np.unique(normalised(image)).tolist() == [-1, 1]
+
+
+def test_a_single_hot_pixel_changes_nothing_else():
+    image = np.random.default_rng(0).normal(100, 5, (200, 200)).astype(np.float32)
+    hot = image.copy()
+    hot[10, 10] = 1e9
+
+    difference = np.abs(normalised(hot) - normalised(image))
+
+    assert np.isfinite(normalised(hot)).all()
+    assert normalised(hot)[10, 10] == LIMIT
+    assert np.count_nonzero(difference > 0.05) <= 1
+
+
+def test_no_contrast_and_no_number_become_zeros():
+    assert not normalised(np.full((5, 7), 3, np.float32)).any()
+    assert not normalised(np.full((5, 7), np.nan, np.float32)).any()
+
+
+def test_a_few_pixels_that_are_not_finite_take_the_medians_place():
+    image = np.random.default_rng(0).normal(100, 5, (64, 64)).astype(np.float32)
+    holed = image.copy()
+    holed[3, 3], holed[5, 5] = np.nan, -np.inf
+    assert np.isfinite(normalised(holed)).all()
+    assert np.count_nonzero(np.abs(normalised(holed) - normalised(image)) > 0.05) <= 2

@@ -1,0 +1,157 @@
+"""Weights files: what is refused, in one line, and what a good one says about itself."""
+
+from pathlib import Path
+
+import pytest
+import safetensors.torch
+import torch
+
+import temwatch
+from temwatch.analysis.segmentation import build, deeplab, preprocessing, weights
+from temwatch.config import SegmentationSettings
+from temwatch.errors import StartError, WeightsError
+
+
+def description(**changes) -> weights.Description:
+    values = {"classes": ("mask",), "preprocessing": preprocessing.NAME, "temwatch_version": "0"}
+    return weights.Description(**values | changes)
+
+
+@pytest.fixture(scope="module")
+def net() -> torch.nn.Module:
+    torch.manual_seed(0)
+    return deeplab.network(1).eval()
+
+
+@pytest.fixture
+def file(net: torch.nn.Module, tmp_path: Path) -> Path:
+    path = tmp_path / "net.safetensors"
+    deeplab.save(net, path, description(enlarge=2, max_side_px=1024, training="abc"))
+    return path
+
+
+def open_(path: Path):
+    return build(SegmentationSettings(method="deeplab", weights=path, device="cpu"))
+
+
+def refusal(path: Path) -> str:
+    with pytest.raises(WeightsError) as caught:
+        open_(path)
+    text = str(caught.value)
+    assert str(path.parent) in text
+    assert "\n" not in text
+    return text
+
+
+def test_weights_come_back_in_half_precision_with_their_description(net, file):
+    read = weights.read(file)
+    loaded = deeplab.load(read).state_dict()
+
+    assert description(enlarge=2, max_side_px=1024, training="abc") == read.description
+    assert net.state_dict().keys() == loaded.keys()
+    for name, tensor in net.state_dict().items():
+        assert torch.allclose(tensor.float(), loaded[name].float(), atol=1e-3)
+    assert file.stat().st_size < 26e6
+
+
+def test_the_segmenter_is_named_by_the_digest_of_its_weights(file):
+    digest = file.with_name("net.safetensors.sha256").read_text().split()[0]
+    assert digest == open_(file).model_sha256
+
+
+def test_one_changed_byte_is_found_by_the_digest_beside_the_file(file):
+    content = bytearray(file.read_bytes())
+    content[-1] ^= 1
+    file.write_bytes(content)
+    assert "damaged or replaced" in refusal(file)
+
+
+def test_without_a_digest_beside_it_a_file_is_taken_as_it_is(file):
+    file.with_name("net.safetensors.sha256").unlink()
+    assert open_(file).model_sha256
+
+
+def test_a_digest_file_without_a_digest_is_an_error(file):
+    file.with_name("net.safetensors.sha256").write_text("")
+    assert "holds no sha256" in refusal(file)
+
+
+@pytest.mark.parametrize("length", [0, 4, 100, 20_000, 1_000_000])
+def test_a_file_cut_short_is_damaged(file, length):
+    file.with_name("net.safetensors.sha256").unlink()
+    file.write_bytes(file.read_bytes()[:length])
+    assert "damaged" in refusal(file)
+
+
+def test_a_picture_is_no_weights_file(tmp_path):
+    path = tmp_path / "net.safetensors"
+    path.write_bytes(b"\x89PNG\r\n\x1a\n" + bytes(1000))
+    assert "not a weights file" in refusal(path)
+
+
+def test_a_missing_file_and_a_folder_cannot_be_read(tmp_path):
+    assert "cannot be read" in refusal(tmp_path / "none.safetensors")
+    assert "cannot be read" in refusal(tmp_path)
+
+
+def test_safetensors_of_somebody_else_are_no_weights_file(tmp_path):
+    path = tmp_path / "other.safetensors"
+    path.write_bytes(safetensors.torch.save({"layer": torch.zeros(3)}, metadata={"format": "pt"}))
+    assert "not a weights file" in refusal(path)
+
+
+@pytest.mark.parametrize(
+    "changes",
+    [{"architecture": "unet"}, {"classes": ("cell", "nucleus")}, {"preprocessing": "z-score"}],
+)
+def test_another_network_or_preprocessing_is_refused_by_name(net, tmp_path, changes):
+    path = tmp_path / "net.safetensors"
+    deeplab.save(net, path, description(**changes))
+    text = refusal(path)
+    assert "another" in text
+    assert all((value if isinstance(value, str) else ",".join(value)) in text for value in changes.values())
+
+
+def test_layers_that_do_not_match_are_counted_and_the_first_is_named(net, tmp_path):
+    path = tmp_path / "net.safetensors"
+    deeplab.save(net, path, description(classes=("mask", "contacts")))
+    text = refusal(path)
+    assert "2 layers do not match" in text
+    assert "segmentation_head" in text
+
+
+def test_weights_that_are_not_finite_are_damaged(tmp_path):
+    net = deeplab.network(1)
+    with torch.no_grad():
+        net.segmentation_head[0].bias.fill_(float("nan"))
+    deeplab.save(net, tmp_path / "net.safetensors", description())
+    assert "not finite" in refusal(tmp_path / "net.safetensors")
+
+
+def test_default_weights_are_found_in_the_package_or_in_the_checkout(tmp_path, monkeypatch):
+    package = tmp_path / "service" / "temwatch"
+    (package / "models").mkdir(parents=True)
+    (tmp_path / "models").mkdir()
+    monkeypatch.setattr(temwatch, "__file__", str(package / "__init__.py"))
+    monkeypatch.chdir("/")
+    assert weights.default_weights() is None
+
+    in_checkout = tmp_path / "models" / weights.DEFAULT_NAME
+    in_checkout.touch()
+    assert in_checkout == weights.default_weights()
+
+    installed = package / "models" / weights.DEFAULT_NAME
+    installed.touch()
+    assert installed == weights.default_weights()
+
+
+def test_without_any_weights_the_message_says_what_to_do(tmp_path, monkeypatch):
+    monkeypatch.setattr(temwatch, "__file__", str(tmp_path / "a" / "b" / "__init__.py"))
+    with pytest.raises(WeightsError, match="threshold"):
+        build(SegmentationSettings(method="deeplab", device="cpu"))
+
+
+@pytest.mark.skipif(torch.cuda.is_available(), reason="this machine has a GPU")
+def test_a_gpu_that_is_not_there_stops_the_start(file):
+    with pytest.raises(StartError, match="no GPU"):
+        build(SegmentationSettings(method="deeplab", weights=file, device="cuda"))
