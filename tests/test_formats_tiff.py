@@ -58,6 +58,18 @@ def test_layouts_and_compressions(tmp_path, options):
     np.testing.assert_array_equal(PIXELS.astype(np.float32), micrograph.image)
 
 
+@pytest.mark.parametrize("rows", [48, 2**31, 2**32 - 1])
+def test_one_strip_of_any_declared_height(tmp_path, rows):
+    """RowsPerStrip defaults to 2^32 - 1, which some writers write out."""
+    path = _write(tmp_path / "a.tif")
+    content = bytearray(path.read_bytes())
+    with tifffile.TiffFile(path) as tif:
+        tag = tif.pages.first.tags[278]
+    struct.pack_into("<HII", content, tag.offset + 2, 4, 1, rows)
+    path.write_bytes(content)
+    np.testing.assert_array_equal(PIXELS.astype(np.float32), formats.read(path, pixel_size_nm=0.1).image)
+
+
 def test_12_bits_in_one_and_a_half_bytes(tmp_path):
     """Cameras of 12 bit pack two pixels into three bytes."""
     pixels = (PIXELS >> 4).astype(np.uint16)

@@ -78,12 +78,8 @@ class Publisher:
 
     def _workbooks(self, sample: str) -> None:
         del self._changed[sample]
-        formats = [name for name in self._config.output.formats if name != "csv"]
-        if not formats:
-            return
         try:
-            with self._ledger.reader() as reader:
-                publish.write_formats(reader, self._folder, sample, formats)
+            publish.write_formats(self._ledger, self._folder, sample, self._config.output.formats)
         except OSError as error:
             log.warning("workbook cannot be written, trying again", sample=sample, reason=str(error))
             self._changed[sample] = time.monotonic() + _RETRY_SECONDS

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import errno
 import io
 import os
 import stat
@@ -69,9 +70,10 @@ def guard(format_name: str) -> Iterator[None]:
         with np.errstate(all="ignore"):
             yield
     except OSError as error:
-        if error.errno is not None:
-            raise unreadable(error) from None
-        raise _damaged(format_name, error) from None  # ncempy says OSError where it means ValueError
+        # ncempy says OSError where it means ValueError, and EINVAL is a seek to where a damaged tag points
+        if error.errno in (None, errno.EINVAL):
+            raise _damaged(format_name, error) from None
+        raise unreadable(error) from None
     except MemoryError:
         raise Unreadable("out_of_memory", "does not fit into memory") from None
     except _DAMAGE as error:

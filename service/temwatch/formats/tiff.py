@@ -127,7 +127,12 @@ def _directories(stream: io.BufferedReader, size: int) -> list[int]:
 
 def _page(tif: TiffFile, offset: int) -> TiffPage:
     tif.filehandle.seek(offset)
-    return TiffPage(tif, index=0)
+    page = TiffPage(tif, index=0)
+    # a damaged count makes a tuple of a number, and a width times a tuple is a very long one
+    sizes: tuple[Any, ...] = (page.imagewidth, page.imagelength, page.samplesperpixel)
+    if page.imagedepth != 1 or not all(isinstance(size, int) and size > 0 for size in sizes):
+        raise ValueError("its size in pixels is no number")
+    return page
 
 
 def _full_size(tif: TiffFile, offsets: list[int]) -> list[TiffPage]:
@@ -177,11 +182,12 @@ def _check_extent(page: TiffPage, size: int, frames: int) -> None:
     if end > size:
         raise damage.truncated(size, end)
     most = 1 if page.compression == 1 else _MOST_COMPRESSION
-    if page.imagewidth * page.imagelength * page.bitspersample // 8 > most * sum(page.databytecounts):
-        raise Refused(
-            "not_a_micrograph",
-            f"is damaged: {page.imagewidth} x {page.imagelength} px cannot be in {size} bytes; copy it again",
-        )
+    areas = [(page.imagewidth * page.imagelength, sum(page.databytecounts))]
+    if page.is_tiled:
+        areas.append((math.prod(page.chunks), max(page.databytecounts)))
+    if any(area * page.bitspersample // 8 > most * held for area, held in areas):
+        by = f"{page.imagewidth} x {page.imagelength} px"
+        raise Refused("not_a_micrograph", f"is damaged: {by} cannot be in {size} bytes; copy it again")
 
 
 def _pixels(path: Path, stored: _Stored, shape: tuple[int, int]) -> NDArray[Any]:

@@ -11,9 +11,7 @@ from temwatch.ledger.rows import (
     Recorded,
     Request,
     Result,
-    Retried,
     SampleRow,
-    Totals,
 )
 from temwatch.ledger.writer import Ledger, is_held, open_ledger, post_request
 

@@ -13,24 +13,19 @@ from pathlib import PurePosixPath
 from temwatch.domain import Status, utc_text
 from temwatch.ledger.bookkeeping import IS_NEWEST, count, make_stale, release_duplicates
 from temwatch.ledger.names import MAX_NAME_BYTES, folder_name, from_stored, name_key, to_stored
-from temwatch.ledger.rows import FILE_COLUMNS, Arrival, File, Retried, file_from
+from temwatch.ledger.rows import FILE_COLUMNS, Arrival, File, file_from
 
 _SUFFIX_BYTES = 8  # room for _2, _3 ... behind a name
 
 
-def add(
-    connection: sqlite3.Connection, arrivals: Iterable[Arrival], again_unless: str | None
-) -> list[int | None]:
-    """Take up files; see Ledger.add_many."""
+def add(connection: sqlite3.Connection, arrivals: Iterable[Arrival]) -> list[int | None]:
+    """Take up files; see Ledger.add_all."""
     suffixes: dict[tuple[str, str], int] = {}
-    return [_add_one(connection, arrival, again_unless, suffixes) for arrival in arrivals]
+    return [_add_one(connection, arrival, suffixes) for arrival in arrivals]
 
 
 def _add_one(
-    connection: sqlite3.Connection,
-    arrival: Arrival,
-    again_unless: str | None,
-    suffixes: dict[tuple[str, str], int],
+    connection: sqlite3.Connection, arrival: Arrival, suffixes: dict[tuple[str, str], int]
 ) -> int | None:
     root, path = to_stored(arrival.root), to_stored(arrival.path)
     sample = folder_name(arrival.sample)
@@ -38,8 +33,7 @@ def _add_one(
     newest = _newest(connection, root, path)
     if newest and newest.sample == sample:
         if (newest.size_bytes, newest.mtime_ns) == seen:
-            again = again_unless is not None and _wants_another(connection, newest, arrival, again_unless)
-            return newest.id if again else None
+            return None
         if newest.status is Status.PENDING and not newest.claimed and not newest.frames_recorded:
             # it changed before anybody read it: still the same work
             connection.execute(
@@ -80,24 +74,6 @@ def _newest(connection: sqlite3.Connection, root: str | bytes, path: str | bytes
         (root, path),
     ).fetchone()
     return newest
-
-
-def _wants_another(connection: sqlite3.Connection, file: File, arrival: Arrival, again_unless: str) -> bool:
-    """Let a file that has not changed be analysed anew, where that could give another result."""
-    other_method = connection.execute(
-        "SELECT 1 FROM micrographs WHERE file_id = ? AND status = 'done' AND method <> ? LIMIT 1",
-        (file.id, again_unless),
-    ).fetchone()
-    other_scale = file.pixel_size_nm != arrival.pixel_size_nm
-    failed = file.status in (Status.FAILED, Status.REFUSED)
-    if not (failed or (file.status is Status.DONE and (other_method or other_scale))):
-        return False
-    connection.execute(
-        "UPDATE files SET attempts = 0, crashes = 0, pixel_size_nm = ? WHERE id = ?",
-        (arrival.pixel_size_nm, file.id),
-    )
-    _reopen(connection, file)
-    return True
 
 
 def _name(
@@ -176,8 +152,8 @@ def _drop_if_obsolete(connection: sqlite3.Connection, file_id: int) -> None:
 
 def retry(
     connection: sqlite3.Connection, paths: Collection[str] | None, pixel_size_nm: float | None
-) -> Retried:
-    """Make files pending again; see writer.retry."""
+) -> tuple[list[File], list[str]]:
+    """Make files pending again; see Ledger.retry."""
     cursor = connection.cursor()
     cursor.row_factory = file_from
     newest: list[File] = cursor.execute(
@@ -186,7 +162,8 @@ def retry(
     if paths is None:
         chosen = [file for file in newest if file.status in (Status.FAILED, Status.REFUSED)]
     else:
-        chosen = [file for file in newest if not _designations(file).isdisjoint(paths)]
+        wanted = set(paths)
+        chosen = [file for file in newest if wanted & _designations(file)]
     for file in chosen:
         connection.execute(
             """UPDATE files SET not_before = NULL, attempts = 0, crashes = 0,
@@ -197,7 +174,7 @@ def retry(
             count(connection, "retries", "requested")
             _reopen(connection, file)
     named = {designation for file in chosen for designation in _designations(file)}
-    return Retried(files=tuple(chosen), unknown=tuple(path for path in paths or () if path not in named))
+    return chosen, [path for path in paths or () if path not in named]
 
 
 def _designations(file: File) -> set[str]:

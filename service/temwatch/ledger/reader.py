@@ -6,10 +6,9 @@ Nothing here holds more than one micrograph's rows in Python objects.
 from __future__ import annotations
 
 import json
-import sqlite3
-import threading
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
+from datetime import datetime
 from itertools import chain
 from pathlib import Path
 from typing import Any
@@ -28,7 +27,6 @@ from temwatch.ledger.rows import (
     Publication,
     Receipt,
     SampleRow,
-    Totals,
     file_from,
     micrograph_from,
     moment,
@@ -44,7 +42,9 @@ _COUNTS = "count(*), " + ", ".join(
 
 
 class Reader:
-    """Read-only access to the ledger in the folder `state`, from any thread; each has its own connection.
+    """A read-only connection to the ledger in the folder `state`; for one thread at a time.
+
+    Opening one takes a millisecond, so that every request may have its own.
 
     Raises
     ------
@@ -53,23 +53,11 @@ class Reader:
     """
 
     def __init__(self, state: Path) -> None:
-        self._path = state / FILE_NAME
-        self._local = threading.local()
-        self._all: list[sqlite3.Connection] = []
-        self._connection  # noqa: B018 - what is wrong is said at once
-
-    @property
-    def _connection(self) -> sqlite3.Connection:
-        found: sqlite3.Connection | None = getattr(self._local, "connection", None)
-        if found is None:
-            found = self._local.connection = connect_to_read(self._path)
-            self._all.append(found)
-        return found
+        self._connection = connect_to_read(state / FILE_NAME)
 
     def close(self) -> None:
-        """Close the connections of all threads."""
-        while self._all:
-            self._all.pop().close()
+        """Close the connection."""
+        self._connection.close()
 
     def __enter__(self) -> Reader:
         return self
@@ -79,7 +67,7 @@ class Reader:
 
     @contextmanager
     def snapshot(self) -> Iterator[None]:
-        """Everything this thread reads within sees the ledger of one moment."""
+        """Everything read within sees the ledger of one moment."""
         self._connection.execute("BEGIN")
         try:
             yield
@@ -88,28 +76,34 @@ class Reader:
 
     # Samples and totals
 
-    def samples(self) -> list[SampleRow]:
-        """Every sample with what became of its files."""
+    def samples(self, *, only: str | None = None) -> list[SampleRow]:
+        """Every sample, or one, with what became of its files."""
+        where, values = ("", ()) if only is None else (" AND sample = ?", (only,))
+        sums = ", ".join(f"sum(rejected_{reason})" for reason in Reason)
         found = {
-            sample: (micrographs, particles, moment(last))
-            for sample, micrographs, particles, last in self._connection.execute(
-                """SELECT sample, count(*), sum(particles), max(analysed_at) FROM micrographs
-                    WHERE status = 'done' GROUP BY sample"""
+            row[0]: row[1:]
+            for row in self._connection.execute(
+                f"""SELECT sample, count(*), sum(particles), max(analysed_at), group_concat(DISTINCT method),
+                    {sums} FROM micrographs WHERE status = 'done'{where} GROUP BY sample""",
+                values,
             )
         }
         rows = self._connection.execute(
-            f"SELECT sample, {_COUNTS} FROM files GROUP BY sample ORDER BY sample"
+            f"SELECT sample, {_COUNTS} FROM files WHERE true{where} GROUP BY sample ORDER BY sample", values
         )
+        nothing = (0, 0, None, "", *(0 for _ in Reason))
         samples = []
-        for sample, *counts in rows:
-            micrographs, particles, last = found.get(sample, (0, 0, None))
+        for sample, *counts in rows.fetchall():
+            micrographs, particles, last, methods, *rejected = found.get(sample, nothing)
             samples.append(
                 SampleRow(
                     sample=sample,
                     receipt=_receipt(counts),
                     micrographs=micrographs,
                     particles=particles,
-                    last_analysed_at=last,
+                    rejected=dict(zip(Reason, rejected, strict=True)),
+                    methods=tuple(sorted(methods.split(","))) if methods else (),
+                    last_analysed_at=moment(last),
                 )
             )
         return samples
@@ -119,37 +113,23 @@ class Reader:
         where, values = ("", ()) if sample is None else (" WHERE sample = ?", (sample,))
         return _receipt(self._connection.execute(f"SELECT {_COUNTS} FROM files{where}", values).fetchone())
 
-    def sample_names(self) -> list[str]:
-        """Every sample, in the order of its name."""
-        return [row[0] for row in self._connection.execute("SELECT sample FROM samples ORDER BY sample")]
+    def totals(self) -> dict[tuple[str, str], int]:
+        """Persistent counters by name and label, for example ("micrographs_processed", "done")."""
+        rows = self._connection.execute("SELECT name, label, value FROM counters")
+        return {(name, label): value for name, label, value in rows}
 
-    def has_sample(self, sample: str) -> bool:
-        """Whether there is a sample of that name."""
-        return self._value("SELECT 1 FROM samples WHERE sample = ?", sample) is not None
+    def queue_length(self) -> int:
+        """Files that wait or are in hand."""
+        return int(self._value("SELECT count(*) FROM files WHERE status = 'pending'"))
 
-    def totals(self) -> Totals:
-        """Persistent counters and the state of the queue."""
-        found: dict[str, dict[str, int]] = {}
-        for name, label, value in self._connection.execute("SELECT name, label, value FROM counters"):
-            found.setdefault(name, {})[label] = value
-        waiting = self._connection.execute(
-            "SELECT count(*), min(detected_at) FROM files WHERE status = 'pending'"
-        ).fetchone()
-        last_success_at = self._value(
-            "SELECT analysed_at FROM micrographs WHERE status = 'done' ORDER BY id DESC LIMIT 1"
-        )
-        return Totals(
-            files_detected=found.get("files_detected", {}),
-            micrographs_processed=found.get("micrographs_processed", {}),
-            failed_by_reason=found.get("micrographs_failed", {}),
-            retries=found.get("retries", {}),
-            particles_measured=sum(found.get("particles_measured", {}).values()),
-            particles_rejected=found.get("particles_rejected", {}),
-            frames_processed=sum(found.get("frames_processed", {}).values()),
-            out_of_memory=sum(found.get("out_of_memory", {}).values()),
-            pending=waiting[0],
-            oldest_pending_at=moment(waiting[1]),
-            last_success_at=moment(last_success_at),
+    def oldest_pending_at(self) -> datetime | None:
+        """When the file that has waited longest was detected."""
+        return moment(self._value("SELECT min(detected_at) FROM files WHERE status = 'pending'"))
+
+    def last_success_at(self) -> datetime | None:
+        """When the last micrograph was analysed."""
+        return moment(
+            self._value("SELECT analysed_at FROM micrographs WHERE status = 'done' ORDER BY id DESC LIMIT 1")
         )
 
     def pending(self, limit: int = 100) -> list[File]:
@@ -183,14 +163,14 @@ class Reader:
             "WHERE m.sample = ? AND f.sample = m.sample AND f.name = ? ORDER BY m.id", sample, name
         )
 
-    def recent(self, sample: str | None = None, limit: int = 20) -> list[MicrographRow]:
-        """The last rows of one sample or of all, newest first."""
+    def recent(self, limit: int = 20, *, sample: str | None = None) -> list[MicrographRow]:
+        """The last rows of all samples, or of one, newest first."""
         if sample is None:
             return list(self._rows("ORDER BY m.id DESC LIMIT ?", limit))
         return list(self._rows("WHERE m.sample = ? ORDER BY m.id DESC LIMIT ?", sample, limit))
 
     def troubles(self, limit: int = 20) -> list[MicrographRow]:
-        """The last files that failed or were refused, newest first."""
+        """The last rows of files that failed or were refused, newest first."""
         return list(self._rows("WHERE m.status IN ('failed', 'refused') ORDER BY m.id DESC LIMIT ?", limit))
 
     def micrograph(self, micrograph_id: int) -> MicrographRow | None:
@@ -329,6 +309,17 @@ class Reader:
     def last_id(self, sample: str) -> int:
         """Number of the sample's last row of micrographs.csv, 0 before the first."""
         return int(self._value("SELECT max(id) FROM micrographs WHERE sample = ?", sample) or 0)
+
+    def particles_after(self, sample: str, micrograph_id: int) -> int:
+        """Number of particles of a sample on micrographs after this one."""
+        return int(
+            self._value(
+                """SELECT coalesce(sum(particles), 0) FROM micrographs
+                    WHERE sample = ? AND id > ? AND status = 'done'""",
+                sample,
+                micrograph_id,
+            )
+        )
 
     def publications(self, sample: str) -> dict[str, Publication]:
         """How far each file of a sample was published."""

@@ -52,15 +52,15 @@ class Packed:
 
 def pack(result: Result) -> Packed:
     """Rows of one analysed micrograph."""
-    micrograph, frame = result.micrograph, result.micrograph.frame
+    frame = result.frame
     row = _of_analysis(result.analysis) | {
         "frame": frame.index if frame else None,
         "elapsed_s": _real(frame.elapsed_s) if frame else None,
-        "sha256": micrograph.sha256,
-        "acquired_at": utc_text(micrograph.acquired_at) if micrograph.acquired_at else None,
+        "sha256": result.sha256,
+        "acquired_at": utc_text(result.acquired_at) if result.acquired_at else None,
         "analysed_at": utc_text(result.analysed_at),
         "seconds": float(result.seconds),
-        "metadata": metadata_text(micrograph.metadata),
+        "metadata": metadata_text(result.metadata),
     }
     return Packed(
         micrograph=row,
@@ -135,15 +135,18 @@ def record(
     *,
     finished: bool,
     frames_total: int | None,
-    sha256: str | None,
 ) -> Recorded:
     """Add what was found in a file, or in some frames of it; see Ledger.record."""
-    file = pending_file(connection, file_id)
+    file = _pending(connection, file_id)
     if isinstance(file, Recorded):
         return file
-    sha256 = packed[0].micrograph["sha256"] if packed else sha256 or file.sha256
-    if sha256 and packed and (original := duplicate_of(connection, file, sha256)):
-        return _become_duplicate(connection, file, sha256, original, packed[-1].micrograph)
+    if packed:
+        last = packed[-1].micrograph
+        sha256 = str(last["sha256"])
+        if original := _duplicate_of(connection, file, sha256):
+            return _duplicate(
+                connection, file, sha256, original, analysed_at=last["analysed_at"], seconds=last["seconds"]
+            )
     status = Status.SUPERSEDED if _is_overtaken(connection, file_id) else Status.DONE
     there = {
         row[0] for row in connection.execute("SELECT frame FROM micrographs WHERE file_id = ?", (file_id,))
@@ -152,7 +155,7 @@ def record(
         _insert(connection, file, item, status) for item in packed if item.micrograph["frame"] not in there
     )
     end = status if finished or status is Status.SUPERSEDED else Status.PENDING
-    _settle(connection, file, end, sha256, frames_total)
+    _settle(connection, file, end, sha256 if packed else None, frames_total)
     return Recorded(status=end, micrograph_ids=ids)
 
 
@@ -210,7 +213,7 @@ def reject(
     connection: sqlite3.Connection, file_id: int, status: Status, values: Mapping[str, Any]
 ) -> Recorded:
     """The row of a file that has no result; see Ledger.reject_file."""
-    file = pending_file(connection, file_id)
+    file = _pending(connection, file_id)
     if isinstance(file, Recorded):
         return file
     if _is_overtaken(connection, file_id):
@@ -222,40 +225,55 @@ def reject(
     return Recorded(status=status, micrograph_ids=(micrograph_id,))
 
 
-def unchanged(connection: sqlite3.Connection, file_id: int, sha256: str) -> bool:
-    """Drop a revision that has the content of the one before it; see Ledger.unchanged."""
-    file = pending_file(connection, file_id)
+def recognise(
+    connection: sqlite3.Connection, file_id: int, sha256: str, at: datetime, seconds: float | None
+) -> Recorded | None:
+    """Settle a file whose content is known already; see Ledger.recognise."""
+    file = _pending(connection, file_id)
     if isinstance(file, Recorded):
-        return False
+        return file
     previous = connection.execute(
         """SELECT id, sha256, status FROM files WHERE root = ? AND path = ? AND revision < ? AND sample = ?
             ORDER BY revision DESC LIMIT 1""",
         (*_place(file), file.revision, file.sample),
     ).fetchone()
-    if previous is None or previous[1] != sha256 or previous[2] not in ("done", "refused", "duplicate"):
-        return False
-    connection.execute("DELETE FROM files WHERE id = ?", (file_id,))
-    connection.execute(
-        "UPDATE files SET size_bytes = ?, mtime_ns = ? WHERE id = ?",
-        (file.size_bytes, file.mtime_ns, previous[0]),
-    )
-    return True
+    if previous and previous[1] == sha256 and previous[2] in ("done", "refused", "duplicate"):
+        connection.execute("DELETE FROM files WHERE id = ?", (file_id,))
+        connection.execute(
+            "UPDATE files SET size_bytes = ?, mtime_ns = ? WHERE id = ?",
+            (file.size_bytes, file.mtime_ns, previous[0]),
+        )
+        return Recorded(status=Status(previous[2]))
+    if original := _duplicate_of(connection, file, sha256):
+        return _duplicate(connection, file, sha256, original, analysed_at=utc_text(at), seconds=seconds)
+    connection.execute("UPDATE files SET sha256 = ? WHERE id = ?", (sha256, file_id))
+    return None
 
 
-def _become_duplicate(
-    connection: sqlite3.Connection, file: File, sha256: str, original: str, analysed: Mapping[str, Any]
+def _duplicate(
+    connection: sqlite3.Connection,
+    file: File,
+    sha256: str,
+    original: str,
+    *,
+    analysed_at: str,
+    seconds: float | None,
 ) -> Recorded:
-    """The row of a file whose content its sample has got meanwhile; frames that were recorded leave."""
+    """The row of a file whose content its sample has; frames that were recorded before leave."""
     if connection.execute("DELETE FROM micrographs WHERE file_id = ?", (file.id,)).rowcount:
         make_stale(connection, file.sample, particles=True)
-    row = {"reason_code": "duplicate", "reason": f"same content as {original}"}
-    row |= {key: analysed[key] for key in ("sha256", "analysed_at", "seconds")}
+    row = {
+        "reason": f"same content as {original.encode(errors='backslashreplace').decode()}",
+        "sha256": sha256,
+        "analysed_at": analysed_at,
+        "seconds": seconds,
+    }
     micrograph_id = insert_micrograph(connection, file, Status.DUPLICATE, row)
     _settle(connection, file, Status.DUPLICATE, sha256, None)
-    return Recorded(status=Status.DUPLICATE, micrograph_ids=(micrograph_id,), reason=row["reason"])
+    return Recorded(status=Status.DUPLICATE, micrograph_ids=(micrograph_id,), duplicate_of=original)
 
 
-def duplicate_of(connection: sqlite3.Connection, file: File, sha256: str) -> str | None:
+def _duplicate_of(connection: sqlite3.Connection, file: File, sha256: str) -> str | None:
     """Path of another file of the sample that is done and has this content.
 
     Frames of one sequence are never duplicates of each other: a blank or repeated frame is a point in time.
@@ -267,11 +285,10 @@ def duplicate_of(connection: sqlite3.Connection, file: File, sha256: str) -> str
             ORDER BY f.id LIMIT 1""",
         (file.sample, sha256, file.id, *_place(file), file.sequence, file.frame),
     ).fetchone()
-    # the path goes into a reason, which is text
-    return None if found is None else from_stored(found[0]).encode(errors="backslashreplace").decode()
+    return None if found is None else from_stored(found[0])
 
 
-def pending_file(connection: sqlite3.Connection, file_id: int) -> File | Recorded:
+def _pending(connection: sqlite3.Connection, file_id: int) -> File | Recorded:
     """The file, or what has become of it where it is finished: handing it in again changes nothing."""
     cursor = connection.cursor()
     cursor.row_factory = file_from

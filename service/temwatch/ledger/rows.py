@@ -5,12 +5,12 @@ from __future__ import annotations
 import json
 import sqlite3
 from collections.abc import Mapping
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, field
 from datetime import datetime
 from pathlib import Path
 from typing import Any
 
-from temwatch.domain import Analysis, Metadata, Micrograph, Reason, Segmentation, Status
+from temwatch.domain import Analysis, Frame, Metadata, Reason, Segmentation, Status
 from temwatch.ledger.names import from_stored
 
 
@@ -66,32 +66,27 @@ class File:
 class Result:
     """One analysed micrograph or frame, as `record` takes it."""
 
-    micrograph: Micrograph
+    sha256: str
     segmentation: Segmentation
     analysis: Analysis
     analysed_at: datetime
     seconds: float
+    acquired_at: datetime | None = None
+    frame: Frame | None = None
+    metadata: Metadata = field(default_factory=Metadata)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Recorded:
     """What became of a file when it was handed in: its status now, and the rows that were added.
 
-    `status` is PENDING for a stack with frames to come, DUPLICATE where the sample has the same content already
-    (`reason` says where), and SUPERSEDED where a later revision was faster.
+    `status` is PENDING for a stack with frames to come, DUPLICATE where the sample has the same content
+    already, under the path `duplicate_of`, and SUPERSEDED where a later revision was faster.
     """
 
     status: Status
     micrograph_ids: tuple[int, ...] = ()
-    reason: str = ""
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Retried:
-    """What a retry found: the files as they were before, and the paths that name none."""
-
-    files: tuple[File, ...]
-    unknown: tuple[str, ...]
+    duplicate_of: str | None = None
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -147,6 +142,8 @@ class SampleRow:
     receipt: Receipt
     micrographs: int
     particles: int
+    rejected: Mapping[Reason, int]
+    methods: tuple[str, ...]
     last_analysed_at: datetime | None
 
 
@@ -166,30 +163,13 @@ class Request:
 
     id: int
     kind: str
-    sample: str
+    arguments: Mapping[str, Any]
     created_at: datetime
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Totals:
-    """Persistent counters, by label where a dictionary, and the state of the queue; all that metrics need."""
-
-    files_detected: Mapping[str, int]
-    micrographs_processed: Mapping[str, int]
-    failed_by_reason: Mapping[str, int]
-    retries: Mapping[str, int]
-    particles_measured: int
-    particles_rejected: Mapping[str, int]
-    frames_processed: int
-    out_of_memory: int
-    pending: int
-    oldest_pending_at: datetime | None
-    last_success_at: datetime | None
-
-
 FILE_COLUMNS = """f.id, f.root, f.path, f.revision, f.sample, f.sequence, f.frame, f.name, f.size_bytes,
-    f.mtime_ns, f.sha256, f.status, f.claimed, f.attempts, f.crashes, f.source, f.pixel_size_nm, f.detected_at,
-    f.not_before, f.frames_total,
+    f.mtime_ns, f.sha256, f.status, f.claimed, f.attempts, f.crashes, f.source, f.pixel_size_nm,
+    f.detected_at, f.not_before, f.frames_total,
     (SELECT count(*) FROM micrographs m WHERE m.file_id = f.id AND m.frame IS NOT NULL) AS frames_recorded"""
 
 MICROGRAPH_COLUMNS = """m.id, m.file_id, f.name, f.root, m.sample, f.path AS micrograph, f.sequence, m.frame,

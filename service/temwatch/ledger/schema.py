@@ -86,7 +86,7 @@ _FIRST = (
         metadata TEXT NOT NULL DEFAULT '{}'
     )""",
     "CREATE INDEX micrographs_of_file ON micrographs (file_id, frame)",
-    "CREATE INDEX micrographs_of_sample ON micrographs (sample, id)",
+    "CREATE INDEX micrographs_of_sample ON micrographs (sample, id, status, particles)",
     """CREATE TABLE particles (
         micrograph_id INTEGER NOT NULL REFERENCES micrographs (id) ON DELETE CASCADE,
         number INTEGER NOT NULL,
@@ -156,7 +156,7 @@ _FIRST = (
     """CREATE TABLE requests (
         id INTEGER PRIMARY KEY AUTOINCREMENT,
         kind TEXT NOT NULL,
-        sample TEXT NOT NULL,
+        arguments TEXT NOT NULL,
         created_at TEXT NOT NULL,
         done_at TEXT,
         answer TEXT

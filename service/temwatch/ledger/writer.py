@@ -3,15 +3,16 @@
 from __future__ import annotations
 
 import fcntl
+import json
 import os
 import sqlite3
 import threading
 import time
 from collections.abc import Collection, Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
-from datetime import UTC, datetime
+from datetime import datetime
 from pathlib import Path
-from typing import TextIO
+from typing import Any, TextIO
 
 from temwatch.domain import Analysis, Status, utc_text
 from temwatch.errors import StartError
@@ -20,7 +21,7 @@ from temwatch.ledger.bookkeeping import count, make_stale
 from temwatch.ledger.names import from_stored, to_stored
 from temwatch.ledger.packing import pack_mask
 from temwatch.ledger.reader import Reader
-from temwatch.ledger.rows import Arrival, File, Publication, Recorded, Request, Result, Retried
+from temwatch.ledger.rows import Arrival, File, Publication, Recorded, Request, Result
 from temwatch.ledger.schema import FILE_NAME, connect_to_write, migrate
 
 _LOCK_WAIT_SECONDS = 1.0  # a service that is just ending lets go within this time
@@ -89,79 +90,26 @@ def is_held(state: Path) -> bool:
     return False
 
 
-def is_locked(state: Path) -> bool:
-    """Whether a service holds the ledger now."""
-    try:
-        with (state / "lock").open(encoding="ascii") as lock:
-            fcntl.flock(lock, fcntl.LOCK_SH | fcntl.LOCK_NB)
-    except BlockingIOError:
-        return True
-    except OSError:
-        pass
-    return False
-
-
-def retry(
-    state: Path, paths: Collection[str] | None = None, *, pixel_size_nm: float | None = None
-) -> Retried:
-    """Let files be analysed anew, by the service that runs or at its next start.
-
-    Parameters
-    ----------
-    paths : collection of str, optional
-        Path below the root, absolute path or output name; also of files that are done. Without it all that
-        failed or were refused.
-    pixel_size_nm : float, optional
-        Given to every one of these files, for those that do not state it.
+def post_request(state: Path, kind: str, arguments: Mapping[str, Any], at: datetime) -> int:
+    """Ask the service that holds the ledger for something; `Reader.answer` shows when it is done.
 
     Raises
     ------
     StartError
         There is no ledger, or it is of another version.
     """
-    with _beside_the_writer(state) as connection:
-        return arrivals.retry(connection, paths, pixel_size_nm)
-
-
-def ask(state: Path, kind: str, sample: str) -> int:
-    """Ask the service that holds the ledger for something; `Reader.answer` tells when it is done.
-
-    Raises
-    ------
-    StartError
-        There is no ledger, or it is of another version.
-    """
-    with _beside_the_writer(state) as connection:
-        posted = connection.execute(
-            "INSERT INTO requests (kind, sample, created_at) VALUES (?, ?, ?)",
-            (kind, sample, utc_text(datetime.now(UTC))),
-        )
-    assert posted.lastrowid is not None
-    return posted.lastrowid
-
-
-@contextmanager
-def _beside_the_writer(state: Path) -> Iterator[sqlite3.Connection]:
-    """One transaction of a command, while a service may hold the ledger."""
     with Reader(state):
-        pass  # a ledger that is missing or of another version is said in one line
+        pass  # says so in one line
     connection = connect_to_write(state / FILE_NAME)
     try:
-        with _transaction(connection):
-            yield connection
+        posted = connection.execute(
+            "INSERT INTO requests (kind, arguments, created_at) VALUES (?, ?, ?)",
+            (kind, json.dumps(dict(arguments)), utc_text(at)),
+        )
     finally:
         connection.close()
-
-
-@contextmanager
-def _transaction(connection: sqlite3.Connection) -> Iterator[None]:
-    connection.execute("BEGIN IMMEDIATE")
-    try:
-        yield
-        connection.execute("COMMIT")
-    except BaseException:
-        connection.rollback()
-        raise
+    assert posted.lastrowid is not None
+    return posted.lastrowid
 
 
 class Ledger:
@@ -188,8 +136,14 @@ class Ledger:
 
     @contextmanager
     def _transaction(self) -> Iterator[sqlite3.Connection]:
-        with self._turn, _transaction(self._connection):
-            yield self._connection
+        with self._turn:
+            self._connection.execute("BEGIN IMMEDIATE")
+            try:
+                yield self._connection
+                self._connection.execute("COMMIT")
+            except BaseException:
+                self._connection.rollback()
+                raise
 
     def reader(self) -> Reader:
         """A reader of the same ledger, with a connection of its own."""
@@ -198,26 +152,21 @@ class Ledger:
     # Files on their way
 
     def add(self, found: Arrival) -> int | None:
-        """Take up one file; see `add_many`."""
-        return self.add_many([found])[0]
+        """Take up one file; see `add_all`."""
+        return self.add_all([found])[0]
 
-    def add_many(self, found: Iterable[Arrival], *, again_unless: str | None = None) -> list[int | None]:
+    def add_all(self, found: Iterable[Arrival]) -> list[int | None]:
         """Take up files in one transaction.
-
-        Parameters
-        ----------
-        found : iterable of Arrival
-            A file that changed before anybody read it keeps its row; after that a change is a new revision.
-        again_unless : str, optional
-            Digest of a method: files that have not changed are analysed anew unless this gave their result.
 
         Returns
         -------
         list of int or None
-            Their ids; None where there is nothing to do.
+            Their ids; None where the latest revision of the file has the same size, time and sample. A file
+            that changed before anybody read it keeps its row; after that a change is a new revision.
         """
+        found = list(found)
         with self._transaction() as connection:
-            return arrivals.add(connection, found, again_unless)
+            return arrivals.add(connection, found)
 
     def known(self, root: str) -> dict[str, tuple[int, int]]:
         """Size in bytes and time in ns of the latest revision of every file below `root`, by path."""
@@ -228,16 +177,10 @@ class Ledger:
             ).fetchall()
         return {from_stored(path): (size_bytes, mtime_ns) for path, size_bytes, mtime_ns, _ in rows}
 
-    def pending(self) -> int:
-        """Files that wait or are in hand."""
-        with self._turn:
-            query = "SELECT count(*) FROM files WHERE status = 'pending'"
-            return int(self._connection.execute(query).fetchone()[0])
-
-    def claim(self, limit: int, now: datetime | None = None) -> list[File]:
-        """Take up to `limit` pending files in hand, oldest first, without those that are to wait beyond `now`."""
+    def claim(self, limit: int, now: datetime) -> list[File]:
+        """Take up to `limit` pending files in hand, oldest first, but none that is to wait beyond `now`."""
         with self._transaction() as connection:
-            return arrivals.claim(connection, limit, now or datetime.now(UTC))
+            return arrivals.claim(connection, limit, now)
 
     def release(self, file_id: int, *, not_before: datetime | None = None, reason: str | None = None) -> None:
         """Put a file back; with a `reason` (a label of retries_total) it counts as a retry."""
@@ -260,21 +203,39 @@ class Ledger:
         with self._transaction() as connection:
             arrivals.release_all(connection)
 
-    # What became of them
+    def retry(
+        self, paths: Collection[str] | None = None, pixel_size_nm: float | None = None
+    ) -> tuple[list[File], list[str]]:
+        """Let files be analysed anew.
 
-    def unchanged(self, file_id: int, sha256: str) -> bool:
-        """Whether the revision has the content of the one before it: the file was only touched.
+        Parameters
+        ----------
+        paths : collection of str, optional
+            Path below the root, absolute path or output name; also of files that are done. Without it all
+            that failed or were refused.
+        pixel_size_nm : float, optional
+            Given to every one of these files.
 
-        Then this revision is dropped, and the one before it takes over its size and time.
+        Returns
+        -------
+        files, unknown
+            The files as they were, and the paths that name none.
         """
         with self._transaction() as connection:
-            return recording.unchanged(connection, file_id, sha256)
+            return arrivals.retry(connection, paths, pixel_size_nm)
 
-    def duplicate_of(self, file_id: int, sha256: str) -> str | None:
-        """Path of another file of the same sample that has this content and is done, None without one."""
+    # What became of them
+
+    def recognise(
+        self, file_id: int, sha256: str, at: datetime, *, seconds: float | None = None
+    ) -> Recorded | None:
+        """Tell by its content whether a file needs an analysis at all; None where it does.
+
+        A duplicate gets its row. A revision with the content of the one before it vanishes: the file was only
+        touched, and the earlier row takes over its size and time.
+        """
         with self._transaction() as connection:
-            file = recording.pending_file(connection, file_id)
-            return None if isinstance(file, Recorded) else recording.duplicate_of(connection, file, sha256)
+            return recording.recognise(connection, file_id, sha256, at, seconds)
 
     def record(
         self,
@@ -283,19 +244,17 @@ class Ledger:
         *,
         finished: bool = True,
         frames_total: int | None = None,
-        sha256: str | None = None,
     ) -> Recorded:
         """Add what was found in a file, whole or not at all.
 
-        Recording is idempotent: a file that is finished and a frame that is there change nothing. A stack comes
-        in batches, `finished=False` before the last; after a crash it goes on from `File.frames_recorded`.
-        Whether the content is a duplicate or the file was replaced meanwhile is decided here, once more.
+        Recording is idempotent: a file that is finished and a frame that is there change nothing. A stack
+        comes in batches, `finished=False` before the last; after a crash it goes on from
+        `File.frames_recorded`. Whether the content is a duplicate or the file was replaced meanwhile is
+        decided here, once more.
         """
         packed = [recording.pack(result) for result in results]
         with self._transaction() as connection:
-            return recording.record(
-                connection, file_id, packed, finished=finished, frames_total=frames_total, sha256=sha256
-            )
+            return recording.record(connection, file_id, packed, finished=finished, frames_total=frames_total)
 
     def reject_file(
         self,
@@ -304,15 +263,15 @@ class Ledger:
         status: Status,
         code: str,
         reason: str,
-        analysed_at: datetime,
+        at: datetime,
         sha256: str | None = None,
         seconds: float | None = None,
     ) -> Recorded:
-        """Add the row of a file that failed, was refused or is a duplicate; frames of it that are there stay."""
+        """Add the row of a file that failed or was refused; frames of it that were recorded stay."""
         row = {
             "reason_code": code,
             "reason": reason,
-            "analysed_at": utc_text(analysed_at),
+            "analysed_at": utc_text(at),
             "sha256": sha256,
             "seconds": seconds,
         }
@@ -358,21 +317,25 @@ class Ledger:
         with self._transaction() as connection:
             count(connection, name, label, amount)
 
-    def open_requests(self) -> list[Request]:
+    def requests(self) -> list[Request]:
         """What commands have asked for and nobody has done yet, oldest first."""
         with self._turn:
             rows = self._connection.execute(
-                "SELECT id, kind, sample, created_at FROM requests WHERE done_at IS NULL ORDER BY id"
+                "SELECT id, kind, arguments, created_at FROM requests WHERE done_at IS NULL ORDER BY id"
             ).fetchall()
         return [
-            Request(id=number, kind=kind, sample=sample, created_at=datetime.fromisoformat(created_at))
-            for number, kind, sample, created_at in rows
+            Request(
+                id=number,
+                kind=kind,
+                arguments=json.loads(arguments),
+                created_at=datetime.fromisoformat(created_at),
+            )
+            for number, kind, arguments, created_at in rows
         ]
 
-    def answer_request(self, request_id: int, answer: str) -> None:
-        """A request is done; `answer` is for who asked."""
+    def answer(self, request_id: int, text: str, at: datetime) -> None:
+        """A request is done; `text` is for who asked."""
         with self._transaction() as connection:
             connection.execute(
-                "UPDATE requests SET done_at = ?, answer = ? WHERE id = ?",
-                (utc_text(datetime.now(UTC)), answer, request_id),
+                "UPDATE requests SET done_at = ?, answer = ? WHERE id = ?", (utc_text(at), text, request_id)
             )

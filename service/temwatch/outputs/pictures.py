@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import math
 import os
-from collections.abc import Iterable
+from collections.abc import Callable, Iterable
 from pathlib import Path
 
 import numpy as np
@@ -61,6 +61,17 @@ def write_views(
     """Write mask and overlay again, from the published micrograph picture and what the ledger holds."""
     _save(Image.fromarray(mask.astype(np.uint8) * np.uint8(255)), folder / f"{name}_mask.png")
     _save(overlay(micrograph, particles, rejections, removed), folder / f"{name}_overlay.png")
+
+
+def draw_again(folder: Path, name: str, analysis: Callable[[], Analysis]) -> None:
+    """Write mask and overlay once more on the published micrograph; nothing where that was never written."""
+    path = folder / f"{name}_micrograph.png"
+    if path.is_file():
+        with Image.open(path) as micrograph:
+            found = analysis()
+            write_views(
+                folder, name, micrograph, found.mask, found.particles, found.rejections, found.removed
+            )
 
 
 def overlay(

@@ -58,5 +58,5 @@ def annotate(image: NDArray[np.uint16], pixel_size_nm: float, rng: np.random.Gen
 
 def _bar_length_nm(about_nm: float) -> float:
     if about_nm < 1:
-        return 10 ** math.floor(math.log10(about_nm))
+        return float(10.0 ** math.floor(math.log10(about_nm)))
     return float(max(length for length in _ROUND_NM if length <= about_nm))

@@ -1,9 +1,9 @@
 """From a specimen to an image: exit wave, lens, illumination, electrons, detector.
 
-Each particle multiplies the wave by exp(-mu t / 2 + i phase): mass-thickness contrast, refraction in its mean
-inner potential, lattice fringes, and Bragg reflections that take electrons from the beam. The support adds the
-phase noise of randomly placed carbon atoms. The lens turns all of it into contrast: Thon rings, Fresnel edges
-and delocalised fringes follow, none of them is painted on.
+Each particle multiplies the wave by exp(-mu t / 2 + i phase): mass-thickness contrast, refraction in its
+mean inner potential, lattice fringes, and Bragg reflections that take electrons from the beam. The support
+adds the phase noise of randomly placed carbon atoms. The lens turns all of it into contrast: Thon rings,
+Fresnel edges and delocalised fringes follow, none of them is painted on.
 """
 
 from __future__ import annotations
@@ -25,15 +25,15 @@ from temwatch.simulator.settings import Settings
 from temwatch.simulator.specimen import Projection
 
 _CARBON_FALLOFF_PER_NM = 4.75
-"""f(k) = f(0) / (1 + (k / this)^2): Wentzel's form, within 8 % of Peng et al. (1996) for carbon up to 8/nm."""
+"""f(k) = f(0) / (1 + (k / this)^2): Wentzel's form, within 8 % of Peng et al. (1996) up to 8/nm."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Crystal:
     """One grain of a particle, on one side of a line through it.
 
-    `deviation` is the distance from the Bragg condition times the extinction distance; it changes by `bending`
-    over the particle. `fringe_share` (0 to 1) scales the fringes of the `azimuths_rad`.
+    `deviation` is the distance from the Bragg condition times the extinction distance; it changes by
+    `bending` over the particle. `fringe_share` (0 to 1) scales the fringes of the `azimuths_rad`.
     """
 
     azimuths_rad: tuple[float, ...]
@@ -72,7 +72,7 @@ def draw_crystals(settings: Settings, rng: np.random.Generator) -> tuple[Crystal
 
 @dataclass(frozen=True, slots=True, kw_only=True, eq=False)
 class Field:
-    """Attenuation (mu t) and phase (rad) of the specimen on a grid that reaches `margin_px` over the field."""
+    """Attenuation (mu t) and phase (rad) of the specimen on a grid `margin_px` larger on every side."""
 
     attenuation: Image
     phase: Image
@@ -110,7 +110,7 @@ def add_particles(
         attenuation = np.float32(mu_per_nm) * thickness_nm
         phase = np.float32(phase_per_nm) * thickness_nm
         if crystals:
-            bragg, fringes = _diffraction(projection, thickness_nm, crystals, settings, electron)
+            bragg, fringes = _diffraction(thickness_nm, crystals, settings, electron)
             attenuation += bragg
             phase += fringes
         _add(field.attenuation, attenuation, projection.region.origin_px, field.margin_px)
@@ -128,7 +128,6 @@ def _add(image: Image, crop: Image, origin_px: tuple[int, int], margin_px: int) 
 
 
 def _diffraction(
-    projection: Projection,
     thickness_nm: Image,
     crystals: tuple[Crystal, ...],
     settings: Settings,
@@ -143,14 +142,17 @@ def _diffraction(
     lattice = MATERIALS[settings.material].lattice
     assert lattice is not None
     extinction_nm = extinction_distance_nm(lattice, electron)
-    rows, columns = np.indices(thickness_nm.shape, dtype=np.float32, sparse=True)
+    rows = np.arange(thickness_nm.shape[0], dtype=np.float32)[:, None]
+    columns = np.arange(thickness_nm.shape[1], dtype=np.float32)[None, :]
     half = max(thickness_nm.shape) / 2
     u, v = columns / np.float32(half) - 1, rows / np.float32(half) - 1
     resolved = settings.pixel_size_nm < lattice.spacing_nm / 2.2
     wave_number = math.tau * settings.pixel_size_nm / lattice.spacing_nm
     bragg, fringes = np.zeros_like(thickness_nm), np.zeros_like(thickness_nm)
     fade = np.exp(thickness_nm * np.float32(-1 / extinction_nm))
-    swing = 2 * np.sin(np.minimum(thickness_nm * np.float32(math.pi / extinction_nm), np.float32(math.pi / 2)))
+    swing = 2 * np.sin(
+        np.minimum(thickness_nm * np.float32(math.pi / extinction_nm), np.float32(math.pi / 2))
+    )
     for number, crystal in enumerate(crystals):
         across = u * math.cos(crystal.border_angle_rad) + v * math.sin(crystal.border_angle_rad)
         grain = (across >= crystal.border_offset) | (number == 0)
@@ -165,24 +167,24 @@ def _diffraction(
             along = columns * math.cos(azimuth_rad) + rows * math.sin(azimuth_rad)
             pattern += np.cos(np.float32(wave_number) * along + np.float32(crystal.phase_rad))
         np.copyto(
-            fringes, np.float32(settings.lattice_contrast * crystal.fringe_share) * swing * pattern, where=grain
+            fringes,
+            np.float32(settings.lattice_contrast * crystal.fringe_share) * swing * pattern,
+            where=grain,
         )
     return bragg, fringes
 
 
-def carbon_phase(
-    settings: Settings, size: int, rng: np.random.Generator
-) -> NDArray[np.complex64]:
+def carbon_phase(settings: Settings, size: int, rng: np.random.Generator) -> NDArray[np.complex64]:
     """Half spectrum (`scipy.fft.rfft2`) of the phase of an amorphous carbon film of atoms placed at random.
 
     One atom adds lambda gamma f(k); n t atoms per nm^2 at random give white noise with that falloff.
     """
     electron = Electron(voltage_kV=settings.voltage_kV)
     (_, density_per_nm3), *_ = MATERIALS["C"].atoms_per_nm3
-    atom_rad_nm2 = (
-        electron.wavelength_nm * electron.mass_ratio * ELEMENTS["C"].scattering_length_nm
+    atom_rad_nm2 = electron.wavelength_nm * electron.mass_ratio * ELEMENTS["C"].scattering_length_nm
+    rms_rad = (
+        atom_rad_nm2 * math.sqrt(density_per_nm3 * settings.carbon_thickness_nm) / settings.pixel_size_nm
     )
-    rms_rad = atom_rad_nm2 * math.sqrt(density_per_nm3 * settings.carbon_thickness_nm) / settings.pixel_size_nm
     noise = rng.standard_normal((size, size), dtype=np.float32)
     spectrum: NDArray[np.complex64] = scipy.fft.rfft2(noise, overwrite_x=True)
     rows = scipy.fft.fftfreq(size, settings.pixel_size_nm).astype(np.float32)
@@ -191,6 +193,15 @@ def carbon_phase(
     spectrum *= np.float32(rms_rad) / (1 + k2 * np.float32(_CARBON_FALLOFF_PER_NM**-2))
     spectrum[0, 0] = 0
     return spectrum
+
+
+def shifted(spectrum: NDArray[np.complex64], shift_px: NDArray[np.float64]) -> NDArray[np.complex64]:
+    """Half spectrum of the same field moved by (rows, columns) px, around its period."""
+    size = spectrum.shape[0]
+    rows = np.exp(-1j * math.tau * shift_px[0] * scipy.fft.fftfreq(size)).astype(np.complex64)
+    columns = np.exp(-1j * math.tau * shift_px[1] * scipy.fft.rfftfreq(size)).astype(np.complex64)
+    moved: NDArray[np.complex64] = spectrum * rows[:, None] * columns
+    return moved
 
 
 def transmitted(field: Field, settings: Settings, carbon: NDArray[np.complex64]) -> Image:
@@ -213,15 +224,27 @@ def transmitted(field: Field, settings: Settings, carbon: NDArray[np.complex64])
     intensity = image_wave(wave, transfer)
     margin = field.margin_px
     image = intensity[margin : margin + settings.size_px, margin : margin + settings.size_px]
+    # the film itself scatters beyond lens and aperture; what is left of the beam is the background
+    image *= np.float32(math.exp(_lost(carbon, transfer)))
     diffuse = np.float32(settings.diffuse_share)
     return diffuse + (1 - diffuse) * image
+
+
+def _lost(carbon: NDArray[np.complex64], transfer: NDArray[np.complex64]) -> float:
+    """Share of the beam that a weak phase of this half spectrum takes away for good."""
+    power = carbon.real**2 + carbon.imag**2
+    half = transfer[:, : power.shape[1]]
+    power *= 1 - half.real**2 - half.imag**2
+    # all columns but the first and the last stand for their mirror images too
+    total = 2 * power.sum(dtype=float) - power[:, 0].sum(dtype=float) - power[:, -1].sum(dtype=float)
+    return float(total) / len(carbon) ** 4
 
 
 def illumination(settings: Settings, rng: np.random.Generator) -> Image:
     """Beam, film and residue: smooth factors around 1 by which the intensity varies over the field."""
     size = settings.size_px
     axis = np.linspace(-1, 1, size, dtype=np.float32)
-    tilt_x, tilt_y, bow = rng.normal(0, 0.5, 2).tolist() + [rng.normal(-0.3, 0.4)]
+    tilt_x, tilt_y, bow = (*rng.normal(0, 0.5, 2), rng.normal(-0.3, 0.4))
     beam = (tilt_x * axis + bow * axis**2)[None, :] + (tilt_y * axis + bow * axis**2)[:, None]
     beam -= beam.mean()
     factor = 1 + np.float32(settings.illumination_variation / max(float(np.abs(beam).max()), 1e-6)) * beam
@@ -233,7 +256,7 @@ def illumination(settings: Settings, rng: np.random.Generator) -> Image:
         edge = np.quantile(residue[::8, ::8], 1 - settings.residue_share)
         depth = rng.uniform(0.03, 0.3)
         factor *= 1 - np.float32(depth) / (1 + np.exp(np.clip((edge - residue) * 6, -30, 30)))
-    return factor
+    return np.asarray(factor, np.float32)
 
 
 def _clouds(size: int, rng: np.random.Generator, knots: tuple[int, ...]) -> Image:
@@ -279,5 +302,5 @@ def expose(relative: Image, settings: Settings, rng: np.random.Generator) -> NDA
 
 @lru_cache(maxsize=2)
 def _gain_pattern(size_px: int) -> Image:
-    """What the camera's flat field leaves, of unit variance: it belongs to the camera, not to the exposure."""
+    """What the flat field leaves, of unit variance: it belongs to the camera, not to the exposure."""
     return np.random.default_rng(0).standard_normal((size_px, size_px), dtype=np.float32)

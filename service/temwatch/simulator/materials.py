@@ -1,7 +1,7 @@
 """Constants of the substances that are simulated, each with its source, and what follows from them.
 
-Scattering factors: Peng, Ren, Dudarev, Whelan, Acta Cryst. A 52 (1996) 257 (sum of the five Gaussians at s = 0).
-Densities and lattice constants: CRC Handbook of Chemistry and Physics. A lattice potential V_g is
+Scattering factors: Peng, Ren, Dudarev, Whelan, Acta Cryst. A 52 (1996) 257 (the sum of the five Gaussians
+at s = 0). Densities and lattice constants: CRC Handbook of Chemistry and Physics. A lattice potential V_g is
 47.878 V A^2 times |F(g)| / cell volume with the same scattering factors.
 """
 
@@ -87,7 +87,7 @@ MATERIALS = {
     "SiO2": Material(atoms_per_nm3=(("Si", 22.05), ("O", 44.10))),
     "C": Material(atoms_per_nm3=(("C", 100.3),)),
 }
-"""What particles and support are made of. C is sputtered carbon of 2.0 g/cm^3, SiO2 fused silica of 2.2 g/cm^3."""
+"""What particles and support are made of; carbon is a film of 2.0 g/cm^3, silica fused, of 2.2 g/cm^3."""
 
 
 def attenuation_per_nm(material: Material, electron: Electron, aperture_mrad: float) -> float:
@@ -108,5 +108,5 @@ def attenuation_per_nm(material: Material, electron: Electron, aperture_mrad: fl
 
 
 def extinction_distance_nm(lattice: Lattice, electron: Electron) -> float:
-    """Thickness over which the beam swings to the diffracted one and back (Hirsch et al., Electron Microscopy)."""
+    """Thickness over which the beam swings to the diffracted one and back (Hirsch et al., 1965)."""
     return math.pi / (electron.interaction_rad_per_V_nm * lattice.potential_V)

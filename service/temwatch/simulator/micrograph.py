@@ -23,7 +23,7 @@ EXPOSURE_S = 0.5
 
 @dataclass(frozen=True, slots=True, kw_only=True, eq=False)
 class Simulated(Truth):
-    """A micrograph in detector counts, with its truth; `annotation` marks pixels under letters and scale bar."""
+    """A micrograph in detector counts, with its truth; `annotation` marks pixels under text and scale bar."""
 
     image: NDArray[np.uint16]
     annotation: Mask | None

@@ -26,8 +26,7 @@ class Electron:
     @property
     def mass_ratio(self) -> float:
         """Mass over rest mass."""
-        rest_energy_J = constants.m_e * constants.c**2
-        return 1 + constants.e * self.voltage_kV * 1e3 / rest_energy_J
+        return float(1 + constants.e * self.voltage_kV * 1e3 / (constants.m_e * constants.c**2))
 
     @property
     def beta(self) -> float:
@@ -38,20 +37,13 @@ class Electron:
     def wavelength_nm(self) -> float:
         """De Broglie wavelength; 0.00197 nm at 300 kV."""
         momentum = self.mass_ratio * constants.m_e * self.beta * constants.c
-        return 1e9 * constants.h / momentum
+        return float(1e9 * constants.h / momentum)
 
     @property
     def interaction_rad_per_V_nm(self) -> float:  # noqa: N802 - the unit's own spelling
         """Phase per volt and nm of potential; 0.00653 at 300 kV."""
-        return (
-            math.tau
-            * self.mass_ratio
-            * constants.m_e
-            * constants.e
-            * self.wavelength_nm
-            * 1e-18
-            / constants.h**2
-        )
+        charge = self.mass_ratio * constants.m_e * constants.e
+        return float(math.tau * charge * self.wavelength_nm * 1e-18 / constants.h**2)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -70,8 +62,8 @@ def transfer_function(
 ) -> Spectrum:
     """Factor by which the lens multiplies the spectrum of the exit wave, on the grid of `scipy.fft.fft2`.
 
-    exp(-i chi) with chi = pi lambda C1 k^2 + pi/2 Cs lambda^3 k^4, damped by the envelopes of partial temporal
-    and spatial coherence (Frank, Optik 38 (1973) 519), zero outside the aperture.
+    exp(-i chi) with chi = pi lambda C1 k^2 + pi/2 Cs lambda^3 k^4, damped by the envelopes of partial
+    temporal and spatial coherence (Frank, Optik 38 (1973) 519), zero outside the aperture.
     """
     wavelength_nm, cs_nm = electron.wavelength_nm, lens.cs_mm * 1e6
     rows = scipy.fft.fftfreq(shape[0], pixel_size_nm).astype(np.float32)
@@ -82,9 +74,9 @@ def transfer_function(
         + np.float32(0.5 * math.pi * cs_nm * wavelength_nm**3) * k2
     )
     # slope of the wave aberration: source angles shift the image by it
-    gradient2 = k2 * (
-        np.float32(wavelength_nm * lens.defocus_nm) + np.float32(cs_nm * wavelength_nm**3) * k2
-    ) ** 2
+    gradient2 = (
+        k2 * (np.float32(wavelength_nm * lens.defocus_nm) + np.float32(cs_nm * wavelength_nm**3) * k2) ** 2
+    )
     damping = np.float32(0.5 * (math.pi * wavelength_nm * lens.focal_spread_nm) ** 2) * k2**2
     damping += np.float32((math.pi * lens.convergence_mrad * 1e-3 / wavelength_nm) ** 2) * gradient2
     envelope = np.exp(-damping)

@@ -21,8 +21,8 @@ class Settings:
     """A bright-field acquisition; the defaults are ultrasmall to small gold on thin carbon at 300 kV.
 
     Specimen: every particle is of one of `families` at random; diameters are equivalent diameters of the
-    projection. `overlap` is a degree of `temwatch.simulator.specimen.DEGREES`. `roughness` is the rms deviation
-    of the outline over the particle's radius. Of the attached facetted particles a share of
+    projection. `overlap` is a degree of `temwatch.simulator.specimen.DEGREES`. `roughness` is the rms
+    deviation of the outline over the particle's radius. Of the attached facetted particles a share of
     `side_contact_share` touches along a whole side; a share of `inside_share` of all lies inside another one.
 
     Microscope: defocus is negative for underfocus; `attenuation_per_nm` overrides what material, voltage and
@@ -136,14 +136,18 @@ def draw_settings(seed: int | np.random.Generator, *, size_px: int = 1024) -> Se
     families: tuple[Family, ...] = (
         ("ellipses", "facetted", "rods")
         if rng.random() < 0.1
-        else (("ellipses",), ("ellipses",), ("facetted",), ("ellipses", "facetted"), ("rods",))[rng.integers(5)]
+        else (("ellipses",), ("ellipses",), ("facetted",), ("ellipses", "facetted"), ("rods",))[
+            rng.integers(5)
+        ]
     )
     voltage_kV = float(rng.choice([80, 100, 120, 200, 200, 300, 300, 300]))  # noqa: N806
     corrected = regime == 0 and rng.random() < 0.7
     settings = Settings(
         size_px=size_px,
         pixel_size_nm=pixel_size_nm,
-        material=str(rng.choice(["Au", "Ag", "Pt", "CdSe", "Fe3O4", "SiO2"], p=[0.4, 0.15, 0.15, 0.1, 0.1, 0.1])),
+        material=str(
+            rng.choice(["Au", "Ag", "Pt", "CdSe", "Fe3O4", "SiO2"], p=[0.4, 0.15, 0.15, 0.1, 0.1, 0.1])
+        ),
         families=families,
         particles=particles,
         diameter_mean_nm=diameter_nm,
@@ -186,7 +190,7 @@ def draw_settings(seed: int | np.random.Generator, *, size_px: int = 1024) -> Se
 
 
 def _draw_contrast(settings: Settings, rng: np.random.Generator) -> float:
-    """Contrast of a mean particle: its material's, or any from 2 to 95 %, but enough to stand out of the noise.
+    """Contrast of a mean particle: its material's, or any from 2 to 95 %, but above the noise.
 
     The Rose criterion asks for a signal of 5 times the noise of the whole particle; support and fringes
     disturb as well, so 20 is asked for here.

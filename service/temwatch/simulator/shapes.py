@@ -43,19 +43,19 @@ def ellipsoid(diameter_px: float, aspect_ratio: float, flattening: float = 1.0) 
 
     def thickness(x: Array, y: Array) -> Array:
         inside = 1 - (x / np.float32(long)) ** 2 - (y / np.float32(short)) ** 2
-        return np.float32(height) * np.sqrt(np.maximum(inside, 0))
+        return np.asarray(np.float32(height) * np.sqrt(np.maximum(inside, 0)))
 
     return Solid(outline=_UNIT * (long, short), thickness=thickness, side_angles=np.empty(0))
 
 
 def rod(diameter_px: float, aspect_ratio: float) -> Solid:
-    """Spherocylinder lying flat: length over width is `aspect_ratio`, area that of a disc of `diameter_px`."""
+    """Spherocylinder lying flat: length over width is `aspect_ratio`, `diameter_px` the equivalent one."""
     radius = diameter_px / 2 * math.sqrt(math.pi / (math.pi + 4 * (aspect_ratio - 1)))
     straight = radius * (aspect_ratio - 1)
 
     def thickness(x: Array, y: Array) -> Array:
         beyond = np.maximum(np.abs(x) - np.float32(straight), 0)
-        return 2 * np.sqrt(np.maximum(np.float32(radius**2) - beyond**2 - y**2, 0))
+        return np.asarray(2 * np.sqrt(np.maximum(np.float32(radius**2) - beyond**2 - y**2, 0)))
 
     ends = np.where(_UNIT[:, :1] >= 0, straight, -straight) * (1, 0)
     return Solid(
@@ -87,7 +87,9 @@ def polyhedron(normals: Points, distances: Points, diameter_px: float, rounding:
 
 
 def _corners(normals: Points, distances: Points) -> Points:
-    return np.asarray(HalfspaceIntersection(np.column_stack([normals, -distances]), np.zeros(3)).intersections)
+    return np.asarray(
+        HalfspaceIntersection(np.column_stack([normals, -distances]), np.zeros(3)).intersections
+    )
 
 
 @lru_cache(maxsize=128)
@@ -96,7 +98,9 @@ def _form(name: str, tenths: int) -> tuple[Points, Points, Points]:
     return normals, distances, _corners(normals, distances)
 
 
-def _project(normals: Points, distances: Points, corners: Points, diameter_px: float, rounding: float) -> Solid:
+def _project(
+    normals: Points, distances: Points, corners: Points, diameter_px: float, rounding: float
+) -> Solid:
     length = np.linalg.norm(normals, axis=1)
     normals, distances = normals / length[:, None], distances / length
     hull = ConvexHull(corners[:, :2])
@@ -131,7 +135,7 @@ def _project(normals: Points, distances: Points, corners: Points, diameter_px: f
                 outside |= rest < 0
         top -= bottom
         top[outside] = 0
-        return np.maximum(top, 0)
+        return np.asarray(np.maximum(top, 0))
 
     _, first = np.unique(np.round(sides[long_enough], 6), axis=0, return_index=True)
     straight = sides[long_enough][first]
@@ -186,5 +190,5 @@ FORMS: dict[str, Callable[[float], tuple[Points, Points]]] = {
     ),
     "hexagonal prism": lambda cut: _facets((_prism(6), 1.0), (_BASES, 0.6 + 0.5 * cut)),
 }
-"""Forms of metal nanocrystals (Xia et al., Angew. Chem. Int. Ed. 48 (2009) 60) by degree of truncation, 0 to 1."""
+"""Forms of metal nanocrystals (Xia et al., Angew. Chem. Int. Ed. 48 (2009) 60) by truncation, 0 to 1."""
 _FREQUENCIES = (0.15, 0.3, 0.05, 0.15, 0.15, 0.1, 0.1)

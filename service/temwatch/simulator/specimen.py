@@ -1,7 +1,8 @@
 """Particles on a support: where each one lies, and how far they overlap.
 
-A degree of overlap is measurable: the share of particles attached to another one, and what part of the smaller
-of two attached particles is shared by both. Particles meet in clumps, as they do on a grid that has dried.
+A degree of overlap is measurable: the share of particles attached to another one, and what part of the
+smaller of two attached particles is shared by both. Particles meet in clumps, as they do on a grid
+that has dried.
 """
 
 from __future__ import annotations
@@ -11,7 +12,6 @@ from dataclasses import dataclass, replace
 
 import numpy as np
 from numpy.typing import NDArray
-from scipy.optimize import brentq
 
 from temwatch.domain import Mask, Region
 from temwatch.simulator import shapes
@@ -27,7 +27,7 @@ MAX_CLUMP = 20
 
 @dataclass(frozen=True, slots=True)
 class Degree:
-    """`attached`: share of particles put onto another; `shares`: range of the overlap, as part of the smaller.
+    """`attached`: share of particles put onto another; `shares`: range of what both share, of the smaller.
 
     `limit` bounds what any two particles share, chance encounters included.
     """
@@ -123,7 +123,9 @@ def shared_pixels(first: Region, second: Region) -> int:
     right = min(first.origin_px[1] + first.mask.shape[1], second.origin_px[1] + second.mask.shape[1])
     if bottom <= top or right <= left:
         return 0
-    return int(np.count_nonzero(_cut(first, top, left, bottom, right) & _cut(second, top, left, bottom, right)))
+    return int(
+        np.count_nonzero(_cut(first, top, left, bottom, right) & _cut(second, top, left, bottom, right))
+    )
 
 
 def _cut(region: Region, top: int, left: int, bottom: int, right: int) -> Mask:
@@ -168,7 +170,11 @@ class _Arrangement:
             inside = bool(self.placed) and self.rng.random() < self.settings.inside_share
             attach = bool(self.placed) and self.rng.random() < self.degree.attached
             body = Body(
-                solid=solid, x_px=0, y_px=0, angle_rad=self.rng.uniform(0, math.tau), roughness_px=roughness_px
+                solid=solid,
+                x_px=0,
+                y_px=0,
+                angle_rad=self.rng.uniform(0, math.tau),
+                roughness_px=roughness_px,
             )
             if inside:
                 body = self._inside(body)
@@ -256,14 +262,14 @@ def _reach(body: Body, angle_rad: float) -> float:
 
 def _distance_of_share(share: float) -> float:
     """Distance of two equal discs, in diameters, that share this part of their area."""
-    return float(
-        brentq(lambda q: 2 / math.pi * (math.acos(q) - q * math.sqrt(1 - q * q)) - share, 0.0, 1.0, xtol=1e-4)
-    )
+    return float(np.interp(share, _SHARES, _DISTANCES))
 
 
-def _random_solid(
-    settings: Settings, rng: np.random.Generator
-) -> tuple[Solid, NDArray[np.float32] | None]:
+_DISTANCES = np.linspace(1, 0, 400)
+_SHARES = 2 / math.pi * (np.arccos(_DISTANCES) - _DISTANCES * np.sqrt(1 - _DISTANCES**2))
+
+
+def _random_solid(settings: Settings, rng: np.random.Generator) -> tuple[Solid, NDArray[np.float32] | None]:
     mean, spread = settings.diameter_mean_nm, settings.diameter_sd_nm
     if settings.distribution == "lognormal":
         sigma = math.sqrt(math.log1p((spread / mean) ** 2))
@@ -283,9 +289,7 @@ def _random_solid(
     return solid, _rough_outline(settings.roughness * diameter_px / 2, diameter_px, rng)
 
 
-def _rough_outline(
-    rms_px: float, diameter_px: float, rng: np.random.Generator
-) -> NDArray[np.float32] | None:
+def _rough_outline(rms_px: float, diameter_px: float, rng: np.random.Generator) -> NDArray[np.float32] | None:
     """Deviations of an outline, falling off towards short waves, none shorter than three pixels."""
     if rms_px < 0.05:
         return None

@@ -24,9 +24,9 @@ class Truth:
     """Particles of a field, without noise or doubt.
 
     `particles` are full masks, so that the overlap of two belongs to both, cut at the field's border only.
-    `contacts` marks, within the mask, the pixels on both sides of each line where two particles touch, or where
-    in an overlap either is equally deep. `thicknesses_nm` are crops of the regions' shapes: the beam's path
-    through each particle.
+    `contacts` marks, within the mask, the pixels on both sides of each line where two particles touch, or
+    where in an overlap either is equally deep. `thicknesses_nm` are crops of the regions' shapes: the beam's
+    path through each particle.
     """
 
     pixel_size_nm: float
@@ -59,7 +59,7 @@ def truth_of(projections: Sequence[Projection], size_px: int, pixel_size_nm: flo
         thicknesses.append(projection.thickness_px[crop] * np.float32(pixel_size_nm))
     mask = np.zeros((size_px, size_px), bool)
     for region in regions:
-        _window(mask, region)[:] |= region.mask
+        np.logical_or(window := _window(mask, region), region.mask, out=window)
     return Truth(
         pixel_size_nm=pixel_size_nm,
         mask=mask,
@@ -103,9 +103,7 @@ def _neighbours(particles: Sequence[Region]) -> list[tuple[int, int]]:
     pairs = []
     for first, (top, left, bottom, right) in enumerate(boxes):
         rest = boxes[first + 1 :]
-        near = (
-            (rest[:, 0] <= bottom) & (rest[:, 2] >= top) & (rest[:, 1] <= right) & (rest[:, 3] >= left)
-        )
+        near = (rest[:, 0] <= bottom) & (rest[:, 2] >= top) & (rest[:, 1] <= right) & (rest[:, 3] >= left)
         pairs += [(first, first + 1 + int(second)) for second in np.flatnonzero(near)]
     return pairs
 

@@ -88,7 +88,9 @@ def _load_set(folder: Path) -> list[Labelled]:
         image = grey(path)
         labels = _labels(labels_of[path.stem], instances)
         if image.shape != labels.shape:
-            raise UsageError(f"{labels_of[path.stem]}: {labels.shape} px do not fit the image's {image.shape}")
+            raise UsageError(
+                f"{labels_of[path.stem]}: {labels.shape} px do not fit the image's {image.shape}"
+            )
         result.append(
             Labelled(
                 name=f"{folder.name}/{path.stem}",

@@ -11,7 +11,6 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 
 import numpy as np
-from numpy.typing import NDArray
 from scipy import ndimage
 from skimage import morphology, segmentation
 
@@ -19,8 +18,10 @@ from temwatch.domain import Mask, Region, Segmentation
 from temwatch.training.data import Labels
 
 BOUNDARY_TOLERANCE = 0.0075
-WATERSHED_DEPTH_PX = 0.75
+WATERSHED_DEPTH_PX = 1.5
 """Depth of a maximum of the distance transform that makes a particle of its own."""
+
+_EIGHT = np.ones((3, 3), int)
 
 
 @dataclass(frozen=True, slots=True)
@@ -140,15 +141,15 @@ def _ious(truth: Sequence[Region], found: Sequence[Region]) -> list[tuple[float,
     result = []
     for i, region in enumerate(truth):
         top, left, bottom, right = _box(region)
-        meets = (
-            (boxes[:, 0] < bottom) & (boxes[:, 2] > top) & (boxes[:, 1] < right) & (boxes[:, 3] > left)
-        )
+        meets = (boxes[:, 0] < bottom) & (boxes[:, 2] > top) & (boxes[:, 1] < right) & (boxes[:, 3] > left)
         for j in np.flatnonzero(meets):
             rows = slice(max(top, boxes[j, 0]), min(bottom, boxes[j, 2]))
             columns = slice(max(left, boxes[j, 1]), min(right, boxes[j, 3]))
             mine = region.mask[rows.start - top : rows.stop - top, columns.start - left : columns.stop - left]
             row, column = boxes[j, :2]
-            other = found[j].mask[rows.start - row : rows.stop - row, columns.start - column : columns.stop - column]
+            other = found[j].mask[
+                rows.start - row : rows.stop - row, columns.start - column : columns.stop - column
+            ]
             shared = int(np.count_nonzero(mine & other))
             if shared:
                 union = int(region.mask.sum()) + int(found[j].mask.sum()) - shared
@@ -184,10 +185,12 @@ def watershed(segmentation_: Segmentation, *, min_area_px: int = 12) -> list[Reg
     """
     mask = segmentation_.mask
     core = mask if segmentation_.contacts is None else mask & ~segmentation_.contacts
-    core = ndimage.binary_fill_holes(core) & mask if segmentation_.contacts is None else core
-    distance: NDArray[np.float32] = ndimage.distance_transform_edt(np.pad(core, 1))[1:-1, 1:-1]
+    distance = ndimage.distance_transform_edt(np.pad(core, 1))[1:-1, 1:-1]
     distance = ndimage.gaussian_filter(distance.astype(np.float32), 1)
-    maxima = morphology.h_maxima(distance, WATERSHED_DEPTH_PX)
-    markers, _ = ndimage.label(maxima & core, np.ones((3, 3)))
+    peaks = core & (morphology.h_maxima(distance, WATERSHED_DEPTH_PX) > 0)
+    parts, count = ndimage.label(core, _EIGHT)
+    shallow = np.ones(count + 1, bool)
+    shallow[parts[peaks]] = shallow[0] = False
+    markers, _ = ndimage.label(peaks | shallow[parts], _EIGHT)
     labels = segmentation.watershed(-distance, markers, mask=mask)
     return [region for region in regions(labels) if np.count_nonzero(region.mask) >= min_area_px]

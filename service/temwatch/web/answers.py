@@ -2,13 +2,18 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+import json
+from collections.abc import Callable, Iterator
 from dataclasses import asdict
+from datetime import datetime
 from pathlib import Path
 from typing import Any
 
+from fastapi.responses import Response, StreamingResponse
+
 from temwatch.domain import particle_row, utc_text
 from temwatch.ledger import MicrographRow, Reader, SampleRow
+from temwatch.outputs import parquet, tables
 
 
 def sample(row: SampleRow) -> dict[str, Any]:
@@ -63,8 +68,29 @@ def picture(output: Path, row: MicrographRow, kind: str) -> Path:
     return output / row.sample / "micrographs" / row.name / f"{name}_{kind}.png"
 
 
-def blocks(file: Path) -> Iterator[bytes]:
-    """A file in pieces."""
-    with file.open("rb") as stream:
-        while block := stream.read(1 << 20):
-            yield block
+def all_particles(reader: Callable[[], Reader], sample: str, format: str) -> Response:
+    """Every particle of a sample as json, csv or parquet, never all of them in memory at once as text."""
+    if format == "parquet":
+        with reader() as ledger:
+            content = parquet.particles_parquet(ledger, sample)
+        return Response(content, media_type="application/vnd.apache.parquet")
+    parts, kind = (_csv, "text/csv; charset=utf-8") if format == "csv" else (_json, "application/json")
+    return StreamingResponse(parts(reader, sample), media_type=kind)
+
+
+def _csv(reader: Callable[[], Reader], sample: str) -> Iterator[str]:
+    # a thread of its own may run each step, so the connection belongs to this stream alone
+    with reader() as ledger:
+        yield from tables.csv_text(tables.PARTICLES, ledger, sample)
+
+
+def _json(reader: Callable[[], Reader], sample: str) -> Iterator[str]:
+    names = [column.name for column in tables.PARTICLES.columns]
+    between = "["
+    with reader() as ledger:
+        for row in ledger.micrographs(sample):
+            for values in tables.values(tables.PARTICLES, ledger, row):
+                plain = [utc_text(value) if isinstance(value, datetime) else value for value in values]
+                yield between + json.dumps(dict(zip(names, plain, strict=True)))
+                between = ",\n"
+    yield "[]" if between == "[" else "]"

@@ -55,13 +55,13 @@ def build(settings: SegmentationSettings, on_out_of_memory: Callable[[], None] =
     if path is None:
         raise WeightsError("this temwatch comes without weights: name a file, or use the method threshold")
     file = weights.read(path)
-    device = _device(settings.device)
+    device = find_device(settings.device)
     net = load(file).to(device=device, memory_format=torch.channels_last)  # type: ignore[call-overload]
     sign = np.float32(1 if settings.particles == "dark" else -1)
 
     def segment(images: Sequence[Image]) -> list[Segmentation]:
         return [
-            _segmentation(
+            segmentation_of(
                 probabilities(net, sign * image, file.description, on_out_of_memory=on_out_of_memory)
             )
             for image in images
@@ -193,7 +193,7 @@ def _one_tile(net: torch.nn.Module, tile: torch.Tensor, enlarge: int) -> torch.T
     inputs = padded.to(device=device, memory_format=torch.channels_last)
     if enlarge > 1:
         inputs = functional.interpolate(inputs, scale_factor=enlarge, mode="bilinear")
-    with torch.inference_mode(), torch.autocast(device.type, torch.bfloat16, enabled=_has_bfloat16(device)):
+    with torch.inference_mode(), torch.autocast(device.type, torch.bfloat16, enabled=has_bfloat16(device)):
         outputs = net(inputs)
     found = torch.sigmoid(outputs.float())
     if enlarge > 1:
@@ -201,7 +201,8 @@ def _one_tile(net: torch.nn.Module, tile: torch.Tensor, enlarge: int) -> torch.T
     return found[0, :, :height, :width].cpu()
 
 
-def _segmentation(found: Probabilities) -> Segmentation:
+def segmentation_of(found: Probabilities) -> Segmentation:
+    """Mask, and contacts where there is a second class, from probabilities (class, y, x)."""
     above = found > THRESHOLD
     return Segmentation(mask=above[0], contacts=above[1] if len(above) > 1 else None)
 
@@ -210,14 +211,15 @@ def _place(net: torch.nn.Module) -> torch.device:
     return next(iter(net.parameters())).device
 
 
-def _device(name: str) -> torch.device:
+def find_device(name: str) -> torch.device:
+    """The device of this name; auto takes a GPU where there is one, else the CPU."""
     if name == "cuda" and not torch.cuda.is_available():
         raise StartError("device cuda: there is no GPU that torch can use; auto or cpu would do")
     return torch.device("cuda" if name != "cpu" and torch.cuda.is_available() else "cpu")
 
 
 @functools.cache
-def _has_bfloat16(device: torch.device) -> bool:
+def has_bfloat16(device: torch.device) -> bool:
     """Whether the hardware computes in bfloat16; where it emulates, it is slower than float32."""
     if device.type == "cuda":
         return bool(torch.cuda.is_bf16_supported(including_emulation=False))

@@ -1,0 +1,243 @@
+"""Brings the files of a sample into step with the ledger.
+
+The ledger says how far each file was published. A csv is cut back to that length and what is new is appended;
+where rows that were published have changed, the whole file is written to a temporary name and put in place.
+Only then does the ledger learn of it. Whichever step a kill hits, the next publication leaves every row once.
+"""
+
+from __future__ import annotations
+
+import json
+import os
+from collections.abc import Callable, Iterable, Iterator
+from functools import partial
+from pathlib import Path
+from typing import BinaryIO
+
+from temwatch.domain import Status
+from temwatch.ledger import Ledger, Publication, Reader
+from temwatch.outputs import parquet, pictures, workbook
+from temwatch.outputs.files import length, replacing
+from temwatch.outputs.tables import MICROGRAPHS, PARTICLES, TABLES, Table, csv_text, header, lines, summary
+
+_SUMMARY = "summary.json"
+_SMALL_SAMPLE = 20_000  # particles; above, the statistics wait until a fiftieth has been added
+_BLOCK_CHARACTERS = 1 << 20
+
+
+def _summary(reader: Reader, sample: str, stream: BinaryIO) -> None:
+    text = json.dumps(summary(reader, sample), indent=2, ensure_ascii=False, allow_nan=False)
+    stream.write(f"{text}\n".encode())
+
+
+OUTPUTS: dict[str, tuple[str, Callable[[Reader, str, BinaryIO], None]]] = {
+    "xlsx": ("{sample}.xlsx", workbook.write),
+    "parquet": ("particles.parquet", parquet.write),
+}
+"""Formats that are written whole: the name of the file, and what writes it."""
+
+
+def publish(ledger: Ledger, output: Path, sample: str) -> None:
+    """Append what was recorded since to the tables of a sample; costs as much as there is new.
+
+    With nothing new it checks the lengths of the tables and repairs them.
+
+    Raises
+    ------
+    OSError
+        Of the first file that could not be written. The others are up to date, and a later call goes on.
+    """
+    folder, trouble = output / sample, None
+    with ledger.publishing, ledger.reader() as reader, reader.snapshot():
+        before, published = reader.publications(sample), []
+        for table in TABLES:
+            try:
+                published += _follow(table, reader, sample, folder / table.file, before.get(table.file))
+            except OSError as error:
+                trouble = trouble or error
+        written: dict[int, int] = {}
+        try:
+            for file_id, name, changes in reader.unwritten(sample):
+                _write_folder(ledger, reader, sample, folder / "micrographs" / name)
+                written[file_id] = changes
+            if _summary_is_worth_it(reader, sample, before.get(_SUMMARY)):
+                published += _replace(reader, sample, folder / _SUMMARY, before.get(_SUMMARY), _summary)
+        except OSError as error:
+            trouble = trouble or error
+        if published or written:
+            ledger.published(sample, published, written)
+    if trouble:
+        raise trouble
+
+
+def _follow(
+    table: Table, reader: Reader, sample: str, path: Path, before: Publication | None
+) -> list[Publication]:
+    """Append to one table, or write all of it where what was published no longer holds."""
+    generation, particles_generation = reader.generations(sample)
+    if table is not MICROGRAPHS:
+        generation = particles_generation
+    last_id, there = reader.last_id(sample), length(path)
+    if before is None or before.generation != generation or there < before.bytes:
+        with replacing(path) as stream:
+            for block in _blocks(csv_text(table, reader, sample)):
+                stream.write(block)
+            size = stream.tell()
+    elif before.through_id == last_id and there == before.bytes:
+        return []
+    else:
+        rows = reader.micrographs(sample, after_id=before.through_id)
+        new = (lines(table, reader, row) for row in rows)
+        size = _append(path, before.bytes, _blocks(new))
+    return [Publication(file=table.file, bytes=size, through_id=last_id, generation=generation)]
+
+
+def _append(path: Path, start: int, blocks: Iterator[bytes]) -> int:
+    """Cut a file back to `start` bytes and write on from there; gives its new length."""
+    with path.open("r+b", buffering=0) as stream:
+        stream.truncate(start)
+        stream.seek(start)
+        try:
+            for block in blocks:
+                remaining = memoryview(block)
+                while remaining:  # a disk that fills up takes a part
+                    remaining = remaining[stream.write(remaining) :]
+        except OSError:
+            stream.truncate(start)
+            raise
+        os.fsync(stream.fileno())
+        return stream.tell()
+
+
+def _blocks(texts: Iterable[str]) -> Iterator[bytes]:
+    """Text in pieces of about a megabyte: a reader of the file sees whole rows."""
+    block: list[str] = []
+    size = 0
+    for text in texts:
+        block.append(text)
+        size += len(text)
+        if size > _BLOCK_CHARACTERS:
+            yield "".join(block).encode()
+            block, size = [], 0
+    yield "".join(block).encode()
+
+
+def _write_folder(ledger: Ledger, reader: Reader, sample: str, folder: Path) -> None:
+    """The table of one file's own particles; a file without a result keeps no folder."""
+    rows = [row for row in reader.micrographs_named(sample, folder.name) if row.status is Status.DONE]
+    if rows:
+        with replacing(folder / f"{folder.name}_particles.csv") as stream:
+            stream.write(header(PARTICLES).encode())
+            for row in rows:
+                stream.write(lines(PARTICLES, reader, row).encode())
+    elif folder.is_dir():
+        with ledger.reader() as now:  # a retry that came after the snapshot may be drawing its pictures
+            if any(name == folder.name for _, name, _ in now.unwritten(sample)):
+                _remove(folder)
+
+
+def _remove(folder: Path) -> None:
+    """Take away what temwatch wrote into the folder of a micrograph, and the folder if that was all."""
+    for ending in ("micrograph.png", "mask.png", "overlay.png", "particles.csv"):
+        for path in folder.glob(f"*_{ending}"):
+            path.unlink(missing_ok=True)
+    if not any(folder.iterdir()):
+        folder.rmdir()
+
+
+def _summary_is_worth_it(reader: Reader, sample: str, before: Publication | None) -> bool:
+    if before is None or before.generation != reader.generations(sample)[0]:
+        return True
+    total, new = reader.particles_after(sample, 0), reader.particles_after(sample, before.through_id)
+    return total <= _SMALL_SAMPLE or 50 * new >= total
+
+
+def _replace(
+    reader: Reader,
+    sample: str,
+    path: Path,
+    before: Publication | None,
+    write: Callable[[Reader, str, BinaryIO], None],
+) -> list[Publication]:
+    """Write a file whole, where it is out of date."""
+    last_id, generation = reader.last_id(sample), reader.generations(sample)[0]
+    if before and (before.through_id, before.generation, before.bytes) == (last_id, generation, length(path)):
+        return []
+    with replacing(path) as stream:
+        write(reader, sample, stream)
+        stream.seek(0, os.SEEK_END)
+        size = stream.tell()
+    return [Publication(file=path.name, bytes=size, through_id=last_id, generation=generation)]
+
+
+def write_formats(ledger: Ledger, output: Path, sample: str, formats: Iterable[str]) -> None:
+    """Write what is only ever written whole, where it is out of date: for a sample that has come to rest.
+
+    Parameters
+    ----------
+    ledger : Ledger
+        It remembers what is up to date.
+    output : Path
+        Folder of all samples.
+    sample : str
+        The sample.
+    formats : iterable of str
+        Names in `OUTPUTS`; others are left out (csv is the business of `publish`), summary.json never is.
+
+    Raises
+    ------
+    OSError
+        A file could not be written; a later call goes on.
+    """
+    wanted = [(_SUMMARY, _summary), *(OUTPUTS[name] for name in formats if name in OUTPUTS)]
+    with ledger.publishing, ledger.reader() as reader, reader.snapshot():
+        before = reader.publications(sample)
+        for pattern, write in wanted:
+            name = pattern.format(sample=sample)
+            if done := _replace(reader, sample, output / sample / name, before.get(name), write):
+                ledger.published(sample, done)
+
+
+def rebuild(ledger: Ledger, output: Path, sample: str) -> None:
+    """Write every table, mask and overlay of a sample anew; the published micrographs are what is drawn on.
+
+    Raises
+    ------
+    OSError
+        A file could not be written; a later publication writes the tables that are missing.
+    """
+    with ledger.publishing:
+        ledger.mark_stale(sample)
+        with ledger.reader() as reader:
+            made = reader.publications(sample)
+            for row in reader.micrographs(sample):
+                if row.status is Status.DONE:
+                    name = row.name if row.frames_total is None else f"{row.name}_{row.frame or 0:06d}"
+                    folder = output / sample / "micrographs" / row.name
+                    pictures.draw_again(folder, name, partial(reader.analysis, row.id))
+        publish(ledger, output, sample)
+        write_formats(
+            ledger,
+            output,
+            sample,
+            [key for key, (name, _) in OUTPUTS.items() if name.format(sample=sample) in made],
+        )
+
+
+def export(reader: Reader, folder: Path, sample: str, formats: Iterable[str]) -> list[Path]:
+    """Write the tables of a sample into a folder of the user's; gives the files written."""
+    paths = []
+    with reader.snapshot():
+        for key in formats:
+            if key in OUTPUTS:
+                name, write = OUTPUTS[key]
+                paths.append(folder / name.format(sample=sample))
+                with replacing(paths[-1]) as stream:
+                    write(reader, sample, stream)
+                continue
+            for table in TABLES:
+                paths.append(folder / table.file)
+                with replacing(paths[-1]) as stream:
+                    for block in _blocks(csv_text(table, reader, sample)):
+                        stream.write(block)
+    return paths

@@ -1,0 +1,185 @@
+"""The tables as rows and as csv text: every value comes out of the ledger, so that writing is repeatable."""
+
+from __future__ import annotations
+
+import csv
+import io
+import math
+from collections.abc import Callable, Iterator
+from dataclasses import asdict, dataclass
+from datetime import datetime
+from typing import Any
+
+from temwatch.analysis.statistics import DESCRIPTORS, summarise
+from temwatch.domain import (
+    MICROGRAPH_COLUMNS,
+    PARTICLE_COLUMNS,
+    REJECTION_COLUMNS,
+    Column,
+    Status,
+    utc_text,
+)
+from temwatch.ledger import MicrographRow, Reader
+
+
+@dataclass(frozen=True, slots=True)
+class Table:
+    """One csv file of a sample: `own` are the columns that differ between the rows of one micrograph."""
+
+    file: str
+    columns: tuple[Column, ...]
+    own: tuple[str, ...]
+    rows: Callable[[Reader, MicrographRow], list[tuple[Any, ...]]]
+    """Values of the columns `own`, for every row that the micrograph has in this table."""
+
+
+def _particles(reader: Reader, row: MicrographRow) -> list[tuple[Any, ...]]:
+    if row.status is not Status.DONE:
+        return []
+    return reader.particle_values(row.id, ("number", *_PARTICLE_OWN[1:]))
+
+
+def _rejections(reader: Reader, row: MicrographRow) -> list[tuple[Any, ...]]:
+    if row.status is not Status.DONE:
+        return []
+    pixel_nm2 = (row.pixel_size_nm or math.nan) ** 2
+    return [
+        (number, reason, area_px * pixel_nm2, math.sqrt(4 * area_px * pixel_nm2 / math.pi), *box)
+        for number, reason, area_px, *box in reader.rejection_values(
+            row.id, ("number", "reason", "area_px", *_REJECTION_OWN[4:])
+        )
+    ]
+
+
+def _one(_: Reader, __: MicrographRow) -> list[tuple[Any, ...]]:
+    return [()]
+
+
+_SHARED = {"sample", "micrograph", "frame", "pixel_size_nm", "acquired_at", "analysed_at", "method"}
+_PARTICLE_OWN = tuple(column.name for column in PARTICLE_COLUMNS if column.name not in _SHARED)
+_REJECTION_OWN = tuple(column.name for column in REJECTION_COLUMNS if column.name not in _SHARED)
+
+PARTICLES = Table("particles.csv", PARTICLE_COLUMNS, _PARTICLE_OWN, _particles)
+MICROGRAPHS = Table("micrographs.csv", MICROGRAPH_COLUMNS, (), _one)
+REJECTIONS = Table("rejections.csv", REJECTION_COLUMNS, _REJECTION_OWN, _rejections)
+TABLES = (PARTICLES, MICROGRAPHS, REJECTIONS)
+
+
+def values(table: Table, reader: Reader, row: MicrographRow) -> Iterator[list[Any]]:
+    """Rows of one micrograph in the order of the columns: numbers, text, bool, datetime or None."""
+    shared = _shared(table, row)
+    place = {name: index for index, name in enumerate(table.own)}
+    booleans = {column.name for column in table.columns if column.kind == "boolean"}
+    for own in table.rows(reader, row):
+        yield [
+            shared[column.name]
+            if column.name in shared
+            else bool(own[place[column.name]])
+            if column.name in booleans
+            else own[place[column.name]]
+            for column in table.columns
+        ]
+
+
+def _shared(table: Table, row: MicrographRow) -> dict[str, Any]:
+    counts = {"particles": row.particles}
+    counts |= {f"rejected_{reason}": count for reason, count in row.rejected.items()}
+    if row.method is None:  # nothing was measured, which is not the same as nothing found
+        counts = dict.fromkeys(counts)
+    return {
+        column.name: counts[column.name] if column.name in counts else getattr(row, column.name)
+        for column in table.columns
+        if column.name not in table.own
+    }
+
+
+def header(table: Table) -> str:
+    """First line of a csv file."""
+    return ",".join(column.name for column in table.columns) + "\n"
+
+
+def lines(table: Table, reader: Reader, row: MicrographRow) -> str:
+    """Lines of a csv file that one micrograph has."""
+    shared = _shared(table, row)
+    own = [_CELL[column.kind] for column in table.columns if column.name not in shared]
+    # what the rows share is formatted once; the rest is filled in
+    line = ",".join(
+        _CELL[column.kind](shared[column.name]).replace("%", "%%") if column.name in shared else "%s"
+        for column in table.columns
+    )
+    line += "\n"
+    return "".join(
+        line % tuple(cell(value) for cell, value in zip(own, record, strict=True))
+        for record in table.rows(reader, row)
+    )
+
+
+def csv_text(table: Table, reader: Reader, sample: str) -> Iterator[str]:
+    """A whole csv file of a sample, one micrograph at a time."""
+    yield header(table)
+    for row in reader.micrographs(sample):
+        yield lines(table, reader, row)
+
+
+def particles_csv(reader: Reader, sample: str) -> Iterator[bytes]:
+    """particles.csv of a sample in pieces, as it is published."""
+    for text in csv_text(PARTICLES, reader, sample):
+        yield text.encode()
+
+
+def _real(value: float | None) -> str:
+    return "" if value is None or value != value else f"{value + 0.0:.7g}"
+
+
+def _text(value: str | None) -> str:
+    if not value:
+        return ""
+    cell = io.StringIO()
+    csv.writer(cell, lineterminator="").writerow([value])
+    return cell.getvalue().encode(errors="backslashreplace").decode()
+
+
+def _integer(value: int | None) -> str:
+    return "" if value is None else str(int(value))
+
+
+def _boolean(value: bool | None) -> str:
+    return "" if value is None else "true" if value else "false"
+
+
+def _time(value: datetime | None) -> str:
+    return "" if value is None else utc_text(value)
+
+
+_CELL: dict[str, Callable[[Any], str]] = {
+    "text": _text,
+    "integer": _integer,
+    "real": _real,
+    "boolean": _boolean,
+    "time": _time,
+}
+
+
+def summary(reader: Reader, sample: str) -> dict[str, Any]:
+    """What summary.json says: counts, rejections, methods, and statistics of every descriptor.
+
+    Raises
+    ------
+    KeyError
+        There is no such sample.
+    """
+    found = reader.samples(only=sample)
+    if not found:
+        raise KeyError(f"no sample {sample}")
+    row, files = found[0], asdict(found[0].receipt)
+    for unsettled in ("seen", "pending"):  # they change without a row of a table
+        del files[unsettled]
+    return {
+        "sample": sample,
+        "micrographs": row.micrographs,
+        "particles": row.particles,
+        "files": files,
+        "rejected": {str(reason): count for reason, count in row.rejected.items()},
+        "methods": list(row.methods),
+        "statistics": summarise(reader.particle_columns(sample, DESCRIPTORS)),
+    }

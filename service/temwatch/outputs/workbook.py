@@ -1,0 +1,83 @@
+"""<sample>.xlsx: particles, micrographs and statistics for who works in a spreadsheet."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Iterator, Sequence
+from datetime import UTC, datetime
+from typing import TYPE_CHECKING, Any, BinaryIO
+
+from temwatch.domain import Column
+from temwatch.ledger import Reader
+from temwatch.outputs.tables import MICROGRAPHS, PARTICLES, Table, summary, values
+
+if TYPE_CHECKING:
+    import xlsxwriter
+
+SHEET_ROWS = 1_048_576
+"""Rows that a sheet of this format can have; more go to a further sheet."""
+
+_FIGURES = ("count", "mean", "sd", "median", "min", "max", "d10", "d50", "d90")
+
+
+def write(reader: Reader, sample: str, stream: BinaryIO) -> None:
+    """Write the workbook of a sample to a binary stream; the same ledger gives the same bytes."""
+    import xlsxwriter
+
+    book = xlsxwriter.Workbook(stream, {"constant_memory": True})
+    book.set_properties({"title": sample, "created": datetime(1980, 1, 1)})
+    formats = {
+        "head": book.add_format({"bold": True}),
+        "time": book.add_format({"num_format": "yyyy-mm-dd hh:mm:ss"}),
+    }
+    _sheets(book, formats, "particles", PARTICLES.columns, _rows(PARTICLES, reader, sample))
+    _sheets(book, formats, "micrographs", MICROGRAPHS.columns, _rows(MICROGRAPHS, reader, sample))
+    statistics = summary(reader, sample)["statistics"]
+    columns = (Column("descriptor", "text", ""), *(Column(name, "real", "") for name in _FIGURES))
+    table = ([name, *(figures.get(figure) for figure in _FIGURES)] for name, figures in statistics.items())
+    _sheets(book, formats, "statistics", columns, table)
+    book.close()
+
+
+def _rows(table: Table, reader: Reader, sample: str) -> Iterator[list[Any]]:
+    for row in reader.micrographs(sample):
+        yield from values(table, reader, row)
+
+
+def _sheets(
+    book: xlsxwriter.Workbook,
+    formats: dict[str, Any],
+    name: str,
+    columns: Sequence[Column],
+    rows: Iterator[list[Any]],
+) -> None:
+    number, sheet, line = 1, _sheet(book, formats, name, columns), 1
+    for row in rows:
+        if line == SHEET_ROWS:
+            number, line = number + 1, 1
+            sheet = _sheet(book, formats, f"{name} {number}", columns)
+        for index, value in enumerate(row):
+            match value:
+                case None:
+                    pass
+                case str():
+                    text = value.encode(errors="backslashreplace").decode()
+                    sheet.write_string(line, index, text)
+                case bool():
+                    sheet.write_boolean(line, index, value)
+                case datetime():
+                    sheet.write_datetime(
+                        line, index, value.astimezone(UTC).replace(tzinfo=None), formats["time"]
+                    )
+                case _ if math.isfinite(value):
+                    sheet.write_number(line, index, value)
+        line += 1
+
+
+def _sheet(book: xlsxwriter.Workbook, formats: dict[str, Any], name: str, columns: Sequence[Column]) -> Any:
+    sheet = book.add_worksheet(name)
+    sheet.freeze_panes(1, 0)
+    for index, column in enumerate(columns):
+        sheet.set_column(index, index, max(10, len(column.name) + 1))
+        sheet.write_string(0, index, column.name, formats["head"])
+    return sheet

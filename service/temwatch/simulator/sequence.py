@@ -1,0 +1,233 @@
+"""Particles that live: ripening, migration, coalescence, vanishing and drift, frame by frame.
+
+Ripening is that of Lifshitz, Slyozov and Wagner: r^2 dr/dt = K (r / r_c - 1) with the mean radius as r_c,
+which conserves the volume. A few particles migrate to a neighbour; whenever two touch they become one, of
+their volume and centre of mass, that keeps the track of the larger. A particle too small to be seen has
+vanished. Positions are those of the first frame's coordinates: the drift of the field is kept apart.
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Iterator
+from dataclasses import dataclass, field, replace
+
+import numpy as np
+from numpy.typing import NDArray
+
+from temwatch.simulator import imaging, shapes
+from temwatch.simulator.imaging import Crystal
+from temwatch.simulator.settings import Settings
+from temwatch.simulator.specimen import Body, arrange, project
+
+SEQUENCE = Settings(
+    families=("ellipses",),
+    overlap="none",
+    particles=90,
+    diameter_mean_nm=4.5,
+    diameter_sd_nm=1.1,
+    pixel_size_nm=0.15,
+    roughness=0.0,
+    aperture_mrad=15.0,
+    dose_e_per_px=40.0,
+    annotations=False,
+)
+"""Gold on a support at low dose, particles apart from each other."""
+
+INTERVAL_S = 0.5
+_DRIFT_SHARE = 0.04
+_RIPENING = 0.5
+_LEAST_RADIUS_SHARE = 0.3
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Moving:
+    """A particle in one frame, centre in the first frame's coordinates."""
+
+    track: int
+    x_nm: float
+    y_nm: float
+    radius_nm: float
+    aspect_ratio: float
+    angle_rad: float
+    crystals: tuple[Crystal, ...]
+    towards: int | None = None
+
+    @property
+    def equivalent_diameter_nm(self) -> float:
+        """Diameter of the disc of the projection's area."""
+        return 2 * self.radius_nm
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Event:
+    """What happened between the frame before and `frame`: vanish, or merge of `others` into `track`."""
+
+    frame: int
+    event: str
+    track: int
+    others: tuple[int, ...] = ()
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Moment:
+    """All that is true of one frame; the field has moved by the drift since the first one."""
+
+    index: int
+    particles: tuple[Moving, ...]
+    events: tuple[Event, ...] = field(default=())
+    drift_x_nm: float = 0.0
+    drift_y_nm: float = 0.0
+
+
+def evolve(settings: Settings, frames: int, rng: np.random.Generator) -> Iterator[Moment]:
+    """Lives of the particles, one frame at a time; all stay in the field whatever the drift."""
+    room_px = _DRIFT_SHARE * settings.size_px
+    margin_px = room_px + 2 + 0.8 * settings.diameter_mean_nm / settings.pixel_size_nm
+    particles = _first(settings, rng, margin_px)
+    mean_nm = float(np.mean([particle.radius_nm for particle in particles])) if particles else 0.0
+    rate_nm3 = _RIPENING * mean_nm**3 / frames
+    drift, speed = np.zeros(2), np.zeros(2)
+    room_nm = room_px * settings.pixel_size_nm
+    yield Moment(index=0, particles=particles)
+    for index in range(1, frames):
+        speed = 0.9 * speed + rng.normal(0, 0.01 * room_nm, 2)
+        drift = np.clip(drift + speed, -room_nm, room_nm)
+        particles = tuple(_step(particle, particles, mean_nm, frames, rng) for particle in particles)
+        particles, vanished = _ripen(particles, rate_nm3, _LEAST_RADIUS_SHARE * mean_nm, index)
+        particles, merged = _coalesce(particles, index)
+        yield Moment(
+            index=index,
+            particles=particles,
+            events=(*vanished, *merged),
+            drift_x_nm=float(drift[0]),
+            drift_y_nm=float(drift[1]),
+        )
+
+
+def _first(settings: Settings, rng: np.random.Generator, margin_px: float) -> tuple[Moving, ...]:
+    placed = arrange(settings, rng, margin_px=margin_px)
+    particles = [
+        Moving(
+            track=track,
+            x_nm=body.x_px * settings.pixel_size_nm,
+            y_nm=body.y_px * settings.pixel_size_nm,
+            radius_nm=math.sqrt(_area_px2(body) / math.pi) * settings.pixel_size_nm,
+            aspect_ratio=rng.uniform(1, 1.15),
+            angle_rad=rng.uniform(0, math.pi),
+            crystals=imaging.draw_crystals(settings, rng),
+        )
+        for track, (body, _) in enumerate(placed, 1)
+    ]
+    # one in fifteen sets out for its nearest neighbour
+    for mover in (
+        rng.permutation(len(particles))[: max(1, len(particles) // 15)] if len(particles) > 1 else ()
+    ):
+        distances = [
+            math.inf if other.track == particles[mover].track else _distance_nm(particles[mover], other)
+            for other in particles
+        ]
+        particles[mover] = replace(particles[mover], towards=particles[int(np.argmin(distances))].track)
+    return tuple(particles)
+
+
+def _area_px2(body: Body) -> float:
+    x, y = body.solid.outline.T
+    return float(abs(np.dot(x, np.roll(y, -1)) - np.dot(y, np.roll(x, -1))) / 2)
+
+
+def _distance_nm(first: Moving, second: Moving) -> float:
+    return math.hypot(first.x_nm - second.x_nm, first.y_nm - second.y_nm)
+
+
+def _step(
+    particle: Moving, particles: tuple[Moving, ...], mean_nm: float, frames: int, rng: np.random.Generator
+) -> Moving:
+    """Brownian motion of a hundredth of the radius, and the migrants' walk."""
+    shift = rng.normal(0, 0.01 * mean_nm, 2)
+    target = next((other for other in particles if other.track == particle.towards), None)
+    if target is not None:
+        # the pace of a few radii in the time of the sequence
+        pace_nm = min(6 * mean_nm / frames, 0.3 * mean_nm)
+        shift += (
+            pace_nm
+            * np.array([target.x_nm - particle.x_nm, target.y_nm - particle.y_nm])
+            / _distance_nm(particle, target)
+        )
+    return replace(particle, x_nm=particle.x_nm + float(shift[0]), y_nm=particle.y_nm + float(shift[1]))
+
+
+def _ripen(
+    particles: tuple[Moving, ...], rate_nm3: float, least_nm: float, index: int
+) -> tuple[tuple[Moving, ...], list[Event]]:
+    critical_nm = np.mean([particle.radius_nm for particle in particles]) if particles else 1.0
+    kept, events = [], []
+    for particle in particles:
+        volume = particle.radius_nm**3 + 3 * rate_nm3 * (particle.radius_nm / critical_nm - 1)
+        radius_nm = float(max(volume, 0.0)) ** (1 / 3)
+        if radius_nm < least_nm:
+            events.append(Event(frame=index, event="vanish", track=particle.track))
+        else:
+            kept.append(replace(particle, radius_nm=radius_nm))
+    return tuple(kept), events
+
+
+def _coalesce(particles: tuple[Moving, ...], index: int) -> tuple[tuple[Moving, ...], list[Event]]:
+    """Merge whatever touches, larger ones first, until nothing does."""
+    alive = sorted(particles, key=lambda particle: -particle.radius_nm)
+    absorbed: dict[int, list[int]] = {}
+    pair = _touching(alive)
+    while pair is not None:
+        large, small = alive[pair[0]], alive.pop(pair[1])
+        weight = small.radius_nm**3 / (large.radius_nm**3 + small.radius_nm**3)
+        alive[pair[0]] = replace(
+            large,
+            x_nm=large.x_nm + weight * (small.x_nm - large.x_nm),
+            y_nm=large.y_nm + weight * (small.y_nm - large.y_nm),
+            radius_nm=(large.radius_nm**3 + small.radius_nm**3) ** (1 / 3),
+            towards=None,
+        )
+        absorbed.setdefault(large.track, []).extend([small.track, *absorbed.pop(small.track, [])])
+        pair = _touching(alive)
+    events = [
+        Event(frame=index, event="merge", track=track, others=tuple(others))
+        for track, others in absorbed.items()
+    ]
+    return tuple(sorted(alive, key=lambda particle: particle.track)), events
+
+
+def _touching(particles: list[Moving]) -> tuple[int, int] | None:
+    if len(particles) < 2:
+        return None
+    centres = np.array([(particle.x_nm, particle.y_nm) for particle in particles])
+    reach = np.array([particle.radius_nm * math.sqrt(particle.aspect_ratio) for particle in particles])
+    distance2 = ((centres[:, None] - centres[None, :]) ** 2).sum(axis=-1)
+    close = np.triu(distance2 < (reach[:, None] + reach[None, :]) ** 2, 1)
+    found = np.argwhere(close)
+    return (int(found[0][0]), int(found[0][1])) if len(found) else None
+
+
+def film(
+    moments: Iterator[Moment], settings: Settings, rng: np.random.Generator
+) -> Iterator[tuple[Moment, NDArray[np.uint16]]]:
+    """Expose every moment: the film of carbon drifts with the particles, the beam stands still."""
+    blank = imaging.empty_field(settings)
+    carbon = imaging.carbon_phase(settings, blank.phase.shape[0], rng)
+    light = imaging.illumination(settings, rng)
+    for moment in moments:
+        field_ = imaging.empty_field(settings)
+        projections = [project(_body(particle, moment, settings)) for particle in moment.particles]
+        crystals = [particle.crystals for particle in moment.particles]
+        imaging.add_particles(field_, settings, zip(projections, crystals, strict=True))
+        shift_px = np.array([moment.drift_y_nm, moment.drift_x_nm]) / settings.pixel_size_nm
+        relative = imaging.transmitted(field_, settings, imaging.shifted(carbon, shift_px))
+        yield moment, imaging.expose(relative * light, settings, rng)
+
+
+def _body(particle: Moving, moment: Moment, settings: Settings) -> Body:
+    return Body(
+        solid=shapes.ellipsoid(2 * particle.radius_nm / settings.pixel_size_nm, particle.aspect_ratio),
+        x_px=(particle.x_nm + moment.drift_x_nm) / settings.pixel_size_nm,
+        y_px=(particle.y_nm + moment.drift_y_nm) / settings.pixel_size_nm,
+        angle_rad=particle.angle_rad,
+    )

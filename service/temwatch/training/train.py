@@ -1,0 +1,309 @@
+"""Training: batches in, weights out, and everything needed to go on where it stopped."""
+
+from __future__ import annotations
+
+import csv
+import hashlib
+import json
+import math
+import os
+import time
+from collections.abc import Callable, Iterator, Sequence
+from dataclasses import asdict, dataclass
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import torch
+from torch.utils.data import DataLoader
+
+import temwatch
+from temwatch.analysis.segmentation import deeplab, preprocessing, weights
+from temwatch.errors import UsageError
+from temwatch.training import data, pool
+from temwatch.training.data import Labelled
+from temwatch.training.evaluate import evaluate, summary
+from temwatch.training.losses import loss
+from temwatch.training.recipes import Recipe
+from temwatch.training.sampling import Tile, Tiles
+
+CHECKPOINT_SECONDS = 600.0
+REPORT_STEPS = 20
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Report:
+    """What is told while it goes on: `values` has losses and rates, and measures after a validation."""
+
+    step: int
+    steps: int
+    stage: str
+    values: dict[str, float]
+
+
+@dataclass(kw_only=True, eq=False)
+class _State:
+    """All that changes during a training, and is kept in its checkpoint."""
+
+    net: torch.nn.Module
+    average: torch.nn.Module
+    optimizer: torch.optim.Optimizer
+    step: int
+    best: float
+    history: list[dict[str, Any]]
+
+
+def train(
+    labelled: Sequence[Labelled],
+    output: Path,
+    recipe: Recipe,
+    *,
+    seed: int = 0,
+    device: str = "auto",
+    workers: int = 0,
+    report: Callable[[Report], None] = lambda _: None,
+) -> Path:
+    """Train a network and write its weights; a training that was interrupted goes on from its checkpoint.
+
+    Parameters
+    ----------
+    labelled
+        Divided by source into training and validation (and what the recipe keeps for a test).
+    output : folder
+        Gets checkpoint.pt, metrics.csv, division.json, and deeplab.safetensors: the weights that were best on the
+        validation set, by the mean of the pooled and the average F1 of particles.
+    workers
+        Processes that prepare tiles; 0 prepares them between the batches.
+
+    Raises
+    ------
+    UsageError
+        Too few sources to divide, or a checkpoint of another training is in the way.
+    """
+    parts = data.divide(labelled, recipe.shares, seed)
+    if not all(parts):
+        raise UsageError("the labelled micrographs come from too few sources to be divided")
+    output.mkdir(parents=True, exist_ok=True)
+    _write_atomically(
+        output / "division.json", json.dumps([[item.name for item in part] for part in parts], indent=1)
+    )
+    simulated = _simulated(recipe, output, seed, max(1, workers), report)
+    tiles = Tiles(recipe, parts[0], simulated, seed=seed)
+    total = total_steps(recipe, tiles.steps_per_epoch())
+    place = deeplab.find_device(device)
+    digest = training_digest(recipe, parts, seed)
+    state = _begin(recipe, place, seed)
+    _resume(state, output / "checkpoint.pt", digest)
+    description = weights.Description(
+        classes=recipe.classes,
+        preprocessing=preprocessing.NAME,
+        enlarge=recipe.enlarge,
+        max_side_px=recipe.max_side_px,
+        temwatch_version=temwatch.__version__,
+        training=digest,
+    )
+    validate_every = recipe.validate_every * (tiles.steps_per_epoch() if recipe.epochs else 1)
+    saved = started = time.monotonic()
+    sums: dict[str, float] = {}
+    for batch in _batches(tiles, state.step, total, workers):
+        rate = learning_rate(recipe, state.step, tiles.steps_per_epoch())
+        value = _step(state, batch, recipe, rate, place)
+        sums["loss"] = sums.get("loss", 0.0) + value
+        sums["count"] = sums.get("count", 0.0) + 1
+        stage = stage_at(recipe, state.step, total)
+        validate = state.step % validate_every == 0 or state.step == total
+        if validate or state.step % REPORT_STEPS == 0:
+            seconds = time.monotonic() - started
+            values = {
+                "loss": sums["loss"] / sums["count"],
+                "learning_rate": rate,
+                "tiles_per_second": sums["count"] * recipe.batch / max(seconds, 1e-9),
+            }
+            if not math.isfinite(values["loss"]):
+                raise UsageError(
+                    f"step {state.step}: the loss is not finite any more: lower the learning rate"
+                )
+            if validate:
+                values |= _validate(state, parts[1], description, output)
+            sums, started = {}, time.monotonic()
+            state.history.append({"step": state.step, "stage": stage, **values})
+            report(Report(step=state.step, steps=total, stage=stage, values=values))
+        if validate or time.monotonic() - saved > CHECKPOINT_SECONDS:
+            _save(state, output, digest)
+            saved = time.monotonic()
+    return output / weights.DEFAULT_NAME
+
+
+def total_steps(recipe: Recipe, steps_per_epoch: int) -> int:
+    """Batches of the whole training."""
+    if recipe.epochs is not None:
+        return recipe.epochs * steps_per_epoch
+    return sum(stage.steps for stage in recipe.stages)
+
+
+def stage_at(recipe: Recipe, step: int, total: int) -> str:
+    """Name of the stage that step number `step` (from 1) belongs to."""
+    return recipe.stages[_stage(recipe, min(step, total) - 1)[0]].name
+
+
+def _stage(recipe: Recipe, step: int) -> tuple[int, int]:
+    """Number of the stage, and the step within it."""
+    for number, stage in enumerate(recipe.stages):
+        if step < stage.steps or number == len(recipe.stages) - 1:
+            return number, step
+        step -= stage.steps
+    raise ValueError("a recipe needs a stage")
+
+
+def learning_rate(recipe: Recipe, step: int, steps_per_epoch: int) -> float:
+    """Learning rate of the step (from 0): by epochs 0.75 every 15, or warm-up and half a cosine a stage."""
+    number, within = _stage(recipe, step)
+    stage = recipe.stages[number]
+    if recipe.schedule == "steps":
+        return float(stage.learning_rate * 0.75 ** (step // steps_per_epoch // 15))
+    if within < stage.warm_up_steps:
+        return stage.learning_rate * (within + 1) / stage.warm_up_steps
+    progress = (within - stage.warm_up_steps) / max(1, stage.steps - stage.warm_up_steps)
+    return stage.learning_rate * (0.02 + 0.98 * 0.5 * (1 + math.cos(math.pi * min(1.0, progress))))
+
+
+def training_digest(recipe: Recipe, parts: Sequence[Sequence[Labelled]], seed: int) -> str:
+    """Names a training by its recipe, its seed and the pixels that it learns from."""
+    digest = hashlib.sha256(json.dumps([asdict(recipe), seed], sort_keys=True).encode())
+    for part in parts:
+        for item in part:
+            digest.update(item.name.encode())
+            digest.update(np.ascontiguousarray(item.image).tobytes())
+            digest.update(np.ascontiguousarray(item.labels).tobytes())
+    return digest.hexdigest()
+
+
+def _simulated(
+    recipe: Recipe, output: Path, seed: int, workers: int, report: Callable[[Report], None]
+) -> Sequence[Labelled]:
+    if not recipe.simulated_micrographs:
+        return []
+
+    def tell(done: int, total: int) -> None:
+        report(Report(step=done, steps=total, stage="simulating", values={}))
+
+    return pool.simulated(
+        output / "simulated",
+        recipe.simulated_micrographs,
+        side_px=recipe.simulated_side_px,
+        seed=seed,
+        workers=workers,
+        progress=tell,
+    )
+
+
+def _begin(recipe: Recipe, place: torch.device, seed: int) -> _State:
+    torch.manual_seed(seed)
+    net, average = (
+        deeplab.network(len(recipe.classes)).to(device=place, memory_format=torch.channels_last)  # type: ignore[call-overload]
+        for _ in range(2)
+    )
+    average.load_state_dict(net.state_dict())
+    average.eval().requires_grad_(False)
+    optimizer: torch.optim.Optimizer
+    if recipe.optimizer == "sgd":
+        optimizer = torch.optim.SGD(net.parameters(), lr=1, momentum=0.9, weight_decay=recipe.weight_decay)
+    else:
+        optimizer = torch.optim.AdamW(net.parameters(), lr=1, weight_decay=recipe.weight_decay)
+    return _State(net=net, average=average, optimizer=optimizer, step=0, best=-1.0, history=[])
+
+
+def _batches(tiles: Tiles, start: int, total: int, workers: int) -> Iterator[Tile]:
+    recipe = tiles.recipe
+
+    def keys(step: int) -> list[tuple[int, float]]:
+        share = recipe.stages[_stage(recipe, step)[0]].simulated_share
+        return [(step * recipe.batch + place, share) for place in range(recipe.batch)]
+
+    return iter(
+        DataLoader(
+            tiles,
+            batch_sampler=[keys(step) for step in range(start, total)],
+            num_workers=workers,
+            persistent_workers=workers > 0,
+            prefetch_factor=4 if workers else None,
+            multiprocessing_context="forkserver" if workers else None,
+            pin_memory=torch.cuda.is_available(),
+        )
+    )
+
+
+def _step(state: _State, batch: Tile, recipe: Recipe, rate: float, place: torch.device) -> float:
+    for group in state.optimizer.param_groups:
+        group["lr"] = rate
+    batch = {name: tensor.to(place, non_blocking=True) for name, tensor in batch.items()}
+    image = batch.pop("image").contiguous(memory_format=torch.channels_last)
+    state.net.train()
+    with torch.autocast(place.type, torch.bfloat16, enabled=deeplab.has_bfloat16(place)):
+        logits = state.net(image)
+    value = loss(logits, **batch, kind=recipe.loss)
+    state.optimizer.zero_grad(set_to_none=True)
+    value.backward()  # type: ignore[no-untyped-call]
+    torch.nn.utils.clip_grad_norm_(state.net.parameters(), 5.0)
+    state.optimizer.step()
+    state.step += 1
+    # the average of few steps would remember the random start
+    decay = min(recipe.ema_decay, (1 + state.step) / (10 + state.step)) if recipe.ema_decay else 0.0
+    for kept, new in zip(state.average.state_dict().values(), state.net.state_dict().values(), strict=True):
+        if kept.is_floating_point():
+            kept.lerp_(new, 1 - decay)
+        else:
+            kept.copy_(new)
+    return float(value.detach())
+
+
+def _validate(
+    state: _State, part: Sequence[Labelled], description: weights.Description, output: Path
+) -> dict[str, float]:
+    measures = summary(evaluate(state.average, part, description))
+    score = (measures["particle_f1"] + measures["particle_f1_per_micrograph"]) / 2
+    if score > state.best:
+        state.best = score
+        deeplab.save(state.average, output / weights.DEFAULT_NAME, description)
+    return measures | {"score": score, "best_score": state.best}
+
+
+def _save(state: _State, output: Path, digest: str) -> None:
+    temporary = output / "checkpoint.tmp"
+    torch.save(
+        {
+            "digest": digest,
+            "net": state.net.state_dict(),
+            "average": state.average.state_dict(),
+            "optimizer": state.optimizer.state_dict(),
+            "step": state.step,
+            "best": state.best,
+            "history": state.history,
+        },
+        temporary,
+    )
+    os.replace(temporary, output / "checkpoint.pt")
+    columns = list(dict.fromkeys(key for row in state.history for key in row))
+    with (output / "metrics.tmp").open("w", encoding="utf-8", newline="") as file:
+        writer = csv.DictWriter(file, columns)
+        writer.writeheader()
+        writer.writerows(state.history)
+    os.replace(output / "metrics.tmp", output / "metrics.csv")
+
+
+def _resume(state: _State, path: Path, digest: str) -> None:
+    if not path.is_file():
+        return
+    kept = torch.load(path, map_location="cpu", weights_only=True)
+    if kept["digest"] != digest:
+        raise UsageError(f"{path}: belongs to another training: other data, recipe or seed")
+    state.net.load_state_dict(kept["net"])
+    state.average.load_state_dict(kept["average"])
+    state.optimizer.load_state_dict(kept["optimizer"])
+    state.step, state.best, state.history = kept["step"], kept["best"], kept["history"]
+
+
+def _write_atomically(path: Path, text: str) -> None:
+    temporary = path.with_suffix(".tmp")
+    temporary.write_text(text, encoding="utf-8")
+    os.replace(temporary, path)
