@@ -116,7 +116,7 @@ def test_a_folder_that_may_not_be_listed_does_not_stop_the_scan(tmp_path):
 class Running:
     """The real intake in its thread, with a list for a ledger."""
 
-    def __init__(self, folder, *, known=None, complete=lambda path: None, **settings):
+    def __init__(self, folder, *, known=None, complete=lambda _: None, **settings):
         self.added, self.stop, self.wake = [], threading.Event(), threading.Event()
         self.pulse = intake.Pulse()
         watch = WatchSettings(

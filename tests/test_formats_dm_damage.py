@@ -43,8 +43,8 @@ def _outcome(path, content: bytes) -> str:
 def test_any_cut_is_seen(whole, tmp_path):
     """One byte short, the end mark missing, cut within the pixels, the tags, the header."""
     path = tmp_path / "cut.dm3"
-    tags, rest = range(20, 1200), range(1200, len(whole), 101)
-    for length in [*range(1, 20), *tags, *rest, *range(len(whole) - 900, len(whole))]:
+    end = len(whole)
+    for length in [*range(1, 40), *range(40, 1200, 7), *range(1200, end, 101), *range(end - 40, end)]:
         outcome = _outcome(path, whole[:length])
         assert outcome == "truncated" if length >= 4 else outcome != "read"
         assert formats.complete(path) is not True
@@ -102,12 +102,12 @@ def test_flipped_bits_give_a_micrograph_or_a_reason(whole, tmp_path, flips):
     formats.complete(tmp_path / "a.dm3")
 
 
-def test_every_flip_in_the_tags_gives_a_micrograph_or_a_reason(whole, tmp_path):
-    """All bytes outside of the pixels, one bit each, in turn."""
+def test_flips_all_over_the_tags_give_a_micrograph_or_a_reason(whole, tmp_path):
+    """Every other byte outside of the pixels, one bit each, in turn."""
     path, start = tmp_path / "a.dm3", whole.index(PIXELS.tobytes())
-    for place in [*range(start), *range(start + PIXELS.nbytes, len(whole))]:
+    for place in [*range(start), *range(start + PIXELS.nbytes, len(whole))][::2]:
         content = bytearray(whole)
-        content[place] ^= 1 << place % 8
+        content[place] ^= 1 << place // 2 % 8
         _outcome(path, bytes(content))
 
 

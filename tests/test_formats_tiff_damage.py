@@ -52,7 +52,7 @@ def test_a_cut_is_seen_or_lost_no_pixel(whole, tmp_path, capfd):
     path, shorter = tmp_path / "a.tif", 0
     assert "read" == _outcome(path, whole)
     expected = [micrograph.image for micrograph in formats.read_frames(path, pixel_size_nm=0.1)]
-    for length in [*range(1, 600), *range(600, len(whole), 97), len(whole) - 1]:
+    for length in [*range(1, 600, 3), *range(600, len(whole), 97), len(whole) - 1]:
         if "read" == _outcome(path, whole[:length]):
             actual = [micrograph.image for micrograph in formats.read_frames(path, pixel_size_nm=0.1)]
             np.testing.assert_array_equal(expected, actual)
@@ -73,9 +73,9 @@ def test_flipped_bits_give_pictures_or_a_reason(whole, tmp_path, flips):
 
 def test_every_flip_in_the_directories_gives_pictures_or_a_reason(whole, tmp_path, capfd):
     """The first 400 bytes hold header, tags and values; the last hold the directories of other writers."""
-    for place in [*range(min(400, len(whole))), *range(max(400, len(whole) - 200), len(whole))]:
+    for place in [*range(0, min(400, len(whole)), 2), *range(max(400, len(whole) - 200), len(whole), 2)]:
         content = bytearray(whole)
-        content[place] ^= 1 << place % 8
+        content[place] ^= 1 << place // 2 % 8
         _outcome(tmp_path / "a.tif", bytes(content))
     assert ("", "") == tuple(capfd.readouterr())
 

@@ -6,7 +6,6 @@ import pytest
 import safetensors.torch
 import torch
 
-import temwatch
 from temwatch.analysis.segmentation import build, deeplab, preprocessing, weights
 from temwatch.config import SegmentationSettings
 from temwatch.errors import StartError, WeightsError
@@ -128,25 +127,23 @@ def test_weights_that_are_not_finite_are_damaged(tmp_path):
     assert "not finite" in refusal(tmp_path / "net.safetensors")
 
 
-def test_default_weights_are_found_in_the_package_or_in_the_checkout(tmp_path, monkeypatch):
+def test_default_weights_are_found_in_the_package_or_in_the_checkout(tmp_path):
     package = tmp_path / "service" / "temwatch"
     (package / "models").mkdir(parents=True)
     (tmp_path / "models").mkdir()
-    monkeypatch.setattr(temwatch, "__file__", str(package / "__init__.py"))
-    monkeypatch.chdir("/")
-    assert weights.default_weights() is None
+    assert weights.default_weights(package) is None
 
     in_checkout = tmp_path / "models" / weights.DEFAULT_NAME
     in_checkout.touch()
-    assert in_checkout == weights.default_weights()
+    assert in_checkout == weights.default_weights(package)
 
     installed = package / "models" / weights.DEFAULT_NAME
     installed.touch()
-    assert installed == weights.default_weights()
+    assert installed == weights.default_weights(package)
 
 
-def test_without_any_weights_the_message_says_what_to_do(tmp_path, monkeypatch):
-    monkeypatch.setattr(temwatch, "__file__", str(tmp_path / "a" / "b" / "__init__.py"))
+def test_without_any_weights_the_message_says_what_to_do(monkeypatch):
+    monkeypatch.setattr(weights, "DEFAULT_NAME", "none.safetensors")
     with pytest.raises(WeightsError, match="threshold"):
         build(SegmentationSettings(method="deeplab", device="cpu"))
 

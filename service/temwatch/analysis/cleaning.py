@@ -1,4 +1,4 @@
-"""What is cleared before particles are parted and measured: speckles, small holes, and regions by label."""
+"""What happens to a mask before its regions are parted: speckles are removed and small holes closed."""
 
 from __future__ import annotations
 
@@ -18,14 +18,16 @@ def smallest_area_px(diameter_nm: float, pixel_size_nm: float) -> int:
     return math.ceil(math.pi / 4 * (diameter_nm / pixel_size_nm) ** 2)
 
 
+def despeckle(mask: Mask, smallest_px: int) -> tuple[Mask, Mask]:
+    """Part a mask into its 8-connected regions of at least `smallest_px` pixels, and the speckles."""
+    labels, small = _small(mask, smallest_px, _EIGHT)
+    speckles: Mask = small[labels]
+    return mask & ~speckles, speckles
+
+
 def close_holes(mask: Mask, smallest_px: int) -> Mask:
-    """Fill the holes (4-connected background that does not reach the border) below `smallest_px` pixels."""
-    if smallest_px <= 1 or not mask.any():
-        return mask
-    labels, count = ndimage.label(~mask)
-    areas = np.bincount(labels.ravel(), minlength=count + 1)
-    small = areas < smallest_px
-    small[0] = False
+    """Fill holes of less than `smallest_px` pixels: 4-connected background that does not reach the border."""
+    labels, small = _small(~mask, smallest_px, None)
     for edge in (labels[0], labels[-1], labels[:, 0], labels[:, -1]):
         small[edge] = False
     closed: Mask = mask | small[labels]
@@ -33,39 +35,12 @@ def close_holes(mask: Mask, smallest_px: int) -> Mask:
 
 
 def regions(mask: Mask) -> list[Region]:
-    """The 8-connected regions of a mask in reading order of their first pixel, as tight crops."""
-    labels, count = ndimage.label(mask, _EIGHT)
-    return _crops(labels, range(1, count + 1))
-
-
-def despeckle(mask: Mask, smallest_px: int) -> tuple[Mask, list[Region], list[Region]]:
-    """Tell regions from speckles.
-
-    Returns
-    -------
-    removed
-        The speckles: regions of less than `smallest_px` pixels.
-    kept, speckles
-        The regions of both kinds.
-    """
-    labels, count = ndimage.label(mask, _EIGHT)
-    areas = np.bincount(labels.ravel(), minlength=count + 1)
-    small = areas < smallest_px
-    small[0] = False
-    numbers = np.arange(1, count + 1)
-    crops = _crops(labels, numbers)
-    kept = [crop for number, crop in zip(numbers, crops, strict=True) if not small[number]]
-    speckles = [crop for number, crop in zip(numbers, crops, strict=True) if small[number]]
-    removed: Mask = small[labels]
-    return removed, kept, speckles
-
-
-def _crops(labels: NDArray[np.int32], numbers: object) -> list[Region]:
-    found = []
-    for number, box in enumerate(ndimage.find_objects(labels), 1):
-        rows, columns = box
-        found.append(Region(origin_px=(rows.start, columns.start), mask=labels[box] == number))
-    return found
+    """The 8-connected regions of a mask as tight crops, in reading order of their first pixels."""
+    labels, _ = ndimage.label(mask, _EIGHT)
+    return [
+        Region(origin_px=(box[0].start, box[1].start), mask=labels[box] == number)
+        for number, box in enumerate(ndimage.find_objects(labels), 1)
+    ]
 
 
 def touches_border(region: Region, shape: tuple[int, int]) -> bool:
@@ -73,3 +48,13 @@ def touches_border(region: Region, shape: tuple[int, int]) -> bool:
     row, column = region.origin_px
     height, width = region.mask.shape
     return row == 0 or column == 0 or row + height >= shape[0] or column + width >= shape[1]
+
+
+def _small(
+    mask: Mask, smallest_px: int, structure: Mask | None
+) -> tuple[NDArray[np.int32], NDArray[np.bool_]]:
+    """Labels of the connected parts, and by label whether a part has less than `smallest_px` pixels."""
+    labels, _ = ndimage.label(mask, structure)
+    small = np.bincount(labels.ravel()) < smallest_px
+    small[0] = False
+    return labels, small

@@ -3,10 +3,11 @@
 from __future__ import annotations
 
 from temwatch.analysis import shape
+from temwatch.config import SeparationSettings
 from temwatch.domain import Particle, Region
 
 
-def measure(region: Region, *, pixel_size_nm: float, convexity_threshold: float) -> Particle:
+def measure(region: Region, *, pixel_size_nm: float, settings: SeparationSettings) -> Particle:
     """All descriptors of a region.
 
     Parameters
@@ -15,8 +16,8 @@ def measure(region: Region, *, pixel_size_nm: float, convexity_threshold: float)
         Tight crop of an 8-connected region.
     pixel_size_nm
         Edge of a pixel, nm.
-    convexity_threshold
-        A particle below it is labelled as overlapping.
+    settings
+        Its convexity threshold: a particle below it is labelled as overlapping.
     """
     outline = shape.outline(region.mask)
     row, column = region.origin_px
@@ -34,6 +35,7 @@ def measure(region: Region, *, pixel_size_nm: float, convexity_threshold: float)
         circularity=shape.circularity(outline),
         convexity=convexity,
         solidity=shape.solidity(outline),
-        overlapping=convexity < convexity_threshold,
+        overlapping=convexity < settings.convexity_threshold,
         region=region,
+        separated_by=settings.method if region.separated else "",
     )

@@ -19,7 +19,7 @@ from numpy.typing import NDArray
 BEND = 0.36
 TURN = 0.083
 
-# per heading east, south, west, north: the step, and the pixels right and left of a step that starts at (0, 0)
+# Per heading east, south, west, north: the step, and the pixels right and left of a step from (0, 0).
 _STEP = np.array([(0, 1), (1, 0), (0, -1), (-1, 0)])
 _RIGHT = np.array([(0, 0), (0, -1), (-1, -1), (-1, 0)])
 _LEFT = np.array([(-1, 0), (0, 0), (0, -1), (-1, -1)])
@@ -81,7 +81,7 @@ def trace(mask: NDArray[np.bool_]) -> tuple[NDArray[np.int64], NDArray[np.int64]
 
 @njit(cache=True, nogil=True)
 def _is_set(mask: NDArray[np.bool_], row: int, column: int) -> bool:
-    return 0 <= row < mask.shape[0] and 0 <= column < mask.shape[1] and mask[row, column]
+    return 0 <= row < mask.shape[0] and 0 <= column < mask.shape[1] and bool(mask[row, column])
 
 
 @njit(cache=True, nogil=True)
@@ -94,7 +94,7 @@ def _doubled(points: NDArray[np.int64]) -> NDArray[np.int64]:
 @njit(cache=True, nogil=True)
 def _cross(a: NDArray[np.int64], b: NDArray[np.int64], c: NDArray[np.int64]) -> int:
     """Positive where the way a, b, c turns right on the screen (rows grow downwards)."""
-    return (b[1] - a[1]) * (c[0] - a[0]) - (b[0] - a[0]) * (c[1] - a[1])
+    return int((b[1] - a[1]) * (c[0] - a[0]) - (b[0] - a[0]) * (c[1] - a[1]))
 
 
 @njit(cache=True, nogil=True)
@@ -142,41 +142,37 @@ def shortest_polygon(inside: NDArray[np.int64], outside: NDArray[np.int64]) -> N
     count = len(inside)
     polygon = np.empty((count + 1, 2), np.int64)
     polygon[0] = inside[0]
-    vertices = 1
+    vertices, index = 1, 0
     apex, right, left = inside[0], inside[0], inside[0]
-    right_index = left_index = index = 0
+    right_index = left_index = 0
     while index <= count:
         here = inside[index % count]
         there = outside[index] if index < count else here
+        unbounded = _same(apex, right) or _same(apex, left)
+        bend = -1
         if _cross(apex, right, here) <= 0:
-            if _same(apex, right) or _cross(apex, left, here) > 0 or _same(apex, left):
+            if unbounded or _cross(apex, left, here) > 0:
                 right, right_index = here, index
+                unbounded = _same(apex, right) or _same(apex, left)
             else:
-                apex, index = left, left_index
-                polygon[vertices] = apex
-                vertices += 1
-                right = left = apex
-                right_index = left_index = index
-                index += 1
-                continue
-        if _cross(apex, left, there) >= 0:
-            if _same(apex, left) or _cross(apex, right, there) < 0 or _same(apex, right):
+                apex, bend = left, left_index
+        if bend < 0 and _cross(apex, left, there) >= 0:
+            if unbounded or _cross(apex, right, there) < 0:
                 left, left_index = there, index
             else:
-                apex, index = right, right_index
-                polygon[vertices] = apex
-                vertices += 1
-                right = left = apex
-                right_index = left_index = index
-                index += 1
-                continue
+                apex, bend = right, right_index
+        if bend >= 0:
+            polygon[vertices] = apex
+            vertices += 1
+            right = left = apex
+            right_index = left_index = index = bend
         index += 1
     return polygon[:vertices]
 
 
 @njit(cache=True, nogil=True)
 def _same(a: NDArray[np.int64], b: NDArray[np.int64]) -> bool:
-    return a[0] == b[0] and a[1] == b[1]
+    return bool(a[0] == b[0] and a[1] == b[1])
 
 
 @njit(cache=True, nogil=True)
@@ -215,7 +211,7 @@ def outline_length(polygon: NDArray[np.int64]) -> float:
 
 @njit(cache=True, nogil=True)
 def pixels_inside(polygon: NDArray[np.int64]) -> float:
-    """Number of pixels whose centres lie in a hull of pixel centres, its outline included (Pick's theorem)."""
+    """Number of pixels whose centres lie in or on a hull of pixel centres (Pick's theorem)."""
     doubled_area = on_outline = 0
     count = len(polygon)
     for index in range(count):
@@ -241,9 +237,7 @@ def feret_diameters(polygon: NDArray[np.int64]) -> tuple[float, float]:
         # where the far edge is parallel, its other end is an antipode too
         for end in (opposite, (opposite + 1) % count):
             for near in (here, ahead):
-                largest = max(
-                    largest, (polygon[end, 0] - near[0]) ** 2 + (polygon[end, 1] - near[1]) ** 2
-                )
+                largest = max(largest, (polygon[end, 0] - near[0]) ** 2 + (polygon[end, 1] - near[1]) ** 2)
     return smallest, math.sqrt(largest)
 
 
@@ -262,17 +256,19 @@ def describe(
                 columns += column
     corners, inside, outside = trace(mask)
     inner = hull(inside, height)
+    hull_area = pixels_inside(inner)
+    perimeter, hull_perimeter = _perimeters(inner, shortest_polygon(inside, outside))
     smallest, largest = feret_diameters(hull(corners, height + 1))
-    hull_perimeter = outline_length(inner)
-    # the polygon of a convex region is its hull, but for rounding when turns are added up
-    perimeter = max(outline_length(shortest_polygon(inside, outside)), hull_perimeter)
+    # no outline is shorter than that of the disc of equal area: a small disc may hold more pixels than
+    # its area, and would come out rounder than round
+    hull_perimeter = max(hull_perimeter, math.sqrt(4 * math.pi * hull_area))
     return (
         area,
         rows / area,
         columns / area,
-        perimeter,
+        max(perimeter, hull_perimeter),
         hull_perimeter,
-        pixels_inside(inner),
+        hull_area,
         smallest,
         largest,
     )
@@ -282,5 +278,13 @@ def describe(
 def convexity(mask: NDArray[np.bool_]) -> float:
     """Perimeter of the convex hull / perimeter of a tight crop of one region."""
     _, inside, outside = trace(mask)
-    hull_perimeter = outline_length(hull(inside, mask.shape[0]))
-    return min(1.0, hull_perimeter / outline_length(shortest_polygon(inside, outside)))
+    perimeter, hull_perimeter = _perimeters(hull(inside, mask.shape[0]), shortest_polygon(inside, outside))
+    return hull_perimeter / perimeter
+
+
+@njit(cache=True, nogil=True)
+def _perimeters(inner: NDArray[np.int64], polygon: NDArray[np.int64]) -> tuple[float, float]:
+    """Perimeters of a region and of its hull, exactly equal where the region is convex."""
+    hull_perimeter = outline_length(inner)
+    perimeter = outline_length(polygon)
+    return (perimeter if perimeter > hull_perimeter * (1 + 1e-12) else hull_perimeter), hull_perimeter

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+import math
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
@@ -11,19 +11,23 @@ import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
 import temwatch
-from temwatch.analysis import cleaning
+from temwatch.analysis.cleaning import close_holes, despeckle, regions, smallest_area_px
 from temwatch.analysis.measure import measure
+from temwatch.analysis.parting import part, sift
 from temwatch.analysis.separation import SEPARATORS
-from temwatch.config import SegmentationSettings, SeparationSettings
-from temwatch.domain import Analysis, Mask, Method, Particle, Reason, Region, Rejection, Segmenter
+from temwatch.config import SegmentationSettings, SeparationMethod, SeparationSettings
+from temwatch.domain import Analysis, Method, Reason, Rejection, Segmenter
 from temwatch.errors import UsageError
+
+NOISE_PX = 2
+"""A hole of fewer pixels is noise of the segmentation even between particles."""
 
 
 def analyse(
     image: ArrayLike,
     *,
     pixel_size_nm: float,
-    separate: str = "uecs",
+    separate: SeparationMethod | None = None,
     weights: str | Path | None = None,
     segmenter: Segmenter | None = None,
     settings: SeparationSettings | None = None,
@@ -36,14 +40,14 @@ def analyse(
         Bright field: particles darker than the background.
     pixel_size_nm : float
         Edge of a pixel, nm.
-    separate : str
-        How overlapping particles are parted: a key of `SEPARATORS`.
+    separate : str, optional
+        How clumps are parted, a key of `temwatch.analysis.separation.SEPARATORS`; overrides `settings`.
     weights : path, optional
-        Weights file of a network; without it the default segmenter is taken.
+        Weights of a network; without it the default segmenter is taken.
     segmenter : Segmenter, optional
         Used instead of `weights`.
     settings : SeparationSettings, optional
-        All parameters of separation; then `separate` is not looked at.
+        All parameters of separation.
 
     Raises
     ------
@@ -52,18 +56,15 @@ def analyse(
     """
     from temwatch.analysis import segmentation
 
-    picture = np.asarray(image)
-    if picture.ndim != 2 or not picture.size or picture.dtype.kind not in "biuf":
-        raise UsageError(f"image: needs a 2D array of real numbers, found {picture.dtype} {picture.shape}")
+    picture = _checked(image, "image")
+    chosen = _chosen(separate, settings)
     if segmenter is None:
-        choice = (
+        segmenter = segmentation.build(
             SegmentationSettings()
             if weights is None
-            else SegmentationSettings(method="deeplab", weights=weights)
+            else SegmentationSettings(method="deeplab", weights=Path(weights))
         )
-        segmenter = segmentation.build(choice)
     found = segmenter.segment([picture.astype(np.float32)])[0]
-    chosen = settings or _settings(separate)
     analysis = resolve(found.mask, pixel_size_nm=pixel_size_nm, contacts=found.contacts, settings=chosen)
     return replace(analysis, method=describe(segmenter, chosen))
 
@@ -72,35 +73,50 @@ def resolve(
     mask: ArrayLike,
     *,
     pixel_size_nm: float,
-    separate: str = "uecs",
+    separate: SeparationMethod | None = None,
     contacts: ArrayLike | None = None,
     settings: SeparationSettings | None = None,
 ) -> Analysis:
-    """Clean a mask, part its particles and measure them; arguments as for `analyse`.
+    """Clean a mask, part its particles and measure them.
 
     Parameters
     ----------
-    mask : array_like of bool, shape (y, x)
-        True where there is particle.
-    contacts : array_like of bool, shape (y, x), optional
-        Where touching particles meet; a hint.
+    mask : array_like, shape (y, x)
+        True, or not 0, where there is particle.
+    pixel_size_nm : float
+        Edge of a pixel, nm.
+    separate : str, optional
+        How clumps are parted, a key of `temwatch.analysis.separation.SEPARATORS`; overrides `settings`.
+    contacts : array_like, shape (y, x), optional
+        True where touching particles meet: the mask is parted there before anything else.
+    settings : SeparationSettings, optional
+        All parameters of separation.
+
+    Raises
+    ------
+    UsageError
+        An argument cannot be used.
     """
-    pixels = _checked(mask, "mask")
-    if contacts is not None and _checked(contacts, "contacts").shape != pixels.shape:
-        raise UsageError("contacts: needs the shape of the mask")
-    if not (np.isfinite(pixel_size_nm) and pixel_size_nm > 0):
+    found = _checked(mask, "mask").astype(bool)
+    lines = None if contacts is None else _checked(contacts, "contacts").astype(bool)
+    if lines is not None and lines.shape != found.shape:
+        raise UsageError(f"contacts: needs the shape of the mask, {found.shape}, found {lines.shape}")
+    if not (math.isfinite(pixel_size_nm) and pixel_size_nm > 0):
         raise UsageError(f"pixel_size_nm: must be more than 0, found {pixel_size_nm}")
-    chosen = settings or _settings(separate)
-    smallest_px = cleaning.smallest_area_px(chosen.min_diameter_nm, pixel_size_nm)
-    closed = cleaning.close_holes(pixels, smallest_px)
-    removed, kept, speckles = cleaning.despeckle(closed, smallest_px)
-    parts, rejections = _separated(kept, chosen, smallest_px)
-    particles, more = _measured(parts, pixels.shape, pixel_size_nm, chosen, smallest_px)
-    rejections += [Rejection(region=speckle, reason=Reason.TOO_SMALL) for speckle in speckles] + more
+    chosen = _chosen(separate, settings)
+
+    smallest_px = smallest_area_px(chosen.min_diameter_nm, pixel_size_nm)
+    kept, removed = despeckle(found, smallest_px)
+    closed = close_holes(kept, smallest_px)
+    gaps = closed & ~close_holes(kept, NOISE_PX)
+    parts, given_up = part(closed, gaps=gaps, contacts=lines, smallest_px=smallest_px, settings=chosen)
+    whole, dropped = sift(parts, closed.shape, smallest_px)
+    particles = [measure(region, pixel_size_nm=pixel_size_nm, settings=chosen) for region in whole]
+    speckles = [Rejection(region=region, reason=Reason.TOO_SMALL) for region in regions(removed)]
     return Analysis(
-        mask=closed & ~removed,
+        mask=closed,
         particles=tuple(particles),
-        rejections=tuple(rejections),
+        rejections=(*given_up, *dropped, *speckles),
         method=describe(None, chosen),
         pixel_size_nm=float(pixel_size_nm),
         removed=removed,
@@ -108,67 +124,42 @@ def resolve(
 
 
 def describe(segmenter: Segmenter | None, settings: SeparationSettings) -> Method:
-    """Everything that decides the numbers."""
-    values: dict[str, Any] = settings.model_dump(exclude={"method"})
-    own = segmenter.parameters if segmenter else ()
+    """Everything that decides the numbers; without a segmenter the mask was given."""
     return Method(
         segmentation=segmenter.name if segmenter else "",
         model_sha256=segmenter.model_sha256 if segmenter else "",
         separation=settings.method,
-        parameters=tuple(sorted((*own, *values.items()))),
+        parameters=(
+            *((f"segmentation.{name}", value) for name, value in (segmenter.parameters if segmenter else ())),
+            *(
+                (f"separation.{name}", value)
+                for name, value in settings.model_dump(exclude={"method"}).items()
+            ),
+        ),
         software_version=temwatch.__version__,
     )
 
 
 def warm_up() -> None:
-    """Compile and load what the first micrograph would otherwise wait for."""
+    """Compile, or load from the cache, what the first micrograph would otherwise wait for."""
     y, x = np.mgrid[:64, :64]
-    resolve(((x - 24) ** 2 + (y - 32) ** 2 < 150) | ((x - 42) ** 2 + (y - 32) ** 2 < 150), pixel_size_nm=0.5)
+    discs = ((x - 20) ** 2 + (y - 32) ** 2 < 150) | ((x - 43) ** 2 + (y - 32) ** 2 < 150)
+    resolve(discs, pixel_size_nm=0.5)
 
 
-def _separated(
-    regions: Iterable[Region], settings: SeparationSettings, smallest_px: int
-) -> tuple[list[Region], list[Rejection]]:
-    parts: list[Region] = []
-    rejections: list[Rejection] = []
-    separate = SEPARATORS[settings.method]
-    for region in regions:
-        found, rejected = separate(region, settings, smallest_px)
-        parts += found
-        rejections += rejected
-    return parts, rejections
-
-
-def _measured(
-    parts: Iterable[Region],
-    shape: tuple[int, ...],
-    pixel_size_nm: float,
-    settings: SeparationSettings,
-    smallest_px: int,
-) -> tuple[list[Particle], list[Rejection]]:
-    particles: list[Particle] = []
-    rejections: list[Rejection] = []
-    for part in parts:
-        if cleaning.touches_border(part, (shape[0], shape[1])):
-            rejections.append(Rejection(region=part, reason=Reason.TOUCHES_BORDER))
-        elif part.mask.sum() < smallest_px:
-            rejections.append(Rejection(region=part, reason=Reason.TOO_SMALL))
-        else:
-            particle = measure(
-                part, pixel_size_nm=pixel_size_nm, convexity_threshold=settings.convexity_threshold
-            )
-            particles.append(replace(particle, separated_by=settings.method if part.separated else ""))
-    return particles, rejections
-
-
-def _settings(separate: str) -> SeparationSettings:
+def _chosen(separate: str | None, settings: SeparationSettings | None) -> SeparationSettings:
+    chosen = settings or SeparationSettings()
+    if separate is None:
+        return chosen
     if separate not in SEPARATORS:
-        raise UsageError(f"separate: {separate!r} is none of {', '.join(SEPARATORS)}")
-    return SeparationSettings.model_validate({"method": separate})
+        raise UsageError(f"separate: must be one of {', '.join(SEPARATORS)}, found {separate!r}")
+    return chosen.model_copy(update={"method": separate})
 
 
-def _checked(values: ArrayLike, name: str) -> Mask:
-    array: NDArray[Any] = np.asarray(values)
+def _checked(values: ArrayLike, name: str) -> NDArray[Any]:
+    array = np.asarray(values)
     if array.ndim != 2 or not array.size or array.dtype.kind not in "biuf":
-        raise UsageError(f"{name}: needs a 2D array of truth values, found {array.dtype} {array.shape}")
-    return array.astype(bool)
+        raise UsageError(
+            f"{name}: needs a 2D array of real numbers that is not empty, found {array.dtype} {array.shape}"
+        )
+    return array

@@ -51,14 +51,10 @@ def _weights(config: Config) -> Iterator[Finding]:
         return
     yield "ok", f"{segmenter.name} {segmenter.model_sha256[:12]}".rstrip()
     if segmenter.model_sha256:
-        import torch
+        from temwatch.analysis.segmentation import deeplab
 
-        has_gpu = torch.cuda.is_available()
-        yield (
-            ("ok", torch.cuda.get_device_name())
-            if has_gpu
-            else ("warning", "no GPU, the network runs on the CPU")
-        )
+        device = deeplab.find_device(config.segmentation.device)
+        yield ("warning", "no GPU, runs on the CPU") if device.type == "cpu" else ("ok", f"runs on {device}")
 
 
 def _watched(config: Config) -> Iterator[Finding]:

@@ -82,10 +82,10 @@ def values(table: Table, reader: Reader, row: MicrographRow) -> Iterator[list[An
 
 
 def _shared(table: Table, row: MicrographRow) -> dict[str, Any]:
-    counts = {"particles": row.particles}
-    counts |= {f"rejected_{reason}": count for reason, count in row.rejected.items()}
-    if row.method is None:  # nothing was measured, which is not the same as nothing found
-        counts = dict.fromkeys(counts)
+    # where nothing was measured the counts are empty: that is not the same as nothing found
+    measured = row.method is not None
+    counts = {"particles": row.particles if measured else None}
+    counts |= {f"rejected_{reason}": n if measured else None for reason, n in row.rejected.items()}
     return {
         column.name: counts[column.name] if column.name in counts else getattr(row, column.name)
         for column in table.columns

@@ -5,7 +5,7 @@ from temwatch.simulator.dm import write_dm, write_dm_stack
 from temwatch.simulator.micrograph import Simulated, simulate_mask, simulate_micrograph
 from temwatch.simulator.series import write_series
 from temwatch.simulator.settings import HIGH_RESOLUTION, SURVEY, Family, Overlap, Settings, draw_settings
-from temwatch.simulator.truth import Truth, overlapping_share, save_truth
+from temwatch.simulator.truth import Truth, overlaps, save_truth
 
 __all__ = [
     "HIGH_RESOLUTION",
@@ -17,7 +17,7 @@ __all__ = [
     "Truth",
     "acquire",
     "draw_settings",
-    "overlapping_share",
+    "overlaps",
     "save_truth",
     "simulate_mask",
     "simulate_micrograph",

@@ -220,7 +220,7 @@ def transmitted(field: Field, settings: Settings, carbon: NDArray[np.complex64])
     wave = np.empty(shape, np.complex64)
     wave.real = amplitude * np.cos(phase)
     wave.imag = amplitude * np.sin(phase)
-    transfer = transfer_function(shape, settings.pixel_size_nm, electron, lens)
+    transfer = transfer_function(shape[0], settings.pixel_size_nm, electron, lens)
     intensity = image_wave(wave, transfer)
     margin = field.margin_px
     image = intensity[margin : margin + settings.size_px, margin : margin + settings.size_px]

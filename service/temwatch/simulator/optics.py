@@ -57,18 +57,16 @@ class Lens:
     aperture_mrad: float
 
 
-def transfer_function(
-    shape: tuple[int, int], pixel_size_nm: float, electron: Electron, lens: Lens
-) -> Spectrum:
-    """Factor by which the lens multiplies the spectrum of the exit wave, on the grid of `scipy.fft.fft2`.
+def transfer_function(size_px: int, pixel_size_nm: float, electron: Electron, lens: Lens) -> Spectrum:
+    """Factor by which the lens multiplies the spectrum (`scipy.fft.fft2`) of a square exit wave.
 
     exp(-i chi) with chi = pi lambda C1 k^2 + pi/2 Cs lambda^3 k^4, damped by the envelopes of partial
     temporal and spatial coherence (Frank, Optik 38 (1973) 519), zero outside the aperture.
     """
     wavelength_nm, cs_nm = electron.wavelength_nm, lens.cs_mm * 1e6
-    rows = scipy.fft.fftfreq(shape[0], pixel_size_nm).astype(np.float32)
-    columns = scipy.fft.fftfreq(shape[1], pixel_size_nm).astype(np.float32)
-    k2 = rows[:, None] ** 2 + columns[None, :] ** 2
+    # it is even in both frequencies: a quadrant is all there is to compute
+    k = scipy.fft.rfftfreq(size_px, pixel_size_nm).astype(np.float32)
+    k2 = k[:, None] ** 2 + k[None, :] ** 2
     chi = k2 * (
         np.float32(math.pi * wavelength_nm * lens.defocus_nm)
         + np.float32(0.5 * math.pi * cs_nm * wavelength_nm**3) * k2
@@ -81,9 +79,11 @@ def transfer_function(
     damping += np.float32((math.pi * lens.convergence_mrad * 1e-3 / wavelength_nm) ** 2) * gradient2
     envelope = np.exp(-damping)
     envelope[k2 > (lens.aperture_mrad * 1e-3 / wavelength_nm) ** 2] = 0
-    transfer = np.empty(shape, np.complex64)
-    transfer.real = envelope * np.cos(chi)
-    transfer.imag = -envelope * np.sin(chi)
+    quadrant = np.empty(k2.shape, np.complex64)
+    quadrant.real = envelope * np.cos(chi)
+    quadrant.imag = -envelope * np.sin(chi)
+    mirror = np.minimum(np.arange(size_px), size_px - np.arange(size_px))
+    transfer: Spectrum = quadrant[mirror][:, mirror]
     return transfer
 
 

@@ -98,7 +98,7 @@ def _picture(truth: Truth) -> Picture.Image:
 def _write_stack(output: Path, frames: int, seed: int, size_px: int) -> Iterator[Path]:
     output.mkdir(parents=True, exist_ok=True)
     settings = _sized(SEQUENCE, size_px)
-    path = output / f"Au_ripening_seed{seed}.dm4"
+    path = output / f"Au_seed{seed}_ripening.dm4"
     life, exposure = np.random.default_rng((seed, 0)), np.random.default_rng((seed, 1))
     exposed = film(evolve(settings, frames, life), settings, exposure)
     with ExitStack() as files:

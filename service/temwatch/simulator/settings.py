@@ -76,6 +76,8 @@ class Settings:
         for name in positive:
             if not getattr(self, name) > 0:
                 raise UsageError(f"{name} must be positive, found {getattr(self, name)}")
+        if not self.families or self.material not in MATERIALS:
+            raise UsageError(f"families must not be empty, material one of {', '.join(MATERIALS)}")
         signed = {"defocus_nm", "cs_mm"}
         for name in (field.name for field in fields(self) if field.name not in signed):
             value = getattr(self, name)

@@ -19,6 +19,8 @@ Array = NDArray[np.float32]
 Points = NDArray[np.float64]
 
 _ANGLES = np.linspace(0, math.tau, 96, endpoint=False)
+_BEVEL = 12.0
+"""Rise of a facet along the beam: the edges of nanocrystals are a few atoms round, never quite upright."""
 _UNIT = np.stack([np.cos(_ANGLES), np.sin(_ANGLES)], axis=1)
 
 
@@ -80,8 +82,8 @@ def facetted(diameter_px: float, rng: np.random.Generator) -> Solid:
 def polyhedron(normals: Points, distances: Points, diameter_px: float, rounding: float = 0.0) -> Solid:
     """Body bounded by the planes `normals . (x, y, z) <= distances`, scaled to an equivalent diameter.
 
-    `rounding` from 0 to 1 cuts the corners by a sphere about the centre: 0 leaves them sharp, 1 reaches down
-    to the outline's nearest side.
+    `rounding` from 0 to 1 cuts the corners of the outline by a circle about the centre: 0 leaves them
+    sharp, 1 reaches down to the outline's nearest side.
     """
     return _project(normals, distances, _corners(normals, distances), diameter_px, rounding)
 
@@ -106,25 +108,23 @@ def _project(
     hull = ConvexHull(corners[:, :2])
     sides, reach = hull.equations[:, :2], -hull.equations[:, 2]
     far = float(np.linalg.norm(corners[hull.vertices, :2], axis=1).max())
-    ball = far - rounding * (far - float(reach.min()))
-    # polar outline: the nearest side in each direction, cut by the ball
+    rim = far - rounding * (far - float(reach.min()))
+    # polar outline: the nearest side in each direction, cut by the rim
     facing = _UNIT @ sides.T
     with np.errstate(divide="ignore"):
         radial = np.where(facing > 1e-9, reach / facing, np.inf).min(axis=1)
-    radial = np.minimum(radial, ball)
+    radial = np.minimum(radial, rim)
     step = math.tau / len(_ANGLES)
     area = 0.5 * math.sin(step) * float(np.sum(radial * np.roll(radial, -1)))
     scale = diameter_px / 2 * math.sqrt(math.pi / area)
     planes = np.column_stack([normals, distances * scale]).astype(np.float32)
     outline = radial[:, None] * _UNIT * scale
-    ball *= scale
+    rim *= scale
     long_enough = _lengths_of_sides(hull) * scale > 0.3 * diameter_px
 
     def thickness(x: Array, y: Array) -> Array:
-        height2 = np.float32(ball**2) - x**2 - y**2
-        top = np.sqrt(np.maximum(height2, 0))
-        bottom = -top
-        outside = height2 <= 0
+        outside = x**2 + y**2 >= np.float32(rim**2)
+        top, bottom, wall = (np.full(outside.shape, sign * np.inf, np.float32) for sign in (1, -1, 1))
         for nx, ny, nz, distance in planes:
             rest = distance - nx * x - ny * y
             if nz > 1e-4:
@@ -132,10 +132,11 @@ def _project(
             elif nz < -1e-4:
                 np.maximum(bottom, rest / nz, out=bottom)
             else:
-                outside |= rest < 0
+                np.minimum(wall, rest, out=wall)
         top -= bottom
+        np.minimum(top, wall * np.float32(_BEVEL), out=top)
         top[outside] = 0
-        return np.asarray(np.maximum(top, 0))
+        return np.maximum(top, 0, out=top)
 
     _, first = np.unique(np.round(sides[long_enough], 6), axis=0, return_index=True)
     straight = sides[long_enough][first]
@@ -180,8 +181,8 @@ def _decahedron(cut: float) -> tuple[Points, Points]:
 
 FORMS: dict[str, Callable[[float], tuple[Points, Points]]] = {
     "cube": lambda cut: _facets((_CUBE, 1.0), (_OCTAHEDRON, math.sqrt(3) * (1 - 0.35 * cut))),
-    # a cut of 0.4 is near the Wulff form of gold, 1 is the cuboctahedron
-    "octahedron": lambda cut: _facets((_OCTAHEDRON, 1.0), (_CUBE, math.sqrt(3) * (1 - 0.5 * cut))),
+    # from little truncated over the Wulff form of gold (near 0.45) to the cuboctahedron (1)
+    "octahedron": lambda cut: _facets((_OCTAHEDRON, 1.0), (_CUBE, math.sqrt(3) * (0.8 - 0.3 * cut))),
     "tetrahedron": lambda cut: _facets((_TETRAHEDRON, 1.0), (-_TETRAHEDRON, 3 * (1 - 0.5 * cut))),
     "icosahedron": lambda _: _facets((_ICOSAHEDRON, 1.0)),
     "decahedron": _decahedron,

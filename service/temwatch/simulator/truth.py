@@ -69,13 +69,13 @@ def truth_of(projections: Sequence[Projection], size_px: int, pixel_size_nm: flo
     )
 
 
-def overlapping_share(particles: Sequence[Region]) -> float:
-    """Share of the particles that have at least one pixel in common with another one."""
-    overlapping = np.zeros(len(particles), bool)
-    for first, second in _neighbours(particles):
-        if shared_pixels(particles[first], particles[second]):
-            overlapping[[first, second]] = True
-    return float(overlapping.mean()) if len(particles) else 0.0
+def overlaps(particles: Sequence[Region]) -> list[tuple[int, int, int]]:
+    """Pairs of particles that overlap, by their numbers, and the pixels that they have in common."""
+    shared = (
+        (first, second, shared_pixels(particles[first], particles[second]))
+        for first, second in _neighbours(particles)
+    )
+    return [pair for pair in shared if pair[2]]
 
 
 def save_truth(path: Path, truth: Truth) -> None:

@@ -2,12 +2,12 @@
 
 A data set is a folder with `images/` and one of
 
-- `instances/`  a label image a micrograph: 0 background, every particle a number of its own (png or tiff, 16 bit);
+- `instances/`  label images: 0 is background, every particle has a number of its own (png or tiff);
 - `masks/` or `classes/`  8 bit: 255 is particle, anything else is background (0 and 1 are taken as well);
 
-files of one micrograph share their stem. An optional `index.csv` has a column `id`, `name` or `file` and a column
-`source` or `doi`: micrographs of one source never end up on both sides of a division. Without it the folder is
-one source. A folder of such folders is all of them together.
+files of one micrograph share their stem. An optional `index.csv` has a column `id`, `name` or `file` and a
+column `source` or `doi`: micrographs of one source never end up on both sides of a division. Without it the
+folder is one source. A folder of such folders is all of them together.
 """
 
 from __future__ import annotations
@@ -38,9 +38,9 @@ _PICTURES = (".png", ".tif", ".tiff", ".jpg", ".jpeg")
 class Labelled:
     """A micrograph as the network sees it, with its truth.
 
-    `image` is normalised (float16 to save memory), `labels` gives every pixel to one particle (0: background).
-    `instances` is False where only a mask is known: then `labels` are its connected parts, and nothing is known
-    about particles that touch.
+    `image` is normalised (float16 to save memory), `labels` gives every pixel to one particle, 0: none.
+    `instances` is False where only a mask is known: then `labels` are its connected parts, and nothing is
+    known about particles that touch.
     """
 
     name: str
@@ -136,9 +136,9 @@ def _labels(path: Path, instances: bool) -> Labels:
     if pixels.ndim != 2 or pixels.dtype.kind not in "ub":
         raise UsageError(f"{path}: labels must be whole numbers in one channel")
     if instances:
-        return np.unique(pixels, return_inverse=True)[1].reshape(pixels.shape).astype(np.int32) + np.int32(
-            pixels.min(initial=1) > 0
-        )
+        # numbers may have holes or exceed 16 bit; 0 is background even where no pixel has it
+        numbers, places = np.unique(pixels, return_inverse=True)
+        return np.asarray(places.reshape(pixels.shape) + (numbers[0] > 0), np.int32)
     particle = 1 if pixels.max(initial=0) <= 1 else 255
     return np.asarray(ndimage.label(pixels == particle, np.ones((3, 3)))[0], np.int32)
 

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import json
-import os
 from collections.abc import Callable, Sequence
 from concurrent.futures import ProcessPoolExecutor
 from functools import partial
@@ -27,7 +26,7 @@ def simulated(
     side_px: int,
     seed: int,
     workers: int,
-    progress: Callable[[int, int], None] = lambda done, total: None,
+    progress: Callable[[int], None] = lambda _: None,
 ) -> Sequence[Labelled]:
     """Simulate `count` micrographs over the whole range of settings, or take those that are there already.
 
@@ -45,12 +44,12 @@ def simulated(
         with ProcessPoolExecutor(workers, mp_context=get_context("spawn")) as executor:
             for number, (image, label) in enumerate(executor.map(make, range(count), chunksize=4)):
                 images[number], labels[number] = image, label
-                progress(number + 1, count)
+                progress(number + 1)
         images.flush()
         labels.flush()
         temporary = done.with_suffix(".tmp")
         temporary.write_text(json.dumps(identity), encoding="utf-8")
-        os.replace(temporary, done)
+        temporary.replace(done)
     images = np.load(folder / "images.npy", mmap_mode="r")
     labels = np.load(folder / "labels.npy", mmap_mode="r")
     return [

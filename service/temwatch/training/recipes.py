@@ -8,8 +8,10 @@ from typing import Literal
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Augmentation:
-    """How a tile is varied. Intensities are in units of the normalised image, where percentiles 1 and 99
-    are 2 apart; shares are probabilities.
+    """How a tile is varied.
+
+    Intensities are in units of the normalised image, where percentiles 1 and 99 are 2 apart; shares are
+    probabilities.
     """
 
     scale: tuple[float, float]
@@ -80,7 +82,7 @@ PAPER = Recipe(
     shares=(0.6, 0.2, 0.2),
     validate_every=2,
 )
-"""Gumbiowski et al., Nanoscale Adv. 2023, 5, 2318. The paper starts from ImageNet weights, this from random ones."""
+"""Gumbiowski et al., Nanoscale Adv. 2023, 5, 2318; it starts from random weights instead of ImageNet's."""
 
 TEMWATCH = Recipe(
     name="temwatch",

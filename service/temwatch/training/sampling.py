@@ -112,7 +112,7 @@ def _tile(item: Labelled, window: Window, recipe: Recipe) -> Tile:
     side = max(1, round(window.side_px))
     geometry = v2.Compose(
         [
-            v2.RandomRotation(augmentation.rotation_deg, interpolation=v2.InterpolationMode.BILINEAR),  # type: ignore[arg-type]
+            v2.RandomRotation(augmentation.rotation_deg, interpolation=v2.InterpolationMode.BILINEAR),
             v2.CenterCrop(side),
             v2.Resize(recipe.tile_px, antialias=True),
             v2.RandomHorizontalFlip(),

@@ -76,7 +76,7 @@ def boundary_f1(found: Mask, truth: Mask) -> float:
     near = [ndimage.distance_transform_edt(~outline) <= tolerance_px for outline in outlines]
     precision = np.count_nonzero(outlines[0] & near[1]) / np.count_nonzero(outlines[0])
     recall = np.count_nonzero(outlines[1] & near[0]) / np.count_nonzero(outlines[1])
-    return _ratio(2 * precision * recall, precision + recall)
+    return float(2 * precision * recall / (precision + recall)) if precision + recall else 0.0
 
 
 @dataclass(frozen=True, slots=True)
@@ -142,7 +142,7 @@ def _ious(truth: Sequence[Region], found: Sequence[Region]) -> list[tuple[float,
     for i, region in enumerate(truth):
         top, left, bottom, right = _box(region)
         meets = (boxes[:, 0] < bottom) & (boxes[:, 2] > top) & (boxes[:, 1] < right) & (boxes[:, 3] > left)
-        for j in np.flatnonzero(meets):
+        for j in map(int, np.flatnonzero(meets)):
             rows = slice(max(top, boxes[j, 0]), min(bottom, boxes[j, 2]))
             columns = slice(max(left, boxes[j, 1]), min(right, boxes[j, 3]))
             mine = region.mask[rows.start - top : rows.stop - top, columns.start - left : columns.stop - left]
@@ -153,7 +153,7 @@ def _ious(truth: Sequence[Region], found: Sequence[Region]) -> list[tuple[float,
             shared = int(np.count_nonzero(mine & other))
             if shared:
                 union = int(region.mask.sum()) + int(found[j].mask.sum()) - shared
-                result.append((shared / union, i, int(j)))
+                result.append((shared / union, i, j))
     return result
 
 
@@ -187,10 +187,10 @@ def watershed(segmentation_: Segmentation, *, min_area_px: int = 12) -> list[Reg
     core = mask if segmentation_.contacts is None else mask & ~segmentation_.contacts
     distance = ndimage.distance_transform_edt(np.pad(core, 1))[1:-1, 1:-1]
     distance = ndimage.gaussian_filter(distance.astype(np.float32), 1)
-    peaks = core & (morphology.h_maxima(distance, WATERSHED_DEPTH_PX) > 0)
+    peaks = core & (morphology.h_maxima(distance, WATERSHED_DEPTH_PX) > 0)  # type: ignore[no-untyped-call]
     parts, count = ndimage.label(core, _EIGHT)
     shallow = np.ones(count + 1, bool)
     shallow[parts[peaks]] = shallow[0] = False
     markers, _ = ndimage.label(peaks | shallow[parts], _EIGHT)
-    labels = segmentation.watershed(-distance, markers, mask=mask)
+    labels = segmentation.watershed(-distance, markers, mask=mask)  # type: ignore[no-untyped-call]
     return [region for region in regions(labels) if np.count_nonzero(region.mask) >= min_area_px]

@@ -32,8 +32,8 @@ class Targets:
 def targets(labels: Labels) -> Targets:
     """Targets of a tile of labels.
 
-    Contacts are the pixels on both sides of a line where two particles touch, and gaps that are narrower than
-    `GAP_PX`: what closes such a gap joins two particles, so the second output marks it whatever the first says.
+    Contacts are the pixels on both sides of a line where two particles touch, and gaps that are narrower
+    than `GAP_PX`: what closes such a gap joins two particles, so the second output marks it as well.
     """
     mask = labels > 0
     lines = touching(labels)
@@ -82,7 +82,7 @@ def _gaps(labels: Labels) -> Mask:
 
 
 def owners(regions: Sequence[Region], shape: tuple[int, int]) -> Labels:
-    """Give every pixel to the particle that it lies deepest in, so that overlapping particles share a line."""
+    """Give every pixel to the particle that it lies deepest in: overlapping particles then share a line."""
     owner, depth = np.zeros(shape, np.int32), np.zeros(shape, np.float32)
     for number, region in enumerate(regions, 1):
         (top, left), (height, width) = region.origin_px, region.mask.shape

@@ -2,30 +2,30 @@
 
 from __future__ import annotations
 
-import csv
 import hashlib
 import json
 import math
-import os
 import time
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import asdict, dataclass
+from importlib.metadata import version
 from pathlib import Path
-from typing import Any
 
 import numpy as np
 import torch
 from torch.utils.data import DataLoader
 
-import temwatch
 from temwatch.analysis.segmentation import deeplab, preprocessing, weights
 from temwatch.errors import UsageError
-from temwatch.training import data, pool
+from temwatch.training import checkpoint, data, pool
+from temwatch.training.checkpoint import State
 from temwatch.training.data import Labelled
 from temwatch.training.evaluate import evaluate, summary
 from temwatch.training.losses import loss
 from temwatch.training.recipes import Recipe
+from temwatch.training.report import curves
 from temwatch.training.sampling import Tile, Tiles
+from temwatch.training.schedule import learning_rate, stage_at, total_steps
 
 CHECKPOINT_SECONDS = 600.0
 REPORT_STEPS = 20
@@ -39,18 +39,6 @@ class Report:
     steps: int
     stage: str
     values: dict[str, float]
-
-
-@dataclass(kw_only=True, eq=False)
-class _State:
-    """All that changes during a training, and is kept in its checkpoint."""
-
-    net: torch.nn.Module
-    average: torch.nn.Module
-    optimizer: torch.optim.Optimizer
-    step: int
-    best: float
-    history: list[dict[str, Any]]
 
 
 def train(
@@ -70,10 +58,16 @@ def train(
     labelled
         Divided by source into training and validation (and what the recipe keeps for a test).
     output : folder
-        Gets checkpoint.pt, metrics.csv, division.json, and deeplab.safetensors: the weights that were best on the
-        validation set, by the mean of the pooled and the average F1 of particles.
+        Gets checkpoint.pt, metrics.csv and png, division.json, and deeplab.safetensors: the weights that were
+        best on the validation set, by the mean of the pooled and the average F1 of particles.
+    recipe, seed
+        With the data they decide the weights, on one kind of device.
+    device
+        auto, cpu or cuda.
     workers
         Processes that prepare tiles; 0 prepares them between the batches.
+    report
+        Called every few steps.
 
     Raises
     ------
@@ -84,7 +78,7 @@ def train(
     if not all(parts):
         raise UsageError("the labelled micrographs come from too few sources to be divided")
     output.mkdir(parents=True, exist_ok=True)
-    _write_atomically(
+    checkpoint.write_text(
         output / "division.json", json.dumps([[item.name for item in part] for part in parts], indent=1)
     )
     simulated = _simulated(recipe, output, seed, max(1, workers), report)
@@ -93,78 +87,42 @@ def train(
     place = deeplab.find_device(device)
     digest = training_digest(recipe, parts, seed)
     state = _begin(recipe, place, seed)
-    _resume(state, output / "checkpoint.pt", digest)
+    checkpoint.resume(state, output, digest)
     description = weights.Description(
         classes=recipe.classes,
         preprocessing=preprocessing.NAME,
         enlarge=recipe.enlarge,
         max_side_px=recipe.max_side_px,
-        temwatch_version=temwatch.__version__,
+        temwatch_version=version("temwatch"),
         training=digest,
     )
-    validate_every = recipe.validate_every * (tiles.steps_per_epoch() if recipe.epochs else 1)
+    epoch = tiles.steps_per_epoch()
+    validate_every = recipe.validate_every * (epoch if recipe.epochs else 1)
     saved = started = time.monotonic()
-    sums: dict[str, float] = {}
+    losses: list[float] = []
     for batch in _batches(tiles, state.step, total, workers):
-        rate = learning_rate(recipe, state.step, tiles.steps_per_epoch())
-        value = _step(state, batch, recipe, rate, place)
-        sums["loss"] = sums.get("loss", 0.0) + value
-        sums["count"] = sums.get("count", 0.0) + 1
-        stage = stage_at(recipe, state.step, total)
+        rate = learning_rate(recipe, state.step, epoch)
+        losses.append(_step(state, batch, recipe, rate, place))
+        if not math.isfinite(losses[-1]):
+            raise UsageError(f"step {state.step}: the loss is not finite any more: lower the learning rate")
         validate = state.step % validate_every == 0 or state.step == total
         if validate or state.step % REPORT_STEPS == 0:
-            seconds = time.monotonic() - started
             values = {
-                "loss": sums["loss"] / sums["count"],
+                "loss": float(np.mean(losses)),
                 "learning_rate": rate,
-                "tiles_per_second": sums["count"] * recipe.batch / max(seconds, 1e-9),
+                "tiles_per_second": len(losses) * recipe.batch / (time.monotonic() - started),
             }
-            if not math.isfinite(values["loss"]):
-                raise UsageError(
-                    f"step {state.step}: the loss is not finite any more: lower the learning rate"
-                )
             if validate:
                 values |= _validate(state, parts[1], description, output)
-            sums, started = {}, time.monotonic()
+            losses, started = [], time.monotonic()
+            stage = stage_at(recipe, state.step - 1)[0].name
             state.history.append({"step": state.step, "stage": stage, **values})
             report(Report(step=state.step, steps=total, stage=stage, values=values))
         if validate or time.monotonic() - saved > CHECKPOINT_SECONDS:
-            _save(state, output, digest)
+            checkpoint.save(state, output, digest)
+            curves(state.history, output / "metrics.png")
             saved = time.monotonic()
     return output / weights.DEFAULT_NAME
-
-
-def total_steps(recipe: Recipe, steps_per_epoch: int) -> int:
-    """Batches of the whole training."""
-    if recipe.epochs is not None:
-        return recipe.epochs * steps_per_epoch
-    return sum(stage.steps for stage in recipe.stages)
-
-
-def stage_at(recipe: Recipe, step: int, total: int) -> str:
-    """Name of the stage that step number `step` (from 1) belongs to."""
-    return recipe.stages[_stage(recipe, min(step, total) - 1)[0]].name
-
-
-def _stage(recipe: Recipe, step: int) -> tuple[int, int]:
-    """Number of the stage, and the step within it."""
-    for number, stage in enumerate(recipe.stages):
-        if step < stage.steps or number == len(recipe.stages) - 1:
-            return number, step
-        step -= stage.steps
-    raise ValueError("a recipe needs a stage")
-
-
-def learning_rate(recipe: Recipe, step: int, steps_per_epoch: int) -> float:
-    """Learning rate of the step (from 0): by epochs 0.75 every 15, or warm-up and half a cosine a stage."""
-    number, within = _stage(recipe, step)
-    stage = recipe.stages[number]
-    if recipe.schedule == "steps":
-        return float(stage.learning_rate * 0.75 ** (step // steps_per_epoch // 15))
-    if within < stage.warm_up_steps:
-        return stage.learning_rate * (within + 1) / stage.warm_up_steps
-    progress = (within - stage.warm_up_steps) / max(1, stage.steps - stage.warm_up_steps)
-    return stage.learning_rate * (0.02 + 0.98 * 0.5 * (1 + math.cos(math.pi * min(1.0, progress))))
 
 
 def training_digest(recipe: Recipe, parts: Sequence[Sequence[Labelled]], seed: int) -> str:
@@ -184,8 +142,9 @@ def _simulated(
     if not recipe.simulated_micrographs:
         return []
 
-    def tell(done: int, total: int) -> None:
-        report(Report(step=done, steps=total, stage="simulating", values={}))
+    def tell(done: int) -> None:
+        steps = recipe.simulated_micrographs
+        report(Report(step=done, steps=steps, stage="simulating", values={}))
 
     return pool.simulated(
         output / "simulated",
@@ -197,7 +156,7 @@ def _simulated(
     )
 
 
-def _begin(recipe: Recipe, place: torch.device, seed: int) -> _State:
+def _begin(recipe: Recipe, place: torch.device, seed: int) -> State:
     torch.manual_seed(seed)
     net, average = (
         deeplab.network(len(recipe.classes)).to(device=place, memory_format=torch.channels_last)  # type: ignore[call-overload]
@@ -210,14 +169,14 @@ def _begin(recipe: Recipe, place: torch.device, seed: int) -> _State:
         optimizer = torch.optim.SGD(net.parameters(), lr=1, momentum=0.9, weight_decay=recipe.weight_decay)
     else:
         optimizer = torch.optim.AdamW(net.parameters(), lr=1, weight_decay=recipe.weight_decay)
-    return _State(net=net, average=average, optimizer=optimizer, step=0, best=-1.0, history=[])
+    return State(net=net, average=average, optimizer=optimizer, history=[])
 
 
 def _batches(tiles: Tiles, start: int, total: int, workers: int) -> Iterator[Tile]:
     recipe = tiles.recipe
 
     def keys(step: int) -> list[tuple[int, float]]:
-        share = recipe.stages[_stage(recipe, step)[0]].simulated_share
+        share = stage_at(recipe, step)[0].simulated_share
         return [(step * recipe.batch + place, share) for place in range(recipe.batch)]
 
     return iter(
@@ -233,7 +192,7 @@ def _batches(tiles: Tiles, start: int, total: int, workers: int) -> Iterator[Til
     )
 
 
-def _step(state: _State, batch: Tile, recipe: Recipe, rate: float, place: torch.device) -> float:
+def _step(state: State, batch: Tile, recipe: Recipe, rate: float, place: torch.device) -> float:
     for group in state.optimizer.param_groups:
         group["lr"] = rate
     batch = {name: tensor.to(place, non_blocking=True) for name, tensor in batch.items()}
@@ -258,7 +217,7 @@ def _step(state: _State, batch: Tile, recipe: Recipe, rate: float, place: torch.
 
 
 def _validate(
-    state: _State, part: Sequence[Labelled], description: weights.Description, output: Path
+    state: State, part: Sequence[Labelled], description: weights.Description, output: Path
 ) -> dict[str, float]:
     measures = summary(evaluate(state.average, part, description))
     score = (measures["particle_f1"] + measures["particle_f1_per_micrograph"]) / 2
@@ -266,44 +225,3 @@ def _validate(
         state.best = score
         deeplab.save(state.average, output / weights.DEFAULT_NAME, description)
     return measures | {"score": score, "best_score": state.best}
-
-
-def _save(state: _State, output: Path, digest: str) -> None:
-    temporary = output / "checkpoint.tmp"
-    torch.save(
-        {
-            "digest": digest,
-            "net": state.net.state_dict(),
-            "average": state.average.state_dict(),
-            "optimizer": state.optimizer.state_dict(),
-            "step": state.step,
-            "best": state.best,
-            "history": state.history,
-        },
-        temporary,
-    )
-    os.replace(temporary, output / "checkpoint.pt")
-    columns = list(dict.fromkeys(key for row in state.history for key in row))
-    with (output / "metrics.tmp").open("w", encoding="utf-8", newline="") as file:
-        writer = csv.DictWriter(file, columns)
-        writer.writeheader()
-        writer.writerows(state.history)
-    os.replace(output / "metrics.tmp", output / "metrics.csv")
-
-
-def _resume(state: _State, path: Path, digest: str) -> None:
-    if not path.is_file():
-        return
-    kept = torch.load(path, map_location="cpu", weights_only=True)
-    if kept["digest"] != digest:
-        raise UsageError(f"{path}: belongs to another training: other data, recipe or seed")
-    state.net.load_state_dict(kept["net"])
-    state.average.load_state_dict(kept["average"])
-    state.optimizer.load_state_dict(kept["optimizer"])
-    state.step, state.best, state.history = kept["step"], kept["best"], kept["history"]
-
-
-def _write_atomically(path: Path, text: str) -> None:
-    temporary = path.with_suffix(".tmp")
-    temporary.write_text(text, encoding="utf-8")
-    os.replace(temporary, path)

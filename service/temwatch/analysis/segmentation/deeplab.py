@@ -110,7 +110,7 @@ def save(net: torch.nn.Module, path: Path, description: weights.Description) -> 
         name: (tensor.half() if tensor.is_floating_point() else tensor).cpu().contiguous()
         for name, tensor in net.state_dict().items()
     }
-    content = safetensors.torch.save(state, metadata=description.header())
+    content = weights.with_header(safetensors.torch.save(state), description)
     path.write_bytes(content)
     digest = hashlib.sha256(content).hexdigest()
     path.with_name(path.name + ".sha256").write_text(f"{digest}  {path.name}\n", encoding="ascii")

@@ -7,11 +7,12 @@ import json
 from dataclasses import asdict, dataclass
 from pathlib import Path
 
-import temwatch
 from temwatch.errors import WeightsError
 
 FORMAT = "temwatch-1"
 DEFAULT_NAME = "deeplab.safetensors"
+
+_PACKAGE = Path(__file__).resolve().parents[2]
 
 ARCHITECTURE = "deeplabv3plus-resnet18"
 CLASSES = (("mask",), ("mask", "contacts"))
@@ -49,9 +50,8 @@ class WeightsFile:
     content: bytes
 
 
-def default_weights() -> Path | None:
+def default_weights(package: Path = _PACKAGE) -> Path | None:
     """The weights that come with temwatch, from any working directory; None where there are none."""
-    package = Path(temwatch.__file__).parent
     installed = package / "models" / DEFAULT_NAME
     checkout = package.parents[1] / "models" / DEFAULT_NAME  # service/temwatch in the source tree
     return next((path for path in (installed, checkout) if path.is_file()), None)
@@ -76,6 +76,15 @@ def read(path: Path) -> WeightsFile:
             f"{path}: damaged or replaced: its sha256 is {sha256}, {path.name}.sha256 has {expected}"
         )
     return WeightsFile(path=path, sha256=sha256, description=_description(path, content), content=content)
+
+
+def with_header(content: bytes, description: Description) -> bytes:
+    """The same tensors under a description; the library would write its entries in a random order."""
+    length = int.from_bytes(content[:8], "little")
+    tensors = json.loads(content[8 : 8 + length])
+    header = json.dumps({"__metadata__": description.header()} | tensors).encode()
+    header += b" " * (-len(header) % 8)
+    return len(header).to_bytes(8, "little") + header + content[8 + length :]
 
 
 def _expected_sha256(path: Path) -> str | None:

@@ -10,10 +10,15 @@ from temwatch.domain import Region, Rejection
 
 
 class Separator(Protocol):
-    """Parts one region of the mask; `contacts`, a crop as large as the region, hints at where particles meet."""
+    """Parts one clump, a region that is not convex.
+
+    Takes the clump, the shape of the micrograph (a clump may go on beyond its border), the area in px below
+    which nothing counts as a particle, and the settings. Returns the particles, which may overlap, and what
+    was given up.
+    """
 
     def __call__(
-        self, region: Region, settings: SeparationSettings, smallest_px: int
+        self, clump: Region, /, *, shape: tuple[int, int], smallest_px: int, settings: SeparationSettings
     ) -> tuple[list[Region], list[Rejection]]: ...
 
 

@@ -7,8 +7,8 @@ from temwatch.domain import Region, Rejection
 
 
 def separate(
-    region: Region, settings: SeparationSettings, smallest_px: int
+    clump: Region, *, shape: tuple[int, int], smallest_px: int, settings: SeparationSettings
 ) -> tuple[list[Region], list[Rejection]]:
-    """Hand the region back as it is."""
-    del settings, smallest_px
-    return [region], []
+    """Hand the clump back as it is; see `Separator`."""
+    del shape, smallest_px, settings
+    return [clump], []

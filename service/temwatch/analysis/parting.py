@@ -1,0 +1,118 @@
+"""From a clean mask to the regions of single particles: which are parted, and which are given up."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import replace
+
+import numpy as np
+from scipy import ndimage
+
+from temwatch.analysis import shape
+from temwatch.analysis.cleaning import close_holes, despeckle, regions, touches_border
+from temwatch.analysis.separation import SEPARATORS
+from temwatch.config import SeparationSettings
+from temwatch.domain import Mask, Reason, Region, Rejection
+
+
+def part(
+    mask: Mask, *, gaps: Mask, contacts: Mask | None, smallest_px: int, settings: SeparationSettings
+) -> tuple[list[Region], list[Rejection]]:
+    """Part the clumps of a mask: regions below the convexity threshold.
+
+    Parameters
+    ----------
+    mask
+        Shape (y, x), without speckles and small holes.
+    gaps
+        Shape (y, x), the holes that were closed. Within a clump they are what is seen between its particles,
+        so they stay open until it is parted.
+    contacts
+        Shape (y, x), where touching particles meet, or None.
+    smallest_px
+        Nothing smaller counts as a particle.
+    settings
+        Method and thresholds.
+
+    Returns
+    -------
+    Regions, convex or parted, which may overlap; and what was given up.
+    """
+    parts: list[Region] = []
+    rejections: list[Rejection] = []
+    for connected in regions(mask):
+        for region in [connected] if contacts is None else _cut(connected, contacts, smallest_px):
+            outline = shape.outline(region.mask)
+            convexity = shape.convexity(outline)
+            # a shallow notch shows in the solidity first
+            if min(convexity, shape.solidity(outline)) >= settings.convexity_threshold:
+                parts.append(region)
+            elif convexity < settings.min_convexity:
+                rejections.append(Rejection(region=region, reason=Reason.LOW_CONVEXITY))
+            elif settings.max_holes is not None and _holes(region.mask) > settings.max_holes:
+                rejections.append(Rejection(region=region, reason=Reason.TOO_MANY_HOLES))
+            else:
+                found, given_up = SEPARATORS[settings.method](
+                    replace(region, mask=region.mask & ~_view(gaps, region)),
+                    shape=mask.shape,
+                    smallest_px=smallest_px,
+                    settings=settings,
+                )
+                parts += [_without_holes(found_part, smallest_px) for found_part in found]
+                rejections += given_up
+    return parts, rejections
+
+
+def sift(
+    parts: Sequence[Region], micrograph: tuple[int, int], smallest_px: int
+) -> tuple[list[Region], list[Rejection]]:
+    """Give up the parts that touch the border of the micrograph, or are too small.
+
+    Each particle by itself, not its whole clump: the others of the clump are complete.
+    """
+    kept: list[Region] = []
+    rejections: list[Rejection] = []
+    for region in parts:
+        if touches_border(region, micrograph):
+            rejections.append(Rejection(region=region, reason=Reason.TOUCHES_BORDER))
+        elif np.count_nonzero(region.mask) < smallest_px:
+            rejections.append(Rejection(region=region, reason=Reason.TOO_SMALL))
+        else:
+            kept.append(region)
+    return kept, rejections
+
+
+def _cut(region: Region, contacts: Mask, smallest_px: int) -> list[Region]:
+    """Part a region along the contacts; their pixels, and splinters, go to the nearest part."""
+    row, column = region.origin_px
+    cores, _ = despeckle(region.mask & ~_view(contacts, region), smallest_px)
+    labels, count = ndimage.label(cores, np.ones((3, 3)))
+    if count < 2:
+        return [region]
+    nearest = ndimage.distance_transform_edt(labels == 0, return_distances=False, return_indices=True)
+    labels = np.where(region.mask, labels[tuple(nearest)], 0)
+    return [
+        Region(
+            origin_px=(row + piece.origin_px[0], column + piece.origin_px[1]), mask=piece.mask, separated=True
+        )
+        for number in range(1, count + 1)
+        # what the nearest core cannot reach within the region stays with the region's other particles
+        for piece in sorted(regions(labels == number), key=lambda piece: -np.count_nonzero(piece.mask))[:1]
+    ]
+
+
+def _view(mask: Mask, region: Region) -> Mask:
+    """The part of a whole mask that a region's crop covers."""
+    row, column = region.origin_px
+    height, width = region.mask.shape
+    return mask[row : row + height, column : column + width]
+
+
+def _without_holes(region: Region, smallest_px: int) -> Region:
+    return replace(region, mask=close_holes(region.mask, smallest_px))
+
+
+def _holes(mask: Mask) -> int:
+    """Number of parts of the background that the region encloses."""
+    _, count = ndimage.label(~np.pad(mask, 1))
+    return int(count) - 1

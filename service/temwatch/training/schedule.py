@@ -1,0 +1,34 @@
+"""Where in its recipe a training is: stage and learning rate of every step."""
+
+from __future__ import annotations
+
+import math
+
+from temwatch.training.recipes import Recipe, Stage
+
+
+def total_steps(recipe: Recipe, steps_per_epoch: int) -> int:
+    """Batches of the whole training."""
+    if recipe.epochs is not None:
+        return recipe.epochs * steps_per_epoch
+    return sum(stage.steps for stage in recipe.stages)
+
+
+def stage_at(recipe: Recipe, step: int) -> tuple[Stage, int]:
+    """The stage that a step (from 0) belongs to, and the step's number within it."""
+    for stage in recipe.stages[:-1]:
+        if step < stage.steps:
+            return stage, step
+        step -= stage.steps
+    return recipe.stages[-1], step
+
+
+def learning_rate(recipe: Recipe, step: int, steps_per_epoch: int) -> float:
+    """Learning rate of the step (from 0): by epochs 0.75 every 15, or warm-up and half a cosine a stage."""
+    stage, within = stage_at(recipe, step)
+    if recipe.schedule == "steps":
+        return float(stage.learning_rate * 0.75 ** (step // steps_per_epoch // 15))
+    if within < stage.warm_up_steps:
+        return stage.learning_rate * (within + 1) / stage.warm_up_steps
+    progress = (within - stage.warm_up_steps) / max(1, stage.steps - stage.warm_up_steps)
+    return stage.learning_rate * (0.02 + 0.98 * 0.5 * (1 + math.cos(math.pi * min(1.0, progress))))

@@ -1,0 +1,235 @@
+"""The bookkeeping under any order of arrivals, replacements, analyses, crashes, retries and publications."""
+
+import shutil
+import tempfile
+from collections import Counter
+from dataclasses import astuple
+from datetime import timedelta
+from pathlib import Path
+
+from hypothesis import HealthCheck, settings
+from hypothesis import strategies as st
+from hypothesis.stateful import Bundle, RuleBasedStateMachine, consumes, invariant, precondition, rule
+
+from ledger_cases import START, arrival, result, sha256
+from temwatch.domain import Status
+from temwatch.ledger import Reader, open_ledger
+from temwatch.outputs import publish
+from temwatch.outputs.tables import TABLES, csv_text
+
+SAMPLES = ("Au", "Pt")
+PATHS = st.sampled_from(["Au/a.dm3", "Au/b.dm3", "Au/A.dm3", "Pt/a.dm3"])
+STACK, BAD = "stack", "bad"  # two frames in one file, and nothing that can be measured
+CONTENTS = st.sampled_from(["0", "1", STACK, BAD])
+FRAMES = 2
+MEMORY = "/dev/shm" if Path("/dev/shm").is_dir() else None  # thousands of commits, none of which must last
+
+
+class Bookkeeping(RuleBasedStateMachine):
+    """A microscope, an engine that may die at any step, and the ledger between them."""
+
+    jobs = Bundle("jobs")
+
+    def __init__(self):
+        super().__init__()
+        self.root = Path(tempfile.mkdtemp(dir=MEMORY))
+        self.output = self.root / "results"
+        self.ledger = open_ledger(self.output / ".temwatch")
+        self.disk = {}  # path: content
+        self.clock = 0
+        self.life = 0  # of the engine: jobs of an earlier one are gone
+
+    def teardown(self):
+        try:
+            self._drain()
+            self._everything_once()
+        finally:
+            self.ledger.close()
+            shutil.rmtree(self.root)
+
+    @rule(path=PATHS, content=CONTENTS)
+    def arrive(self, path, content):
+        self.disk[path] = content
+        self.clock += 1
+        self.ledger.add(arrival(path, mtime_ns=self.clock, sample=path.partition("/")[0]))
+
+    @rule(path=PATHS)
+    def touch(self, path):
+        if path in self.disk:
+            self.arrive(path, self.disk[path])
+
+    @rule()
+    def scan_again(self):
+        known = self.ledger.known("/microscope")
+        assert set(self.disk) == set(known)
+        again = [
+            arrival(path, mtime_ns=mtime_ns, sample=path.partition("/")[0])
+            for path, (_, mtime_ns) in known.items()
+        ]
+        assert [None] * len(again) == self.ledger.add_all(again)
+
+    @rule(target=jobs)
+    def read(self):
+        """Claim a file, read what is there now, and look whether it is known."""
+        claimed = self.ledger.claim(1, START)
+        if not claimed:
+            return None
+        file = claimed[0]
+        content = self.disk[file.path]
+        if content == BAD:
+            self._refuse(file, content)
+            return None
+        if self.ledger.recognise(file.id, sha256(content), START) is not None:
+            return None
+        return (self.life, file, content, file.frames_recorded)
+
+    @rule(target=jobs, job=consumes(jobs))
+    def record(self, job):
+        """Record a micrograph, or the next frame of a stack."""
+        if job is None or job[0] != self.life:
+            return None
+        life, file, content, frame = job
+        if content != STACK:
+            self.ledger.record(file.id, [result(content)])
+            return None
+        finished = frame + 1 >= FRAMES
+        recorded = self.ledger.record(
+            file.id, [result(content, frame=frame)], finished=finished, frames_total=FRAMES
+        )
+        return None if recorded.status is not Status.PENDING else (life, file, content, frame + 1)
+
+    @rule()
+    def analyse(self):
+        """One file the whole way."""
+        job = self.read()
+        while job is not None:
+            job = self.record(job)
+
+    @rule(job=consumes(jobs), outcome=st.sampled_from(["crashed", "released", "vanished"]))
+    def go_wrong(self, job, outcome):
+        if job is None or job[0] != self.life:
+            return
+        _, file, content, _ = job
+        match outcome:
+            case "crashed":
+                self.ledger.crashed(file.id)
+            case "released":
+                self.ledger.release(file.id, not_before=START - timedelta(seconds=1), reason="input_output")
+            case "vanished":
+                self._refuse(file, content, status=Status.FAILED, code="vanished")
+
+    @rule(job=jobs)
+    def record_twice(self, job):
+        """A worker that was thought dead hands in what somebody else has recorded since."""
+        if job is not None and job[2] != STACK:
+            self.ledger.record(job[1].id, [result(job[2])])
+
+    @rule()
+    def kill(self):
+        self.life += 1
+        self.ledger.close()
+        self.ledger = open_ledger(self.output / ".temwatch")
+
+    @rule(path=st.none() | PATHS)
+    def retry(self, path):
+        files, unknown = self.ledger.retry(None if path is None else [path])
+        assert (path is None or path in self.disk) == (not unknown)
+        assert path is None or {path} >= {file.path for file in files}
+
+    @precondition(lambda self: self.disk)
+    @rule(data=st.data())
+    def publish(self, data):
+        sample = data.draw(st.sampled_from(self._samples()))
+        publish.publish(self.ledger, self.output, sample)
+        self._tables_are_right(sample)
+
+    @precondition(lambda self: self.disk)
+    @rule(data=st.data())
+    def rebuild(self, data):
+        sample = data.draw(st.sampled_from(self._samples()))
+        publish.rebuild(self.ledger, self.output, sample)
+        self._tables_are_right(sample)
+
+    @invariant()
+    def adds_up(self):
+        with self.ledger.reader() as reader:
+            for receipt in (reader.receipt(), *(reader.receipt(sample) for sample in SAMPLES)):
+                seen, *parts = astuple(receipt)
+                assert seen == sum(parts)
+
+    @invariant()
+    def content_counts_once(self):
+        """In a sample no content is done twice, and a duplicate has an original that is done."""
+        for sample in SAMPLES:
+            rows = self._rows(sample)
+            files = {row.file_id: row for row in rows}.values()
+            done = Counter(row.sha256 for row in files if row.status is Status.DONE and self._finished(row))
+            assert set(done.values()) <= {1}
+            assert {row.sha256 for row in files if row.status is Status.DUPLICATE} <= set(done)
+            live = Counter(row.micrograph for row in files if row.status is not Status.SUPERSEDED)
+            assert set(live.values()) <= {1}
+
+    def _samples(self):
+        return sorted({path.partition("/")[0] for path in self.disk})
+
+    def _finished(self, row):
+        with self.ledger.reader() as reader:
+            return row.file_id not in {file.id for file in reader.pending()}
+
+    def _rows(self, sample):
+        with self.ledger.reader() as reader:
+            return list(reader.micrographs(sample))
+
+    def _refuse(self, file, content, status=Status.REFUSED, code="truncated"):
+        self.ledger.reject_file(
+            file.id, status=status, code=code, reason=code, at=START, sha256=sha256(content)
+        )
+
+    def _tables_are_right(self, sample):
+        with self.ledger.reader() as reader:
+            for table in TABLES:
+                text = (self.output / sample / table.file).read_text(encoding="utf-8")
+                assert "".join(csv_text(table, reader, sample)) == text
+
+    def _drain(self):
+        """Let the engine finish in peace, failures of before included."""
+        self.kill()
+        self.ledger.retry()
+        while self._waiting():
+            self.analyse()
+
+    def _waiting(self):
+        with self.ledger.reader() as reader:
+            return reader.queue_length()
+
+    def _everything_once(self):
+        """Whatever happened, the tables now say what lies on the disk, each content once a sample."""
+        for sample in self._samples():
+            publish.publish(self.ledger, self.output, sample)
+            self._tables_are_right(sample)
+            contents = {content for path, content in self.disk.items() if path.startswith(sample)}
+            expected = Counter()
+            for content in contents - {BAD}:
+                expected[sha256(content)] = FRAMES if content == STACK else 1
+            rows = self._rows(sample)
+            assert expected == Counter(row.sha256 for row in rows if row.status is Status.DONE)
+            paths = {row.micrograph for row in rows if row.status is not Status.SUPERSEDED}
+            assert {path for path in self.disk if path.startswith(sample)} == paths
+            folders = {row.name for row in rows if row.status is Status.DONE}
+            at = self.output / sample / "micrographs"
+            assert folders == ({path.name for path in at.iterdir()} if at.is_dir() else set())
+            for name in folders:
+                own = (at / name / f"{name}_particles.csv").read_text(encoding="utf-8")
+                with Reader(self.output / ".temwatch") as reader:
+                    mine = [row for row in reader.micrographs_named(sample, name)]
+                    count = sum(row.particles for row in mine if row.status is Status.DONE)
+                assert count + 1 == own.count("\n")
+
+
+TestBookkeeping = Bookkeeping.TestCase
+TestBookkeeping.settings = settings(
+    max_examples=40,
+    stateful_step_count=30,
+    deadline=None,
+    suppress_health_check=[HealthCheck.too_slow, HealthCheck.data_too_large],
+)
