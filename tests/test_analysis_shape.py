@@ -70,9 +70,9 @@ def test_disc_is_convex_and_solid(radius):
 
 
 @pytest.mark.parametrize("radius", [5, 7, 10, 20, 50])
-def test_circularity_of_a_disc_is_hardly_above_one(radius):
+def test_circularity_of_a_disc_is_never_above_one(radius):
     found = [shape.circularity(shape.outline(disc(radius, centre))) for centre in POSITIONS]
-    assert max(found) <= 1
+    assert max(found) <= 1 + 1e-12
     assert abs(np.mean(found) - 1) < 0.02
 
 

@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Mapping, Sequence
 from pathlib import Path
+from typing import Any
 
 from rich.console import Console
 from rich.table import Table
@@ -12,6 +13,7 @@ from temwatch.errors import UsageError
 from temwatch.ledger import Reader
 from temwatch.outputs import tables
 
+_MOST_TABLES = 3
 _SHOWN = (
     ("equivalent_diameter_nm", "equivalent diameter", "nm"),
     ("feret_min_nm", "minimum Feret diameter", "nm"),
@@ -24,14 +26,35 @@ _SHOWN = (
 )
 
 
-def results(reader: Reader, output: Path, samples: Iterable[str]) -> None:
-    """Statistics of each sample as a table, and where its results are."""
+def results(reader: Reader, output: Path, samples: Sequence[str]) -> None:
+    """Statistics of each sample, or a line a sample where there are many, and where the results are."""
     console = Console(highlight=False)
-    for sample in samples:
-        if not reader.receipt(sample).seen:
-            continue
-        console.print(statistics(tables.summary(reader, sample)))
+    known = [sample for sample in samples if reader.receipt(sample).seen]
+    summaries = [tables.summary(reader, sample) for sample in known]
+    if len(known) > _MOST_TABLES:
+        console.print(_overview(summaries))
+        console.print(f"results in {output}", soft_wrap=True)
+        return
+    for sample, summary in zip(known, summaries, strict=True):
+        console.print(statistics(summary))
         console.print(f"results in {output / sample}\n", soft_wrap=True)
+
+
+def _overview(summaries: Sequence[Mapping[str, Any]]) -> Table:
+    """One line a sample."""
+    table = Table()
+    table.add_column("sample", overflow="fold")
+    for name in ("micrographs", "particles", "mean diameter, nm", "SD", "refused", "failed"):
+        table.add_column(name, justify="right")
+    for summary in summaries:
+        size = summary["statistics"].get("equivalent_diameter_nm", {})
+        files = summary["files"]
+        cells = ["-" if size.get(key) is None else f"{size[key]:.4g}" for key in ("mean", "sd")]
+        counts = (summary["micrographs"], summary["particles"])
+        table.add_row(
+            summary["sample"], *map(str, counts), *cells, str(files["refused"]), str(files["failed"])
+        )
+    return table
 
 
 def known_sample(reader: Reader, sample: str) -> str:
@@ -48,10 +71,9 @@ def known_sample(reader: Reader, sample: str) -> str:
     return sample
 
 
-def statistics(summary: dict[str, object]) -> Table:
+def statistics(summary: Mapping[str, Any]) -> Table:
     """Mean, standard deviation, median and range of every descriptor."""
     descriptors = summary["statistics"]
-    assert isinstance(descriptors, dict)
     table = Table(
         title=f"{summary['sample']}: {summary['particles']} particles, {summary['micrographs']} micrographs",
         title_justify="left",

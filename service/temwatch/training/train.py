@@ -102,6 +102,7 @@ def train(
     losses: list[float] = []
     for batch in _batches(tiles, state.step, total, workers):
         rate = learning_rate(recipe, state.step, epoch)
+        torch.manual_seed(seed * 1_000_003 + state.step)  # dropout goes on the same after an interruption
         losses.append(_step(state, batch, recipe, rate, place))
         if not math.isfinite(losses[-1]):
             raise UsageError(f"step {state.step}: the loss is not finite any more: lower the learning rate")

@@ -1,0 +1,104 @@
+"""Masks that no micrograph should give, and some will: a sound result, soon."""
+
+import time
+
+import numpy as np
+import pytest
+
+import temwatch
+from analytic_shapes import disc
+from temwatch.analysis.separation import SEPARATORS
+from temwatch.domain import Reason
+
+SIZE = 2048
+ROWS, COLUMNS = np.mgrid[:SIZE, :SIZE]
+
+
+def blank():
+    return np.zeros((SIZE, SIZE), dtype=bool)
+
+
+def one_pixel():
+    mask = blank()
+    mask[5, 5] = True
+    return mask
+
+
+def line():
+    mask = blank()
+    mask[100, 10:2000] = True
+    return mask
+
+
+def ring():
+    radius = np.hypot(ROWS - 1024, COLUMNS - 1024)
+    return (radius < 900) & (radius > 800)
+
+
+def checkerboard():
+    mask = (ROWS + COLUMNS) % 2 == 0
+    mask[[0, -1]] = mask[:, [0, -1]] = False
+    return mask
+
+
+def specks():
+    mask = blank()
+    places = np.random.default_rng(0).choice((SIZE // 4 - 2) ** 2, 20000, replace=False)
+    mask[4 + 4 * (places // (SIZE // 4 - 2)), 4 + 4 * (places % (SIZE // 4 - 2))] = True
+    return mask
+
+
+def one_clump():
+    """Discs of 18 px over the whole picture, most of them overlapping several others."""
+    mask = blank()
+    for row, column in np.random.default_rng(0).integers(0, SIZE - 37, (9000, 2)):
+        mask[row : row + 37, column : column + 37] |= disc(18)
+    return mask
+
+
+@pytest.fixture(scope="module", autouse=True)
+def _compiled():
+    from temwatch.analysis.pipeline import warm_up
+
+    warm_up()
+
+
+@pytest.mark.parametrize("method", SEPARATORS)
+@pytest.mark.parametrize(
+    ("picture", "particles"),
+    [
+        (blank, 0),
+        (lambda: ~blank(), 0),
+        (one_pixel, 1),
+        (line, 1),
+        (ring, 1),
+        (checkerboard, 1),
+        (specks, 20000),
+        (one_clump, None),
+    ],
+)
+def test_degenerate_mask(picture, particles, method):
+    mask = picture()
+    started = time.process_time()
+    analysis = temwatch.resolve(mask, pixel_size_nm=0.5, separate=method)
+    assert time.process_time() - started < 5
+    if particles is not None:
+        assert len(analysis.particles) == particles
+    measured = analysis.table()[["area_nm2", "feret_min_nm", "perimeter_nm", "circularity", "convexity"]]
+    assert np.isfinite(measured.to_numpy()).all()
+    assert (measured.to_numpy() > 0).all()
+
+
+def test_specks_are_rejected_one_by_one_and_fast():
+    mask = specks()
+    started = time.process_time()
+    analysis = temwatch.resolve(mask, pixel_size_nm=0.1)
+    assert time.process_time() - started < 5
+    assert [rejection.reason for rejection in analysis.rejections] == [Reason.TOO_SMALL] * 20000
+    assert not analysis.mask.any()
+
+
+def test_full_picture_is_one_particle_on_the_border():
+    analysis = temwatch.resolve(~blank(), pixel_size_nm=0.1)
+    assert [rejection.reason for rejection in analysis.rejections] == [Reason.TOUCHES_BORDER]
+    assert analysis.particle_fraction == 1

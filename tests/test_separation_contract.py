@@ -1,0 +1,89 @@
+"""What every separation method must do: a newcomer in `SEPARATORS` is tested at once."""
+
+from typing import get_args
+
+import numpy as np
+import pytest
+
+import temwatch
+from analytic_shapes import disc, ellipse, on_canvas, rectangle
+from temwatch.analysis.separation import SEPARATORS
+from temwatch.config import SeparationMethod
+
+MASK = on_canvas(
+    (200, 240),
+    (disc(20), 30, 30),
+    (disc(18), 40, 58),
+    (ellipse(25, 12, 0.4), 100, 60),
+    (ellipse(22, 11, 1.6), 100, 60),
+    (rectangle(50, 12, 0.3), 120, 130),
+    (rectangle(50, 12, 1.9), 110, 140),
+    (disc(9), 60, 200),
+    (disc(20), 140, 195),
+)
+
+methods = pytest.mark.parametrize("method", SEPARATORS)
+
+
+def test_config_offers_every_method():
+    assert set(SEPARATORS) == set(get_args(SeparationMethod))
+
+
+@methods
+def test_particles_are_connected_tight_crops_of_the_mask(method):
+    from scipy import ndimage
+
+    analysis = temwatch.resolve(MASK, pixel_size_nm=0.1, separate=method)
+    assert analysis.particles
+    for particle in analysis.particles:
+        row, column = particle.region.origin_px
+        mask = particle.region.mask
+        assert mask.dtype == bool
+        assert mask[0].any()
+        assert mask[-1].any()
+        assert mask[:, 0].any()
+        assert mask[:, -1].any()
+        assert ndimage.label(mask, np.ones((3, 3)))[1] == 1
+        assert analysis.mask[row : row + mask.shape[0], column : column + mask.shape[1]][mask].all()
+        assert particle.separated_by == (method if particle.separated else "")
+
+
+@methods
+def test_isolated_convex_particle_is_handed_back_unchanged(method):
+    analysis = temwatch.resolve(on_canvas((60, 60), (disc(12), 15, 20)), pixel_size_nm=0.1, separate=method)
+    assert [particle.region.origin_px for particle in analysis.particles] == [(15, 20)]
+    np.testing.assert_array_equal(disc(12), analysis.particles[0].region.mask)
+
+
+@methods
+def test_same_mask_gives_the_same_particles(method):
+    first = temwatch.resolve(MASK, pixel_size_nm=0.1, separate=method).table()
+    assert first.equals(temwatch.resolve(MASK, pixel_size_nm=0.1, separate=method).table())
+
+
+@methods
+def test_input_is_left_as_it_was(method):
+    mask = MASK.copy()
+    temwatch.resolve(mask, pixel_size_nm=0.1, separate=method)
+    np.testing.assert_array_equal(MASK, mask)
+
+
+@methods
+def test_pixel_size_scales_lengths_and_nothing_else(method):
+    """As long as no speckle limit comes into it."""
+    small = temwatch.resolve(MASK, pixel_size_nm=0.6, separate=method).table()
+    large = temwatch.resolve(MASK, pixel_size_nm=1.2, separate=method).table()
+    for name in ("perimeter_nm", "feret_min_nm", "centroid_x_nm", "equivalent_diameter_nm"):
+        np.testing.assert_allclose(large[name], 2 * small[name])
+    for name in ("circularity", "convexity", "solidity", "aspect_ratio", "bbox_x_px"):
+        np.testing.assert_array_equal(small[name], large[name])
+
+
+@methods
+def test_moving_the_mask_moves_the_particles(method):
+    here = temwatch.resolve(MASK, pixel_size_nm=0.1, separate=method).table()
+    there = temwatch.resolve(np.pad(MASK, ((3, 0), (5, 0))), pixel_size_nm=0.1, separate=method).table()
+    inner = here["bbox_x_px"].gt(0) & here["bbox_y_px"].gt(0)
+    np.testing.assert_array_equal(here["bbox_x_px"][inner] + 5, there["bbox_x_px"])
+    np.testing.assert_array_equal(here["bbox_y_px"][inner] + 3, there["bbox_y_px"])
+    np.testing.assert_allclose(here["area_nm2"][inner], there["area_nm2"])
