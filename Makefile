@@ -41,7 +41,7 @@ check: setup
 	$(BIN)/python -m pytest
 
 soak: setup
-	$(BIN)/python -m pytest -m soak --override-ini addopts=--import-mode=importlib --timeout 100000
+	$(BIN)/python -m pytest -m soak --timeout 100000
 
 format: setup
 	$(BIN)/ruff check --fix .

@@ -1,4 +1,4 @@
-"""Analytic shapes drawn as masks: a pixel belongs where its centre lies in the shape, as a camera would see it."""
+"""Analytic shapes drawn as masks: a pixel belongs where its centre lies in the shape."""
 
 import math
 

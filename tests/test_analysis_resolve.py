@@ -69,7 +69,7 @@ def test_positions_count_from_the_corner_of_the_first_pixel():
 
 
 def test_convexity_below_the_threshold_labels_a_particle_as_overlapping():
-    mask = on_canvas((100, 160), (disc(20), 20, 20), (disc(20), 20, 52), (disc(15), 30, 110))
+    mask = on_canvas((100, 160), (disc(20), 20, 20), (disc(20), 20, 55), (disc(15), 30, 110))
     analysis = temwatch.resolve(mask, pixel_size_nm=0.1, separate="none")
     assert [particle.overlapping for particle in analysis.particles] == [True, False]
     assert not any(particle.separated for particle in analysis.particles)

