@@ -6,7 +6,7 @@ BIN    := $(VENV)/bin
 SYNC   := --python $(BIN)/python --require-hashes --compile-bytecode
 
 .DEFAULT_GOAL := help
-.PHONY: help setup demo test check soak format lock clean
+.PHONY: help setup demo test lint check soak format lock clean
 
 help:
 	@echo "make demo    set up, then watch a simulated microscope being analysed (ends by itself)"
@@ -33,12 +33,13 @@ demo: setup
 test: setup
 	@$(BIN)/python -m pytest
 
-check: setup
+lint: setup
 	$(BIN)/ruff check .
 	$(BIN)/ruff format --check .
 	$(BIN)/mypy
 	$(BIN)/lint-imports
-	$(BIN)/python -m pytest
+
+check: lint test
 
 soak: setup
 	$(BIN)/python -m pytest -m soak --timeout 100000

@@ -1,11 +1,14 @@
 """The service as a real process: from arriving files to rows, page, metrics and signals."""
 
+import contextlib
 import json
+import os
 import shutil
 import signal
 import socket
 import time
 import urllib.request
+from pathlib import Path
 
 import pytest
 from prometheus_client.parser import text_string_to_metric_families
@@ -257,3 +260,36 @@ def test_log_lines_are_json(service):
     lines = service.log.read_text().splitlines()
     assert lines
     assert all(json.loads(line)["event"] for line in lines)
+
+
+def workers_of(pid):
+    """Processes below `pid` that do no more than work: children of the fork server."""
+    parents = {}
+    for entry in Path("/proc").iterdir():
+        if entry.name.isdigit():
+            with contextlib.suppress(OSError):
+                parents[int(entry.name)] = int((entry / "stat").read_text().rpartition(")")[2].split()[1])
+    children = [child for child, parent in parents.items() if parent == pid]
+    return [child for child, parent in parents.items() if parent in children]
+
+
+def test_a_worker_that_dies_costs_no_micrograph(tmp_path, series):
+    """Its work is done again, alone; the service goes on."""
+    with Service(tmp_path) as running:
+        for path in sorted(series.glob("*.dm3")):
+            shutil.copy(path, running.watched / f"Au_{path.stem[-2:]}.dm3")
+        victims = wait_until(lambda: workers_of(running.process.pid), what="workers")
+        for victim in victims:
+            os.kill(victim, signal.SIGKILL)
+        wait_until(lambda: len(running.micrographs()) == 6, what="six rows")
+        assert ["done"] * 6 == [row["status"] for row in running.micrographs()]
+        assert running.process.poll() is None
+        assert "a worker process died" in running.log.read_text()
+
+
+def test_workers_die_with_the_service(tmp_path):
+    """A kill -9 leaves no process behind."""
+    running = Service(tmp_path).start()
+    left = wait_until(lambda: workers_of(running.process.pid), what="workers")
+    running.kill()
+    wait_until(lambda: not any(Path(f"/proc/{pid}").exists() for pid in left), what="the workers' end")

@@ -48,10 +48,10 @@ SMALL = replace(
     batch=4,
     enlarge=1,
     stages=(
-        Stage(name="simulated", steps=2, simulated_share=1.0, learning_rate=1e-3),
-        Stage(name="labelled", steps=6, simulated_share=0.2, learning_rate=1e-3),
+        Stage(name="simulated", steps=1, simulated_share=1.0, learning_rate=1e-3),
+        Stage(name="labelled", steps=3, simulated_share=0.2, learning_rate=1e-3),
     ),
-    validate_every=4,
+    validate_every=2,
     simulated_micrographs=2,
     simulated_side_px=96,
     augmentation=replace(TEMWATCH.augmentation, scale=(0.8, 1.25)),
@@ -85,7 +85,7 @@ def test_a_training_leaves_weights_that_the_service_takes(trained, labelled):
 
 
 def test_measures_and_curves_are_written_at_every_validation(trained):
-    assert [(row["step"], row["stage"]) for row in history(trained)] == [("4", "labelled"), ("8", "labelled")]
+    assert [(row["step"], row["stage"]) for row in history(trained)] == [("2", "labelled"), ("4", "labelled")]
     assert {"iou_particle", "particle_f1", "boundary_f1_per_micrograph"} <= history(trained)[0].keys()
     with Picture.open(trained / "metrics.png") as picture:
         assert picture.format == "PNG"
@@ -99,17 +99,17 @@ def test_the_same_seed_gives_the_same_weights_however_tiles_are_prepared(trained
 
 def test_a_training_that_was_interrupted_goes_on_to_the_same_weights(trained, labelled, tmp_path):
     def interrupt(report: Report) -> None:
-        if report.step == 8:
+        if report.step == 4:
             raise KeyboardInterrupt
 
     with pytest.raises(KeyboardInterrupt):
         train(labelled, tmp_path, SMALL, device="cpu", report=interrupt)
-    assert [row["step"] for row in history(tmp_path)] == ["4"]
+    assert [row["step"] for row in history(tmp_path)] == ["2"]
 
     steps: list[int] = []
     train(labelled, tmp_path, SMALL, device="cpu", report=lambda report: steps.append(report.step))
 
-    assert steps == [8]
+    assert steps == [4]
     assert history(trained) == history(tmp_path)
     assert digest(trained) == digest(tmp_path)
 

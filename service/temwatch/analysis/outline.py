@@ -16,8 +16,8 @@ from numpy.typing import NDArray
 # A polygon through pixel centres cuts every bend of the true outline short: by `BEND` px times the square
 # of the turn at its vertices, and by `TURN` px times the turn. Fitted to discs of r = 3..100 px, ellipses
 # and rectangles at random angles and sub-pixel positions; tests/test_analysis_shape.py holds the errors.
-BEND = 0.38
-TURN = 0.04
+BEND = 0.42
+TURN = 0.035
 
 # Per heading east, south, west, north: the step, and the pixels right and left of a step from (0, 0).
 _STEP = np.array([(0, 1), (1, 0), (0, -1), (-1, 0)])

@@ -61,7 +61,7 @@ def run(config: Config) -> None:
 
         def vitals() -> Vitals:
             return Vitals(
-                ready=bool(pulse.folder_up and pulse.scanned),
+                ready=bool(pulse.folder_up and pulse.scanned and engine.pulse.beat_s),
                 watch_folder_up=bool(pulse.folder_up),
                 gpu_healthy=True,
                 last_scan_at=pulse.last_scan_at,

@@ -18,9 +18,12 @@ def start(workers: int, caches: Path) -> ProcessPoolExecutor:
     """
     context = multiprocessing.get_context("forkserver")
     context.set_forkserver_preload(["temwatch.engine.work"])
-    return ProcessPoolExecutor(
-        workers or usable_cores(), mp_context=context, initializer=_begin, initargs=(str(caches),)
-    )
+    count = workers or usable_cores()
+    pool = ProcessPoolExecutor(count, mp_context=context, initializer=_begin, initargs=(str(caches),))
+    # they start on demand, and the first micrograph must not wait for it
+    for ready in [pool.submit(usable_cores) for _ in range(count)]:
+        ready.result()
+    return pool
 
 
 def usable_cores() -> int:

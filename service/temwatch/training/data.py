@@ -29,7 +29,7 @@ from temwatch.analysis.segmentation import preprocessing
 from temwatch.domain import Image
 from temwatch.errors import UsageError
 
-Labels = NDArray[np.int32]
+Labels = NDArray[np.integer]
 
 _PICTURES = (".png", ".tif", ".tiff", ".jpg", ".jpeg")
 

@@ -41,7 +41,8 @@ class Recipe:
     """Everything that, with data and seed, decides the weights.
 
     `tiles` is grid (a picture cut into tiles, and the whole reduced to one) or random. An epoch of a grid is
-    every tile once; `epochs` then replaces the steps of the stage.
+    every tile once; `epochs` then replaces the steps of the stage. Of random tiles, `contact_share` lie about
+    a place where particles touch and `particle_share` about a particle.
     """
 
     name: str
@@ -59,6 +60,7 @@ class Recipe:
     loss: Literal["cross_entropy", "boundary"]
     ema_decay: float | None = None
     contact_share: float = 0.0
+    particle_share: float = 0.0
     augmentation: Augmentation
     shares: tuple[float, ...]
     validate_every: int
@@ -100,8 +102,9 @@ TEMWATCH = Recipe(
     loss="boundary",
     ema_decay=0.998,
     contact_share=0.3,
+    particle_share=0.4,
     augmentation=Augmentation(
-        scale=(0.4, 2.0),
+        scale=(0.25, 1.5),
         brightness=0.06,
         contrast=0.3,
         illumination=0.4,

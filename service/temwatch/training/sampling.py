@@ -14,11 +14,12 @@ from torchvision import tv_tensors
 from torchvision.transforms import v2
 
 from temwatch.analysis.segmentation.preprocessing import LIMIT
-from temwatch.training.data import Labelled
+from temwatch.training.data import Labelled, Labels
 from temwatch.training.recipes import Augmentation, Recipe
 from temwatch.training.targets import targets, touching
 
 Tile = dict[str, torch.Tensor]
+Places = NDArray[np.intp]
 
 
 @dataclass(frozen=True, slots=True)
@@ -45,7 +46,7 @@ class Tiles(Dataset[Tile]):
         self.recipe, self.seed = recipe, seed
         self.labelled, self.simulated = labelled, simulated
         self.grid = [window for number, item in enumerate(labelled) for window in _grid(number, item, recipe)]
-        self._contact_places: dict[tuple[bool, int], NDArray[np.intp]] = {}
+        self._known_places: dict[tuple[bool, int], tuple[Places, Places]] = {}
 
     def steps_per_epoch(self) -> int:
         """Batches in which a grid is gone through once."""
@@ -74,19 +75,25 @@ class Tiles(Dataset[Tile]):
         self, pictures: Sequence[Labelled], simulated: bool, random: np.random.Generator
     ) -> Window:
         number = int(random.integers(len(pictures)))
-        item = pictures[number]
-        row, column = random.uniform((0, 0), item.labels.shape)
-        if random.random() < self.recipe.contact_share:
-            places = self._contacts(pictures, simulated, number)
+        labels = pictures[number].labels
+        row, column = random.uniform((0, 0), labels.shape)
+        kind = random.random()
+        if kind < self.recipe.contact_share + self.recipe.particle_share:
+            contacts, particles = self._places(simulated, number, labels)
+            places = contacts if kind < self.recipe.contact_share and len(contacts) else particles
             if len(places):
                 row, column = places[random.integers(len(places))] + random.normal(0, 30, 2)
         return Window(number, row, column, self.recipe.tile_px / self.recipe.enlarge)
 
-    def _contacts(self, pictures: Sequence[Labelled], simulated: bool, number: int) -> NDArray[np.intp]:
+    def _places(self, simulated: bool, number: int, labels: Labels) -> tuple[Places, Places]:
+        """Some pixels where particles touch, and the first pixel of every particle."""
         key = (simulated, number)
-        if key not in self._contact_places:
-            self._contact_places[key] = np.argwhere(touching(np.asarray(pictures[number].labels)))[::16]
-        return self._contact_places[key]
+        if key not in self._known_places:
+            contacts = np.argwhere(touching(labels))[::16]
+            numbers, first = np.unique(labels, return_index=True)
+            particles = np.stack(np.unravel_index(first[numbers > 0], labels.shape), axis=1)
+            self._known_places[key] = contacts, particles
+        return self._known_places[key]
 
 
 def _grid(number: int, item: Labelled, recipe: Recipe) -> list[Window]:

@@ -71,7 +71,7 @@ def _health(app: FastAPI, vitals: Callable[[], Vitals], registry: CollectorRegis
         now = vitals()
         missing = [] if now.watch_folder_up else ["the watched folder is not there"]
         if not now.ready and not missing:
-            missing = ["the first scan is not done"]
+            missing = ["starting: the workers or the first scan are not ready yet"]
         return JSONResponse(
             {"status": "not ready" if missing else "ready", "missing": missing},
             status_code=503 if missing else 200,

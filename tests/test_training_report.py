@@ -1,0 +1,77 @@
+"""Evaluation as table, JSON and picture."""
+
+import json
+import math
+
+import numpy as np
+import pytest
+
+from temwatch.domain import Segmentation
+from temwatch.training import report
+from temwatch.training.data import Labelled
+from temwatch.training.evaluate import compare, summary
+
+
+def labelled(name: str, *, instances: bool = True) -> Labelled:
+    labels = np.zeros((60, 80), np.int32)
+    labels[10:30, 10:30], labels[35:50, 50:70] = 1, 2
+    image = np.where(labels > 0, -1, 1).astype(np.float16)
+    return Labelled(name=name, source=name, image=image, labels=labels, instances=instances)
+
+
+@pytest.fixture
+def results():
+    good, poor = labelled("good"), labelled("poor")
+    half = good.labels == 1
+    return [compare(good, Segmentation(mask=good.labels > 0)), compare(poor, Segmentation(mask=half))]
+
+
+def test_a_summary_pools_pixels_and_particles_and_means_micrographs_where_it_says(results):
+    measures = summary(results)
+    assert measures["iou_particle"] == pytest.approx((700 + 400) / 1400)
+    assert measures["iou_particle_per_micrograph"] == pytest.approx((1 + 400 / 700) / 2)
+    assert measures["particle_f1"] == pytest.approx(2 * 3 / (4 + 3))
+    assert measures["particle_f1_per_micrograph"] == pytest.approx((1 + 2 / 3) / 2)
+    assert measures["count_error"] == pytest.approx(-1 / 4)
+
+
+def test_without_instances_there_are_no_particle_measures():
+    item = labelled("a", instances=False)
+    assert "particle_f1" not in summary([compare(item, Segmentation(mask=item.labels > 0))])
+
+
+def test_json_has_every_micrograph_and_a_normalised_confusion_matrix(results):
+    found = json.loads(json.dumps(report.as_json(results), allow_nan=False))
+    assert [row["name"] for row in found["per_micrograph"]] == ["good", "poor"]
+    for row in found["confusion"].values():
+        assert sum(row.values()) == pytest.approx(1)
+    assert found["confusion"]["particle"]["particle"] == pytest.approx(1100 / 1400)
+
+
+def test_what_is_not_defined_is_null_in_json():
+    item = labelled("empty")
+    blank = Labelled(name="empty", source="", image=item.image, labels=np.zeros_like(item.labels))
+    found = report.as_json([compare(blank, Segmentation(mask=np.zeros((60, 80), bool)))])
+    assert found["pooled"]["iou_particle"] is None
+    json.dumps(found, allow_nan=False)
+
+
+def test_the_table_has_a_line_a_measure(results):
+    lines = report.as_table(results).splitlines()
+    assert lines[0] == "2 micrographs"
+    assert [line.split()[0] for line in lines[1:]] == list(summary(results))
+
+
+def test_the_picture_shows_the_best_above_the_worst_with_both_outlines(results):
+    picture = np.asarray(report.picture(results, each=1))
+    assert picture.shape == (2 * report.TILE_PX, report.TILE_PX, 3)
+    missed = picture[report.TILE_PX :]
+    assert (missed == report.OUTLINES[0]).all(axis=2).any()
+    assert not (picture[: report.TILE_PX] == report.OUTLINES[0]).all(axis=2).any()
+
+
+def test_curves_are_drawn_from_any_history(tmp_path):
+    rows = [{"step": 1, "loss": 2.0}, {"step": 2, "loss": 1.0, "particle_f1": math.nan, "iou_particle": 0.5}]
+    for number, history in enumerate(([], rows)):
+        report.curves(history, tmp_path / f"{number}.png")
+        assert (tmp_path / f"{number}.png").read_bytes().startswith(b"\x89PNG")

@@ -1,0 +1,155 @@
+"""Tiles: number i is the same in every run, targets go with the image, and the loss weighs what matters."""
+
+from dataclasses import replace
+
+import numpy as np
+import pytest
+import torch
+
+from temwatch.training.data import Labelled
+from temwatch.training.losses import loss
+from temwatch.training.recipes import PAPER, TEMWATCH, Augmentation, Stage
+from temwatch.training.sampling import Tiles
+from temwatch.training.schedule import learning_rate, stage_at, total_steps
+
+PLAIN = replace(
+    TEMWATCH,
+    tile_px=64,
+    enlarge=1,
+    augmentation=Augmentation(scale=(1.0, 1.0), rotation_deg=0),
+)
+
+
+def picture(shape=(200, 300), *, instances=True) -> Labelled:
+    """Two rectangles that touch; the image is its own mask, so that a tile shows its targets."""
+    labels = np.zeros(shape, np.int32)
+    labels[60:120, 80:120], labels[60:120, 120:170] = 1, 2
+    image = np.where(labels > 0, -1, 1).astype(np.float16)
+    return Labelled(name="a", source="a", image=image, labels=labels, instances=instances)
+
+
+def test_a_tile_is_decided_by_seed_and_number_whatever_torch_has_drawn_before():
+    tiles = Tiles(TEMWATCH, [picture()], [], seed=3)
+    first = tiles[(7, 0.0)]
+    torch.rand(1000)
+    again = Tiles(TEMWATCH, [picture()], [], seed=3)[(7, 0.0)]
+
+    assert all(torch.equal(first[name], again[name]) for name in first)
+    assert not torch.equal(first["image"], tiles[(8, 0.0)]["image"])
+    assert not torch.equal(first["image"], Tiles(TEMWATCH, [picture()], [], seed=4)[(7, 0.0)]["image"])
+
+
+def test_drawing_a_tile_leaves_the_random_state_of_torch_alone():
+    torch.manual_seed(0)
+    expected = torch.rand(3)
+    torch.manual_seed(0)
+    Tiles(TEMWATCH, [picture()], [], seed=0)[(0, 0.0)]
+    assert torch.equal(expected, torch.rand(3))
+
+
+@pytest.mark.parametrize("number", range(10))
+def test_targets_are_moved_with_the_image(number):
+    recipe = replace(PLAIN, augmentation=Augmentation(scale=(0.7, 1.4), elastic_share=0.5))
+    tile = Tiles(recipe, [picture()], [], seed=0)[(number, 0.0)]
+
+    dark = tile["image"][0] < 0
+    assert tile["image"].shape == (1, 64, 64)
+    assert (dark == tile["mask"]).float().mean() > 0.96
+
+
+def test_beyond_the_border_a_tile_is_reflected():
+    """A picture smaller than the tile still fills it."""
+    item = picture()
+    small = replace(item, image=item.image[60:100, 100:130], labels=item.labels[60:100, 100:130])
+    tile = Tiles(PLAIN, [small], [], seed=0)[(0, 0.0)]
+    assert tile["mask"].all()
+    assert tile["image"].max() < 0
+
+
+def test_tiles_are_drawn_about_contacts_as_often_as_the_recipe_says():
+    items = [picture((1000, 1000))]
+    everywhere = Tiles(replace(PLAIN, contact_share=0.0, particle_share=0.0), items, [], seed=0)
+    contacts = Tiles(replace(PLAIN, contact_share=1.0, particle_share=0.0), items, [], seed=0)
+    share = [
+        np.mean([bool(tiles[(number, 0.0)]["contacts"].any()) for number in range(40)])
+        for tiles in (everywhere, contacts)
+    ]
+    assert share[0] < 0.2
+    assert share[1] > 0.6
+
+
+def test_the_share_of_simulated_micrographs_is_kept():
+    simulated = replace(picture(), instances=False)
+    tiles = Tiles(PLAIN, [picture()], [simulated], seed=0)
+    found = [not tiles[(number, 0.25)]["contacts_known"] for number in range(200)]
+    assert np.mean(found) == pytest.approx(0.25, abs=0.08)
+
+
+def test_an_epoch_of_the_papers_grid_is_every_tile_once():
+    recipe = replace(
+        PAPER, tile_px=50, batch=2, max_side_px=300, augmentation=Augmentation(scale=(1, 1), rotation_deg=0)
+    )
+    tiles = Tiles(recipe, [picture()], [], seed=0)
+    assert len(tiles.grid) == 4 * 6 + 1
+    particle = [tiles[(number, 0.0)]["mask"].sum().item() for number in range(2 * tiles.steps_per_epoch())]
+    again = [tiles[(number, 0.0)]["mask"].sum().item() for number in range(24, 48)]
+    assert particle != again
+    assert sum(particle) == pytest.approx(60 * 90, rel=0.25)  # one of 25 is left out, the whole is one
+
+
+def test_a_loss_of_the_truth_is_near_zero_and_of_its_opposite_large():
+    tile = Tiles(PLAIN, [picture()], [], seed=0)[(0, 0.0)]
+    targets = {name: tensor[None] for name, tensor in tile.items() if name != "image"}
+    right = 20 * (torch.stack([targets["mask"], targets["contacts"]], dim=1).float() - 0.5)
+
+    for kind in ("cross_entropy", "boundary"):
+        assert loss(right, **targets, kind=kind) < 0.01
+        assert loss(-right, **targets, kind=kind) > 1
+
+
+def test_contacts_count_for_nothing_where_they_are_not_known():
+    logits = torch.zeros(2, 2, 8, 8)
+    blank = torch.zeros(2, 8, 8, dtype=torch.bool)
+    unknown = {"contacts_known": torch.tensor([False, False]), "mask_weights": torch.ones(2, 8, 8)}
+    losses = [loss(logits, blank, contacts, **unknown, kind="boundary") for contacts in (blank, ~blank)]
+    assert losses[0] == losses[1]
+
+
+def test_closing_a_gap_costs_more_than_the_same_error_in_the_open():
+    mask = torch.zeros(1, 32, 32, dtype=torch.bool)
+    weights = torch.ones(1, 32, 32)
+    weights[0, 10, :] = 9
+    known = {"contacts": mask, "contacts_known": torch.tensor([False]), "mask_weights": weights}
+    losses = []
+    for row in (10, 20):
+        logits = torch.full((1, 1, 32, 32), -5.0)
+        logits[0, 0, row] = 5
+        losses.append(loss(logits, mask, **known, kind="boundary"))
+    assert losses[0] > losses[1] + 0.5
+
+
+def test_the_papers_learning_rate_falls_by_a_quarter_every_fifteen_epochs():
+    assert learning_rate(PAPER, 0, 10) == 0.01
+    assert learning_rate(PAPER, 149, 10) == 0.01
+    assert learning_rate(PAPER, 150, 10) == pytest.approx(0.0075)
+    assert learning_rate(PAPER, 1199, 10) == pytest.approx(0.01 * 0.75**7)
+    assert total_steps(PAPER, 10) == 1200
+
+
+def test_a_stage_warms_up_and_cools_down_by_itself():
+    recipe = replace(
+        TEMWATCH,
+        stages=(
+            Stage(name="a", steps=100, simulated_share=1, learning_rate=1.0, warm_up_steps=10),
+            Stage(name="b", steps=50, simulated_share=0, learning_rate=0.5, warm_up_steps=5),
+        ),
+    )
+    rates = [learning_rate(recipe, step, 1) for step in range(total_steps(recipe, 1))]
+
+    assert stage_at(recipe, 99)[0].name == "a"
+    assert stage_at(recipe, 100) == (recipe.stages[1], 0)
+    assert rates[0] == pytest.approx(0.1)
+    assert max(rates) == pytest.approx(1)
+    assert rates[99] < 0.03
+    assert max(rates[100:]) == pytest.approx(0.5)
+    assert rates[-1] < 0.03
