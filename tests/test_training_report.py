@@ -6,10 +6,13 @@ import math
 import numpy as np
 import pytest
 
+from temwatch.analysis.segmentation import build
+from temwatch.config import SegmentationSettings
 from temwatch.domain import Segmentation
 from temwatch.training import report
 from temwatch.training.data import Labelled
-from temwatch.training.evaluate import compare, summary
+from temwatch.training.evaluate import compare, evaluate, pipeline_regions, summary
+from temwatch.training.scores import watershed
 
 
 def labelled(name: str, *, instances: bool = True) -> Labelled:
@@ -33,6 +36,15 @@ def test_a_summary_pools_pixels_and_particles_and_means_micrographs_where_it_say
     assert measures["particle_f1"] == pytest.approx(2 * 3 / (4 + 3))
     assert measures["particle_f1_per_micrograph"] == pytest.approx((1 + 2 / 3) / 2)
     assert measures["count_error"] == pytest.approx(-1 / 4)
+
+
+@pytest.mark.parametrize("separate", [watershed, pipeline_regions])
+def test_any_segmenter_is_evaluated_with_any_separation(separate):
+    segmenter = build(SegmentationSettings(method="threshold"))
+    (found,) = evaluate(segmenter.segment, [labelled("a")], separate)
+    assert found.pixels.measures()["iou_particle"] > 0.9
+    assert found.counts is not None
+    assert found.counts.matched == 2
 
 
 def test_without_instances_there_are_no_particle_measures():

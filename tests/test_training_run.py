@@ -15,7 +15,8 @@ from temwatch.config import SegmentationSettings
 from temwatch.errors import UsageError
 from temwatch.training.data import Labelled, divide
 from temwatch.training.recipes import PAPER, TEMWATCH, Recipe, Stage
-from temwatch.training.train import Report, train
+from temwatch.training.schedule import Report
+from temwatch.training.train import train
 
 
 @pytest.fixture(scope="module", autouse=True)

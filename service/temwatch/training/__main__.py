@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import argparse
+import os
 import sys
 import time
 from dataclasses import replace
@@ -11,11 +12,15 @@ from pathlib import Path
 from temwatch.errors import TemwatchError
 from temwatch.training import data
 from temwatch.training.recipes import RECIPES
-from temwatch.training.train import Report, train
+from temwatch.training.schedule import Report
 
 
 def main() -> int:
     """Parse, load, train."""
+    # read when torch is loaded: threads that spin while they wait take the cores that prepare the tiles
+    os.environ.setdefault("OMP_WAIT_POLICY", "PASSIVE")
+    from temwatch.training.train import train
+
     parser = argparse.ArgumentParser(prog="python -m temwatch.training")
     parser.add_argument(
         "--data", type=Path, required=True, action="append", help="data set, or folder of them"

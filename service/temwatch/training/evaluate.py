@@ -3,16 +3,15 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import dataclass
 from functools import reduce
 from operator import add
 
 import numpy as np
-import torch
 
-from temwatch.analysis.segmentation import deeplab, weights
-from temwatch.domain import Region, Segmentation
+from temwatch.analysis import pipeline
+from temwatch.domain import Image, Region, Segmentation
 from temwatch.training import scores
 from temwatch.training.data import Labelled
 
@@ -29,18 +28,31 @@ class Evaluated:
 
 
 def evaluate(
-    net: torch.nn.Module, items: Sequence[Labelled], description: weights.Description
-) -> list[Evaluated]:
-    """Segment every micrograph with a network in memory and compare."""
-    return [
-        compare(item, deeplab.segmentation_of(deeplab.probabilities(net, image(item), description)))
-        for item in items
-    ]
+    segment: Callable[[Sequence[Image]], list[Segmentation]],
+    items: Iterable[Labelled],
+    separate: Callable[[Segmentation], Sequence[Region]] = scores.watershed,
+) -> Iterator[Evaluated]:
+    """Segment one micrograph after the other and hold each against its truth.
+
+    Parameters
+    ----------
+    segment
+        `Segmenter.segment`, or a network's; it gets normalised images.
+    items
+        Micrographs with their truth.
+    separate
+        Takes the particles out of a segmentation; by default a plain watershed, which weights are
+        chosen by.
+    """
+    for item in items:
+        (found,) = segment([np.asarray(item.image, np.float32)])
+        yield compare(item, found, separate)
 
 
-def image(item: Labelled) -> np.ndarray[tuple[int, ...], np.dtype[np.float32]]:
-    """The micrograph as a segmenter takes it."""
-    return np.asarray(item.image, np.float32)
+def pipeline_regions(found: Segmentation) -> list[Region]:
+    """The particles that the service itself would report, despeckling apart."""
+    analysis = pipeline.resolve(found.mask, pixel_size_nm=1.0, contacts=found.contacts)
+    return [particle.region for particle in analysis.particles]
 
 
 def compare(

@@ -3,8 +3,19 @@
 from __future__ import annotations
 
 import math
+from dataclasses import dataclass
 
 from temwatch.training.recipes import Recipe, Stage
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Report:
+    """What is told while it goes on: `values` has losses and rates, and measures after a validation."""
+
+    step: int
+    steps: int
+    stage: str
+    values: dict[str, float]
 
 
 def total_steps(recipe: Recipe, steps_per_epoch: int) -> int:

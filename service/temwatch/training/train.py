@@ -7,7 +7,7 @@ import json
 import math
 import time
 from collections.abc import Callable, Iterator, Sequence
-from dataclasses import asdict, dataclass
+from dataclasses import asdict
 from importlib.metadata import version
 from pathlib import Path
 
@@ -16,6 +16,7 @@ import torch
 from torch.utils.data import DataLoader
 
 from temwatch.analysis.segmentation import deeplab, preprocessing, weights
+from temwatch.domain import Image, Segmentation
 from temwatch.errors import UsageError
 from temwatch.training import checkpoint, data, pool
 from temwatch.training.checkpoint import State
@@ -25,20 +26,10 @@ from temwatch.training.losses import loss
 from temwatch.training.recipes import Recipe
 from temwatch.training.report import curves
 from temwatch.training.sampling import Tile, Tiles
-from temwatch.training.schedule import learning_rate, stage_at, total_steps
+from temwatch.training.schedule import Report, learning_rate, stage_at, total_steps
 
 CHECKPOINT_SECONDS = 600.0
 REPORT_STEPS = 20
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Report:
-    """What is told while it goes on: `values` has losses and rates, and measures after a validation."""
-
-    step: int
-    steps: int
-    stage: str
-    values: dict[str, float]
 
 
 def train(
@@ -220,7 +211,13 @@ def _step(state: State, batch: Tile, recipe: Recipe, rate: float, place: torch.d
 def _validate(
     state: State, part: Sequence[Labelled], description: weights.Description, output: Path
 ) -> dict[str, float]:
-    measures = summary(evaluate(state.average, part, description))
+    def segment(images: Sequence[Image]) -> list[Segmentation]:
+        return [
+            deeplab.segmentation_of(deeplab.probabilities(state.average, image, description))
+            for image in images
+        ]
+
+    measures = summary(list(evaluate(segment, part)))
     score = (measures["particle_f1"] + measures["particle_f1_per_micrograph"]) / 2
     if score > state.best:
         state.best = score

@@ -69,6 +69,7 @@ function soon() {
   setTimeout(() => { waiting = false; refresh().catch(state); }, 50);
 }
 
+soon();
 const events = new EventSource("api/events");
 events.addEventListener("micrograph", soon);
 events.addEventListener("open", () => { state(); soon(); });
