@@ -9,6 +9,7 @@ import stat
 from pathlib import Path
 
 from temwatch.errors import Refused, Unreadable
+from temwatch.formats.damage import unreadable
 
 _BLOCK_BYTES = 4 * 1024**2
 
@@ -52,14 +53,3 @@ def fetch(source: Path, target: Path | None) -> str:
     if (before.st_size, before.st_mtime_ns) != (after.st_size, after.st_mtime_ns):
         raise Unreadable("changed", "changed while it was read; it is taken up again when it is complete")
     return digest.hexdigest()
-
-
-def unreadable(error: OSError) -> Unreadable:
-    """What an error of the file system means for one micrograph."""
-    match error:
-        case PermissionError():
-            return Unreadable("permission_denied", "the service may not read it (permission denied)")
-        case FileNotFoundError():
-            return Unreadable("vanished", "went away before it was read")
-        case _:
-            return Unreadable("input_output", f"cannot be read: {error.strerror or type(error).__name__}")

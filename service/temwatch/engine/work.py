@@ -11,6 +11,7 @@ from temwatch.analysis import pipeline
 from temwatch.config import SeparationSettings
 from temwatch.domain import Analysis, Frame, Method, Micrograph, Segmentation
 from temwatch.engine import spool
+from temwatch.formats.damage import unreadable
 from temwatch.outputs import pictures
 
 _BATCH_PIXELS = 32 * 1024**2  # frames of a stack that are in memory together
@@ -87,7 +88,7 @@ def read(order: ReadOrder) -> ReadResult:
             for index in batch
         )
     except OSError as error:
-        raise spool.unreadable(error) from None
+        raise unreadable(error) from None
     return ReadResult(
         micrographs=micrographs,
         sha256=sha256,

@@ -11,7 +11,7 @@ from datetime import datetime
 from pathlib import PurePosixPath
 
 from temwatch.domain import Status, utc_text
-from temwatch.ledger.bookkeeping import IS_NEWEST, count, make_stale, release_duplicates
+from temwatch.ledger.bookkeeping import IS_NEWEST, count, make_stale, release_duplicates, set_superseded
 from temwatch.ledger.names import MAX_NAME_BYTES, folder_name, from_stored, name_key, to_stored
 from temwatch.ledger.rows import FILE_COLUMNS, Arrival, File, file_from
 
@@ -143,8 +143,7 @@ def _drop_if_obsolete(connection: sqlite3.Connection, file_id: int) -> None:
         (file_id,),
     ).fetchone()
     if obsolete and obsolete[1]:
-        connection.execute("UPDATE files SET status = 'superseded' WHERE id = ?", (file_id,))
-        connection.execute("UPDATE micrographs SET status = 'superseded' WHERE file_id = ?", (file_id,))
+        set_superseded(connection, file_id)
         make_stale(connection, obsolete[0], particles=True)
     elif obsolete:
         connection.execute("DELETE FROM files WHERE id = ?", (file_id,))

@@ -41,12 +41,9 @@ def supersede_earlier(connection: sqlite3.Connection, file_id: int) -> None:
         (file_id,),
     ).fetchall()
     for earlier_id, sample, sha256, was_done, elsewhere, has_particles in earlier:
-        # a folder in another sample has no heir that would overwrite it
-        connection.execute(
-            "UPDATE files SET status = 'superseded', claimed = 0, changes = changes + ? WHERE id = ?",
-            (elsewhere, earlier_id),
-        )
-        connection.execute("UPDATE micrographs SET status = 'superseded' WHERE file_id = ?", (earlier_id,))
+        set_superseded(connection, earlier_id)
+        if elsewhere:  # a folder in another sample has no heir that would overwrite it
+            connection.execute("UPDATE files SET changes = changes + 1 WHERE id = ?", (earlier_id,))
         make_stale(connection, sample, particles=bool(has_particles))
         if was_done:
             release_duplicates(connection, sample, sha256)
@@ -57,16 +54,26 @@ def release_duplicates(connection: sqlite3.Connection, sample: str, sha256: str)
     if _is_done(connection, sample, sha256):
         return
     orphans = connection.execute(
-        f"""SELECT f.id FROM files f
-            WHERE f.sample = ? AND f.sha256 = ? AND f.status = 'duplicate' AND {IS_NEWEST}""",
+        f"""SELECT f.id, {IS_NEWEST} FROM files f
+            WHERE f.sample = ? AND f.sha256 = ? AND f.status = 'duplicate'""",
         (sample, sha256),
     ).fetchall()
-    connection.executemany("DELETE FROM micrographs WHERE file_id = ?", orphans)
-    connection.executemany(
-        "UPDATE files SET status = 'pending', claimed = 0, sha256 = NULL WHERE id = ?", orphans
-    )
+    for file_id, is_newest in orphans:
+        if is_newest:
+            connection.execute("DELETE FROM micrographs WHERE file_id = ?", (file_id,))
+            connection.execute(
+                "UPDATE files SET status = 'pending', claimed = 0, sha256 = NULL WHERE id = ?", (file_id,)
+            )
+        else:  # a later revision waits: it must not be taken for a mere touch of this one
+            set_superseded(connection, file_id)
     if orphans:
         make_stale(connection, sample, particles=False)
+
+
+def set_superseded(connection: sqlite3.Connection, file_id: int) -> None:
+    """The file's rows stay, with this status."""
+    connection.execute("UPDATE files SET status = 'superseded', claimed = 0 WHERE id = ?", (file_id,))
+    connection.execute("UPDATE micrographs SET status = 'superseded' WHERE file_id = ?", (file_id,))
 
 
 def _is_done(connection: sqlite3.Connection, sample: str, sha256: str) -> bool:

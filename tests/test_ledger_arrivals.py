@@ -1,0 +1,197 @@
+"""Files on their way in: taken up once, named, claimed, put back."""
+
+from datetime import timedelta
+
+import pytest
+from ledger_cases import START, arrival, result, take
+
+from temwatch.domain import Status
+from temwatch.ledger import folder_name, open_ledger
+
+
+@pytest.fixture
+def ledger(tmp_path):
+    with open_ledger(tmp_path) as ledger:
+        yield ledger
+
+
+def pending(ledger):
+    with ledger.reader() as reader:
+        return reader.pending()
+
+
+def test_a_file_is_taken_up_once(ledger):
+    """The same size and time is the same file, however often and by whatever it is found."""
+    assert 1 == ledger.add(arrival())
+    assert ledger.add(arrival(source="rescan")) is None
+    assert [None, 2] == ledger.add_all([arrival(), arrival("b.dm3")])
+    assert {"a.dm3": (100, 1), "b.dm3": (100, 1)} == ledger.known("/microscope")
+    assert {} == ledger.known("/elsewhere")
+    with ledger.reader() as reader:
+        assert {("files_detected", "event"): 2} == reader.totals()
+
+
+def test_a_file_that_changes_before_it_is_read_is_the_same_work(ledger):
+    """One that is in hand already becomes a new revision instead."""
+    assert [1, 1] == [ledger.add(arrival()), ledger.add(arrival(size_bytes=200))]
+    ledger.claim(1, START)
+    assert 2 == ledger.add(arrival(size_bytes=300))
+    assert [(1, 200), (2, 300)] == [(file.revision, file.size_bytes) for file in pending(ledger)]
+    assert {"a.dm3": (300, 1)} == ledger.known("/microscope")
+
+
+def test_a_revision_that_was_put_back_and_replaced_is_no_work_any_more(ledger):
+    """Its content is gone from the disk: only the last revision is analysed."""
+    ledger.add(arrival())
+    (file,) = ledger.claim(1, START)
+    ledger.add(arrival(mtime_ns=2))
+    ledger.release(file.id)
+    assert [2] == [file.revision for file in ledger.claim(9, START)]
+
+
+def test_after_a_kill_the_work_in_hand_is_pending_again(ledger, tmp_path):
+    """Also where the file was replaced meanwhile."""
+    ledger.add_all([arrival("a.dm3"), arrival("b.dm3")])
+    assert 2 == len(ledger.claim(5, START))
+    ledger.add(arrival("b.dm3", mtime_ns=2))
+    ledger.close()
+    with open_ledger(tmp_path) as again:
+        assert [("a.dm3", 1, 2), ("b.dm3", 2, 1)] == [
+            (file.path, file.revision, file.attempts + 1) for file in again.claim(5, START)
+        ]
+
+
+def test_claims_go_by_age_and_respect_the_time_to_wait_for(ledger):
+    """What is in hand is not handed out twice; what waits is not handed out early."""
+    ledger.add_all(arrival(f"{number}.dm3") for number in range(4))
+    first, second = ledger.claim(2, START)
+    assert ("0.dm3", "1.dm3") == (first.path, second.path)
+    ledger.release(first.id, not_before=START + timedelta(seconds=30), reason="input_output")
+    assert ["2.dm3", "3.dm3"] == [file.path for file in ledger.claim(9, START)]
+    assert [] == ledger.claim(9, START + timedelta(seconds=29))
+    assert ["0.dm3"] == [file.path for file in ledger.claim(9, START + timedelta(seconds=30))]
+    with ledger.reader() as reader:
+        assert 1 == reader.totals()["retries", "input_output"]
+        assert (4, START) == (reader.queue_length(), reader.oldest_pending_at())
+
+
+def test_crashes_are_counted(ledger):
+    """How often a worker died on a file outlives the service."""
+    file_id = ledger.add(arrival())
+    for crashes in (1, 2):
+        ledger.claim(1, START)
+        assert crashes == ledger.crashed(file_id)
+    assert (2, 2) == (pending(ledger)[0].crashes, pending(ledger)[0].attempts)
+
+
+def names(ledger, *paths, sample="Au"):
+    ledger.add_all(arrival(path, sample=sample) for path in paths)
+    return {file.path: file.name for file in pending(ledger) if file.sample == folder_name(sample)}
+
+
+def test_output_names_are_unique_whatever_the_case(ledger):
+    """A share may not tell upper from lower case, and a counter may meet a real name."""
+    assert {
+        "Au_07.dm3": "Au_07",
+        "Au_07.tif": "Au_07_2",
+        "x/AU_07.dm3": "AU_07_3",
+        "au_07_2.dm3": "au_07_2_2",
+        "x/Ä.dm3": "Ä",
+        "y/A\u0308.dm3": "A\u0308_2",
+    } == names(ledger, "Au_07.dm3", "Au_07.tif", "x/AU_07.dm3", "au_07_2.dm3", "x/Ä.dm3", "y/A\u0308.dm3")
+    assert {"Au_07.dm3": "Au_07"} == names(ledger, "Au_07.dm3", sample="other")
+
+
+def test_a_revision_keeps_the_name(ledger):
+    """The pictures of a file that was replaced are replaced."""
+    take(ledger, "x/a.dm3")
+    take(ledger, "y/a.dm3", content=1)
+    take(ledger, "y/a.dm3", content=2, mtime_ns=2)
+    with ledger.reader() as reader:
+        assert ["a", "a_2", "a_2"] == [row.name for row in reader.micrographs("Au")]
+
+
+def test_long_names_fit_every_file_system(ledger):
+    """With room for the longest suffix: NAME_MAX is 255 bytes, and umlauts take two."""
+    stems = ["ü" * 120 + end for end in ("a", "b", "a")]
+    paths = [f"{folder}/{stem}.dm3" for folder, stem in zip("xyz", stems, strict=True)]
+    found = names(ledger, *paths)
+    assert 3 == len({name.casefold() for name in found.values()})
+    assert all(len(f".{name}_000000_micrograph.png.new".encode()) <= 255 for name in found.values())
+    assert all(name.startswith("üüü") for name in found.values())
+
+
+@pytest.mark.parametrize(
+    ("text", "name"),
+    [
+        ("Au 5 nm", "Au 5 nm"),
+        (".temwatch", "_temwatch"),
+        ("..", "__"),
+        ("", "_"),
+        ("a/b\\c", "a_b_c"),
+        ("dot.", "dot_"),
+        ("line\nbreak", "line_break"),
+        ("caf\udce9", "caf_"),
+    ],
+)
+def test_samples_are_safe_folder_names(ledger, text, name):
+    """No sample leaves the output folder, hides in it, or meets the folder of the ledger."""
+    ledger.add(arrival(sample=text))
+    assert [name] == [file.sample for file in pending(ledger)]
+
+
+def test_a_name_that_is_not_utf8_comes_back_as_it_was(ledger):
+    """Linux names are bytes: such a file must be found, opened and reported like any other."""
+    path, root = "caf\udce9/\udcff.dm3", "/micro\udcb5scope"
+    take(ledger, path, root=root)
+    assert ledger.add(arrival(path, root=root)) is None
+    assert {path: (100, 1)} == ledger.known(root)
+    assert take(ledger, "copy.dm3").duplicate_of == path
+    assert ([], ["nothing"]) == ledger.retry(["nothing"])
+    files, _ = ledger.retry([f"{root}/{path}"])
+    assert [(root, path, Status.DONE)] == [(file.root, file.path, file.status) for file in files]
+
+
+def test_a_file_that_is_given_to_another_sample_leaves_the_first(ledger):
+    """`--sample` on a second run: what is counted under one name is not counted under two."""
+    take(ledger)
+    take(ledger, sample="Pt")
+    assert ledger.add(arrival(sample="Pt")) is None
+    with ledger.reader() as reader:
+        assert [("Au", 0, 1), ("Pt", 1, 0)] == [
+            (row.sample, row.receipt.done, row.receipt.superseded) for row in reader.samples()
+        ]
+
+
+def test_requests_reach_the_service_and_answers_come_back(ledger, tmp_path):
+    """A command leaves a request beside the running writer."""
+    from temwatch.ledger import post_request
+
+    number = post_request(tmp_path, "rebuild", {"sample": "Au"}, START)
+    assert [(number, "rebuild", {"sample": "Au"}, START)] == [
+        (request.id, request.kind, request.arguments, request.created_at) for request in ledger.requests()
+    ]
+    with ledger.reader() as reader:
+        assert reader.answer(number) is None
+        ledger.answer(number, "{}", START)
+        assert "{}" == reader.answer(number)
+    assert [] == ledger.requests()
+
+
+def test_retry_takes_up_what_failed_or_what_is_named(ledger):
+    """All that failed or were refused, or the named ones, with the pixel size given to them."""
+    take(ledger, "done.dm3")
+    for path, status in (("failed.dm3", Status.FAILED), ("refused.dm3", Status.REFUSED)):
+        file_id = ledger.add(arrival(path))
+        ledger.claim(1, START)
+        ledger.reject_file(file_id, status=status, code="no_pixel_size", reason="none", at=START)
+    files, unknown = ledger.retry(pixel_size_nm=0.05)
+    assert (["failed.dm3", "refused.dm3"], []) == ([file.path for file in files], unknown)
+    assert [0.05, 0.05] == [file.pixel_size_nm for file in ledger.claim(9, START)]
+    files, unknown = ledger.retry(["/microscope/done.dm3", "done", "never.dm3"])
+    assert (["done.dm3"], ["never.dm3"]) == ([file.path for file in files], unknown)
+    assert [("done.dm3", None)] == [(file.path, file.pixel_size_nm) for file in ledger.claim(9, START)]
+    with ledger.reader() as reader:
+        assert (3, 0) == (reader.receipt().pending, len(list(reader.micrographs("Au"))))
+        assert 3 == reader.totals()["retries", "requested"]
+    assert Status.DONE is ledger.record(files[0].id, [result()]).status
