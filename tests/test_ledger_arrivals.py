@@ -3,8 +3,8 @@
 from datetime import timedelta
 
 import pytest
-from ledger_cases import START, arrival, result, take
 
+from ledger_cases import START, arrival, result, take
 from temwatch.domain import Status
 from temwatch.ledger import folder_name, open_ledger
 

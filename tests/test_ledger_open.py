@@ -6,8 +6,8 @@ import subprocess
 import sys
 
 import pytest
-from ledger_cases import take
 
+from ledger_cases import take
 from temwatch.domain import PARTICLE_COLUMNS
 from temwatch.errors import StartError
 from temwatch.ledger import Reader, is_held, open_ledger, schema
@@ -44,7 +44,7 @@ def test_a_ledger_of_a_newer_version_is_left_alone(tmp_path):
         connection.execute("PRAGMA user_version = 99")
     connection.close()
     for opened in (open_ledger, Reader):
-        with pytest.raises(StartError, match="version 99.*newer temwatch"):
+        with pytest.raises(StartError, match=r"version 99.*newer temwatch"):
             opened(tmp_path)
 
 

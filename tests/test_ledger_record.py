@@ -5,8 +5,8 @@ from dataclasses import astuple, replace
 
 import numpy as np
 import pytest
-from ledger_cases import METHOD, START, arrival, result, segmented, sha256, take
 
+from ledger_cases import METHOD, START, arrival, result, segmented, sha256, take
 from temwatch.domain import Reason, Status
 from temwatch.ledger import open_ledger
 

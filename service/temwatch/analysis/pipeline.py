@@ -5,7 +5,7 @@ from __future__ import annotations
 import math
 from dataclasses import replace
 from pathlib import Path
-from typing import Any
+from typing import Any, Literal
 
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
@@ -14,10 +14,12 @@ import temwatch
 from temwatch.analysis.cleaning import close_holes, despeckle, regions, smallest_area_px
 from temwatch.analysis.measure import measure
 from temwatch.analysis.parting import part, sift
-from temwatch.analysis.separation import SEPARATORS
+from temwatch.analysis.separation import SEPARATORS, antema
 from temwatch.config import SegmentationSettings, SeparationMethod, SeparationSettings
-from temwatch.domain import Analysis, Method, Reason, Rejection, Segmenter
+from temwatch.domain import Analysis, Mask, Method, Reason, Rejection, Segmenter
 from temwatch.errors import UsageError
+
+Compatibility = Literal["antema"]
 
 NOISE_PX = 2
 """A hole of fewer pixels is noise of the segmentation even between particles."""
@@ -74,6 +76,7 @@ def resolve(
     *,
     pixel_size_nm: float,
     separate: SeparationMethod | None = None,
+    compatibility: Compatibility | None = None,
     contacts: ArrayLike | None = None,
     settings: SeparationSettings | None = None,
 ) -> Analysis:
@@ -87,6 +90,8 @@ def resolve(
         Edge of a pixel, nm.
     separate : str, optional
         How clumps are parted, a key of `temwatch.analysis.separation.SEPARATORS`; overrides `settings`.
+    compatibility : str, optional
+        "antema": the rules of that program; method uecs or none, without contacts.
     contacts : array_like, shape (y, x), optional
         True where touching particles meet: the mask is parted there before anything else.
     settings : SeparationSettings, optional
@@ -104,12 +109,19 @@ def resolve(
     if not (math.isfinite(pixel_size_nm) and pixel_size_nm > 0):
         raise UsageError(f"pixel_size_nm: must be more than 0, found {pixel_size_nm}")
     chosen = _chosen(separate, settings)
+    if compatibility is not None:
+        _check_compatibility(compatibility, chosen, lines)
+        chosen = antema.fixed(chosen)
 
     smallest_px = smallest_area_px(chosen.min_diameter_nm, pixel_size_nm)
     kept, removed = despeckle(found, smallest_px)
-    closed = close_holes(kept, smallest_px)
-    gaps = closed & ~close_holes(kept, NOISE_PX)
-    parts, given_up = part(closed, gaps=gaps, contacts=lines, smallest_px=smallest_px, settings=chosen)
+    if compatibility is None:
+        closed = close_holes(kept, smallest_px)
+        gaps = closed & ~close_holes(kept, NOISE_PX)
+        parts, given_up = part(closed, gaps=gaps, contacts=lines, smallest_px=smallest_px, settings=chosen)
+    else:
+        closed = kept
+        parts, given_up = antema.part(kept, smallest_px=smallest_px, settings=chosen)
     whole, dropped = sift(parts, closed.shape, smallest_px)
     particles = [measure(region, pixel_size_nm=pixel_size_nm, settings=chosen) for region in whole]
     speckles = [Rejection(region=region, reason=Reason.TOO_SMALL) for region in regions(removed)]
@@ -117,13 +129,15 @@ def resolve(
         mask=closed,
         particles=tuple(particles),
         rejections=(*given_up, *dropped, *speckles),
-        method=describe(None, chosen),
+        method=describe(None, chosen, compatibility),
         pixel_size_nm=float(pixel_size_nm),
         removed=removed,
     )
 
 
-def describe(segmenter: Segmenter | None, settings: SeparationSettings) -> Method:
+def describe(
+    segmenter: Segmenter | None, settings: SeparationSettings, compatibility: Compatibility | None = None
+) -> Method:
     """Everything that decides the numbers; without a segmenter the mask was given."""
     return Method(
         segmentation=segmenter.name if segmenter else "",
@@ -135,6 +149,7 @@ def describe(segmenter: Segmenter | None, settings: SeparationSettings) -> Metho
                 (f"separation.{name}", value)
                 for name, value in settings.model_dump(exclude={"method"}).items()
             ),
+            *((("separation.compatibility", compatibility),) if compatibility else ()),
         ),
         software_version=temwatch.__version__,
     )
@@ -145,6 +160,13 @@ def warm_up() -> None:
     y, x = np.mgrid[:64, :64]
     discs = ((x - 20) ** 2 + (y - 32) ** 2 < 150) | ((x - 43) ** 2 + (y - 32) ** 2 < 150)
     resolve(discs, pixel_size_nm=0.5)
+
+
+def _check_compatibility(compatibility: str, settings: SeparationSettings, contacts: Mask | None) -> None:
+    if compatibility != "antema":
+        raise UsageError(f"compatibility: must be antema, found {compatibility!r}")
+    if settings.method not in ("uecs", "none") or contacts is not None:
+        raise UsageError("compatibility: antema has the methods uecs and none, and knows no contacts")
 
 
 def _chosen(separate: str | None, settings: SeparationSettings | None) -> SeparationSettings:
