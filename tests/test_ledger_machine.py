@@ -9,7 +9,7 @@ from pathlib import Path
 
 from hypothesis import HealthCheck, settings
 from hypothesis import strategies as st
-from hypothesis.stateful import Bundle, RuleBasedStateMachine, consumes, invariant, precondition, rule
+from hypothesis.stateful import RuleBasedStateMachine, initialize, invariant, precondition, rule
 
 from ledger_cases import START, arrival, result, sha256
 from temwatch.domain import Status
@@ -21,14 +21,13 @@ SAMPLES = ("Au", "Pt")
 PATHS = st.sampled_from(["Au/a.dm3", "Au/b.dm3", "Au/A.dm3", "Pt/a.dm3"])
 STACK, BAD = "stack", "bad"  # two frames in one file, and nothing that can be measured
 CONTENTS = st.sampled_from(["0", "1", STACK, BAD])
+TOUCH = "the same as before"
 FRAMES = 2
 MEMORY = "/dev/shm" if Path("/dev/shm").is_dir() else None  # thousands of commits, none of which must last
 
 
 class Bookkeeping(RuleBasedStateMachine):
     """A microscope, an engine that may die at any step, and the ledger between them."""
-
-    jobs = Bundle("jobs")
 
     def __init__(self):
         super().__init__()
@@ -37,7 +36,8 @@ class Bookkeeping(RuleBasedStateMachine):
         self.ledger = open_ledger(self.output / ".temwatch")
         self.disk = {}  # path: content
         self.clock = 0
-        self.life = 0  # of the engine: jobs of an earlier one are gone
+        self.jobs = []  # in the engine's hands: file, content, next frame
+        self.recorded = []
 
     def teardown(self):
         try:
@@ -47,69 +47,53 @@ class Bookkeeping(RuleBasedStateMachine):
             self.ledger.close()
             shutil.rmtree(self.root)
 
-    @rule(path=PATHS, content=CONTENTS)
-    def arrive(self, path, content):
-        self.disk[path] = content
-        self.clock += 1
-        self.ledger.add(arrival(path, mtime_ns=self.clock, sample=path.partition("/")[0]))
+    @initialize(contents=st.lists(CONTENTS, min_size=3, max_size=3))
+    def begin(self, contents):
+        self.arrive([(f"Au/{path}.dm3", content) for path, content in zip("abA", contents, strict=True)])
 
-    @rule(path=PATHS)
-    def touch(self, path):
-        if path in self.disk:
-            self.arrive(path, self.disk[path])
+    @rule(files=st.lists(st.tuples(PATHS, CONTENTS | st.just(TOUCH)), min_size=1, max_size=3))
+    def arrive(self, files):
+        for path, content in files:
+            if content != TOUCH or path not in self.disk:
+                self.disk[path] = "0" if content == TOUCH else content
+            self.clock += 1
+            self.ledger.add(arrival(path, mtime_ns=self.clock, sample=path.partition("/")[0]))
 
-    @rule()
-    def scan_again(self):
-        known = self.ledger.known("/microscope")
-        assert set(self.disk) == set(known)
-        again = [
-            arrival(path, mtime_ns=mtime_ns, sample=path.partition("/")[0])
-            for path, (_, mtime_ns) in known.items()
-        ]
-        assert [None] * len(again) == self.ledger.add_all(again)
+    @rule(steps=st.lists(st.sampled_from(["read", "record first", "record last"]), min_size=1, max_size=8))
+    def engine(self, steps):
+        for step in steps:
+            if step == "read":
+                self._read()
+            elif self.jobs:
+                self._record(self.jobs.pop(0 if step == "record first" else -1))
 
-    @rule(target=jobs)
-    def read(self):
+    def _read(self):
         """Claim a file, read what is there now, and look whether it is known."""
-        claimed = self.ledger.claim(1, START)
-        if not claimed:
-            return None
-        file = claimed[0]
-        content = self.disk[file.path]
-        if content == BAD:
-            self._refuse(file, content)
-            return None
-        if self.ledger.recognise(file.id, sha256(content), START) is not None:
-            return None
-        return (self.life, file, content, file.frames_recorded)
+        for file in self.ledger.claim(1, START):
+            content = self.disk[file.path]
+            if content == BAD:
+                self._refuse(file, content)
+            elif self.ledger.recognise(file.id, sha256(content), START) is None:
+                self.jobs.append((file, content, file.frames_recorded))
 
-    @rule(target=jobs, job=consumes(jobs))
-    def record(self, job):
+    def _record(self, job):
         """Record a micrograph, or the next frame of a stack."""
-        if job is None or job[0] != self.life:
-            return None
-        life, file, content, frame = job
+        file, content, frame = job
         if content != STACK:
             self.ledger.record(file.id, [result(content)])
-            return None
+            self.recorded.append((file, content))
+            return
         finished = frame + 1 >= FRAMES
         recorded = self.ledger.record(
             file.id, [result(content, frame=frame)], finished=finished, frames_total=FRAMES
         )
-        return None if recorded.status is not Status.PENDING else (life, file, content, frame + 1)
+        if recorded.status is Status.PENDING:
+            self.jobs.append((file, content, frame + 1))
 
-    @rule()
-    def analyse(self):
-        """One file the whole way."""
-        job = self.read()
-        while job is not None:
-            job = self.record(job)
-
-    @rule(job=consumes(jobs), outcome=st.sampled_from(["crashed", "released", "vanished"]))
-    def go_wrong(self, job, outcome):
-        if job is None or job[0] != self.life:
-            return
-        _, file, content, _ = job
+    @precondition(lambda self: self.jobs)
+    @rule(outcome=st.sampled_from(["crashed", "released", "vanished"]))
+    def go_wrong(self, outcome):
+        file, content, _ = self.jobs.pop()
         match outcome:
             case "crashed":
                 self.ledger.crashed(file.id)
@@ -118,15 +102,19 @@ class Bookkeeping(RuleBasedStateMachine):
             case "vanished":
                 self._refuse(file, content, status=Status.FAILED, code="vanished")
 
-    @rule(job=jobs)
-    def record_twice(self, job):
-        """A worker that was thought dead hands in what somebody else has recorded since."""
-        if job is not None and job[2] != STACK:
-            self.ledger.record(job[1].id, [result(job[2])])
+    @precondition(lambda self: self.recorded)
+    @rule()
+    def record_twice(self):
+        """A worker that was thought dead hands in what is recorded."""
+        file, content = self.recorded.pop()
+        with self.ledger.reader() as reader:
+            pending = {waiting.id for waiting in reader.pending()}
+        if file.id not in pending:  # it may have been retried since, and hold something else now
+            self.ledger.record(file.id, [result(content)])
 
     @rule()
     def kill(self):
-        self.life += 1
+        self.jobs, self.recorded = [], []
         self.ledger.close()
         self.ledger = open_ledger(self.output / ".temwatch")
 
@@ -142,6 +130,7 @@ class Bookkeeping(RuleBasedStateMachine):
         sample = data.draw(st.sampled_from(self._samples()))
         publish.publish(self.ledger, self.output, sample)
         self._tables_are_right(sample)
+        self._nothing_new()
 
     @precondition(lambda self: self.disk)
     @rule(data=st.data())
@@ -168,6 +157,16 @@ class Bookkeeping(RuleBasedStateMachine):
             assert {row.sha256 for row in files if row.status is Status.DUPLICATE} <= set(done)
             live = Counter(row.micrograph for row in files if row.status is not Status.SUPERSEDED)
             assert set(live.values()) <= {1}
+
+    def _nothing_new(self):
+        """What a scan finds now is all known."""
+        known = self.ledger.known("/microscope")
+        assert set(self.disk) == set(known)
+        again = [
+            arrival(path, mtime_ns=mtime_ns, sample=path.partition("/")[0])
+            for path, (_, mtime_ns) in known.items()
+        ]
+        assert [None] * len(again) == self.ledger.add_all(again)
 
     def _samples(self):
         return sorted({path.partition("/")[0] for path in self.disk})
@@ -196,7 +195,9 @@ class Bookkeeping(RuleBasedStateMachine):
         self.kill()
         self.ledger.retry()
         while self._waiting():
-            self.analyse()
+            self._read()
+            while self.jobs:
+                self._record(self.jobs.pop())
 
     def _waiting(self):
         with self.ledger.reader() as reader:

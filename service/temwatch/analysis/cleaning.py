@@ -4,13 +4,8 @@ from __future__ import annotations
 
 import math
 
-import numpy as np
-from numpy.typing import NDArray
-from scipy import ndimage
-
+from temwatch.analysis.runs import connected_parts, crops, painted
 from temwatch.domain import Mask, Region
-
-_EIGHT = np.ones((3, 3), dtype=bool)
 
 
 def smallest_area_px(diameter_nm: float, pixel_size_nm: float) -> int:
@@ -18,28 +13,26 @@ def smallest_area_px(diameter_nm: float, pixel_size_nm: float) -> int:
     return math.ceil(math.pi / 4 * (diameter_nm / pixel_size_nm) ** 2)
 
 
-def despeckle(mask: Mask, smallest_px: int) -> tuple[Mask, Mask]:
-    """Part a mask into its 8-connected regions of at least `smallest_px` pixels, and the speckles."""
-    labels, small = _small(mask, smallest_px, _EIGHT)
-    speckles: Mask = small[labels]
-    return mask & ~speckles, speckles
+def speckles(mask: Mask, smallest_px: int) -> Mask:
+    """The 8-connected regions of less than `smallest_px` pixels."""
+    parts = connected_parts(mask, corners=True)
+    return painted(parts, parts.area < smallest_px, mask.shape)
 
 
-def close_holes(mask: Mask, smallest_px: int) -> Mask:
-    """Fill holes of less than `smallest_px` pixels: 4-connected background that does not reach the border."""
-    labels, small = _small(~mask, smallest_px, None)
-    for edge in (labels[0], labels[-1], labels[:, 0], labels[:, -1]):
-        small[edge] = False
-    closed: Mask = mask | small[labels]
-    return closed
+def small_holes(mask: Mask, smallest_px: int) -> Mask:
+    """The holes of less than `smallest_px` pixels: 4-connected background that does not reach the border."""
+    parts = connected_parts(~mask, corners=False)
+    top, left, bottom, right = parts.box.T
+    inner = (top > 0) & (left > 0) & (bottom < mask.shape[0]) & (right < mask.shape[1])
+    return painted(parts, inner & (parts.area < smallest_px), mask.shape)
 
 
 def regions(mask: Mask) -> list[Region]:
     """The 8-connected regions of a mask as tight crops, in reading order of their first pixels."""
-    labels, _ = ndimage.label(mask, _EIGHT)
+    parts = connected_parts(mask, corners=True)
     return [
-        Region(origin_px=(box[0].start, box[1].start), mask=labels[box] == number)
-        for number, box in enumerate(ndimage.find_objects(labels), 1)
+        Region(origin_px=(top, left), mask=crop)
+        for (top, left, _, _), crop in zip(parts.box.tolist(), crops(parts), strict=True)
     ]
 
 
@@ -48,13 +41,3 @@ def touches_border(region: Region, shape: tuple[int, int]) -> bool:
     row, column = region.origin_px
     height, width = region.mask.shape
     return row == 0 or column == 0 or row + height >= shape[0] or column + width >= shape[1]
-
-
-def _small(
-    mask: Mask, smallest_px: int, structure: Mask | None
-) -> tuple[NDArray[np.int32], NDArray[np.bool_]]:
-    """Labels of the connected parts, and by label whether a part has less than `smallest_px` pixels."""
-    labels, _ = ndimage.label(mask, structure)
-    small = np.bincount(labels.ravel()) < smallest_px
-    small[0] = False
-    return labels, small

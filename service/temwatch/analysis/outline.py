@@ -137,42 +137,43 @@ def shortest_polygon(inside: NDArray[np.int64], outside: NDArray[np.int64]) -> N
 
     The minimum-length polygon of Sloboda, Klette and Zatco: for a convex region it is the hull of the pixel
     centres, and an unevenness of one pixel does not lengthen it. Found by tightening a funnel through the
-    pairs of pixels on both sides of the outline.
+    pairs of pixels on both sides of the outline: from its apex the polygon must keep left of the way to
+    `right`, a pixel inside, and right of the way to `left`, a pixel outside.
     """
     count = len(inside)
     polygon = np.empty((count + 1, 2), np.int64)
     polygon[0] = inside[0]
     vertices, index = 1, 0
-    apex, right, left = inside[0], inside[0], inside[0]
-    right_index = left_index = 0
+    apex_row, apex_column = inside[0]
+    # the ways from the apex; no length means no bound yet
+    right_row = right_column = left_row = left_column = 0
+    right = left = 0
     while index <= count:
-        here = inside[index % count]
-        there = outside[index] if index < count else here
-        unbounded = _same(apex, right) or _same(apex, left)
+        row = inside[index % count, 0] - apex_row
+        column = inside[index % count, 1] - apex_column
+        unbounded = (right_row == 0 and right_column == 0) or (left_row == 0 and left_column == 0)
         bend = -1
-        if _cross(apex, right, here) <= 0:
-            if unbounded or _cross(apex, left, here) > 0:
-                right, right_index = here, index
-                unbounded = _same(apex, right) or _same(apex, left)
+        if right_column * row - right_row * column <= 0:
+            if unbounded or left_column * row - left_row * column > 0:
+                right_row, right_column, right = row, column, index
+                unbounded = (row == 0 and column == 0) or (left_row == 0 and left_column == 0)
             else:
-                apex, bend = left, left_index
-        if bend < 0 and _cross(apex, left, there) >= 0:
-            if unbounded or _cross(apex, right, there) < 0:
-                left, left_index = there, index
-            else:
-                apex, bend = right, right_index
+                bend, apex_row, apex_column = left, apex_row + left_row, apex_column + left_column
+        if bend < 0:
+            if index < count:
+                row, column = outside[index, 0] - apex_row, outside[index, 1] - apex_column
+            if left_column * row - left_row * column >= 0:
+                if unbounded or right_column * row - right_row * column < 0:
+                    left_row, left_column, left = row, column, index
+                else:
+                    bend, apex_row, apex_column = right, apex_row + right_row, apex_column + right_column
         if bend >= 0:
-            polygon[vertices] = apex
+            polygon[vertices] = apex_row, apex_column
             vertices += 1
-            right = left = apex
-            right_index = left_index = index = bend
+            right_row = right_column = left_row = left_column = 0
+            right = left = index = bend
         index += 1
     return polygon[:vertices]
-
-
-@njit(cache=True, nogil=True)
-def _same(a: NDArray[np.int64], b: NDArray[np.int64]) -> bool:
-    return bool(a[0] == b[0] and a[1] == b[1])
 
 
 @njit(cache=True, nogil=True)

@@ -9,7 +9,7 @@ import numpy as np
 from scipy import ndimage
 
 from temwatch.analysis import shape
-from temwatch.analysis.cleaning import close_holes, despeckle, regions, touches_border
+from temwatch.analysis.cleaning import regions, small_holes, speckles, touches_border
 from temwatch.analysis.separation import SEPARATORS
 from temwatch.config import SeparationSettings
 from temwatch.domain import Mask, Reason, Region, Rejection
@@ -85,7 +85,8 @@ def sift(
 def _cut(region: Region, contacts: Mask, smallest_px: int) -> list[Region]:
     """Part a region along the contacts; their pixels, and splinters, go to the nearest part."""
     row, column = region.origin_px
-    cores, _ = despeckle(region.mask & ~_view(contacts, region), smallest_px)
+    cores = region.mask & ~_view(contacts, region)
+    cores &= ~speckles(cores, smallest_px)
     labels, count = ndimage.label(cores, np.ones((3, 3)))
     if count < 2:
         return [region]
@@ -109,7 +110,7 @@ def _view(mask: Mask, region: Region) -> Mask:
 
 
 def _without_holes(region: Region, smallest_px: int) -> Region:
-    return replace(region, mask=close_holes(region.mask, smallest_px))
+    return replace(region, mask=region.mask | small_holes(region.mask, smallest_px))
 
 
 def _holes(mask: Mask) -> int:

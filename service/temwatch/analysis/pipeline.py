@@ -11,7 +11,7 @@ import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
 import temwatch
-from temwatch.analysis.cleaning import close_holes, despeckle, regions, smallest_area_px
+from temwatch.analysis.cleaning import regions, small_holes, smallest_area_px, speckles
 from temwatch.analysis.measure import measure
 from temwatch.analysis.parting import part, sift
 from temwatch.analysis.separation import SEPARATORS, antema
@@ -114,21 +114,22 @@ def resolve(
         chosen = antema.fixed(chosen)
 
     smallest_px = smallest_area_px(chosen.min_diameter_nm, pixel_size_nm)
-    kept, removed = despeckle(found, smallest_px)
+    removed = speckles(found, smallest_px)
+    cleaned = found & ~removed
     if compatibility is None:
-        closed = close_holes(kept, smallest_px)
-        gaps = closed & ~close_holes(kept, NOISE_PX)
-        parts, given_up = part(closed, gaps=gaps, contacts=lines, smallest_px=smallest_px, settings=chosen)
+        holes = small_holes(cleaned, smallest_px)
+        gaps = holes & ~speckles(holes, NOISE_PX)
+        cleaned |= holes
+        parts, given_up = part(cleaned, gaps=gaps, contacts=lines, smallest_px=smallest_px, settings=chosen)
     else:
-        closed = kept
-        parts, given_up = antema.part(kept, smallest_px=smallest_px, settings=chosen)
-    whole, dropped = sift(parts, closed.shape, smallest_px)
+        parts, given_up = antema.part(cleaned, smallest_px=smallest_px, settings=chosen)
+    whole, dropped = sift(parts, cleaned.shape, smallest_px)
     particles = [measure(region, pixel_size_nm=pixel_size_nm, settings=chosen) for region in whole]
-    speckles = [Rejection(region=region, reason=Reason.TOO_SMALL) for region in regions(removed)]
+    specks = [Rejection(region=region, reason=Reason.TOO_SMALL) for region in regions(removed)]
     return Analysis(
-        mask=closed,
+        mask=cleaned,
         particles=tuple(particles),
-        rejections=(*given_up, *dropped, *speckles),
+        rejections=(*given_up, *dropped, *specks),
         method=describe(None, chosen, compatibility),
         pixel_size_nm=float(pixel_size_nm),
         removed=removed,

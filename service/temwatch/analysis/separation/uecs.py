@@ -22,6 +22,7 @@ from numba import njit
 from numpy.typing import NDArray
 
 from temwatch.analysis.outline import convexity
+from temwatch.analysis.runs import cut_out, label_runs
 from temwatch.analysis.separation.distance import squared_distances
 from temwatch.config import SeparationSettings
 from temwatch.domain import Reason, Region, Rejection
@@ -45,17 +46,16 @@ def separate(
     parts: list[Region] = []
     rejections: list[Rejection] = []
     least_px = max(settings.min_marker_px, smallest_px)
-    pools, markers = _markers(canvas, squared_distances(canvas), MARKER_CONVEXITY, ROUGHNESS_PX)
+    pixels, markers = _markers(canvas, squared_distances(canvas), MARKER_CONVEXITY, ROUGHNESS_PX)
     if len(markers) == 1:
         return [clump], []
-    for start, stop, radius, vanished in markers.tolist():
-        pixels = pools[radius % 2, start:stop]
-        if settings.vanishing_markers == "drop" and (vanished or len(pixels) < least_px):
-            top, left, mask = _crop(pixels)
-            marker = Region(origin_px=(row + top, column + left), mask=mask, separated=True)
-            rejections.append(Rejection(region=marker, reason=Reason.NOT_SEPARABLE))
+    for begin, top, left, height, width, radius, vanished in markers.tolist():
+        marker = pixels[begin : begin + height * width].reshape(height, width)
+        if settings.vanishing_markers == "drop" and (vanished or np.count_nonzero(marker) < least_px):
+            region = Region(origin_px=(row + top, column + left), mask=marker, separated=True)
+            rejections.append(Rejection(region=region, reason=Reason.NOT_SEPARABLE))
             continue
-        top, left, mask = _regrown(canvas, pixels, radius + BOUNDARY_PX)
+        top, left, mask = _regrown(canvas, marker, top, left, radius + BOUNDARY_PX)
         part = Region(origin_px=(row + top, column + left), mask=mask, separated=True)
         if convexity(mask) < settings.convexity_threshold:
             rejections.append(Rejection(region=part, reason=Reason.NOT_SEPARABLE))
@@ -91,124 +91,70 @@ def _explaining(parts: list[Region], clump: Region) -> list[Region]:
 @njit(cache=True, nogil=True)
 def _markers(
     canvas: NDArray[np.bool_], squared: NDArray[np.int64], threshold: float, roughness_px: float
-) -> tuple[NDArray[np.int32], NDArray[np.int64]]:
+) -> tuple[NDArray[np.bool_], NDArray[np.int64]]:
     """Erode until every part is convex.
 
     Returns
     -------
-    pools
-        (2, n, 2) rows and columns of pixels.
+    pixels
+        The markers' crops, one after the other.
     markers
-        (m, 4) start and stop in pool `radius % 2`, radius in px of the erosion, and whether it vanished.
+        (m, 7) where in `pixels` a crop begins; its top, left, height and width; the radius in px of the
+        erosion; and whether nothing of the marker would be left by the next one.
     """
-    height, width = canvas.shape
-    total = int(np.count_nonzero(canvas))
-    # the pixels of a part lie in one pool, those that the next erosion leaves of it in the same range of
-    # the other
-    pools = np.empty((2, total, 2), np.int32)
-    owner = np.zeros((height, width), np.int32)
-    count = 0
-    for row in range(height):
-        for column in range(width):
-            if canvas[row, column]:
-                pools[0, count] = row, column
-                owner[row, column] = 1
-                count += 1
-    names = 1
-    waiting: list[tuple[int, int, int, int]] = [(0, total, 0, names)]
-    markers = np.empty((16, 4), np.int64)
-    count = 0
+    waiting = [(0, 0, canvas, 0)]
+    found = [(0, 0, canvas, 0, 0) for _ in range(0)]
     while waiting:
-        start, stop, radius, name = waiting.pop()
-        convex = convexity(_crop(pools[radius % 2, start:stop])[2]) >= threshold
+        top, left, part, radius = waiting.pop()
+        convex = convexity(part) >= threshold
         ahead = len(waiting)
         if not convex:
-            remains = pools[(radius + 1) % 2]
-            limit = (radius + 1) ** 2
-            end, pieces = start, 0
-            only = (0, 0, 0, 0)
-            for index in range(start, stop):
-                row, column = pools[radius % 2, index]
-                if owner[row, column] != name or squared[row, column] <= limit:
-                    continue
-                names += 1
-                pieces += 1
-                first, last, peak = end, end + 1, 0
-                remains[first] = row, column
-                owner[row, column] = names
-                while end < last:
-                    row, column = remains[end]
-                    end += 1
-                    peak = max(peak, squared[row, column])
-                    for near in range(max(row - 1, 0), min(row + 2, height)):
-                        for beside in range(max(column - 1, 0), min(column + 2, width)):
-                            if owner[near, beside] == name and squared[near, beside] > limit:
-                                owner[near, beside] = names
-                                remains[last] = near, beside
-                                last += 1
-                only = (first, last, radius + 1, names)
-                if math.sqrt(peak) > radius + roughness_px:
-                    waiting.append(only)
-            if pieces == 1 and len(waiting) == ahead:
-                waiting.append(only)
+            height, width = part.shape
+            depth = squared[top : top + height, left : left + width]
+            remains = part & (depth > (radius + 1) ** 2)
+            runs, number, area, box = label_runs(remains, 1)
+            peak = np.zeros(len(area), np.int64)
+            for run in range(len(runs)):
+                for column in range(runs[run, 1], runs[run, 2]):
+                    peak[number[run]] = max(peak[number[run]], depth[runs[run, 0], column])
+            for piece in range(len(area)):
+                if len(area) == 1 or math.sqrt(peak[piece]) > radius + roughness_px:
+                    crop = cut_out(runs, number, box, piece)
+                    waiting.append((top + box[piece, 0], left + box[piece, 1], crop, radius + 1))
         if len(waiting) == ahead:
-            if count == len(markers):
-                larger = np.empty((2 * count, 4), np.int64)
-                larger[:count] = markers
-                markers = larger
-            markers[count] = start, stop, radius, int(not convex)
-            count += 1
-    return pools, markers[:count]
-
-
-@njit(cache=True, nogil=True)
-def _crop(pixels: NDArray[np.int32]) -> tuple[int, int, NDArray[np.bool_]]:
-    top, left = pixels[0]
-    bottom, right = pixels[0]
-    for index in range(1, len(pixels)):
-        row, column = pixels[index]
-        top, bottom = min(top, row), max(bottom, row)
-        left, right = min(left, column), max(right, column)
-    mask = np.zeros((bottom - top + 1, right - left + 1), np.bool_)
-    for index in range(len(pixels)):
-        mask[pixels[index, 0] - top, pixels[index, 1] - left] = True
-    return top, left, mask
+            found.append((top, left, part, radius, int(not convex)))
+    markers = np.empty((len(found), 7), np.int64)
+    end = 0
+    for index, (top, left, part, radius, vanished) in enumerate(found):
+        markers[index] = end, top, left, part.shape[0], part.shape[1], radius, vanished
+        end += part.size
+    pixels = np.empty(end, np.bool_)
+    for index, (_, _, part, _, _) in enumerate(found):
+        pixels[markers[index, 0] : markers[index, 0] + part.size] = part.ravel()
+    return pixels, markers
 
 
 @njit(cache=True, nogil=True)
 def _regrown(
-    canvas: NDArray[np.bool_], marker: NDArray[np.int32], radius: float
+    canvas: NDArray[np.bool_], marker: NDArray[np.bool_], top: int, left: int, radius: float
 ) -> tuple[int, int, NDArray[np.bool_]]:
     """What of the canvas lies within `radius` px of the marker and is connected with it, a tight crop."""
-    top, left, mask = _crop(marker)
     margin = math.ceil(radius)
+    height, width = marker.shape
     first_row, first_column = max(top - margin, 0), max(left - margin, 0)
-    last_row = min(top + mask.shape[0] + margin, canvas.shape[0])
-    last_column = min(left + mask.shape[1] + margin, canvas.shape[1])
+    last_row = min(top + height + margin, canvas.shape[0])
+    last_column = min(left + width + margin, canvas.shape[1])
     away = np.ones((last_row - first_row, last_column - first_column), np.bool_)
-    for index in range(len(marker)):
-        away[marker[index, 0] - first_row, marker[index, 1] - first_column] = False
-    squared = squared_distances(away)
-    height, width = away.shape
-    reached = ~away
-    pixels = np.empty((height * width, 2), np.int32)
-    count = len(marker)
-    for index in range(count):
-        pixels[index, 0] = marker[index, 0] - first_row
-        pixels[index, 1] = marker[index, 1] - first_column
-    index = 0
-    while index < count:
-        row, column = pixels[index]
-        index += 1
-        for near in range(max(row - 1, 0), min(row + 2, height)):
-            for beside in range(max(column - 1, 0), min(column + 2, width)):
-                if (
-                    not reached[near, beside]
-                    and canvas[first_row + near, first_column + beside]
-                    and squared[near, beside] <= radius * radius
-                ):
-                    reached[near, beside] = True
-                    pixels[count] = near, beside
-                    count += 1
-    top, left, mask = _crop(pixels[:count])
-    return first_row + top, first_column + left, mask
+    row, column = top - first_row, left - first_column
+    away[row : row + height, column : column + width] = ~marker
+    near = squared_distances(away) <= radius * radius
+    runs, number, area, box = label_runs(near & canvas[first_row:last_row, first_column:last_column], 1)
+    part = 0
+    if len(area) > 1:
+        start = column
+        while not marker[0, start - column]:
+            start += 1
+        for run in range(len(runs)):
+            if runs[run, 0] == row and runs[run, 1] <= start < runs[run, 2]:
+                part = number[run]
+    return first_row + box[part, 0], first_column + box[part, 1], cut_out(runs, number, box, part)

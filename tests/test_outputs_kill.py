@@ -1,0 +1,119 @@
+"""Killed at any moment, ledger and tables hold every micrograph exactly once."""
+
+import csv
+import os
+import random
+import shutil
+import subprocess
+import sys
+import time
+from collections import Counter
+
+import pytest
+
+import killed_service
+from ledger_cases import sha256
+from temwatch.ledger import Reader, open_ledger
+from temwatch.outputs import publish
+from temwatch.outputs.tables import TABLES, csv_text
+
+pytestmark = pytest.mark.system
+
+STRIDE = int(os.environ.get("TEMWATCH_KILL_STRIDE", "7"))  # 1: every call; a prime meets them all in turn
+
+
+@pytest.fixture(scope="module")
+def service():
+    """Function that runs the service on a folder and says how it ended."""
+    process = subprocess.Popen(
+        [sys.executable, killed_service.__file__], stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True
+    )
+
+    def run(output, step=100, *, seconds=0.0, fatal=0):
+        process.stdin.write(f"{output}\t{step}\t{seconds}\t{fatal}\n")
+        process.stdin.flush()
+        code, calls = process.stdout.readline().split()
+        return int(code), int(calls)
+
+    with process:
+        yield run
+        process.stdin.close()
+
+
+def tables(output):
+    """Every table of every sample, by its place below the output folder."""
+    return {
+        str(path.relative_to(output)): path.read_bytes()
+        for path in sorted(output.rglob("*"))
+        if path.is_file() and ".temwatch" not in path.parts
+    }
+
+
+def rows(path):
+    with path.open(encoding="utf-8", newline="") as stream:
+        return list(csv.DictReader(stream))
+
+
+def assert_every_micrograph_once(output, step=100):
+    """From the files of the acquisition alone: nothing lost, nothing twice, nothing but whole rows."""
+    files = killed_service.acquisition(step)
+    for sample in ("Au", "Pt"):
+        live = [(path, content) for path, content, _ in files if path.startswith(sample)]
+        found = [row for row in rows(output / sample / "micrographs.csv") if row["status"] != "superseded"]
+        frames = killed_service.STACK_FRAMES
+        assert Counter({path: frames if "stack" in path else 1 for path, _ in live}) == Counter(
+            row["micrograph"] for row in found
+        )
+        contents = {content for _, content in live}
+        assert Counter(
+            {sha256(content): frames if content == "stack" else 1 for content in contents}
+        ) == Counter(row["sha256"] for row in found if row["status"] == "done")
+        particles = rows(output / sample / "particles.csv")
+        assert Counter(
+            {
+                (row["micrograph"], row["frame"]): int(row["particles"])
+                for row in found
+                if row["status"] == "done"
+            }
+        ) == Counter((row["micrograph"], row["frame"]) for row in particles)
+        assert len(particles) == len(
+            {(row["micrograph"], row["frame"], row["particle"]) for row in particles}
+        )
+    with Reader(output / ".temwatch") as reader:
+        assert 0 == reader.receipt().pending
+        for sample in ("Au", "Pt"):
+            for table in TABLES:
+                assert "".join(csv_text(table, reader, sample)) == (output / sample / table.file).read_text()
+
+
+def test_killed_at_random_moments(tmp_path, service):
+    """Files keep arriving, some are replaced, and the service does not live long."""
+    seed = random.randrange(10**6)
+    moments, kills = random.Random(seed), 0
+    began = time.monotonic()
+    while time.monotonic() - began < 6:
+        kills += service(tmp_path, 1 + kills // 3, seconds=moments.uniform(0.001, 0.12))[0] == -9
+    assert 0 == service(tmp_path)[0]
+    assert kills > 20, f"seed {seed}"
+    assert_every_micrograph_once(tmp_path)
+    published = tables(tmp_path)
+    with open_ledger(tmp_path / ".temwatch") as ledger:
+        for sample in ("Au", "Pt"):
+            publish.rebuild(ledger, tmp_path, sample)
+    assert published == tables(tmp_path)
+
+
+def test_killed_at_any_step(tmp_path, service):
+    """Some more files, killed before each call that changes something on the disk: the end is the same."""
+    before, whole, killed = (tmp_path / name for name in ("before", "whole", "killed"))
+    assert 0 == service(before, 6)[0]
+    shutil.copytree(before, whole)
+    code, calls = service(whole, 7, fatal=10**9)
+    assert (0, True) == (code, calls > 100)
+    expected = tables(whole)
+    for fatal in range(1, calls + 1, STRIDE):
+        shutil.copytree(before, killed)
+        assert -9 == service(killed, 7, fatal=fatal)[0]
+        assert 0 == service(killed, 7)[0]
+        assert expected == tables(killed), f"killed before call {fatal}"
+        shutil.rmtree(killed)
