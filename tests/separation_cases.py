@@ -28,6 +28,10 @@ class Score(NamedTuple):
     count_error: float
     diameter_bias: float
 
+    @property
+    def f1(self) -> float:
+        return 2 * self.recall * self.precision / max(self.recall + self.precision, 1e-9)
+
 
 def load_mask(folder: Path, name: str) -> NDArray[np.bool_]:
     with Image.open(folder / "separation" / f"{name}_mask.png") as picture:
@@ -93,7 +97,7 @@ def score(truth: list[Placed], found: list[Placed], shape: tuple[int, int]) -> S
     for _, i, j in pairs:
         best.setdefault(j, i)
     counted = {j for j in range(len(found)) if not (j in best and ignored[best[j]])}
-    expected = ignored.count(False)
+    expected = max(ignored.count(False), 1)
     matches: dict[int, int] = {}
     for overlap, i, j in pairs:
         free = i not in matches and j not in matches.values()
@@ -104,6 +108,6 @@ def score(truth: list[Placed], found: list[Placed], shape: tuple[int, int]) -> S
         precision=len(matches) / max(len(counted), 1),
         count_error=len(counted) / expected - 1,
         diameter_bias=float(
-            np.mean([diameter(found[j]) / diameter(truth[i]) - 1 for i, j in matches.items()])
+            np.mean([diameter(found[j]) / diameter(truth[i]) - 1 for i, j in matches.items()] or [np.nan])
         ),
     )

@@ -15,7 +15,7 @@ from pydantic import BaseModel, BeforeValidator, ConfigDict, Field, ValidationEr
 from temwatch.errors import ConfigError
 
 SegmentationMethod = Literal["threshold", "deeplab"]
-SeparationMethod = Literal["uecs", "none"]
+SeparationMethod = Literal["uecs", "watershed", "contour", "none"]
 TableFormat = Literal["csv", "xlsx", "parquet"]
 Device = Literal["auto", "cpu", "cuda"]
 
@@ -121,7 +121,7 @@ class SeparationSettings(Section):
     """How clumps are parted and what counts as a particle (UECS: Park et al., IEEE TPAMI 2013)."""
 
     method: SeparationMethod = Field(
-        "uecs", description="uecs or none (clumps are measured whole and labelled)"
+        "uecs", description="uecs, watershed, contour or none (clumps are measured whole)"
     )
     convexity_threshold: float = Field(
         0.95, gt=0, le=1, description="a region below it is non-convex: overlapping particles"

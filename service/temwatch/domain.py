@@ -88,11 +88,17 @@ class Segmentation:
 
 @dataclass(frozen=True, slots=True, kw_only=True, eq=False)
 class Region:
-    """A part of a mask as a tight crop: `origin_px` is (row, column) of the crop's top left pixel."""
+    """A part of a mask as a tight crop: `origin_px` is (row, column) of the crop's top left pixel.
+
+    `separated_by` names the method that cut it out of a clump, and `visible_fraction` is the share of its
+    outline that was seen there; a region that was found whole was seen whole.
+    """
 
     origin_px: tuple[int, int]
     mask: Mask
     separated: bool = False
+    separated_by: str = ""
+    visible_fraction: float = 1.0
 
 
 @dataclass(frozen=True, slots=True, kw_only=True, eq=False)

@@ -4,6 +4,9 @@ from __future__ import annotations
 
 import math
 
+import numpy as np
+
+from temwatch.analysis import runs
 from temwatch.analysis.runs import connected_parts, crops, painted
 from temwatch.domain import Mask, Region
 
@@ -21,10 +24,7 @@ def speckles(mask: Mask, smallest_px: int) -> Mask:
 
 def small_holes(mask: Mask, smallest_px: int) -> Mask:
     """The holes of less than `smallest_px` pixels: 4-connected background that does not reach the border."""
-    parts = connected_parts(~mask, corners=False)
-    top, left, bottom, right = parts.box.T
-    inner = (top > 0) & (left > 0) & (bottom < mask.shape[0]) & (right < mask.shape[1])
-    return painted(parts, inner & (parts.area < smallest_px), mask.shape)
+    return np.asarray(runs.small_holes(mask, smallest_px))
 
 
 def regions(mask: Mask) -> list[Region]:

@@ -37,5 +37,8 @@ def measure(region: Region, *, pixel_size_nm: float, settings: SeparationSetting
         solidity=shape.solidity(outline),
         overlapping=convexity < settings.convexity_threshold,
         region=region,
-        separated_by=settings.method if region.separated else "",
+        separated_by=region.separated_by,
+        visible_fraction=region.visible_fraction,
+        equivalent_diameter_low_nm=shape.moved_diameter(outline, -1.0) * pixel_size_nm,
+        equivalent_diameter_high_nm=shape.moved_diameter(outline, 1.0) * pixel_size_nm,
     )

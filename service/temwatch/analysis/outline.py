@@ -289,3 +289,23 @@ def _perimeters(inner: NDArray[np.int64], polygon: NDArray[np.int64]) -> tuple[f
     hull_perimeter = outline_length(inner)
     perimeter = outline_length(polygon)
     return (perimeter if perimeter > hull_perimeter * (1 + 1e-12) else hull_perimeter), hull_perimeter
+
+
+@njit(cache=True, nogil=True)
+def visible_fraction(part: NDArray[np.bool_], clump: NDArray[np.bool_], row: int, column: int) -> float:
+    """Share of a part's outline, in cracks, that is the outline of the clump it was cut from.
+
+    Both are crops, the part's first pixel at (row, column) of the clump's.
+    """
+    seen = total = 0
+    height, width = part.shape
+    for down in range(height):
+        for right in range(width):
+            if not part[down, right]:
+                continue
+            for step in range(4):
+                below, beside = down + _STEP[step, 0], right + _STEP[step, 1]
+                if not _is_set(part, below, beside):
+                    total += 1
+                    seen += not _is_set(clump, row + below, column + beside)
+    return seen / total if total else 1.0

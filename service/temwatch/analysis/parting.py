@@ -10,7 +10,8 @@ from scipy import ndimage
 
 from temwatch.analysis import shape
 from temwatch.analysis.cleaning import regions, small_holes, speckles, touches_border
-from temwatch.analysis.separation import SEPARATORS
+from temwatch.analysis.outline import visible_fraction
+from temwatch.analysis.separation import SEPARATORS, contour
 from temwatch.config import SeparationSettings
 from temwatch.domain import Mask, Reason, Region, Rejection
 
@@ -28,7 +29,8 @@ def part(
         Shape (y, x), the holes that were closed. Within a clump they are what is seen between its particles,
         so they stay open until it is parted.
     contacts
-        Shape (y, x), where touching particles meet, or None.
+        Shape (y, x), where touching particles meet, or None; the method none measures clumps whole and does
+        not cut there.
     smallest_px
         Nothing smaller counts as a particle.
     settings
@@ -40,12 +42,19 @@ def part(
     """
     parts: list[Region] = []
     rejections: list[Rejection] = []
+    limit = settings.convexity_threshold
+    if settings.method == "contour":
+        limit = max(limit, contour.CLUMP_CONVEXITY)
+    if settings.method == "none":
+        contacts = None
     for connected in regions(mask):
-        for region in [connected] if contacts is None else _cut(connected, contacts, smallest_px):
+        for region in (
+            [connected] if contacts is None else _cut(connected, contacts, smallest_px, settings.method)
+        ):
             outline = shape.outline(region.mask)
             convexity = shape.convexity(outline)
             # a shallow notch shows in the solidity first
-            if min(convexity, shape.solidity(outline)) >= settings.convexity_threshold:
+            if min(convexity, shape.solidity(outline)) >= limit:
                 parts.append(region)
             elif convexity < settings.min_convexity:
                 rejections.append(Rejection(region=region, reason=Reason.LOW_CONVEXITY))
@@ -58,7 +67,7 @@ def part(
                     smallest_px=smallest_px,
                     settings=settings,
                 )
-                parts += [_without_holes(found_part, smallest_px) for found_part in found]
+                parts += [_finished(found_part, region, smallest_px, settings.method) for found_part in found]
                 rejections += given_up
     return parts, rejections
 
@@ -82,7 +91,7 @@ def sift(
     return kept, rejections
 
 
-def _cut(region: Region, contacts: Mask, smallest_px: int) -> list[Region]:
+def _cut(region: Region, contacts: Mask, smallest_px: int, method: str) -> list[Region]:
     """Part a region along the contacts; their pixels, and splinters, go to the nearest part."""
     row, column = region.origin_px
     cores = region.mask & ~_view(contacts, region)
@@ -94,7 +103,11 @@ def _cut(region: Region, contacts: Mask, smallest_px: int) -> list[Region]:
     labels = np.where(region.mask, labels[tuple(nearest)], 0)
     return [
         Region(
-            origin_px=(row + piece.origin_px[0], column + piece.origin_px[1]), mask=piece.mask, separated=True
+            origin_px=(row + piece.origin_px[0], column + piece.origin_px[1]),
+            mask=piece.mask,
+            separated=True,
+            separated_by=method,
+            visible_fraction=visible_fraction(piece.mask, region.mask, *piece.origin_px),
         )
         for number in range(1, count + 1)
         # what the nearest core cannot reach within the region stays with the region's other particles
@@ -109,8 +122,18 @@ def _view(mask: Mask, region: Region) -> Mask:
     return mask[row : row + height, column : column + width]
 
 
-def _without_holes(region: Region, smallest_px: int) -> Region:
-    return replace(region, mask=region.mask | small_holes(region.mask, smallest_px))
+def _finished(part: Region, clump: Region, smallest_px: int, method: str) -> Region:
+    """A part without small holes, with its method and how much of its outline is that of the clump."""
+    mask = part.mask | small_holes(part.mask, smallest_px)
+    if not part.separated:
+        return replace(part, mask=mask)
+    row, column = (part.origin_px[axis] - clump.origin_px[axis] for axis in (0, 1))
+    return replace(
+        part,
+        mask=mask,
+        separated_by=part.separated_by or method,
+        visible_fraction=visible_fraction(mask, clump.mask, row, column),
+    )
 
 
 def _holes(mask: Mask) -> int:

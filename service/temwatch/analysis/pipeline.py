@@ -5,7 +5,7 @@ from __future__ import annotations
 import math
 from dataclasses import replace
 from pathlib import Path
-from typing import Any, Literal
+from typing import Any, Literal, get_args
 
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
@@ -102,7 +102,7 @@ def resolve(
     UsageError
         An argument cannot be used.
     """
-    found = _checked(mask, "mask").astype(bool)
+    found = _checked(mask, "mask").astype(bool, order="C")
     lines = None if contacts is None else _checked(contacts, "contacts").astype(bool)
     if lines is not None and lines.shape != found.shape:
         raise UsageError(f"contacts: needs the shape of the mask, {found.shape}, found {lines.shape}")
@@ -160,7 +160,8 @@ def warm_up() -> None:
     """Compile, or load from the cache, what the first micrograph would otherwise wait for."""
     y, x = np.mgrid[:64, :64]
     discs = ((x - 20) ** 2 + (y - 32) ** 2 < 150) | ((x - 43) ** 2 + (y - 32) ** 2 < 150)
-    resolve(discs, pixel_size_nm=0.5)
+    for method in get_args(SeparationMethod):
+        resolve(discs, pixel_size_nm=0.5, separate=method)
 
 
 def _check_compatibility(compatibility: str, settings: SeparationSettings, contacts: Mask | None) -> None:

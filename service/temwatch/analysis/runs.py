@@ -55,6 +55,20 @@ def crops(parts: Parts) -> list[NDArray[np.bool_]]:
 
 
 @njit(cache=True, nogil=True)
+def small_holes(mask: NDArray[np.bool_], smallest_px: int) -> NDArray[np.bool_]:
+    """The 4-connected parts of the background below `smallest_px` that do not reach the edge of the mask."""
+    height, width = mask.shape
+    runs, number, area, box = label_runs(~mask, 0)
+    holes = np.zeros(mask.shape, np.bool_)
+    for run in range(len(runs)):
+        top, left, bottom, right = box[number[run]]
+        inner = top > 0 and left > 0 and bottom < height and right < width
+        if inner and area[number[run]] < smallest_px:
+            holes[runs[run, 0], runs[run, 1] : runs[run, 2]] = True
+    return holes
+
+
+@njit(cache=True, nogil=True)
 def label_runs(mask: NDArray[np.bool_], reach: int) -> tuple[Numbers, Numbers, Numbers, Numbers]:
     """What `Parts` holds, in its order; runs of two rows meet when they are less than `reach` apart."""
     height, width = mask.shape

@@ -61,6 +61,18 @@ def equivalent_diameter(outline: Outline) -> float:
     return math.sqrt(4 * outline.area / math.pi)
 
 
+def moved_diameter(outline: Outline, distance: float) -> float:
+    """Equivalent diameter, px, after moving the outline outwards by `distance` px (inwards: less than 0).
+
+    Steiner's formula, exact for convex regions as long as any of them is left.
+    """
+    area = outline.area + distance * outline.perimeter + math.pi * distance**2
+    # inwards the formula grows again once nothing is left
+    if distance < 0 and outline.perimeter < 2 * math.pi * -distance:
+        return 0.0
+    return math.sqrt(4 * max(area, 0.0) / math.pi)
+
+
 def circularity(outline: Outline) -> float:
     """4 pi area / perimeter^2: 1 for a disc, pi / 4 for a square (ISO 9276-6)."""
     return 4 * math.pi * outline.area / outline.perimeter**2

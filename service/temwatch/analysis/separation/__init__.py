@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import Protocol
 
-from temwatch.analysis.separation import uecs, whole
+from temwatch.analysis.separation import contour, uecs, watershed, whole
 from temwatch.config import SeparationSettings
 from temwatch.domain import Region, Rejection
 
@@ -22,4 +22,9 @@ class Separator(Protocol):
     ) -> tuple[list[Region], list[Rejection]]: ...
 
 
-SEPARATORS: dict[str, Separator] = {"uecs": uecs.separate, "none": whole.separate}
+SEPARATORS: dict[str, Separator] = {
+    "uecs": uecs.separate,
+    "watershed": watershed.separate,
+    "contour": contour.separate,
+    "none": whole.separate,
+}

@@ -1,4 +1,4 @@
-"""Compiled exact Euclidean distance transform, fast on the small crops that separation works on."""
+"""Distance to the background within a clump's crop, and what counts as background there."""
 
 from __future__ import annotations
 
@@ -6,8 +6,24 @@ import numpy as np
 from numba import njit
 from numpy.typing import NDArray
 
+from temwatch.domain import Mask, Region
+
 FAR = 1 << 40
 """Squared distance where the crop holds no background at all."""
+
+
+def framed(clump: Region, shape: tuple[int, int]) -> tuple[Mask, int, int]:
+    """The clump with a margin of background, and the row and column of its first pixel.
+
+    There is no margin where the clump meets the border of the micrograph: beyond it nothing is known.
+    """
+    row, column = clump.origin_px
+    height, width = clump.mask.shape
+    top, left = int(row > 0), int(column > 0)
+    bottom, right = int(row + height < shape[0]), int(column + width < shape[1])
+    canvas = np.zeros((top + height + bottom, left + width + right), dtype=bool)
+    canvas[top : top + height, left : left + width] = clump.mask
+    return canvas, row - top, column - left
 
 
 @njit(cache=True, nogil=True)

@@ -23,7 +23,7 @@ from numpy.typing import NDArray
 
 from temwatch.analysis.outline import convexity
 from temwatch.analysis.runs import cut_out, label_runs
-from temwatch.analysis.separation.distance import squared_distances
+from temwatch.analysis.separation.distance import framed, squared_distances
 from temwatch.config import SeparationSettings
 from temwatch.domain import Reason, Region, Rejection
 
@@ -42,7 +42,7 @@ def separate(
     clump: Region, *, shape: tuple[int, int], smallest_px: int, settings: SeparationSettings
 ) -> tuple[list[Region], list[Rejection]]:
     """Part a clump; see `Separator`."""
-    canvas, row, column = _canvas(clump, shape)
+    canvas, row, column = framed(clump, shape)
     parts: list[Region] = []
     rejections: list[Rejection] = []
     least_px = max(settings.min_marker_px, smallest_px)
@@ -64,15 +64,6 @@ def separate(
     return _explaining(parts, clump), rejections
 
 
-def _canvas(clump: Region, shape: tuple[int, int]) -> tuple[NDArray[np.bool_], int, int]:
-    """The clump with a margin of background, except where it meets the border of the micrograph."""
-    row, column = clump.origin_px
-    height, width = clump.mask.shape
-    top, left = int(row > 0), int(column > 0)
-    margins = ((top, int(row + height < shape[0])), (left, int(column + width < shape[1])))
-    return np.pad(clump.mask, margins), row - top, column - left
-
-
 def _explaining(parts: list[Region], clump: Region) -> list[Region]:
     """The parts that are not already covered by larger ones, in their order."""
     covered = np.zeros(clump.mask.shape, dtype=bool)
@@ -82,7 +73,7 @@ def _explaining(parts: list[Region], clump: Region) -> list[Region]:
         part = parts[index]
         row, column = part.origin_px[0] - clump.origin_px[0], part.origin_px[1] - clump.origin_px[1]
         view = covered[row : row + part.mask.shape[0], column : column + part.mask.shape[1]]
-        if np.count_nonzero(part.mask & ~view) >= NEW_AREA * areas[index]:
+        if np.count_nonzero(part.mask > view) >= NEW_AREA * areas[index]:  # set there, and not covered
             view |= part.mask
             kept.add(index)
     return [part for index, part in enumerate(parts) if index in kept]
@@ -139,15 +130,20 @@ def _regrown(
     canvas: NDArray[np.bool_], marker: NDArray[np.bool_], top: int, left: int, radius: float
 ) -> tuple[int, int, NDArray[np.bool_]]:
     """What of the canvas lies within `radius` px of the marker and is connected with it, a tight crop."""
-    margin = math.ceil(radius)
+    margin = int(radius)
     height, width = marker.shape
     first_row, first_column = max(top - margin, 0), max(left - margin, 0)
     last_row = min(top + height + margin, canvas.shape[0])
     last_column = min(left + width + margin, canvas.shape[1])
-    away = np.ones((last_row - first_row, last_column - first_column), np.bool_)
     row, column = top - first_row, left - first_column
-    away[row : row + height, column : column + width] = ~marker
-    near = squared_distances(away) <= radius * radius
+    near = np.zeros((last_row - first_row, last_column - first_column), np.bool_)
+    runs, _, _, _ = label_runs(marker, 1)
+    for off in range(-margin, margin + 1):
+        reach = int(math.sqrt(radius * radius - off * off))
+        for run in range(len(runs)):
+            line = row + runs[run, 0] + off
+            if 0 <= line < len(near):
+                near[line, max(column + runs[run, 1] - reach, 0) : column + runs[run, 2] + reach] = True
     runs, number, area, box = label_runs(near & canvas[first_row:last_row, first_column:last_column], 1)
     part = 0
     if len(area) > 1:

@@ -1,0 +1,293 @@
+"""Compiled kernels of the contour method: from groups of arcs to the pixels of particles."""
+
+from __future__ import annotations
+
+import math
+
+import numpy as np
+from numba import njit
+from numpy.typing import NDArray
+
+from temwatch.analysis.outline import visible_fraction
+from temwatch.analysis.runs import cut_out, label_runs
+from temwatch.analysis.separation.arcs import Arcs, Floats, Integers
+from temwatch.analysis.separation.distance import squared_distances
+from temwatch.analysis.separation.fitting import filled, fitted_ellipse
+from temwatch.analysis.separation.grouping import (
+    ECCENTRICITY,
+    MOST_ELONGATED,
+    NOISE_PX,
+    ROUGHNESS,
+    SHAPE_NOISE_PX,
+    direction,
+    hull_of,
+    members_of,
+    seen,
+    wrapped,
+)
+
+HARDLY_HIDDEN = 0.04
+"""Share of the outline that a straight line completes."""
+ELLIPSE_MISFIT = 1.3
+ROUND_ECCENTRICITY = 0.12
+ROUND_MISFIT = 2.0
+MOSTLY_HIDDEN = 0.5
+"""An ellipse completes a particle whose points are off by this many tolerances. Where most is hidden, a
+rounder one is tried that may be off by more."""
+WITHIN = 0.85
+"""Share of an ellipse that must lie in the clump."""
+STEPS = 12
+NEW_AREA = 0.12
+"""A particle that lies in better seen ones but for this share of its area explains nothing."""
+FRAGMENT = 0.25
+FRAGMENT_SEEN = 0.5
+"""What has less than this share of the median area in its clump, and of whose outline less is seen."""
+LEFT_OVER = 0.5
+LEFT_OVER_PX = 3.0
+"""What no particle explains is one itself where a disc fits in of this share of the others' median radius,
+and of this radius; else it goes to the particles within this distance."""
+
+
+@njit(cache=True, nogil=True)
+def parts_of(mask: NDArray[np.bool_], arcs: Arcs, group: Integers) -> tuple[NDArray[np.bool_], Integers]:
+    """Pixels of the particles that groups of arcs belong to.
+
+    Parameters
+    ----------
+    mask
+        The clump with a margin of background.
+    arcs, group
+        Its arcs, and the number of the group of each.
+
+    Returns
+    -------
+    pixels
+        The particles' crops, one after the other.
+    parts
+        (n, 5) where in `pixels` a crop begins; its top, left, height and width.
+    """
+    shares = np.ones(len(group), np.float64)
+    shapes = [np.empty((0, 2), np.float64) for _ in range(2 * len(group))]
+    for number in range(len(group)):
+        members = group == number
+        if members.any():
+            points, along = members_of(arcs.points, arcs.along, arcs.starts, members)
+            if len(points) >= 5:
+                shares[number], shapes[2 * number], shapes[2 * number + 1] = _shape(
+                    points, along, arcs, members, mask
+                )
+    covered = np.full(mask.shape, -1, np.int64)
+    crops = [(0, 0, np.zeros((0, 0), np.bool_)) for _ in range(0)]
+    for number in np.argsort(shares, kind="mergesort"):
+        if len(shapes[2 * number]) == 0:
+            continue
+        top, left, crop = _painted(shapes[2 * number], shapes[2 * number + 1], mask)
+        area = new = 0
+        for row in range(crop.shape[0]):
+            for column in range(crop.shape[1]):
+                if crop[row, column]:
+                    area += 1
+                    new += covered[top + row, left + column] < 0
+        if area and new >= NEW_AREA * area:
+            for row in range(crop.shape[0]):
+                for column in range(crop.shape[1]):
+                    if crop[row, column] and covered[top + row, left + column] < 0:
+                        covered[top + row, left + column] = len(crops)
+            crops.append((top, left, crop))
+    return _packed(_with_left_overs(mask, covered, _without_fragments(mask, covered, crops)))
+
+
+@njit(cache=True, nogil=True)
+def _without_fragments(
+    mask: NDArray[np.bool_], covered: Integers, crops: list[tuple[int, int, NDArray[np.bool_]]]
+) -> list[tuple[int, int, NDArray[np.bool_]]]:
+    """Leave out what is much smaller than the clump's other particles, and mostly guessed."""
+    areas = np.array([np.count_nonzero(crop) for _, _, crop in crops])
+    least = FRAGMENT * np.median(areas) if len(areas) else 0.0
+    kept = [(0, 0, np.zeros((0, 0), np.bool_)) for _ in range(0)]
+    renamed = np.full(len(crops) + 1, -1, np.int64)
+    for index, (top, left, crop) in enumerate(crops):
+        if areas[index] >= least or visible_fraction(crop, mask, top, left) >= FRAGMENT_SEEN:
+            renamed[index] = len(kept)
+            kept.append((top, left, crop))
+    for row in range(mask.shape[0]):
+        for column in range(mask.shape[1]):
+            covered[row, column] = renamed[covered[row, column]]
+    return kept
+
+
+@njit(cache=True, nogil=True)
+def _shape(
+    points: Floats, along: Floats, arcs: Arcs, members: NDArray[np.bool_], mask: NDArray[np.bool_]
+) -> tuple[float, Floats, Floats]:
+    """Hidden share of a particle's outline, its hull, and a polygon beyond that (or none)."""
+    hull, hidden, perimeter, area, _, _, _ = hull_of(points, along)
+    polygon = points[hull]
+    share = hidden / perimeter if perimeter > 0 else 1.0
+    if share <= HARDLY_HIDDEN:
+        return share, polygon, points[:0]
+    tolerance = NOISE_PX + ROUGHNESS * math.sqrt(area / math.pi)
+    sums = np.zeros((6, 6), np.float64)
+    for arc in range(len(members)):
+        if members[arc]:
+            sums += arcs.sums[arc]
+    for attempt in range(2 if share >= MOSTLY_HIDDEN else 1):
+        ellipse = fitted_ellipse(sums, SHAPE_NOISE_PX, ROUND_ECCENTRICITY if attempt else ECCENTRICITY)
+        misfit = ROUND_MISFIT if attempt else ELLIPSE_MISFIT
+        if 0 < ellipse[2] < MOST_ELONGATED * ellipse[3] and ellipse[5] <= misfit * tolerance:
+            curve = _ellipse(ellipse, arcs.centre)
+            if _area_within(curve, mask) >= WITHIN * math.pi * ellipse[2] * ellipse[3]:
+                return share, polygon, curve
+    return share, polygon, _continued(points, along, hull)
+
+
+@njit(cache=True, nogil=True)
+def _ellipse(ellipse: Floats, centre: Floats) -> Floats:
+    curve = np.empty((80, 2), np.float64)
+    for index in range(80):
+        angle = 2 * math.pi * index / 80
+        x, y = ellipse[2] * math.cos(angle), ellipse[3] * math.sin(angle)
+        curve[index, 0] = centre[0] + ellipse[0] + x * math.sin(ellipse[4]) + y * math.cos(ellipse[4])
+        curve[index, 1] = centre[1] + ellipse[1] + x * math.cos(ellipse[4]) - y * math.sin(ellipse[4])
+    return curve
+
+
+@njit(cache=True, nogil=True)
+def _continued(points: Floats, along: Floats, hull: Integers) -> Floats:
+    """Polygon of a hull whose hidden edges go on in the directions in which the arcs end.
+
+    Each is a cubic Bezier curve that would be the arc of a circle if both ends turned by the same angle.
+    """
+    size = len(hull)
+    polygon = np.empty((size * STEPS, 2), np.float64)
+    count = 0
+    for index in range(size):
+        a, b = hull[index], hull[(index + 1) % size]
+        polygon[count] = points[a]
+        count += 1
+        down, right = points[b, 0] - points[a, 0], points[b, 1] - points[a, 1]
+        length = math.hypot(down, right)
+        if length < 3 or seen(along, a, b, length):
+            continue
+        way = math.atan2(down, right)
+        leaving = min(max(wrapped(way - direction(points, along, a, -1)), 0.0), math.pi / 2)
+        arriving = min(max(wrapped(direction(points, along, b, 1) - way), 0.0), math.pi / 2)
+        turn = max(leaving + arriving, 1e-3)
+        handle = length * (4 / 3) * math.tan(turn / 4) / (2 * math.sin(turn / 2))
+        for step in range(1, STEPS):
+            u = step / STEPS
+            w0, w1, w2, w3 = (1 - u) ** 3, 3 * u * (1 - u) ** 2, 3 * u * u * (1 - u), u**3
+            polygon[count, 0] = (
+                w0 * points[a, 0]
+                + w1 * (points[a, 0] + handle * math.sin(way - leaving))
+                + w2 * (points[b, 0] - handle * math.sin(way + arriving))
+                + w3 * points[b, 0]
+            )
+            polygon[count, 1] = (
+                w0 * points[a, 1]
+                + w1 * (points[a, 1] + handle * math.cos(way - leaving))
+                + w2 * (points[b, 1] - handle * math.cos(way + arriving))
+                + w3 * points[b, 1]
+            )
+            count += 1
+    return polygon[:count]
+
+
+@njit(cache=True, nogil=True)
+def _box(a: Floats, b: Floats, mask: NDArray[np.bool_]) -> tuple[int, int, int, int]:
+    """Top, left, bottom and right of two polygons, and so much around them as left overs may add."""
+    top, left = a[:, 0].min(), a[:, 1].min()
+    bottom, right = a[:, 0].max(), a[:, 1].max()
+    if len(b):
+        top, left = min(top, b[:, 0].min()), min(left, b[:, 1].min())
+        bottom, right = max(bottom, b[:, 0].max()), max(right, b[:, 1].max())
+    margin = LEFT_OVER_PX + 1
+    return (
+        max(math.floor(top - margin), 0),
+        max(math.floor(left - margin), 0),
+        min(math.ceil(bottom + margin), mask.shape[0]),
+        min(math.ceil(right + margin), mask.shape[1]),
+    )
+
+
+@njit(cache=True, nogil=True)
+def _painted(a: Floats, b: Floats, mask: NDArray[np.bool_]) -> tuple[int, int, NDArray[np.bool_]]:
+    """What of a clump lies in either of two polygons: top and left of a crop, and its pixels."""
+    top, left, bottom, right = _box(a, b, mask)
+    crop = np.zeros((bottom - top, right - left), np.bool_)
+    view = mask[top:bottom, left:right]
+    filled(a, top, left, view, crop)
+    if len(b):
+        filled(b, top, left, view, crop)
+    return top, left, crop
+
+
+@njit(cache=True, nogil=True)
+def _area_within(polygon: Floats, mask: NDArray[np.bool_]) -> int:
+    return int(np.count_nonzero(_painted(polygon, polygon[:0], mask)[2]))
+
+
+@njit(cache=True, nogil=True)
+def _with_left_overs(
+    mask: NDArray[np.bool_], covered: Integers, crops: list[tuple[int, int, NDArray[np.bool_]]]
+) -> list[tuple[int, int, NDArray[np.bool_]]]:
+    """The particles, and those that are made of what none of them explains."""
+    radii = np.array([math.sqrt(np.count_nonzero(crop) / math.pi) for _, _, crop in crops])
+    least = max(LEFT_OVER * np.median(radii), LEFT_OVER_PX) if len(radii) else LEFT_OVER_PX
+    left = mask & (covered < 0)
+    depth = squared_distances(left)
+    runs, number, area, box = label_runs(left, 1)
+    deepest = np.zeros(len(area), np.int64)
+    for run in range(len(runs)):
+        for column in range(runs[run, 1], runs[run, 2]):
+            deepest[number[run]] = max(deepest[number[run]], depth[runs[run, 0], column])
+    for part in range(len(area)):
+        if deepest[part] > least * least:
+            crops.append((box[part, 0], box[part, 1], cut_out(runs, number, box, part)))
+    rest = [(0, 0) for _ in range(0)]
+    for run in range(len(runs)):
+        if deepest[number[run]] <= least * least:
+            for column in range(runs[run, 1], runs[run, 2]):
+                rest.append((runs[run, 0], column))
+    for _ in range(int(LEFT_OVER_PX)):
+        given = [(0, 0, np.int64(0)) for _ in range(0)]
+        for row, column in rest:
+            if covered[row, column] < 0:
+                # the margin of background lets every pixel of the clump have neighbours
+                owner = max(
+                    covered[row - 1, column],
+                    covered[row + 1, column],
+                    covered[row, column - 1],
+                    covered[row, column + 1],
+                )
+                if owner >= 0:
+                    given.append((row, column, owner))
+        for row, column, owner in given:
+            covered[row, column] = owner
+            top, first, crop = crops[owner]
+            crop[row - top, column - first] = True
+    return crops
+
+
+@njit(cache=True, nogil=True)
+def _packed(
+    crops: list[tuple[int, int, NDArray[np.bool_]]],
+) -> tuple[NDArray[np.bool_], Integers]:
+    """The largest connected part of each crop, tight."""
+    parts = np.empty((len(crops), 5), np.int64)
+    tight = [np.zeros((0, 0), np.bool_) for _ in range(0)]
+    end = count = 0
+    for top, left, crop in crops:
+        runs, number, area, box = label_runs(crop, 1)
+        if len(area) == 0:
+            continue
+        largest = int(np.argmax(area))
+        piece = cut_out(runs, number, box, largest)
+        tight.append(piece)
+        parts[count] = end, top + box[largest, 0], left + box[largest, 1], piece.shape[0], piece.shape[1]
+        end += piece.size
+        count += 1
+    pixels = np.empty(end, np.bool_)
+    for index in range(count):
+        pixels[parts[index, 0] : parts[index, 0] + tight[index].size] = tight[index].ravel()
+    return pixels, parts[:count]
