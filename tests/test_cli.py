@@ -7,7 +7,21 @@ import pytest
 
 from system import temwatch
 
-COMMANDS = ["run", "analyse", "demo", "check", "status", "retry", "rebuild", "export", "simulate"]
+COMMANDS = [
+    "run",
+    "analyse",
+    "demo",
+    "check",
+    "status",
+    "retry",
+    "rebuild",
+    "export",
+    "simulate",
+    "benchmark",
+    "train",
+    "evaluate",
+    "convert-antema",
+]
 
 
 @pytest.mark.parametrize("command", COMMANDS)
@@ -18,11 +32,12 @@ def test_every_command_explains_itself(command):
     assert "usage: temwatch " + command in done.stdout
 
 
-def test_help_and_import_load_nothing_heavy():
+@pytest.mark.parametrize("command", ["", "train", "evaluate", "convert-antema"])
+def test_help_and_import_load_nothing_heavy(command):
     """They answer at once because torch, pandas and the like stay unloaded."""
     code = (
         "import sys, temwatch, temwatch.cli\n"
-        "try: temwatch.cli.main(['--help'])\n"
+        f"try: temwatch.cli.main([*{command.split()}, '--help'])\n"
         "except SystemExit: pass\n"
         "print([n for n in ('torch', 'pandas', 'numpy', 'skimage', 'pydantic', 'rich') if n in sys.modules])"
     )

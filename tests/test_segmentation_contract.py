@@ -1,41 +1,30 @@
 """What holds for every segmenter; a new one in SEGMENTERS is tested at once."""
 
-from pathlib import Path
 from typing import get_args
 
 import numpy as np
 import pytest
 from scipy import ndimage
 
-from temwatch.analysis.segmentation import SEGMENTERS, build
+from networks import description, random_network
+from temwatch.analysis.segmentation import SEGMENTERS, build, deeplab, preprocessing, weights
 from temwatch.config import SegmentationMethod, SegmentationSettings
 
+VARIANTS = [(method, "") for method in sorted(SEGMENTERS) if method != "deeplab"]
+VARIANTS += [("deeplab", architecture) for architecture in weights.ARCHITECTURES]
 
-@pytest.fixture(scope="module")
-def weights(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """Weights of a random network whose output spreads around one half."""
-    import torch
 
-    from temwatch.analysis.segmentation import deeplab, preprocessing
-    from temwatch.analysis.segmentation import weights as files
-
-    torch.manual_seed(0)
-    net = deeplab.network(2).eval()
-    head = net.segmentation_head[0]
-    with torch.no_grad():
-        head.weight *= 200
-        head.bias -= net(torch.randn(1, 1, 256, 256)).mean(dim=(0, 2, 3))
+@pytest.fixture(scope="module", params=VARIANTS, ids=" ".join)
+def settings(request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFactory):
+    """Every method, with random weights of every network."""
+    method, architecture = request.param
     path = tmp_path_factory.mktemp("weights") / "random.safetensors"
-    description = files.Description(
-        classes=("mask", "contacts"), preprocessing=preprocessing.NAME, temwatch_version="0"
-    )
-    deeplab.save(net, path, description)
-    return path
-
-
-@pytest.fixture(params=sorted(SEGMENTERS))
-def settings(request: pytest.FixtureRequest, weights: Path) -> SegmentationSettings:
-    return SegmentationSettings(method=request.param, weights=weights, device="cpu")
+    if architecture:
+        described = description(architecture)
+        image = preprocessing.PREPROCESSINGS[described.preprocessing](micrograph((256, 256)))
+        net = random_network(architecture, len(described.classes), image)
+        deeplab.save(net, path, described)
+    return SegmentationSettings(method=method, weights=path, device="cpu")
 
 
 def micrograph(shape: tuple[int, int], seed: int = 0) -> np.ndarray:

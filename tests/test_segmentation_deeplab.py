@@ -11,7 +11,9 @@ from hypothesis import given
 from hypothesis import strategies as st
 from scipy import ndimage
 
+from networks import random_network
 from temwatch.analysis.segmentation import deeplab, preprocessing, tiling, weights
+from temwatch.analysis.segmentation.network import network
 
 
 def description(**changes) -> weights.Description:
@@ -24,18 +26,10 @@ def picture(shape: tuple[int, int]) -> np.ndarray:
     return ndimage.gaussian_filter(random.normal(0, 1, shape), 6).astype(np.float32)
 
 
-@pytest.fixture(scope="module")
-def net() -> torch.nn.Module:
+@pytest.fixture(scope="module", params=[weights.PLAIN, weights.FINE])
+def net(request) -> torch.nn.Module:
     """A random network whose output spreads around one half."""
-    torch.manual_seed(0)
-    net = deeplab.network(2).eval()
-    head = net.segmentation_head[0]
-    image = torch.from_numpy(preprocessing.normalised(picture((512, 512))))[None, None]
-    with torch.no_grad():
-        logits = net(image)
-        head.weight *= (2 / logits.std(dim=(0, 2, 3)))[:, None, None, None]
-        head.bias -= net(image).mean(dim=(0, 2, 3))
-    return net
+    return random_network(request.param, 2, preprocessing.normalised(picture((512, 512))))
 
 
 class Pointwise(torch.nn.Module):
@@ -141,7 +135,7 @@ def test_where_nothing_helps_the_memory_error_is_raised():
 def test_a_network_of_the_papers_form_has_no_contacts(tmp_path):
     torch.manual_seed(0)
     path = tmp_path / "paper.safetensors"
-    deeplab.save(deeplab.network(1), path, description(classes=("mask",)))
+    deeplab.save(network(weights.PLAIN, 1), path, description(classes=("mask",)))
     segmenter = deeplab.build(deeplab.SegmentationSettings(method="deeplab", weights=path, device="cpu"))
 
     assert segmenter.segment([picture((80, 80))])[0].contacts is None
@@ -164,7 +158,7 @@ print(found.segment([np.eye(40, dtype=np.float32)])[0].mask.shape)
 
 def test_torch_is_loaded_when_chosen_only_and_nothing_is_downloaded(tmp_path):
     path = tmp_path / "net.safetensors"
-    deeplab.save(deeplab.network(1), path, description(classes=("mask",)))
+    deeplab.save(network(weights.PLAIN, 1), path, description(classes=("mask",)))
     environment = {"HOME": str(tmp_path), "PATH": "/usr/bin:/bin"}
 
     done = subprocess.run(

@@ -2,11 +2,14 @@
 
 from pathlib import Path
 
+import numpy as np
 import pytest
 import safetensors.torch
 import torch
 
+import networks
 from temwatch.analysis.segmentation import build, deeplab, preprocessing, weights
+from temwatch.analysis.segmentation.network import network
 from temwatch.config import SegmentationSettings
 from temwatch.errors import StartError, WeightsError
 
@@ -19,7 +22,47 @@ def description(**changes) -> weights.Description:
 @pytest.fixture(scope="module")
 def net() -> torch.nn.Module:
     torch.manual_seed(0)
-    return deeplab.network(1).eval()
+    return network(weights.PLAIN, 1).eval()
+
+
+@pytest.mark.parametrize("architecture", weights.ARCHITECTURES)
+def test_every_network_comes_back_as_it_was_saved(architecture, tmp_path):
+    half = architecture != weights.ANTEMA  # what was converted stays as it was
+    described = networks.description(architecture)
+    net = network(architecture, len(described.classes)).eval()
+    path = tmp_path / "net.safetensors"
+    deeplab.save(net, path, described, half=half)
+    image = torch.from_numpy(np.random.default_rng(0).normal(size=(1, 1, 64, 96)).astype(np.float32))
+    with torch.inference_mode():
+        expected, actual = net(image), deeplab.load(weights.read(path))(image)
+
+    assert expected.shape == (1, len(described.classes), 64, 96)
+    assert torch.allclose(expected, actual, atol=0.01 * float(expected.abs().max()) if half else 0)
+
+
+def test_a_network_is_not_taken_for_one_of_other_classes(tmp_path):
+    described = networks.description(weights.ANTEMA, classes=("mask", "contacts"))
+    deeplab.save(network(weights.ANTEMA, 1), tmp_path / "net.safetensors", described)
+    assert "another network: antema-deeplabv3plus-resnet18 with mask,contacts" in refusal(
+        tmp_path / "net.safetensors"
+    )
+
+
+def test_files_of_versions_that_knew_fewer_entries_are_still_read(file, monkeypatch):
+    monkeypatch.setattr(weights.Description, "header", lambda _: {"format": weights.FORMAT, **OLD})
+    deeplab.save(deeplab.load(weights.read(file)), file, description())
+    assert description() == weights.read(file).description
+
+
+OLD = {
+    "architecture": weights.PLAIN,
+    "classes": "mask",
+    "preprocessing": preprocessing.NAME,
+    "enlarge": "1",
+    "max_side_px": "",
+    "temwatch_version": "0",
+    "training": "",
+}
 
 
 @pytest.fixture
@@ -120,7 +163,7 @@ def test_layers_that_do_not_match_are_counted_and_the_first_is_named(net, tmp_pa
 
 
 def test_weights_that_are_not_finite_are_damaged(tmp_path):
-    net = deeplab.network(1)
+    net = network(weights.PLAIN, 1)
     with torch.no_grad():
         net.segmentation_head[0].bias.fill_(float("nan"))
     deeplab.save(net, tmp_path / "net.safetensors", description())

@@ -68,10 +68,29 @@ def test_what_is_not_defined_is_null_in_json():
     json.dumps(found, allow_nan=False)
 
 
-def test_the_table_has_a_line_a_measure(results):
-    lines = report.as_table(results).splitlines()
-    assert lines[0] == "2 micrographs"
-    assert [line.split()[0] for line in lines[1:]] == list(summary(results))
+def test_the_table_has_a_line_a_measure_and_a_line_a_micrograph():
+    items = [labelled("good"), labelled("poor")]
+    found = [Segmentation(mask=items[0].labels > 0), Segmentation(mask=items[1].labels == 1)]
+    results = [compare(item, mask, service=pipeline_regions) for item, mask in zip(items, found, strict=True)]
+    lines = report.as_table(results, "uecs").splitlines()
+    assert lines[0].startswith("2 micrographs, ")
+    first_words = [line.split()[0] for line in lines if line.startswith("  ")]
+    assert first_words == [*summary(results), "particle", "background", "good", "poor"]
+    assert f"{report.SERVICE} (uecs)" in lines
+    assert "nan" not in report.as_table(results[:1])
+
+
+def test_particles_of_the_services_own_pipeline_are_counted_apart():
+    """A speck that is too small to count for the yardstick does not count for the service either."""
+    item = labelled("a")
+    mask = item.labels > 0
+    mask[55, 5:16] = True
+    (result,) = evaluate(lambda _: [Segmentation(mask=mask)], [item], service=pipeline_regions)
+    measures = summary([result])
+    assert measures["particle_f1"] == measures["service_particle_f1"] == 1
+    mask[56, 5] = True
+    (result,) = evaluate(lambda _: [Segmentation(mask=mask)], [item], service=pipeline_regions)
+    assert result.counts.found == result.service_counts.found == 3
 
 
 def test_the_picture_shows_the_best_above_the_worst_with_both_outlines(results):

@@ -12,7 +12,7 @@ from PIL import Image as Picture
 
 from temwatch.analysis.segmentation import build, weights
 from temwatch.config import SegmentationSettings
-from temwatch.errors import UsageError
+from temwatch.errors import Interrupted, UsageError
 from temwatch.training.data import Labelled, divide
 from temwatch.training.recipes import PAPER, TEMWATCH, Recipe, Stage
 from temwatch.training.schedule import Report
@@ -115,6 +115,25 @@ def test_a_training_that_was_interrupted_goes_on_to_the_same_weights(trained, la
     assert digest(trained) == digest(tmp_path)
 
 
+def test_a_training_that_is_told_to_stop_saves_its_step_and_goes_on_to_the_same_weights(
+    trained, labelled, tmp_path
+):
+    answers = iter([False, False, False, False, True])  # two simulated micrographs, then steps 1 to 3
+
+    with pytest.raises(Interrupted, match="step 3 of 4"):
+        train(labelled, tmp_path, SMALL, device="cpu", stop=lambda: next(answers))
+    assert torch.load(tmp_path / "checkpoint.pt", weights_only=True)["step"] == 3
+
+    train(labelled, tmp_path, SMALL, device="cpu")
+    assert digest(trained) == digest(tmp_path)
+
+
+def test_a_training_can_be_stopped_while_it_simulates(labelled, tmp_path):
+    with pytest.raises(Interrupted, match="before the first step"):
+        train(labelled, tmp_path, SMALL, device="cpu", stop=lambda: True)
+    assert not (tmp_path / "simulated" / "done.json").exists()
+
+
 def test_a_checkpoint_of_another_training_is_not_gone_on_from(trained, labelled):
     with pytest.raises(UsageError, match="another training"):
         train(labelled, trained, replace(SMALL, batch=5), device="cpu")
@@ -131,13 +150,15 @@ def test_one_source_cannot_be_divided(labelled, tmp_path):
         train(labelled[:1], tmp_path, SMALL, device="cpu")
 
 
-def test_a_network_learns(labelled, tmp_path):
-    """Thirty steps from random weights; a mask without any particle has IoU 0, one full of them 0.2."""
+@pytest.mark.parametrize(("architecture", "steps"), [(weights.PLAIN, 30), (weights.FINE, 60)])
+def test_a_network_learns(labelled, architecture, steps, tmp_path):
+    """A few steps from random weights; a mask without any particle has IoU 0, one full of them 0.2."""
     recipe: Recipe = replace(
         SMALL,
-        stages=(Stage(name="labelled", steps=30, simulated_share=0.0, learning_rate=2e-3),),
+        architecture=architecture,
+        stages=(Stage(name="labelled", steps=steps, simulated_share=0.0, learning_rate=4e-3),),
         simulated_micrographs=0,
-        validate_every=30,
+        validate_every=steps,
         ema_decay=0.8,
     )
     train(labelled, tmp_path, recipe, device="cpu")

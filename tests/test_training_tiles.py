@@ -8,7 +8,7 @@ import torch
 
 from temwatch.training.data import Labelled
 from temwatch.training.losses import loss
-from temwatch.training.recipes import PAPER, TEMWATCH, Augmentation, Stage
+from temwatch.training.recipes import PAPER, TEMWATCH, Augmentation, Stage, lengthened
 from temwatch.training.sampling import Tiles
 from temwatch.training.schedule import learning_rate, stage_at, total_steps
 
@@ -134,6 +134,28 @@ def test_the_papers_learning_rate_falls_by_a_quarter_every_fifteen_epochs():
     assert learning_rate(PAPER, 150, 10) == pytest.approx(0.0075)
     assert learning_rate(PAPER, 1199, 10) == pytest.approx(0.01 * 0.75**7)
     assert total_steps(PAPER, 10) == 1200
+
+
+@pytest.mark.parametrize("recipe", [PAPER, TEMWATCH])
+@pytest.mark.parametrize("steps", [1, 7, 1000, 123456])
+def test_a_recipe_is_brought_to_any_length_with_its_stages_to_scale(recipe, steps):
+    before, after = total_steps(recipe, 10), lengthened(recipe, steps, 10)
+
+    assert steps == total_steps(after, 10)
+    for stage, scaled in zip(recipe.stages, after.stages, strict=True):
+        length = before if recipe.epochs else stage.steps
+        assert abs(scaled.steps - length * steps / before) <= 1
+        assert abs(scaled.warm_up_steps - stage.warm_up_steps * steps / before) <= 1
+    every = recipe.validate_every * (10 if recipe.epochs else 1)
+    assert after.validate_every == max(1, round(every * steps / before))
+
+
+@pytest.mark.parametrize("recipe", [PAPER, TEMWATCH])
+def test_the_learning_rate_of_a_shortened_recipe_is_that_of_the_whole_to_scale(recipe):
+    short = lengthened(recipe, total_steps(recipe, 100) // 10, 100)
+    for step in range(0, total_steps(short, 100), 7):
+        expected = learning_rate(recipe, 10 * step, 100)
+        assert learning_rate(short, step, 100) == pytest.approx(expected, rel=0.05, abs=3e-5)
 
 
 def test_a_stage_warms_up_and_cools_down_by_itself():

@@ -53,7 +53,9 @@ def _parser() -> argparse.ArgumentParser:
     )
     parser.add_argument("--version", action="version", version=f"temwatch {temwatch.__version__}")
     commands = parser.add_subparsers(title="commands", metavar="COMMAND", required=True)
-    for add in (_run, _analyse, _demo, _check, _status, _retry, _rebuild, _export, _simulate):
+    service = (_run, _analyse, _demo, _check, _status, _retry, _rebuild, _export, _simulate)
+    network = (_train, _evaluate, _convert_antema)
+    for add in (*service, *network, _benchmark):
         add(commands)
     return parser
 
@@ -64,7 +66,7 @@ if TYPE_CHECKING:
 
 def _add(commands: _Commands, name: str, text: str, *, config: bool = False) -> argparse.ArgumentParser:
     command = commands.add_parser(name, help=text, description=text[0].upper() + text[1:] + ".")
-    command.set_defaults(module=name)
+    command.set_defaults(module=name.replace("-", "_"))
     if config:
         command.add_argument(
             "--config", type=Path, required=True, metavar="FILE", help="configuration of the service"
@@ -89,7 +91,11 @@ def _analyse(commands: _Commands) -> None:
     command.add_argument(
         "--sequence", action="store_true", help="numbered files of a folder are frames of a sequence"
     )
-    command.add_argument("--separate", metavar="METHOD", help="how to part overlapping particles: uecs, none")
+    command.add_argument(
+        "--separate",
+        metavar="METHOD",
+        help="how to part overlapping particles: uecs, watershed, contour, none",
+    )
     command.add_argument("--formats", metavar="LIST", help="tables to write: csv,xlsx,parquet (default csv)")
     command.add_argument(
         "--pixel-size", type=float, metavar="NM", help="nm per pixel for files that do not state their own"
@@ -158,6 +164,116 @@ def _simulate(commands: _Commands) -> None:
     command.add_argument(
         "--seed", type=int, default=0, metavar="N", help="same seed, same micrographs (default 0)"
     )
+
+
+def _train(commands: _Commands) -> None:
+    command = _add(commands, "train", "train a network on labelled micrographs, or go on with it")
+    _data(command)
+    command.add_argument(
+        "--output",
+        type=Path,
+        required=True,
+        metavar="DIR",
+        help="folder for weights, checkpoint and measures",
+    )
+    command.add_argument(
+        "--recipe",
+        choices=("paper", "temwatch"),
+        default="paper",
+        help="the paper's, or simulated micrographs first, then yours, with contacts (default paper)",
+    )
+    command.add_argument(
+        "--seed", type=int, default=0, metavar="N", help="same seed, same weights (default 0)"
+    )
+    _device(command)
+    command.add_argument(
+        "--workers", type=_natural, metavar="N", help="processes that prepare tiles (default: half the cores)"
+    )
+    command.add_argument(
+        "--steps", type=_positive, metavar="N", help="batches in all; brings every stage to scale"
+    )
+    command.add_argument(
+        "--batch", type=_positive, metavar="N", help="tiles a batch (default: the recipe's, 30 or 16)"
+    )
+    command.add_argument(
+        "--start-from", type=Path, metavar="WEIGHTS", help="begin with these weights of the same network"
+    )
+    command.add_argument(
+        "--simulated", type=_natural, metavar="N", help="simulated micrographs (default: the recipe's)"
+    )
+
+
+def _evaluate(commands: _Commands) -> None:
+    command = _add(commands, "evaluate", "hold a network, or the threshold, against labelled micrographs")
+    _data(command)
+    command.add_argument("--weights", type=Path, metavar="FILE", help="default: the service's segmenter")
+    command.add_argument("--method", choices=("deeplab", "threshold"), help="threshold: the baseline")
+    command.add_argument(
+        "--separate", metavar="METHOD", help="how the service parts particles: uecs, watershed, none ..."
+    )
+    command.add_argument("--json", action="store_true", help="JSON instead of a table")
+    command.add_argument("--picture", type=Path, metavar="FILE", help="png of the best and worst cases")
+    command.add_argument(
+        "--part", choices=("train", "validation", "test"), help="only this part of a training's division"
+    )
+    command.add_argument(
+        "--division", type=Path, metavar="FILE", help="division.json (default: beside the weights)"
+    )
+    _device(command)
+
+
+def _convert_antema(commands: _Commands) -> None:
+    command = _add(commands, "convert-antema", "turn the Keras weights of ANTEMA into weights of temwatch")
+    command.add_argument("weights", type=Path, metavar="WEIGHTS.h5")
+    command.add_argument("output", type=Path, metavar="OUTPUT", help="a safetensors file")
+    command.add_argument(
+        "--particle-class",
+        choices=("first", "second"),
+        default="second",
+        help="which of the two classes is particle (default second)",
+    )
+
+
+def _benchmark(commands: _Commands) -> None:
+    command = _add(commands, "benchmark", "time every stage beside scikit-image, and micrographs end to end")
+    command.add_argument("--json", action="store_true", help="JSON instead of tables")
+    command.add_argument(
+        "--size", type=_positive, default=2048, metavar="PX", help="side of the micrograph (default 2048)"
+    )
+    command.add_argument(
+        "--particles", type=_positive, default=2000, metavar="N", help="particles in it (default 2000)"
+    )
+    command.add_argument(
+        "--repeat", type=_positive, default=5, metavar="N", help="repeats, of which the median (default 5)"
+    )
+
+
+def _data(command: argparse.ArgumentParser) -> None:
+    command.add_argument(
+        "--data",
+        type=Path,
+        nargs="+",
+        action="extend",
+        required=True,
+        metavar="DIR",
+        help="data sets, or folders of them: images/ with instances/ or masks/ beside it",
+    )
+
+
+def _device(command: argparse.ArgumentParser) -> None:
+    command.add_argument(
+        "--device",
+        choices=("auto", "cpu", "cuda"),
+        default="auto",
+        help="where the network runs (default auto)",
+    )
+
+
+def _natural(text: str) -> int:
+    value = int(text)
+    if value < 0:
+        raise argparse.ArgumentTypeError("must be 0 or more")
+    return value
 
 
 def _positive(text: str) -> int:

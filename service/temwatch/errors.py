@@ -32,6 +32,12 @@ class WeightsError(StartError):
     """A weights file is missing, damaged or of another network."""
 
 
+class Interrupted(TemwatchError):
+    """The user stopped a long run, which has kept what it had; the text says how to go on."""
+
+    exit_code = 130
+
+
 class InputError(TemwatchError):
     """One file cannot become a micrograph: `code` is bounded (a metric label), the text is for a person."""
 

@@ -62,8 +62,8 @@ def resume(state: State, folder: Path, digest: str) -> None:
         kept = torch.load(path, map_location="cpu", weights_only=True)
     except (OSError, RuntimeError, EOFError, ValueError, pickle.UnpicklingError) as error:
         raise UsageError(f"{path}: cannot be read: {str(error).splitlines()[0]}") from None
-    if kept["digest"] != digest:
-        raise UsageError(f"{path}: belongs to another training: other data, recipe or seed")
+    if not isinstance(kept, dict) or kept.get("digest") != digest:
+        raise UsageError(f"{path}: belongs to another training: other data, recipe, seed or first weights")
     state.net.load_state_dict(kept["net"])
     state.average.load_state_dict(kept["average"])
     state.optimizer.load_state_dict(kept["optimizer"])

@@ -14,6 +14,7 @@ from __future__ import annotations
 
 import csv
 import hashlib
+from collections import Counter
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -68,6 +69,21 @@ def load(folder: Path) -> list[Labelled]:
     if not found:
         raise UsageError(f"{folder}: images/ holds no picture")
     return found
+
+
+def load_all(folders: Sequence[Path]) -> list[Labelled]:
+    """Every labelled micrograph of several folders.
+
+    Raises
+    ------
+    UsageError
+        As `load`, or two micrographs have the same name.
+    """
+    items = [item for folder in folders for item in load(folder)]
+    (name, times), *_ = Counter(item.name for item in items).most_common(1)
+    if times > 1:
+        raise UsageError(f"--data: {name} is there twice: data sets need folders of different names")
+    return items
 
 
 def _labels_folder(folder: Path) -> Path | None:
@@ -127,7 +143,7 @@ def grey(path: Path) -> Image:
     if pixels.ndim == 3 and pixels.shape[2] in (3, 4):
         pixels = pixels[..., :3] @ np.array([0.299, 0.587, 0.114])
     if pixels.ndim != 2:
-        raise UsageError(f"{path}: {pixels.ndim} axes instead of 2")
+        raise UsageError(f"{path}: shape {pixels.shape} instead of (y, x), or (y, x, 3) for colour")
     return np.asarray(pixels, np.float32)
 
 

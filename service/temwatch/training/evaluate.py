@@ -11,26 +11,35 @@ from operator import add
 import numpy as np
 
 from temwatch.analysis import pipeline
+from temwatch.config import SeparationMethod, SeparationSettings
 from temwatch.domain import Image, Region, Segmentation
 from temwatch.training import scores
 from temwatch.training.data import Labelled
 
+Separate = Callable[[Segmentation], Sequence[Region]]
+
 
 @dataclass(frozen=True, slots=True, kw_only=True, eq=False)
 class Evaluated:
-    """One micrograph: what was found, and how it compares. `counts` is None without instance labels."""
+    """One micrograph: what was found, and how it compares.
+
+    `counts` are particles by the yardstick, `service_counts` by the service's own pipeline; both are None
+    without instance labels, the second also where it was not asked for.
+    """
 
     item: Labelled
     segmentation: Segmentation
     pixels: scores.Pixels
     boundary_f1: float
     counts: scores.Counts | None
+    service_counts: scores.Counts | None = None
 
 
 def evaluate(
     segment: Callable[[Sequence[Image]], list[Segmentation]],
     items: Iterable[Labelled],
-    separate: Callable[[Segmentation], Sequence[Region]] = scores.watershed,
+    separate: Separate = scores.watershed,
+    service: Separate | None = None,
 ) -> Iterator[Evaluated]:
     """Segment one micrograph after the other and hold each against its truth.
 
@@ -43,51 +52,86 @@ def evaluate(
     separate
         Takes the particles out of a segmentation; by default a plain watershed, which weights are
         chosen by.
+    service
+        Does so as well, and is counted apart: `pipeline_regions`.
     """
     for item in items:
         (found,) = segment([np.asarray(item.image, np.float32)])
-        yield compare(item, found, separate)
+        yield compare(item, found, separate, service)
 
 
-def pipeline_regions(found: Segmentation) -> list[Region]:
-    """The particles that the service itself would report, despeckling apart."""
-    analysis = pipeline.resolve(found.mask, pixel_size_nm=1.0, contacts=found.contacts)
+def pipeline_regions(found: Segmentation, method: SeparationMethod | None = None) -> list[Region]:
+    """The particles that the service itself would report, despeckled as the yardstick is.
+
+    Parameters
+    ----------
+    found
+        Mask and contacts.
+    method
+        A key of `SEPARATORS`; without it the service's default.
+    """
+    # half a pixel below the limit: the pipeline rounds the area up
+    diameter = math.sqrt((scores.MIN_AREA_PX - 0.5) * 4 / math.pi)
+    analysis = pipeline.resolve(
+        found.mask,
+        pixel_size_nm=1.0,
+        contacts=found.contacts,
+        separate=method,
+        settings=SeparationSettings(min_diameter_nm=diameter),
+    )
     return [particle.region for particle in analysis.particles]
 
 
 def compare(
     item: Labelled,
     found: Segmentation,
-    separate: Callable[[Segmentation], Sequence[Region]] = scores.watershed,
+    separate: Separate = scores.watershed,
+    service: Separate | None = None,
 ) -> Evaluated:
     """Hold a segmentation against the truth, in pixels and in particles."""
     truth = np.asarray(item.labels > 0)
-    counts = None
+    counts = service_counts = None
     if item.instances:
-        counts = scores.particles(separate(found), scores.regions(item.labels), truth.shape)
+        particles = scores.regions(item.labels)
+        counts = scores.particles(separate(found), particles, truth.shape)
+        if service is not None:
+            service_counts = scores.particles(service(found), particles, truth.shape)
     return Evaluated(
         item=item,
         segmentation=found,
         pixels=scores.pixels(found.mask, truth),
         boundary_f1=scores.boundary_f1(found.mask, truth),
         counts=counts,
+        service_counts=service_counts,
     )
 
 
 def summary(results: Sequence[Evaluated]) -> dict[str, float]:
-    """Measures over all pixels and particles together, and means over micrographs where the name says so."""
+    """Measures over all pixels and particles together, and means over micrographs where the name says so.
+
+    Names that begin with `service_` are of the particles of the service's own pipeline.
+    """
     pooled = reduce(add, (result.pixels for result in results))
     counted = [result.counts for result in results if result.counts is not None]
+    serviced = [result.service_counts for result in results if result.service_counts is not None]
     per_micrograph = [result.pixels.measures()["iou_particle"] for result in results]
-    particle_f1 = [counts.measures()["particle_f1"] for counts in counted if counts.truth + counts.found]
     measures = pooled.measures() | {
         "iou_particle_per_micrograph": _mean(per_micrograph),
         "boundary_f1_per_micrograph": _mean([result.boundary_f1 for result in results]),
     }
-    if counted:
-        measures |= reduce(add, counted).measures()
-        measures["particle_f1_per_micrograph"] = _mean(particle_f1)
-    return measures
+    return measures | _particles(counted) | service_names(_particles(serviced))
+
+
+def service_names(measures: dict[str, float]) -> dict[str, float]:
+    """The same measures under the names that the service's own pipeline has in a summary."""
+    return {f"service_{name}": value for name, value in measures.items()}
+
+
+def _particles(counted: Sequence[scores.Counts]) -> dict[str, float]:
+    if not counted:
+        return {}
+    f1 = [counts.measures()["particle_f1"] for counts in counted if counts.truth + counts.found]
+    return reduce(add, counted).measures() | {"particle_f1_per_micrograph": _mean(f1)}
 
 
 def _mean(values: Sequence[float]) -> float:

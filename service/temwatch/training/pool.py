@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import signal
 from collections.abc import Callable, Sequence
 from concurrent.futures import ProcessPoolExecutor
 from functools import partial
@@ -40,11 +41,19 @@ def simulated(
         images = np.lib.format.open_memmap(folder / "images.npy", "w+", np.float16, shape)
         labels = np.lib.format.open_memmap(folder / "labels.npy", "w+", np.uint16, shape)
         make = partial(_one, side_px=side_px, seed=seed)
-        # torch and its threads are in this process: forking it is unsafe
-        with ProcessPoolExecutor(workers, mp_context=get_context("spawn")) as executor:
+        # torch and its threads are in this process: forking it is unsafe; Ctrl-C is for this process alone
+        executor = ProcessPoolExecutor(
+            workers,
+            mp_context=get_context("spawn"),
+            initializer=signal.signal,
+            initargs=(signal.SIGINT, signal.SIG_IGN),
+        )
+        try:
             for number, (image, label) in enumerate(executor.map(make, range(count), chunksize=4)):
                 images[number], labels[number] = image, label
                 progress(number + 1)
+        finally:
+            executor.shutdown(cancel_futures=True)
         images.flush()
         labels.flush()
         temporary = done.with_suffix(".tmp")

@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Literal
+
+from temwatch.analysis.segmentation.weights import FINE, PLAIN
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -46,6 +48,7 @@ class Recipe:
     """
 
     name: str
+    architecture: str = PLAIN
     classes: tuple[str, ...]
     tiles: Literal["grid", "random"]
     tile_px: int = 256
@@ -88,13 +91,13 @@ PAPER = Recipe(
 
 TEMWATCH = Recipe(
     name="temwatch",
+    architecture=FINE,
     classes=("mask", "contacts"),
     tiles="random",
     batch=16,
-    enlarge=2,
     stages=(
-        Stage(name="simulated", steps=12000, simulated_share=1.0, learning_rate=1e-3, warm_up_steps=500),
-        Stage(name="labelled", steps=18000, simulated_share=0.4, learning_rate=5e-4, warm_up_steps=200),
+        Stage(name="simulated", steps=9000, simulated_share=1.0, learning_rate=1e-3, warm_up_steps=500),
+        Stage(name="labelled", steps=21000, simulated_share=0.4, learning_rate=5e-4, warm_up_steps=200),
     ),
     optimizer="adamw",
     weight_decay=0.01,
@@ -104,7 +107,7 @@ TEMWATCH = Recipe(
     contact_share=0.3,
     particle_share=0.4,
     augmentation=Augmentation(
-        scale=(0.25, 1.5),
+        scale=(0.35, 1.6),
         brightness=0.06,
         contrast=0.3,
         illumination=0.4,
@@ -115,8 +118,30 @@ TEMWATCH = Recipe(
     ),
     shares=(0.8, 0.2),
     validate_every=1000,
-    simulated_micrographs=1500,
+    simulated_micrographs=1000,
 )
 """First on simulated micrographs, then on labelled and simulated ones together."""
 
 RECIPES = {recipe.name: recipe for recipe in (PAPER, TEMWATCH)}
+
+
+def lengthened(recipe: Recipe, steps: int, steps_per_epoch: int) -> Recipe:
+    """The recipe over `steps` batches in all: every stage and the validation interval to scale."""
+    if recipe.epochs is not None:
+        epochs, every = recipe.epochs, recipe.validate_every * steps_per_epoch
+        whole = replace(recipe.stages[-1], steps=epochs * steps_per_epoch)
+        recipe = replace(recipe, epochs=None, stages=(whole,), validate_every=every)
+    total = sum(stage.steps for stage in recipe.stages)
+    ends = [0]
+    for stage in recipe.stages:
+        ends.append(ends[-1] + stage.steps)
+    ends = [round(end * steps / total) for end in ends]
+    stages = tuple(
+        replace(
+            stage,
+            steps=end - start,
+            warm_up_steps=round(stage.warm_up_steps * steps / total),
+        )
+        for stage, start, end in zip(recipe.stages, ends[:-1], ends[1:], strict=True)
+    )
+    return replace(recipe, stages=stages, validate_every=max(1, round(recipe.validate_every * steps / total)))

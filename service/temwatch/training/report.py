@@ -16,7 +16,7 @@ from PIL import ImageDraw
 from scipy import ndimage
 
 from temwatch.training.checkpoint import Row
-from temwatch.training.evaluate import Evaluated, summary
+from temwatch.training.evaluate import Evaluated, service_names, summary
 
 Rgb = NDArray[np.uint8]
 
@@ -24,48 +24,94 @@ TILE_PX = 320
 OUTLINES = ((0, 200, 0), (255, 60, 0))
 """Truth and what was found."""
 
+YARDSTICK = "particles, parted by a plain watershed"
+SERVICE = "particles, as the service itself reports them"
+
 
 def as_json(results: Sequence[Evaluated]) -> dict[str, Any]:
     """Everything, ready for json.dumps; what is not defined is null."""
-    pooled = reduce(add, (result.pixels for result in results))
-    particle = pooled.true_positive + pooled.false_negative
-    background = pooled.true_negative + pooled.false_positive
     return {
         "micrographs": len(results),
         "pooled": _known(summary(results)),
-        "confusion": {
-            "particle": _shares(pooled.true_positive, pooled.false_negative, particle),
-            "background": _shares(pooled.false_positive, pooled.true_negative, background),
-        },
+        "confusion": {truth: _known(taken) for truth, taken in confusion(results).items()},
         "per_micrograph": [{"name": result.item.name} | _known(_measures(result)) for result in results],
     }
 
 
 def _measures(result: Evaluated) -> dict[str, float]:
     counts = result.counts.measures() if result.counts else {}
-    return result.pixels.measures() | {"boundary_f1": result.boundary_f1} | counts
+    service = result.service_counts.measures() if result.service_counts else {}
+    return result.pixels.measures() | {"boundary_f1": result.boundary_f1} | counts | service_names(service)
 
 
 def _known(measures: dict[str, float]) -> dict[str, float | None]:
     return {name: None if math.isnan(value) else value for name, value in measures.items()}
 
 
-def _shares(particle: int, background: int, total: int) -> dict[str, float | None]:
-    """A row of the normalised confusion matrix: what the pixels of one class were taken for."""
-    return _known(
-        {
-            "particle": particle / total if total else math.nan,
-            "background": background / total if total else math.nan,
+def confusion(results: Sequence[Evaluated]) -> dict[str, dict[str, float]]:
+    """The normalised confusion matrix: what shares of the pixels of each true class were taken for what."""
+    pooled = reduce(add, (result.pixels for result in results))
+    rows = {
+        "particle": (pooled.true_positive, pooled.false_negative),
+        "background": (pooled.false_positive, pooled.true_negative),
+    }
+    return {
+        truth: {
+            name: part / sum(parts) if sum(parts) else math.nan
+            for name, part in zip(rows, parts, strict=True)
         }
-    )
+        for truth, parts in rows.items()
+    }
 
 
-def as_table(results: Sequence[Evaluated]) -> str:
-    """The pooled measures, one a line, in per cent."""
+def as_table(results: Sequence[Evaluated], separation: str = "") -> str:
+    """Pooled measures, the confusion matrix and a line a micrograph, in per cent.
+
+    Parameters
+    ----------
+    results
+        At least one micrograph.
+    separation
+        How the service's own pipeline has parted particles; for the heading.
+    """
     measures = summary(results)
     width = max(map(len, measures))
-    lines = [f"{name:{width}}  {100 * value:6.2f} %" for name, value in measures.items()]
-    return "\n".join([f"{len(results)} micrographs", *lines])
+    lines = [f"{len(results)} micrographs, all figures in per cent", "pixels"]
+    for name, value in measures.items():
+        lines += [YARDSTICK] if name == "particle_f1" else []
+        lines += [SERVICE + f" ({separation})" * bool(separation)] if name == "service_particle_f1" else []
+        lines.append(f"  {name:{width}}  {_percent(value):>7}")
+    lines.append(f"{'pixels that are':{width + 2}}  taken for particle  for background")
+    for truth, taken in confusion(results).items():
+        shares = f"{_percent(taken['particle']):>18}  {_percent(taken['background']):>14}"
+        lines.append(f"  {truth:{width}}  {shares}")
+    return "\n".join([*lines, *_per_micrograph(results)])
+
+
+_COLUMNS = {
+    "IoU": "iou_particle",
+    "boundary F1": "boundary_f1",
+    "F1": "particle_f1",
+    "count error": "count_error",
+    "diameter bias": "diameter_bias",
+    "service F1": "service_particle_f1",
+    "service count error": "service_count_error",
+}
+
+
+def _per_micrograph(results: Sequence[Evaluated]) -> list[str]:
+    width = max(len(result.item.name) for result in results) + 2
+    rows = [(result.item.name, _measures(result)) for result in results]
+    shown = {title: key for title, key in _COLUMNS.items() if any(key in row for _, row in rows)}
+    lines = [f"{'micrograph':{width}}  " + "  ".join(f"{title:>7}" for title in shown)]
+    for name, row in rows:
+        cells = [f"{_percent(row.get(key, math.nan)):>{max(7, len(title))}}" for title, key in shown.items()]
+        lines.append(f"  {name:{width - 2}}  " + "  ".join(cells))
+    return lines
+
+
+def _percent(value: float) -> str:
+    return "-" if math.isnan(value) else f"{100 * value:.2f}"
 
 
 def picture(results: Sequence[Evaluated], each: int = 6) -> Pillow.Image:

@@ -21,6 +21,9 @@ BOUNDARY_TOLERANCE = 0.0075
 WATERSHED_DEPTH_PX = 1.5
 """Depth of a maximum of the distance transform that makes a particle of its own."""
 
+MIN_AREA_PX = 12
+"""What is smaller is not counted as a particle that was found: labelled pictures have no pixel size."""
+
 _EIGHT = np.ones((3, 3), int)
 
 
@@ -178,7 +181,7 @@ def regions(labels: Labels) -> list[Region]:
     ]
 
 
-def watershed(segmentation_: Segmentation, *, min_area_px: int = 12) -> list[Region]:
+def watershed(segmentation_: Segmentation) -> list[Region]:
     """A plain distance transform watershed; contacts, where known, cut first.
 
     It is the yardstick that a network is chosen by, not what the service separates with.
@@ -193,4 +196,4 @@ def watershed(segmentation_: Segmentation, *, min_area_px: int = 12) -> list[Reg
     shallow[parts[peaks]] = shallow[0] = False
     markers, _ = ndimage.label(peaks | shallow[parts], _EIGHT)
     labels = segmentation.watershed(-distance, markers, mask=mask)  # type: ignore[no-untyped-call]
-    return [region for region in regions(labels) if np.count_nonzero(region.mask) >= min_area_px]
+    return [region for region in regions(labels) if np.count_nonzero(region.mask) >= MIN_AREA_PX]

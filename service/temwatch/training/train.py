@@ -5,6 +5,7 @@ from __future__ import annotations
 import hashlib
 import json
 import math
+import signal
 import time
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import asdict
@@ -16,14 +17,15 @@ import torch
 from torch.utils.data import DataLoader
 
 from temwatch.analysis.segmentation import deeplab, preprocessing, weights
+from temwatch.analysis.segmentation.network import network
 from temwatch.domain import Image, Segmentation
-from temwatch.errors import UsageError
+from temwatch.errors import Interrupted, UsageError
 from temwatch.training import checkpoint, data, pool
 from temwatch.training.checkpoint import State
 from temwatch.training.data import Labelled
 from temwatch.training.evaluate import evaluate, summary
 from temwatch.training.losses import loss
-from temwatch.training.recipes import Recipe
+from temwatch.training.recipes import Recipe, lengthened
 from temwatch.training.report import curves
 from temwatch.training.sampling import Tile, Tiles
 from temwatch.training.schedule import Report, learning_rate, stage_at, total_steps
@@ -40,7 +42,10 @@ def train(
     seed: int = 0,
     device: str = "auto",
     workers: int = 0,
+    steps: int | None = None,
+    start_from: Path | None = None,
     report: Callable[[Report], None] = lambda _: None,
+    stop: Callable[[], bool] = lambda: False,
 ) -> Path:
     """Train a network and write its weights; a training that was interrupted goes on from its checkpoint.
 
@@ -52,40 +57,56 @@ def train(
         Gets checkpoint.pt, metrics.csv and png, division.json, and deeplab.safetensors: the weights that were
         best on the validation set, by the mean of the pooled and the average F1 of particles.
     recipe, seed
-        With the data they decide the weights, on one kind of device.
+        With the data and the first weights they decide the weights, on one kind of device.
     device
         auto, cpu or cuda.
     workers
         Processes that prepare tiles; 0 prepares them between the batches.
+    steps
+        Batches in all, where that is not what the recipe says; its stages are brought to scale.
+    start_from
+        Weights file of the same network that it begins with, instead of random weights.
     report
         Called every few steps.
+    stop
+        Asked after every step; a training that is told to stop saves a checkpoint first.
 
     Raises
     ------
     UsageError
-        Too few sources to divide, or a checkpoint of another training is in the way.
+        Too few sources to divide, first weights of another network, or a checkpoint of another training is in
+        the way.
+    WeightsError
+        The first weights are missing or damaged.
+    Interrupted
+        It was told to stop.
     """
     parts = data.divide(labelled, recipe.shares, seed)
     if not all(parts):
         raise UsageError("the labelled micrographs come from too few sources to be divided")
+    if steps is not None:
+        recipe = lengthened(recipe, steps, Tiles(recipe, parts[0], [], seed=seed).steps_per_epoch())
+    first = _first_weights(recipe, start_from)
+    place = deeplab.find_device(device)
+    digest = training_digest(recipe, parts, seed, first.sha256 if first else "")
+    state = _begin(recipe, place, seed, first)
+    checkpoint.resume(state, output, digest)
     output.mkdir(parents=True, exist_ok=True)
     checkpoint.write_text(
         output / "division.json", json.dumps([[item.name for item in part] for part in parts], indent=1)
     )
-    simulated = _simulated(recipe, output, seed, max(1, workers), report)
+    simulated = _simulated(recipe, output, seed, max(1, workers), report, stop)
     tiles = Tiles(recipe, parts[0], simulated, seed=seed)
     total = total_steps(recipe, tiles.steps_per_epoch())
-    place = deeplab.find_device(device)
-    digest = training_digest(recipe, parts, seed)
-    state = _begin(recipe, place, seed)
-    checkpoint.resume(state, output, digest)
     description = weights.Description(
+        architecture=recipe.architecture,
         classes=recipe.classes,
         preprocessing=preprocessing.NAME,
         enlarge=recipe.enlarge,
         max_side_px=recipe.max_side_px,
         temwatch_version=version("temwatch"),
         training=digest,
+        started_from=first.sha256 if first else "",
     )
     epoch = tiles.steps_per_epoch()
     validate_every = recipe.validate_every * (epoch if recipe.epochs else 1)
@@ -110,16 +131,22 @@ def train(
             stage = stage_at(recipe, state.step - 1)[0].name
             state.history.append({"step": state.step, "stage": stage, **values})
             report(Report(step=state.step, steps=total, stage=stage, values=values))
-        if validate or time.monotonic() - saved > CHECKPOINT_SECONDS:
+        stopped = state.step < total and stop()
+        if validate or stopped or time.monotonic() - saved > CHECKPOINT_SECONDS:
             checkpoint.save(state, output, digest)
             curves(state.history, output / "metrics.png")
             saved = time.monotonic()
+        if stopped:
+            raise Interrupted(f"stopped at step {state.step} of {total}; the same command goes on from there")
     return output / weights.DEFAULT_NAME
 
 
-def training_digest(recipe: Recipe, parts: Sequence[Sequence[Labelled]], seed: int) -> str:
-    """Names a training by its recipe, its seed and the pixels that it learns from."""
-    digest = hashlib.sha256(json.dumps([asdict(recipe), seed], sort_keys=True).encode())
+def training_digest(
+    recipe: Recipe, parts: Sequence[Sequence[Labelled]], seed: int, first_sha256: str = ""
+) -> str:
+    """Names a training by its recipe, its seed, its first weights and the pixels that it learns from."""
+    identity = [asdict(recipe), seed, *([first_sha256] if first_sha256 else [])]
+    digest = hashlib.sha256(json.dumps(identity, sort_keys=True).encode())
     for part in parts:
         for item in part:
             digest.update(item.name.encode())
@@ -128,8 +155,26 @@ def training_digest(recipe: Recipe, parts: Sequence[Sequence[Labelled]], seed: i
     return digest.hexdigest()
 
 
+def _first_weights(recipe: Recipe, path: Path | None) -> weights.WeightsFile | None:
+    if path is None:
+        return None
+    file = weights.read(path)
+    found, wanted = file.description, (recipe.architecture, recipe.classes, preprocessing.NAME)
+    if (found.architecture, found.classes, found.preprocessing) != wanted:
+        raise UsageError(
+            f"{path}: weights of another network: {found.architecture} with {','.join(found.classes)}, "
+            f"the recipe {recipe.name} has {recipe.architecture} with {','.join(recipe.classes)}"
+        )
+    return file
+
+
 def _simulated(
-    recipe: Recipe, output: Path, seed: int, workers: int, report: Callable[[Report], None]
+    recipe: Recipe,
+    output: Path,
+    seed: int,
+    workers: int,
+    report: Callable[[Report], None],
+    stop: Callable[[], bool],
 ) -> Sequence[Labelled]:
     if not recipe.simulated_micrographs:
         return []
@@ -137,6 +182,8 @@ def _simulated(
     def tell(done: int) -> None:
         steps = recipe.simulated_micrographs
         report(Report(step=done, steps=steps, stage="simulating", values={}))
+        if stop():
+            raise Interrupted("stopped before the first step; the same command begins again")
 
     return pool.simulated(
         output / "simulated",
@@ -148,12 +195,14 @@ def _simulated(
     )
 
 
-def _begin(recipe: Recipe, place: torch.device, seed: int) -> State:
+def _begin(recipe: Recipe, place: torch.device, seed: int, first: weights.WeightsFile | None) -> State:
     torch.manual_seed(seed)
     net, average = (
-        deeplab.network(len(recipe.classes)).to(device=place, memory_format=torch.channels_last)  # type: ignore[call-overload]
+        network(recipe.architecture, len(recipe.classes)).to(device=place, memory_format=torch.channels_last)  # type: ignore[call-overload]
         for _ in range(2)
     )
+    if first is not None:
+        net.load_state_dict(deeplab.load(first).state_dict())
     average.load_state_dict(net.state_dict())
     average.eval().requires_grad_(False)
     optimizer: torch.optim.Optimizer
@@ -179,9 +228,15 @@ def _batches(tiles: Tiles, start: int, total: int, workers: int) -> Iterator[Til
             persistent_workers=workers > 0,
             prefetch_factor=4 if workers else None,
             multiprocessing_context="forkserver" if workers else None,
+            worker_init_fn=_ignore_interrupts,
             pin_memory=torch.cuda.is_available(),
         )
     )
+
+
+def _ignore_interrupts(_worker: int) -> None:
+    """Ctrl-C reaches every process of the terminal; it is for the one that saves the checkpoint."""
+    signal.signal(signal.SIGINT, signal.SIG_IGN)
 
 
 def _step(state: State, batch: Tile, recipe: Recipe, rate: float, place: torch.device) -> float:

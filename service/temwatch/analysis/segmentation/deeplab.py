@@ -1,4 +1,4 @@
-"""The trained segmenter: DeepLabv3+ on ResNet-18 (Chen et al., ECCV 2018), the one file here with torch.
+"""The trained segmenter: a network of `network.py`, its weights from a file, over micrographs of any size.
 
 Nothing is downloaded: the network is built without weights and filled from a file.
 """
@@ -13,12 +13,12 @@ from pathlib import Path
 import numpy as np
 import safetensors
 import safetensors.torch
-import segmentation_models_pytorch as smp
 import torch
 from numpy.typing import NDArray
 from torch.nn import functional
 
 from temwatch.analysis.segmentation import preprocessing, tiling, weights
+from temwatch.analysis.segmentation.network import network
 from temwatch.config import SegmentationSettings
 from temwatch.domain import Image, Segmentation, Segmenter
 from temwatch.errors import StartError, WeightsError
@@ -33,12 +33,6 @@ MIN_TILE_PX = 256
 MIN_INPUT_PX = 64
 OVERLAP_PX = 96
 THRESHOLD = 0.5
-
-
-def network(classes: int) -> torch.nn.Module:
-    """DeepLabv3+ with one input channel and one output channel a class, random weights."""
-    net: torch.nn.Module = smp.DeepLabV3Plus("resnet18", encoder_weights=None, in_channels=1, classes=classes)
-    return net
 
 
 def build(settings: SegmentationSettings, on_out_of_memory: Callable[[], None] = lambda: None) -> Segmenter:
@@ -78,16 +72,16 @@ def build(settings: SegmentationSettings, on_out_of_memory: Callable[[], None] =
 def load(file: weights.WeightsFile) -> torch.nn.Module:
     """The network with these weights, ready for inference, on the CPU."""
     description = file.description
-    if description.architecture != weights.ARCHITECTURE or description.classes not in weights.CLASSES:
+    if description.classes not in weights.ARCHITECTURES.get(description.architecture, ()):
         found = f"{description.architecture} with {','.join(description.classes)}"
         raise WeightsError(f"{file.path}: weights of another network: {found}")
-    if description.preprocessing != preprocessing.NAME:
+    if description.preprocessing not in preprocessing.PREPROCESSINGS:
         raise WeightsError(f"{file.path}: made for another preprocessing: {description.preprocessing}")
     try:
         state = safetensors.torch.load(file.content)
     except (safetensors.SafetensorError, ValueError):
         raise WeightsError(f"{file.path}: damaged: the tensors cannot be read") from None
-    net = network(len(description.classes))
+    net = network(description.architecture, len(description.classes))
     expected = net.state_dict()
     wrong = [
         name
@@ -104,14 +98,16 @@ def load(file: weights.WeightsFile) -> torch.nn.Module:
     return net.eval().requires_grad_(False)
 
 
-def save(net: torch.nn.Module, path: Path, description: weights.Description) -> None:
-    """Write weights in half precision, and their sha256 beside them."""
+def save(net: torch.nn.Module, path: Path, description: weights.Description, *, half: bool = True) -> None:
+    """Write weights, in half precision unless told otherwise, and their sha256 beside them."""
     state = {
-        name: (tensor.half() if tensor.is_floating_point() else tensor).cpu().contiguous()
+        name: (tensor.half() if half and tensor.is_floating_point() else tensor).cpu().contiguous()
         for name, tensor in net.state_dict().items()
     }
     content = weights.with_header(safetensors.torch.save(state), description)
-    path.write_bytes(content)
+    temporary = path.with_name(path.name + ".tmp")
+    temporary.write_bytes(content)
+    temporary.replace(path)
     digest = hashlib.sha256(content).hexdigest()
     path.with_name(path.name + ".sha256").write_text(f"{digest}  {path.name}\n", encoding="ascii")
 
@@ -153,7 +149,8 @@ def probabilities(
 def _tiled(
     net: torch.nn.Module, image: Image, description: weights.Description, tile_px: int
 ) -> Probabilities:
-    full = torch.from_numpy(preprocessing.normalised(image))[None, None]
+    prepare = preprocessing.PREPROCESSINGS[description.preprocessing]
+    full = torch.from_numpy(prepare(image))[None, None]
     work = full if description.max_side_px is None else _reduced(full, description.max_side_px)
     height, width = work.shape[-2:]
     overlap_px = min(OVERLAP_PX, tile_px // 4) // description.enlarge

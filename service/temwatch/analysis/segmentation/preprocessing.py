@@ -1,16 +1,24 @@
-"""What a micrograph looks like to a network; inference and training share it.
+"""What a micrograph looks like to a network; inference and training share it, `PREPROCESSINGS` names it.
 
 It depends on the picture's content alone: neither calibration nor the detector's gain and offset change it.
 """
 
 from __future__ import annotations
 
+from collections.abc import Callable
+
 import numpy as np
+from scipy import ndimage
 
 from temwatch.domain import Image
 
 NAME = "percentile-1-99-of-4px-blocks"
 """Written into every weights file; weights made for another preprocessing are refused."""
+
+ANTEMA = "antema-gaussian-2px-z-score"
+ANTEMA_SIGMA_PX = 2.0
+ANTEMA_MEAN, ANTEMA_SD = 114.2725, 58.9159
+"""Of the original's training pictures between 0 and 255; its network's first layer takes them away."""
 
 BLOCK_PX = 4
 """Levels are taken from means of blocks, so that shot noise does not set them."""
@@ -32,13 +40,7 @@ def normalised(image: Image) -> Image:
     float32, (y, x)
         Within -4 and 4; zeros where the image has no contrast.
     """
-    finite = np.isfinite(image)
-    if not finite.any():
-        return np.zeros(image.shape, np.float32)
-    if not finite.all():
-        image = np.where(finite, image, np.median(image[finite]))
-    # the offset of a detector can exceed its contrast by far more than float32 resolves
-    image = image - image.min()
+    image = _from_zero(image)
     low, high = np.percentile(_block_means(image), (1, 99))
     if high <= low:
         low, high = 0.0, float(image.max())
@@ -46,6 +48,33 @@ def normalised(image: Image) -> Image:
         return np.zeros(image.shape, np.float32)
     scaled = (image - np.float32(low)) * np.float32(2 / (high - low)) - np.float32(1)
     return np.asarray(np.clip(scaled, -LIMIT, LIMIT), np.float32)
+
+
+def antema(image: Image) -> Image:
+    """The original's: Gaussian of 2 px, minimum and maximum brought to 0 and 255, z-score of its training.
+
+    Gumbiowski et al., Nanoscale Adv. 2023, 5, 2318, and the input layer of the published network.
+    """
+    smooth = ndimage.gaussian_filter(_from_zero(image), ANTEMA_SIGMA_PX, output=np.float32)
+    smooth -= smooth.min()
+    highest = float(smooth.max()) or 1.0
+    return np.asarray((smooth * np.float32(255 / highest) - ANTEMA_MEAN) / ANTEMA_SD, np.float32)
+
+
+PREPROCESSINGS: dict[str, Callable[[Image], Image]] = {NAME: normalised, ANTEMA: antema}
+
+
+def _from_zero(image: Image) -> Image:
+    """The image less its minimum, pixels that are not finite at the median.
+
+    The offset of a detector can exceed its contrast by far more than float32 resolves.
+    """
+    finite = np.isfinite(image)
+    if not finite.any():
+        return np.zeros(image.shape, np.float32)
+    if not finite.all():
+        image = np.where(finite, image, np.median(image[finite]))
+    return np.asarray(image - image.min(), np.float32)
 
 
 def _block_means(image: Image) -> Image:

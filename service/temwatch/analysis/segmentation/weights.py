@@ -14,8 +14,14 @@ DEFAULT_NAME = "deeplab.safetensors"
 
 _PACKAGE = Path(__file__).resolve().parents[2]
 
-ARCHITECTURE = "deeplabv3plus-resnet18"
-CLASSES = (("mask",), ("mask", "contacts"))
+PLAIN = "deeplabv3plus-resnet18"
+FINE = "deeplabv3plus-resnet18-fine"
+ANTEMA = "antema-deeplabv3plus-resnet18"
+
+_CLASSES = (("mask",), ("mask", "contacts"))
+ARCHITECTURES = {PLAIN: _CLASSES, FINE: _CLASSES, ANTEMA: (("mask",),)}
+"""The classes that each network can have: the one published, the one with a decoder that goes on to the
+input's own resolution, and the one that ANTEMA's weights are for."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -23,16 +29,18 @@ class Description:
     """The header of a weights file: everything that has to fit for the weights to mean anything.
 
     `enlarge` and `max_side_px` are the scale policy: a micrograph is first reduced until its longer side has
-    at most `max_side_px` (None: never), then enlarged by the whole number `enlarge`.
+    at most `max_side_px` (None: never), then enlarged by the whole number `enlarge`. `training` names the
+    training by its digest, `started_from` is the sha256 of the weights that it began with.
     """
 
-    architecture: str = ARCHITECTURE
+    architecture: str = PLAIN
     classes: tuple[str, ...]
     preprocessing: str
     enlarge: int = 1
     max_side_px: int | None = None
     temwatch_version: str
     training: str = ""
+    started_from: str = ""
 
     def header(self) -> dict[str, str]:
         """As safetensors keeps it: text to text."""
@@ -114,6 +122,7 @@ def _description(path: Path, content: bytes) -> Description:
             max_side_px=int(header["max_side_px"]) if header["max_side_px"] else None,
             temwatch_version=header["temwatch_version"],
             training=header["training"],
+            started_from=header.get("started_from", ""),
         )
     except (ValueError, KeyError, AttributeError, RecursionError):
         raise WeightsError(

@@ -1,0 +1,115 @@
+"""One run of the benchmark: machine, simulated field, the stages on its mask, and all of it end to end."""
+
+from __future__ import annotations
+
+import math
+import platform
+import time
+from collections.abc import Callable
+from dataclasses import dataclass
+from importlib.metadata import version
+from pathlib import Path
+
+import temwatch
+from temwatch import simulator
+from temwatch.analysis import pipeline
+from temwatch.analysis.segmentation.weights import default_weights
+from temwatch.benchmark.end_to_end import EndToEnd, end_to_end
+from temwatch.benchmark.stages import Stage, stages
+from temwatch.engine.pool import usable_cores
+from temwatch.simulator import Settings
+
+CROWDING = 0.575
+"""Mean diameter over the mean distance of particles, size_px / sqrt(particles): a quarter of the field."""
+
+PIXEL_SIZE_NM = 0.12
+PACKAGES = ("numpy", "scipy", "numba", "scikit-image", "torch")
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Machine:
+    """What the figures were measured on."""
+
+    processor: str
+    cores: int
+    versions: dict[str, str]
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Report:
+    """Everything that was measured."""
+
+    machine: Machine
+    size_px: int
+    particles: int
+    repeat: int
+    warm_up_seconds: float
+    stages: tuple[Stage, ...]
+    end_to_end: tuple[EndToEnd, ...]
+
+
+def run(
+    *, size_px: int, particles: int, repeat: int, say: Callable[[str], object] = lambda _: None
+) -> Report:
+    """Measure everything.
+
+    Parameters
+    ----------
+    size_px
+        Side of the simulated micrograph.
+    particles
+        How many are put into it, of medium overlap; fewer where the field has no room for more.
+    repeat
+        Repeats of each stage, and micrographs that arrive together end to end.
+    say
+        Is told what is under way.
+    """
+    say("compiling")
+    started = time.perf_counter()
+    pipeline.warm_up()
+    warm_up_seconds = time.perf_counter() - started
+    say(f"simulating {particles} particles in {size_px} px")
+    field = simulator.simulate_micrograph(_settings(size_px, particles), 0)
+    say("timing each stage")
+    timed = stages(field.mask, field.pixel_size_nm, repeat)
+    ends = []
+    for method in ("threshold", "deeplab") if default_weights() else ("threshold",):
+        say(f"timing end to end, segmented by {method}")
+        ends.append(end_to_end(method, field, repeat))
+    return Report(
+        machine=_machine(),
+        size_px=size_px,
+        particles=len(field.particles),
+        repeat=repeat,
+        warm_up_seconds=warm_up_seconds,
+        stages=tuple(timed),
+        end_to_end=tuple(ends),
+    )
+
+
+def _settings(size_px: int, particles: int) -> Settings:
+    """The same crowding for any number of particles."""
+    diameter_nm = CROWDING * size_px / math.sqrt(particles) * PIXEL_SIZE_NM
+    return Settings(
+        size_px=size_px,
+        pixel_size_nm=PIXEL_SIZE_NM,
+        particles=particles,
+        families=("ellipses",),
+        diameter_mean_nm=diameter_nm,
+        diameter_sd_nm=0.22 * diameter_nm,
+        overlap="medium",
+    )
+
+
+def _machine() -> Machine:
+    try:
+        lines = Path("/proc/cpuinfo").read_text(encoding="utf-8").splitlines()
+    except OSError:
+        lines = []
+    names = [line.partition(":")[2].strip() for line in lines if line.startswith("model name")]
+    return Machine(
+        processor=names[0] if names else platform.machine(),
+        cores=usable_cores(),
+        versions={"temwatch": temwatch.__version__, "Python": platform.python_version()}
+        | {name: version(name) for name in PACKAGES},
+    )

@@ -1,0 +1,106 @@
+"""Each stage from mask to table by itself, beside scikit-image on the same mask.
+
+scikit-image labels the mask, unseparated, and measures fewer descriptors of fewer regions. It runs in turn
+with the stages, so that a slow moment of the machine hits all of them. Ratios are of CPU seconds: they hold
+on a machine that does other work, and no second thread is hidden in them.
+"""
+
+from __future__ import annotations
+
+import statistics
+import time
+from collections.abc import Callable
+from dataclasses import dataclass
+from functools import partial
+
+from skimage.measure import label, regionprops_table
+
+from temwatch.analysis.cleaning import small_holes, smallest_area_px, speckles
+from temwatch.analysis.measure import measure
+from temwatch.analysis.parting import part, sift
+from temwatch.analysis.pipeline import NOISE_PX, resolve
+from temwatch.analysis.separation import SEPARATORS
+from temwatch.config import SeparationSettings
+from temwatch.domain import Mask, Particle, Region
+
+SCIKIT_IMAGE = "scikit-image"
+PROPERTIES = ("area", "perimeter", "centroid", "bbox", "solidity", "feret_diameter_max")
+"""What scikit-image measures; it has no minimum Feret diameter and no convexity."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Stage:
+    """Medians of the repeats; `found` counts regions or particles, `ratio` is to scikit-image's CPU time."""
+
+    stage: str
+    method: str
+    found: int | None
+    wall_seconds: float
+    cpu_seconds: float
+    ratio: float
+
+
+def stages(mask: Mask, pixel_size_nm: float, repeat: int) -> list[Stage]:
+    """Time every stage, with what the stages before it hand on; `resolve` is all of them."""
+    smallest_px = smallest_area_px(SeparationSettings().min_diameter_nm, pixel_size_nm)
+    cleaned, gaps = _clean(mask, smallest_px)
+    tasks: dict[tuple[str, str], Callable[[], object]] = {
+        (SCIKIT_IMAGE, ""): partial(_scikit_image, mask),
+        ("clean", ""): partial(_clean, mask, smallest_px),
+    }
+    for method in SEPARATORS:
+        settings = SeparationSettings.model_validate({"method": method})
+        separate = partial(_separate, cleaned, gaps, smallest_px, settings)
+        tasks["separate", method] = separate
+        tasks["measure", method] = partial(_measure, separate(), pixel_size_nm, settings)
+        tasks["resolve", method] = partial(_resolve, mask, pixel_size_nm, settings)
+    return _timed(tasks, repeat)
+
+
+def _scikit_image(mask: Mask) -> list[float]:
+    labels = label(mask)  # type: ignore[no-untyped-call]
+    return list(regionprops_table(labels, properties=PROPERTIES)["area"])  # type: ignore[no-untyped-call]
+
+
+def _clean(mask: Mask, smallest_px: int) -> tuple[Mask, Mask]:
+    cleaned = mask & ~speckles(mask, smallest_px)
+    holes = small_holes(cleaned, smallest_px)
+    return cleaned | holes, holes & ~speckles(holes, NOISE_PX)
+
+
+def _separate(cleaned: Mask, gaps: Mask, smallest_px: int, settings: SeparationSettings) -> list[Region]:
+    parts, _ = part(cleaned, gaps=gaps, contacts=None, smallest_px=smallest_px, settings=settings)
+    whole, _ = sift(parts, cleaned.shape, smallest_px)
+    return whole
+
+
+def _measure(regions: list[Region], pixel_size_nm: float, settings: SeparationSettings) -> list[Particle]:
+    return [measure(region, pixel_size_nm=pixel_size_nm, settings=settings) for region in regions]
+
+
+def _resolve(mask: Mask, pixel_size_nm: float, settings: SeparationSettings) -> list[Particle]:
+    return list(resolve(mask, pixel_size_nm=pixel_size_nm, settings=settings).particles)
+
+
+def _timed(tasks: dict[tuple[str, str], Callable[[], object]], repeat: int) -> list[Stage]:
+    results = {name: task() for name, task in tasks.items()}  # a first time that does not count
+    wall: dict[tuple[str, str], list[float]] = {name: [] for name in tasks}
+    cpu: dict[tuple[str, str], list[float]] = {name: [] for name in tasks}
+    for _ in range(repeat):
+        for name, task in tasks.items():
+            started, started_cpu = time.perf_counter(), time.process_time()
+            task()
+            wall[name].append(time.perf_counter() - started)
+            cpu[name].append(time.process_time() - started_cpu)
+    reference = cpu[SCIKIT_IMAGE, ""]
+    return [
+        Stage(
+            stage=name[0],
+            method=name[1],
+            found=len(result) if isinstance(result, list) else None,
+            wall_seconds=statistics.median(wall[name]),
+            cpu_seconds=statistics.median(cpu[name]),
+            ratio=statistics.median(own / other for own, other in zip(cpu[name], reference, strict=True)),
+        )
+        for name, result in results.items()
+    ]

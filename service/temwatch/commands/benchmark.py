@@ -1,0 +1,76 @@
+"""`temwatch benchmark`: how long everything takes on this machine."""
+
+from __future__ import annotations
+
+import argparse
+import json
+import sys
+from dataclasses import asdict
+
+import structlog
+from rich.console import Console
+from rich.table import Table
+
+from temwatch import benchmark
+from temwatch.benchmark import Report
+
+STAGES = ("read", "segment", "resolve", "record", "publish")
+
+
+def run(arguments: argparse.Namespace) -> int:
+    """Print two tables, or JSON."""
+    structlog.configure(wrapper_class=structlog.make_filtering_bound_logger("critical"))
+    with Console(stderr=True).status("") as status:
+        report = benchmark.run(
+            size_px=arguments.size, particles=arguments.particles, repeat=arguments.repeat, say=status.update
+        )
+    if arguments.json:
+        json.dump(asdict(report), sys.stdout, indent=2)
+        print()  # noqa: T201
+        return 0
+    console = Console(highlight=False)
+    machine = report.machine
+    console.print(f"{machine.processor}, {machine.cores} cores", soft_wrap=True)
+    console.print(", ".join(f"{name} {number}" for name, number in machine.versions.items()), soft_wrap=True)
+    console.print(f"warm-up (compiled kernels): {report.warm_up_seconds:.2f} s")
+    console.print(_stages(report))
+    console.print("ratio: CPU seconds / those of label and regionprops_table on the same mask\n")
+    console.print(_ways(report))
+    return 0
+
+
+def _stages(report: Report) -> Table:
+    table = Table(
+        title=f"mask of {report.size_px} px, {report.particles} particles; one core, {report.repeat} repeats",
+        title_justify="left",
+    )
+    table.add_column("stage")
+    table.add_column("method")
+    for name in ("found", "seconds", "CPU seconds", "ratio"):
+        table.add_column(name, justify="right")
+    for row in report.stages:
+        found = "" if row.found is None else str(row.found)
+        figures = (f"{row.wall_seconds:.3f}", f"{row.cpu_seconds:.3f}", f"{row.ratio:.2f}")
+        table.add_row(row.stage, row.method, found, *figures)
+    return table
+
+
+def _ways(report: Report) -> Table:
+    first = report.end_to_end[0]
+    table = Table(
+        title=f"end to end: dm3 of {report.size_px} px, parted by {first.separation}", title_justify="left"
+    )
+    table.add_column("")
+    for way in report.end_to_end:
+        table.add_column(f"{way.segmentation}, {way.device}", justify="right")
+    for stage in STAGES:
+        table.add_row(f"{stage}, s", *(f"{way.stages.get(stage, 0):.2f}" for way in report.end_to_end))
+    table.add_row(
+        "arrival to result of one alone, s", *(f"{way.alone_seconds:.2f}" for way in report.end_to_end)
+    )
+    table.add_row(
+        f"micrographs/min, {first.micrographs} together",
+        *(f"{way.micrographs_per_minute:.1f}" for way in report.end_to_end),
+    )
+    table.add_row("MB/s", *(f"{way.megabytes_per_second:.1f}" for way in report.end_to_end))
+    return table

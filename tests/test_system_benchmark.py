@@ -1,0 +1,59 @@
+"""`temwatch benchmark`: the figures are there, and belong to the same particles."""
+
+import json
+
+import pytest
+
+from system import temwatch
+from temwatch.analysis.separation import SEPARATORS
+from temwatch.benchmark.stages import stages
+from temwatch.simulator import simulate_mask
+
+SMALL = ("--size", "256", "--particles", "30", "--repeat", "1")
+
+
+def test_stages_hand_the_same_particles_on():
+    """What is timed stage by stage is what `resolve` does in one."""
+    timed = {
+        (row.stage, row.method): row
+        for row in stages(simulate_mask("ellipses", "medium", 512, 0).mask, 0.08, 1)
+    }
+    assert 1 == timed["scikit-image", ""].ratio
+    for method in SEPARATORS:
+        found = timed["resolve", method].found
+        assert found
+        assert found == timed["separate", method].found == timed["measure", method].found
+
+
+@pytest.mark.system
+def test_json_holds_every_figure():
+    """Seconds of every stage and of the way end to end, all of them positive."""
+    done = temwatch("benchmark", "--json", *SMALL)
+    assert 0 == done.returncode, done.stderr
+    report = json.loads(done.stdout)
+    assert {"scikit-image", "clean", "separate", "measure", "resolve"} == {
+        row["stage"] for row in report["stages"]
+    }
+    assert set(SEPARATORS) == {row["method"] for row in report["stages"]} - {""}
+    assert all(row["cpu_seconds"] > 0 and row["wall_seconds"] > 0 for row in report["stages"])
+    assert report["machine"]["cores"] >= 1
+    assert "numba" in report["machine"]["versions"]
+    for way in report["end_to_end"]:
+        assert {"read", "segment", "resolve", "record", "publish"} == set(way["stages"])
+        assert 0 < sum(way["stages"].values()) < way["alone_seconds"] + 0.1
+        assert way["micrographs_per_minute"] > 0
+
+
+@pytest.mark.system
+def test_tables_name_the_machine_and_the_warm_up():
+    """What a reader needs to know what the figures are of."""
+    done = temwatch("benchmark", *SMALL)
+    assert 0 == done.returncode, done.stderr
+    for words in ("cores", "warm-up", "scikit-image", "watershed", "end to end", "micrographs/min", "MB/s"):
+        assert words in done.stdout
+
+
+@pytest.mark.parametrize("option", ["--size", "--particles", "--repeat"])
+def test_nothing_to_measure_is_refused(option):
+    """One line and exit code 2."""
+    assert 2 == temwatch("benchmark", option, "0").returncode
