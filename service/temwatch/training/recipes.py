@@ -13,7 +13,8 @@ class Augmentation:
     """How a tile is varied.
 
     Intensities are in units of the normalised image, where percentiles 1 and 99 are 2 apart; shares are
-    probabilities.
+    probabilities. `upright_share` of the tiles are neither turned nor mirrored, so that letters are learnt as
+    they are; `lettering_share` get more of them.
     """
 
     scale: tuple[float, float]
@@ -25,6 +26,8 @@ class Augmentation:
     noise_share: float = 0.0
     noise_sd: float = 0.0
     elastic_share: float = 0.0
+    upright_share: float = 0.0
+    lettering_share: float = 0.0
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -104,8 +107,8 @@ TEMWATCH = Recipe(
     schedule="cosine",
     loss="boundary",
     ema_decay=0.998,
-    contact_share=0.3,
-    particle_share=0.4,
+    contact_share=0.2,
+    particle_share=0.3,
     augmentation=Augmentation(
         scale=(0.35, 1.6),
         brightness=0.06,
@@ -115,6 +118,8 @@ TEMWATCH = Recipe(
         noise_share=0.4,
         noise_sd=0.4,
         elastic_share=0.05,
+        upright_share=0.4,
+        lettering_share=0.35,
     ),
     shares=(0.8, 0.2),
     validate_every=1000,
@@ -122,7 +127,14 @@ TEMWATCH = Recipe(
 )
 """First on simulated micrographs, then on labelled and simulated ones together."""
 
-RECIPES = {recipe.name: recipe for recipe in (PAPER, TEMWATCH)}
+REFINE = replace(
+    TEMWATCH,
+    name="refine",
+    stages=(Stage(name="labelled", steps=12000, simulated_share=0.3, learning_rate=4e-4, warm_up_steps=200),),
+)
+"""Only the second stage, for weights that are there already (`--start-from`)."""
+
+RECIPES = {recipe.name: recipe for recipe in (PAPER, TEMWATCH, REFINE)}
 
 
 def lengthened(recipe: Recipe, steps: int, steps_per_epoch: int) -> Recipe:

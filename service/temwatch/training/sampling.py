@@ -15,6 +15,7 @@ from torchvision.transforms import v2
 
 from temwatch.analysis.segmentation.preprocessing import LIMIT
 from temwatch.training.data import Labelled, Labels
+from temwatch.training.lettering import lettered
 from temwatch.training.recipes import Augmentation, Recipe
 from temwatch.training.targets import targets, touching
 
@@ -117,20 +118,26 @@ def _tile(item: Labelled, window: Window, recipe: Recipe) -> Tile:
     image = torch.from_numpy(_crop(item.image, window, reach).astype(np.float32))
     labels = torch.from_numpy(_crop(item.labels, window, reach).astype(np.int32))
     side = max(1, round(window.side_px))
+    upright = bool(torch.rand(()) < augmentation.upright_share)
+    turned = 0.0 if upright else augmentation.rotation_deg
     geometry = v2.Compose(
         [
-            v2.RandomRotation(augmentation.rotation_deg, interpolation=v2.InterpolationMode.BILINEAR),
+            v2.RandomRotation(turned, interpolation=v2.InterpolationMode.BILINEAR),
             v2.CenterCrop(side),
             v2.Resize(recipe.tile_px, antialias=True),
-            v2.RandomHorizontalFlip(),
-            v2.RandomVerticalFlip(),
+            v2.RandomHorizontalFlip(0.0 if upright else 0.5),
+            v2.RandomVerticalFlip(0.0 if upright else 0.5),
             v2.RandomApply([v2.ElasticTransform(alpha=60.0, sigma=8.0)], augmentation.elastic_share),
         ]
     )
     moved, moved_labels = geometry(tv_tensors.Image(image[None]), tv_tensors.Mask(labels[None]))
     truth = targets(moved_labels[0].numpy())
+    picture = torch.Tensor(moved)
+    if torch.rand(()) < augmentation.lettering_share:
+        random = np.random.default_rng(int(torch.randint(2**62, ())))
+        picture = torch.from_numpy(lettered(picture[0].numpy(), moved_labels[0].numpy(), random))[None]
     return {
-        "image": _vary(torch.Tensor(moved), augmentation),
+        "image": _vary(picture, augmentation),
         "mask": torch.from_numpy(truth.mask),
         "contacts": torch.from_numpy(truth.contacts),
         "mask_weights": torch.from_numpy(truth.mask_weights),
