@@ -73,7 +73,7 @@ def _written(random: np.random.Generator, most_px: int) -> tuple[NDArray[np.floa
     if bar[1]:
         first = (width - bar[0]) // 2
         draw.rectangle((first, height - margin - bar[1], first + bar[0], height - margin - 1), fill=255)
-    ink = np.asarray(layer, np.float32) / 255
+    ink = np.asarray(layer, np.float32) / np.float32(255)
     return ink[:most_px, :most_px], bool(random.random() < 0.2)
 
 

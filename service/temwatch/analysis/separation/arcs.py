@@ -137,23 +137,31 @@ def _packed(
 
 @njit(cache=True, nogil=True)
 def _inscribed_radius(squared: Integers) -> float:
-    """Median radius of the discs that fit into a clump at the ridges of its distance transform."""
+    """Radius of discs inscribed at peaks of the distance transform; half of their area is in larger ones."""
     height, width = squared.shape
     peaks = [0.0 for _ in range(0)]
     for row in range(height):
         for column in range(width):
             here = squared[row, column]
-            highest = here > 4
-            for near in range(max(row - 3, 0), min(row + 4, height)):
-                if not highest:
-                    break
-                for beside in range(max(column - 3, 0), min(column + 4, width)):
-                    if squared[near, beside] > here:
-                        highest = False
-                        break
-            if highest:
-                peaks.append(math.sqrt(here))
-    return float(np.median(np.array(peaks))) if len(peaks) else 1.0
+            if here > 4 and _is_highest(squared, row, column, 1):
+                radius = math.sqrt(here)
+                if _is_highest(squared, row, column, max(3, int(radius / 2))):
+                    peaks.append(radius)
+    if not len(peaks):
+        return 1.0
+    radii = np.sort(np.array(peaks))
+    # by area: a long ridge has many peaks
+    covered = np.cumsum(radii**2)
+    return float(radii[np.searchsorted(covered, covered[-1] / 2)])
+
+
+@njit(cache=True, nogil=True)
+def _is_highest(squared: Integers, row: int, column: int, reach: int) -> bool:
+    for near in range(max(row - reach, 0), min(row + reach + 1, squared.shape[0])):
+        for beside in range(max(column - reach, 0), min(column + reach + 1, squared.shape[1])):
+            if squared[near, beside] > squared[row, column]:
+                return False
+    return True
 
 
 @njit(cache=True, nogil=True)

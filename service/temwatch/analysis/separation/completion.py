@@ -20,6 +20,7 @@ from temwatch.analysis.separation.grouping import (
     ROUGHNESS,
     SHAPE_NOISE_PX,
     direction,
+    gap,
     hull_of,
     members_of,
     seen,
@@ -159,7 +160,7 @@ def _continued(points: Floats, along: Floats, hull: Integers) -> Floats:
     Each is a cubic Bezier curve that would be the arc of a circle if both ends turned by the same angle.
     """
     size = len(hull)
-    polygon = np.empty((size * STEPS, 2), np.float64)
+    polygon = np.empty((size * (STEPS + 2), 2), np.float64)
     count = 0
     for index in range(size):
         a, b = hull[index], hull[(index + 1) % size]
@@ -167,7 +168,14 @@ def _continued(points: Floats, along: Floats, hull: Integers) -> Floats:
         count += 1
         down, right = points[b, 0] - points[a, 0], points[b, 1] - points[a, 1]
         length = math.hypot(down, right)
-        if length < 3 or seen(along, a, b, length):
+        if seen(along, a, b, length):
+            continue
+        a, b = gap(points, along, a, b)
+        down, right = points[b, 0] - points[a, 0], points[b, 1] - points[a, 1]
+        length = math.hypot(down, right)
+        polygon[count] = points[a]
+        count += 1
+        if length < 3:
             continue
         way = math.atan2(down, right)
         leaving = min(max(wrapped(way - direction(points, along, a, -1)), 0.0), math.pi / 2)
@@ -190,6 +198,8 @@ def _continued(points: Floats, along: Floats, hull: Integers) -> Floats:
                 + w3 * points[b, 1]
             )
             count += 1
+        polygon[count] = points[b]
+        count += 1
     return polygon[:count]
 
 

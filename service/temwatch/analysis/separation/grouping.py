@@ -37,20 +37,22 @@ OUTSIDE_SHARE = 0.03
 OUTSIDE_POINTS = 2
 """A hidden outline may leave the clump by so many px and this share of its length, and hold so many points of
 the clump's outline, every third: that is noise."""
-MOST_MISFIT = 2.5
+MOST_MISFIT = 1.5
 """A shape that is off by this many tolerances is no ellipse; how far off says nothing then."""
 MISFIT_WEIGHT = 0.15
 UNEVEN_WEIGHT = 1.0
-PRICE = 0.2
 """What a hidden part of the outline costs is its share of the outline. In the same unit: an ellipse that is
-off by the tolerance; a hidden part that bends by a full turn at one of its ends and not at the other; and
-what joining must at least win."""
+off by the tolerance; and a hidden part that bends by a full turn at one of its ends and not at the other."""
+JOINED = 0.8
+"""Two groups are joined where that costs less than this share of what both cost."""
 UNKNOWN = math.inf
 """Depth of a single arc in its hull before it is measured."""
 GIANT = 3.0
 GIANT_HIDDEN = 0.3
 """A joined particle that is larger than this over the median of its clump, and hidden by more than this."""
 STRAIGHT = 1.1
+ON_EDGE_PX = 1.5
+"""Points this close to an edge lie on it."""
 SPACING_PX = 3.0
 """An edge of the hull that is as long as the outline between its ends, but for these, runs along it."""
 REACH_PX = 12.0
@@ -89,13 +91,16 @@ def hull_of(points: Floats, along: Floats) -> tuple[Integers, float, float, floa
         perimeter += length
         doubled += points[a, 1] * points[b, 0] - points[b, 1] * points[a, 0]
         if not seen(along, a, b, length):
+            a, b = gap(points, along, a, b)
+            length = math.hypot(points[b, 0] - points[a, 0], points[b, 1] - points[a, 1])
             hidden += length
-            way = math.atan2(points[b, 0] - points[a, 0], points[b, 1] - points[a, 1])
-            before = direction(points, along, a, -1) if length > 2 else way
-            after = direction(points, along, b, 1) if length > 2 else way
-            leaving, arriving = wrapped(way - before), wrapped(after - way)
-            uneven += abs(leaving - arriving) / (2 * math.pi)
-            inwards = max(inwards, -leaving, -arriving)
+            # the ends of arcs that meet at a neck bend into it: over a short way they say nothing
+            if length > REACH_PX:
+                way = math.atan2(points[b, 0] - points[a, 0], points[b, 1] - points[a, 1])
+                leaving = wrapped(way - direction(points, along, a, -1))
+                arriving = wrapped(direction(points, along, b, 1) - way)
+                uneven += abs(leaving - arriving) / (2 * math.pi)
+                inwards = max(inwards, -leaving, -arriving)
     depth = 0.0
     for point in range(len(points)):
         if on_hull[point]:
@@ -143,6 +148,36 @@ def seen(along: Floats, a: int, b: int, length: float) -> bool:
 
 
 @njit(cache=True, nogil=True)
+def gap(points: Floats, along: Floats, a: int, b: int) -> tuple[int, int]:
+    """What of a hull's edge is hidden: an arc may run along its begin, and another one along its end."""
+    down, right = points[b, 0] - points[a, 0], points[b, 1] - points[a, 1]
+    length = math.hypot(down, right)
+    first, last = a, b
+    while first + 1 < len(points) and _runs_on(points, along, first, first + 1, a, down, right, length):
+        first += 1
+    while last > 0 and _runs_on(points, along, last - 1, last, a, down, right, length):
+        last -= 1
+    before = (points[first, 0] - points[a, 0]) * down + (points[first, 1] - points[a, 1]) * right
+    after = (points[last, 0] - points[a, 0]) * down + (points[last, 1] - points[a, 1]) * right
+    return (first, last) if before <= after else (last, last)
+
+
+@njit(cache=True, nogil=True)
+def _runs_on(
+    points: Floats, along: Floats, here: int, there: int, a: int, down: float, right: float, length: float
+) -> bool:
+    """Whether two points that follow each other on an outline both lie on the edge that begins at `a`."""
+    step = math.hypot(points[there, 0] - points[here, 0], points[there, 1] - points[here, 1])
+    if length == 0 or not seen(along, here, there, step):
+        return False
+    for point in (here, there):
+        across = (points[point, 1] - points[a, 1]) * down - (points[point, 0] - points[a, 0]) * right
+        if abs(across) > ON_EDGE_PX * length:
+            return False
+    return True
+
+
+@njit(cache=True, nogil=True)
 def outside_length(
     points: Floats, hull: Integers, along: Floats, mask: NDArray[np.bool_], margin_px: float
 ) -> float:
@@ -151,9 +186,13 @@ def outside_length(
     size = len(hull)
     for index in range(size):
         a, b = hull[index], hull[(index + 1) % size]
+        length = math.hypot(points[b, 0] - points[a, 0], points[b, 1] - points[a, 1])
+        if seen(along, a, b, length):
+            continue
+        a, b = gap(points, along, a, b)
         down, right = points[b, 0] - points[a, 0], points[b, 1] - points[a, 1]
         length = math.hypot(down, right)
-        if seen(along, a, b, length):
+        if length == 0:
             continue
         steps = max(1, math.ceil(length))
         for step in range(steps):
@@ -270,7 +309,7 @@ def _gain(
     together, _, fits = _evidence(arcs, (group == a) | (group == b), mask, max(depth[a], depth[b]))
     if not fits:
         return -1.0
-    return float(cost[a] + cost[b] - together - PRICE)
+    return float(JOINED * (cost[a] + cost[b]) - together)
 
 
 @njit(cache=True, nogil=True)
