@@ -178,9 +178,10 @@ def _train(commands: _Commands) -> None:
     )
     command.add_argument(
         "--recipe",
-        choices=("paper", "temwatch"),
+        choices=("paper", "temwatch", "refine"),
         default="paper",
-        help="the paper's, or simulated micrographs first, then yours, with contacts (default paper)",
+        help="the paper's; simulated micrographs first, then yours, with contacts; or the latter's second part "
+        "alone, for --start-from (default paper)",
     )
     command.add_argument(
         "--seed", type=int, default=0, metavar="N", help="same seed, same weights (default 0)"
