@@ -180,8 +180,8 @@ def _train(commands: _Commands) -> None:
         "--recipe",
         choices=("paper", "temwatch", "refine"),
         default="paper",
-        help="the paper's; simulated micrographs first, then yours, with contacts; or the latter's second part "
-        "alone, for --start-from (default paper)",
+        help="the paper's; simulated micrographs first, then yours, with contacts; or the second half "
+        "of that alone, for --start-from (default paper)",
     )
     command.add_argument(
         "--seed", type=int, default=0, metavar="N", help="same seed, same weights (default 0)"
