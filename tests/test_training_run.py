@@ -55,7 +55,8 @@ SMALL = replace(
     validate_every=2,
     simulated_micrographs=2,
     simulated_side_px=96,
-    augmentation=replace(TEMWATCH.augmentation, scale=(0.8, 1.25)),
+    # a letter would cover most of a tile of 64 px
+    augmentation=replace(TEMWATCH.augmentation, scale=(0.8, 1.25), lettering_share=0.0),
 )
 
 
