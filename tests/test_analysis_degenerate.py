@@ -60,7 +60,7 @@ def one_clump():
 def _compiled():
     from temwatch.analysis.pipeline import warm_up
 
-    warm_up()
+    warm_up(SEPARATORS)
 
 
 @pytest.mark.parametrize("method", SEPARATORS)

@@ -166,3 +166,33 @@ def test_torch_is_loaded_when_chosen_only_and_nothing_is_downloaded(tmp_path):
     )
 
     assert (done.returncode, done.stdout) == (0, "(40, 40)\n"), done.stderr
+
+
+def test_contacts_have_a_threshold_of_their_own():
+    found = np.array([[[0.4, 0.6, 0.6]], [[0.6, 0.6, 0.9]]], np.float32)
+    segmentation = deeplab.segmentation_of(found, description(contacts_threshold=0.8))
+
+    assert [[False, True, True]] == segmentation.mask.tolist()
+    assert [[False, False, True]] == segmentation.contacts.tolist()
+    assert deeplab.segmentation_of(found[:1], description()).contacts is None
+
+
+@pytest.mark.parametrize(("side_px", "views"), [(48, 2), (24, 1)])
+def test_half_the_size_is_looked_at_where_particles_are_large(side_px, views):
+    net = Pointwise()
+    image = np.zeros((128, 192), np.float32)
+    for row, column in ((20, 20), (20, 100), (72, 60)):
+        image[row : row + side_px, column : column + side_px] = 1
+    found = deeplab.probabilities(net, image, description(half_size_from_px=40.0))
+
+    assert [(128, 192), (64, 96)][:views] == net.seen
+    assert np.count_nonzero(found[0] > 0.5) == pytest.approx(np.count_nonzero(image), rel=0.05)
+
+
+def test_the_typical_particle_holds_the_middle_of_the_area():
+    mask = np.zeros((100, 100), bool)
+    mask[::10, ::10] = True
+    mask[1:41, 1:41] = mask[50:95, 50:95] = True
+
+    assert 40 < deeplab.typical_diameter_px(mask) < 60
+    assert 0 == deeplab.typical_diameter_px(np.zeros((5, 5), bool))

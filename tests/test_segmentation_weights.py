@@ -68,7 +68,13 @@ OLD = {
 @pytest.fixture
 def file(net: torch.nn.Module, tmp_path: Path) -> Path:
     path = tmp_path / "net.safetensors"
-    deeplab.save(net, path, description(enlarge=2, max_side_px=1024, training="abc"))
+    deeplab.save(
+        net,
+        path,
+        description(
+            enlarge=2, max_side_px=1024, half_size_from_px=40.0, contacts_threshold=0.8, training="abc"
+        ),
+    )
     return path
 
 
@@ -89,7 +95,12 @@ def test_weights_come_back_in_half_precision_with_their_description(net, file):
     read = weights.read(file)
     loaded = deeplab.load(read).state_dict()
 
-    assert description(enlarge=2, max_side_px=1024, training="abc") == read.description
+    assert (
+        description(
+            enlarge=2, max_side_px=1024, half_size_from_px=40.0, contacts_threshold=0.8, training="abc"
+        )
+        == read.description
+    )
     assert net.state_dict().keys() == loaded.keys()
     for name, tensor in net.state_dict().items():
         assert torch.allclose(tensor.float(), loaded[name].float(), atol=1e-3)

@@ -4,8 +4,7 @@ import numpy as np
 import pytest
 
 import temwatch
-from separation_cases import load_mask, load_particles, placed, score
-from temwatch import simulator
+from separation_report import figures, golden, simulated
 from temwatch.analysis.outline import visible_fraction
 from temwatch.analysis.separation import contour
 from temwatch.config import SeparationSettings
@@ -39,10 +38,7 @@ def separate(mask):
 
 @pytest.mark.parametrize(("family", "overlap"), SIMULATED)
 def test_simulated_masks_are_parted_as_well_as_the_guide_says(family, overlap):
-    truth = simulator.simulate_mask(family, overlap, 1024, 23)
-    found = temwatch.resolve(truth.mask, pixel_size_nm=truth.pixel_size_nm, separate="contour")
-    particles = [(*region.origin_px, region.mask) for region in truth.particles]
-    result = score(particles, placed(found), truth.mask.shape)
+    result = figures([simulated(family, overlap, 23)], "contour")
     recall, precision, count_error, bias = SIMULATED[family, overlap]
     assert result.recall >= recall
     assert result.precision >= precision
@@ -53,16 +49,10 @@ def test_simulated_masks_are_parted_as_well_as_the_guide_says(family, overlap):
 @pytest.mark.data
 @pytest.mark.parametrize("name", ["B1024_low", "B1024_medium", "B1024_high", "F1024_rods"])
 def test_contour_finds_more_on_golden_masks_than_repaired_uecs(data_folder, name):
-    mask = load_mask(data_folder, name)
-    truth, pixel_size_nm = load_particles(data_folder, name, "truth")
-    results = {
-        method: score(
-            truth, placed(temwatch.resolve(mask, pixel_size_nm=pixel_size_nm, separate=method)), mask.shape
-        )
-        for method in ("contour", "uecs")
-    }
-    assert results["contour"].f1 > results["uecs"].f1
-    assert abs(results["contour"].diameter_bias) < 0.02
+    case = golden(data_folder, name)
+    contour, uecs = figures([case], "contour"), figures([case], "uecs")
+    assert contour.weighted_f1 > uecs.weighted_f1
+    assert abs(contour.diameter_bias) < 0.02
 
 
 def test_two_discs_come_back_whole_and_share_their_overlap():

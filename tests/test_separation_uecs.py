@@ -5,7 +5,8 @@ import pytest
 
 import temwatch
 from analytic_shapes import disc, ellipse, on_canvas, rectangle
-from separation_cases import ELLIPSES, load_mask, load_particles, placed, score
+from separation_cases import ELLIPSES
+from separation_report import figures, golden
 from temwatch.config import SeparationSettings
 from temwatch.domain import Reason
 
@@ -93,11 +94,6 @@ def test_gap_between_three_particles_helps_to_part_them():
 )
 def test_share_of_the_truth_that_is_found(data_folder, level, recall, precision):
     """The bars of repaired UECS on ellipses, over the families at one degree of overlap."""
-    scores = []
-    for name in ELLIPSES[level]:
-        mask = load_mask(data_folder, name)
-        truth, pixel_size_nm = load_particles(data_folder, name, "truth")
-        analysis = temwatch.resolve(mask, pixel_size_nm=pixel_size_nm, separate="uecs")
-        scores.append(score(truth, placed(analysis), mask.shape))
-    assert np.mean([found.recall for found in scores]) >= recall
-    assert np.mean([found.precision for found in scores]) >= precision
+    found = figures([golden(data_folder, name) for name in ELLIPSES[level]], "uecs")
+    assert found.recall >= recall
+    assert found.precision >= precision

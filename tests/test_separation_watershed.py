@@ -8,7 +8,8 @@ from skimage.segmentation import watershed as reference
 
 import temwatch
 from analytic_shapes import disc, ellipse, on_canvas, rectangle
-from separation_cases import ELLIPSES, load_mask, load_particles, placed, score
+from separation_cases import ELLIPSES
+from separation_report import figures, golden
 from temwatch import simulator
 from temwatch.analysis.separation import watershed
 from temwatch.analysis.separation.distance import squared_distances
@@ -146,11 +147,6 @@ def test_basins_are_those_of_scikit_image(overlap):
 )
 def test_share_of_the_truth_that_is_found(data_folder, level, recall, precision):
     """At least what a watershed of this kind was measured to reach on these masks."""
-    scores = []
-    for name in ELLIPSES[level]:
-        mask = load_mask(data_folder, name)
-        truth, pixel_size_nm = load_particles(data_folder, name, "truth")
-        analysis = temwatch.resolve(mask, pixel_size_nm=pixel_size_nm, separate="watershed")
-        scores.append(score(truth, placed(analysis), mask.shape))
-    assert np.mean([found.recall for found in scores]) >= recall
-    assert np.mean([found.precision for found in scores]) >= precision
+    found = figures([golden(data_folder, name) for name in ELLIPSES[level]], "watershed")
+    assert found.recall >= recall
+    assert found.precision >= precision

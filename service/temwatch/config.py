@@ -108,7 +108,7 @@ class SegmentationSettings(Section):
     """How particles are told from the background."""
 
     method: SegmentationMethod = Field(
-        "threshold", description="threshold (classical) or deeplab (trained network)"
+        "deeplab", description="deeplab (trained network) or threshold (classical)"
     )
     weights: Folder | None = Field(
         None, description="safetensors file; empty: the weights that come with temwatch"

@@ -10,6 +10,9 @@ from temwatch.analysis import runs
 from temwatch.analysis.runs import connected_parts, crops, painted
 from temwatch.domain import Mask, Region
 
+NOISE_PX = 2
+"""A hole of fewer pixels is noise of the segmentation even between particles."""
+
 
 def smallest_area_px(diameter_nm: float, pixel_size_nm: float) -> int:
     """Area in px of a disc of `diameter_nm`, rounded up: what is strictly smaller is not a particle."""
@@ -25,6 +28,12 @@ def speckles(mask: Mask, smallest_px: int) -> Mask:
 def small_holes(mask: Mask, smallest_px: int) -> Mask:
     """The holes of less than `smallest_px` pixels: 4-connected background that does not reach the border."""
     return np.asarray(runs.small_holes(mask, smallest_px))
+
+
+def closed(mask: Mask, smallest_px: int) -> tuple[Mask, Mask]:
+    """A mask without its small holes; and those of them that are more than noise, which may be gaps."""
+    holes = small_holes(mask, smallest_px)
+    return mask | holes, holes & ~speckles(holes, NOISE_PX)
 
 
 def regions(mask: Mask) -> list[Region]:

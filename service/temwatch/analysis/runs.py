@@ -134,6 +134,29 @@ def cut_out(runs: Numbers, number: Numbers, box: Numbers, part: int) -> NDArray[
 
 
 @njit(cache=True, nogil=True)
+def peaks(runs: Numbers, number: Numbers, parts: int, values: Numbers) -> Numbers:
+    """(parts,) largest of the values, which are not negative, at the pixels of each part."""
+    largest = np.zeros(parts, np.int64)
+    for run in range(len(runs)):
+        part = number[run]
+        for column in range(runs[run, 1], runs[run, 2]):
+            largest[part] = max(largest[part], values[runs[run, 0], column])
+    return largest
+
+
+@njit(cache=True, nogil=True)
+def pooled(crops: list[NDArray[np.bool_]]) -> tuple[NDArray[np.bool_], Numbers]:
+    """The pixels of crops one after the other, and (n + 1,) where each begins."""
+    begins = np.zeros(len(crops) + 1, np.int64)
+    for index, crop in enumerate(crops):
+        begins[index + 1] = begins[index] + crop.size
+    pixels = np.empty(begins[-1], np.bool_)
+    for index, crop in enumerate(crops):
+        pixels[begins[index] : begins[index + 1]] = crop.ravel()
+    return pixels, begins
+
+
+@njit(cache=True, nogil=True)
 def _doubled(runs: Numbers, root: Numbers) -> tuple[Numbers, Numbers]:
     more_runs, more_root = np.empty((2 * len(runs), 3), np.int64), np.empty(2 * len(root), np.int64)
     more_runs[: len(runs)] = runs

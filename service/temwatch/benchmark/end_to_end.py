@@ -15,7 +15,8 @@ from temwatch import simulator
 from temwatch.analysis import pipeline, segmentation
 from temwatch.config import Config, SegmentationMethod
 from temwatch.domain import Status
-from temwatch.engine.engine import Engine, Finished
+from temwatch.engine.engine import Engine
+from temwatch.engine.job import Finished
 from temwatch.errors import StartError
 from temwatch.ledger import Arrival, open_ledger
 from temwatch.simulator import Simulated

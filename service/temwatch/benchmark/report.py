@@ -14,6 +14,7 @@ import temwatch
 from temwatch import simulator
 from temwatch.analysis import pipeline
 from temwatch.analysis.segmentation.weights import default_weights
+from temwatch.analysis.separation import SEPARATORS
 from temwatch.benchmark.end_to_end import EndToEnd, end_to_end
 from temwatch.benchmark.stages import Stage, stages
 from temwatch.engine.pool import usable_cores
@@ -66,7 +67,7 @@ def run(
     """
     say("compiling")
     started = time.perf_counter()
-    pipeline.warm_up()
+    pipeline.warm_up(SEPARATORS)
     warm_up_seconds = time.perf_counter() - started
     say(f"simulating {particles} particles in {size_px} px")
     field = simulator.simulate_micrograph(_settings(size_px, particles), 0)

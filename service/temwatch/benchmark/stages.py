@@ -15,10 +15,10 @@ from functools import partial
 
 from skimage.measure import label, regionprops_table
 
-from temwatch.analysis.cleaning import small_holes, smallest_area_px, speckles
+from temwatch.analysis.cleaning import closed, smallest_area_px, speckles
 from temwatch.analysis.measure import measure
 from temwatch.analysis.parting import part, sift
-from temwatch.analysis.pipeline import NOISE_PX, resolve
+from temwatch.analysis.pipeline import resolve
 from temwatch.analysis.separation import SEPARATORS
 from temwatch.config import SeparationSettings
 from temwatch.domain import Mask, Particle, Region
@@ -63,9 +63,7 @@ def _scikit_image(mask: Mask) -> list[float]:
 
 
 def _clean(mask: Mask, smallest_px: int) -> tuple[Mask, Mask]:
-    cleaned = mask & ~speckles(mask, smallest_px)
-    holes = small_holes(cleaned, smallest_px)
-    return cleaned | holes, holes & ~speckles(holes, NOISE_PX)
+    return closed(mask & ~speckles(mask, smallest_px), smallest_px)
 
 
 def _separate(cleaned: Mask, gaps: Mask, smallest_px: int, settings: SeparationSettings) -> list[Region]:

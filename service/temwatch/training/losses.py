@@ -11,6 +11,11 @@ CONTACT_WEIGHT = 6.0
 """Weight of a contact pixel over another one; they are about 1 % of a tile."""
 
 
+def contacts_threshold(kind: Literal["cross_entropy", "boundary"]) -> float:
+    """Output at which a contact is as likely as not: its weight in the loss raises its odds."""
+    return CONTACT_WEIGHT / (CONTACT_WEIGHT + 1) if kind == "boundary" else 0.5
+
+
 def loss(
     logits: torch.Tensor,
     mask: torch.Tensor,

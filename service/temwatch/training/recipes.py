@@ -47,7 +47,8 @@ class Recipe:
 
     `tiles` is grid (a picture cut into tiles, and the whole reduced to one) or random. An epoch of a grid is
     every tile once; `epochs` then replaces the steps of the stage. Of random tiles, `contact_share` lie about
-    a place where particles touch and `particle_share` about a particle.
+    a place where particles touch and `particle_share` about a particle. Where the typical particle measures
+    `half_size_from_px` or more, weights look at half the size as well.
     """
 
     name: str
@@ -58,6 +59,7 @@ class Recipe:
     batch: int
     enlarge: int = 1
     max_side_px: int | None = None
+    half_size_from_px: float | None = None
     stages: tuple[Stage, ...]
     epochs: int | None = None
     optimizer: Literal["sgd", "adamw"]
@@ -107,6 +109,7 @@ TEMWATCH = Recipe(
     schedule="cosine",
     loss="boundary",
     ema_decay=0.998,
+    half_size_from_px=40.0,
     contact_share=0.2,
     particle_share=0.3,
     augmentation=Augmentation(

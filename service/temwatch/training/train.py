@@ -24,7 +24,7 @@ from temwatch.training import checkpoint, data, pool
 from temwatch.training.checkpoint import State
 from temwatch.training.data import Labelled
 from temwatch.training.evaluate import evaluate, summary
-from temwatch.training.losses import loss
+from temwatch.training.losses import contacts_threshold, loss
 from temwatch.training.recipes import Recipe, lengthened
 from temwatch.training.report import curves
 from temwatch.training.sampling import Tile, Tiles
@@ -104,6 +104,8 @@ def train(
         preprocessing=preprocessing.NAME,
         enlarge=recipe.enlarge,
         max_side_px=recipe.max_side_px,
+        half_size_from_px=recipe.half_size_from_px,
+        contacts_threshold=contacts_threshold(recipe.loss),
         temwatch_version=version("temwatch"),
         training=digest,
         started_from=first.sha256 if first else "",
@@ -268,7 +270,7 @@ def _validate(
 ) -> dict[str, float]:
     def segment(images: Sequence[Image]) -> list[Segmentation]:
         return [
-            deeplab.segmentation_of(deeplab.probabilities(state.average, image, description))
+            deeplab.segmentation_of(deeplab.probabilities(state.average, image, description), description)
             for image in images
         ]
 

@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable
 from typing import Protocol
 
+from temwatch.analysis.segmentation import weights
 from temwatch.config import SegmentationSettings
 from temwatch.domain import Segmenter
 
@@ -50,3 +51,21 @@ def build(settings: SegmentationSettings, on_out_of_memory: Callable[[], None] =
         The device that the settings ask for is not there.
     """
     return SEGMENTERS[settings.method](settings, on_out_of_memory)
+
+
+def named(settings: SegmentationSettings) -> Segmenter:
+    """The same segmenter by its name, weights and parameters; a network is loaded only when it segments.
+
+    Raises
+    ------
+    WeightsError
+        The weights are missing or damaged.
+    """
+    if settings.method != "deeplab":
+        return build(settings)
+    return Segmenter(
+        name="deeplab",
+        segment=lambda images: build(settings).segment(images),
+        parameters=weights.parameters(settings),
+        model_sha256=weights.read(weights.of(settings)).sha256,
+    )

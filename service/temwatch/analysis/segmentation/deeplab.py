@@ -15,12 +15,13 @@ import safetensors
 import safetensors.torch
 import torch
 from numpy.typing import NDArray
+from scipy import ndimage
 from torch.nn import functional
 
 from temwatch.analysis.segmentation import preprocessing, tiling, weights
 from temwatch.analysis.segmentation.network import network
 from temwatch.config import SegmentationSettings
-from temwatch.domain import Image, Segmentation, Segmenter
+from temwatch.domain import Image, Mask, Segmentation, Segmenter
 from temwatch.errors import StartError, WeightsError
 
 Probabilities = NDArray[np.float32]
@@ -32,7 +33,9 @@ TILE_PX = 1024
 MIN_TILE_PX = 256
 MIN_INPUT_PX = 64
 OVERLAP_PX = 96
-THRESHOLD = 0.5
+
+_SURE = 1e-3
+"""Probabilities nearer to 0 and 1 count as this: one view must not silence the other."""
 
 
 def build(settings: SegmentationSettings, on_out_of_memory: Callable[[], None] = lambda: None) -> Segmenter:
@@ -45,10 +48,7 @@ def build(settings: SegmentationSettings, on_out_of_memory: Callable[[], None] =
     StartError
         The device is not there.
     """
-    path = settings.weights or weights.default_weights()
-    if path is None:
-        raise WeightsError("this temwatch comes without weights: name a file, or use the method threshold")
-    file = weights.read(path)
+    file = weights.read(weights.of(settings))
     device = find_device(settings.device)
     net = load(file).to(device=device, memory_format=torch.channels_last)  # type: ignore[call-overload]
     sign = np.float32(1 if settings.particles == "dark" else -1)
@@ -56,7 +56,8 @@ def build(settings: SegmentationSettings, on_out_of_memory: Callable[[], None] =
     def segment(images: Sequence[Image]) -> list[Segmentation]:
         return [
             segmentation_of(
-                probabilities(net, sign * image, file.description, on_out_of_memory=on_out_of_memory)
+                probabilities(net, sign * image, file.description, on_out_of_memory=on_out_of_memory),
+                file.description,
             )
             for image in images
         ]
@@ -64,9 +65,24 @@ def build(settings: SegmentationSettings, on_out_of_memory: Callable[[], None] =
     return Segmenter(
         name="deeplab",
         segment=segment,
-        parameters=(("particles", settings.particles), ("threshold", THRESHOLD)),
+        parameters=weights.parameters(settings),
         model_sha256=file.sha256,
+        probe=functools.partial(probe, device) if device.type == "cuda" else None,
     )
+
+
+def probe(device: torch.device) -> None:
+    """Compute something on the device and hold it against what it must be.
+
+    Raises
+    ------
+    RuntimeError
+        The device reports an error, or computes wrongly.
+    """
+    ones = torch.ones((64, 64), device=device)
+    found = float((ones @ ones).sum())
+    if found != 64.0**3:
+        raise RuntimeError(f"computes wrongly: {found:g} instead of {64.0**3:g}")
 
 
 def load(file: weights.WeightsFile) -> torch.nn.Module:
@@ -132,7 +148,7 @@ def probabilities(
     try:
         while True:
             try:
-                return _tiled(net, image, description, tile_px)
+                return _seen(net, image, description, tile_px)
             except torch.OutOfMemoryError:
                 on_out_of_memory()
             if tile_px // 2 >= MIN_TILE_PX:
@@ -146,12 +162,44 @@ def probabilities(
         net.to(home)
 
 
-def _tiled(
+def _seen(
     net: torch.nn.Module, image: Image, description: weights.Description, tile_px: int
 ) -> Probabilities:
+    """What the network says of a micrograph, at full size and, where particles are large, at half of it too.
+
+    Full size alone keeps gaps and small particles, half the size shows letters, supports and the texture of
+    large particles for what they are.
+    """
     prepare = preprocessing.PREPROCESSINGS[description.preprocessing]
     full = torch.from_numpy(prepare(image))[None, None]
     work = full if description.max_side_px is None else _reduced(full, description.max_side_px)
+    result = _tiled(net, work, description, tile_px)
+    limit_px = description.half_size_from_px
+    if limit_px is not None and typical_diameter_px(result[0, 0].numpy() > weights.THRESHOLD) >= limit_px:
+        half = _reduced(work, max(work.shape[-2:]) // 2)
+        again = functional.interpolate(
+            _tiled(net, half, description, tile_px), work.shape[-2:], mode="bilinear"
+        )
+        result = torch.sigmoid((result.logit(_SURE) + again.logit(_SURE)) / 2)
+    if work is not full:
+        result = functional.interpolate(result, full.shape[-2:], mode="bilinear")
+    return np.asarray(result[0].numpy())
+
+
+def typical_diameter_px(mask: Mask) -> float:
+    """Equivalent diameter of the connected part that half of a mask's area does not exceed; 0 if empty."""
+    labels, _ = ndimage.label(mask, np.ones((3, 3)))
+    areas = np.sort(np.bincount(labels.ravel())[1:])
+    if not len(areas):
+        return 0.0
+    covered = np.cumsum(areas)
+    return float(np.sqrt(areas[np.searchsorted(covered, covered[-1] / 2)] * 4 / np.pi))
+
+
+def _tiled(
+    net: torch.nn.Module, work: torch.Tensor, description: weights.Description, tile_px: int
+) -> torch.Tensor:
+    """Probabilities (1, class, y, x) of a prepared image (1, 1, y, x), tile by tile."""
     height, width = work.shape[-2:]
     overlap_px = min(OVERLAP_PX, tile_px // 4) // description.enlarge
     total = torch.zeros((len(description.classes), height, width))
@@ -166,10 +214,7 @@ def _tiled(
         blend = torch.from_numpy(tiling.blending_weights((found.shape[-2], found.shape[-1]), overlap_px))
         total[:, *place] += found * blend
         weight[place] += blend
-    result = total.div_(weight)[None]
-    if work is not full:
-        result = functional.interpolate(result, full.shape[-2:], mode="bilinear")
-    return np.asarray(result[0].numpy())
+    return total.div_(weight)[None]
 
 
 def _reduced(image: torch.Tensor, max_side_px: int) -> torch.Tensor:
@@ -198,10 +243,10 @@ def _one_tile(net: torch.nn.Module, tile: torch.Tensor, enlarge: int) -> torch.T
     return found[0, :, :height, :width].cpu()
 
 
-def segmentation_of(found: Probabilities) -> Segmentation:
+def segmentation_of(found: Probabilities, description: weights.Description) -> Segmentation:
     """Mask, and contacts where there is a second class, from probabilities (class, y, x)."""
-    above = found > THRESHOLD
-    return Segmentation(mask=above[0], contacts=above[1] if len(above) > 1 else None)
+    contacts = found[1] > description.contacts_threshold if len(found) > 1 else None
+    return Segmentation(mask=found[0] > weights.THRESHOLD, contacts=contacts)
 
 
 def _place(net: torch.nn.Module) -> torch.device:

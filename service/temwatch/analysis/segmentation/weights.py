@@ -7,10 +7,14 @@ import json
 from dataclasses import asdict, dataclass
 from pathlib import Path
 
+from temwatch.config import SegmentationSettings
 from temwatch.errors import WeightsError
 
 FORMAT = "temwatch-1"
 DEFAULT_NAME = "deeplab.safetensors"
+
+THRESHOLD = 0.5
+"""Probability above which a pixel is particle."""
 
 _PACKAGE = Path(__file__).resolve().parents[2]
 
@@ -29,8 +33,11 @@ class Description:
     """The header of a weights file: everything that has to fit for the weights to mean anything.
 
     `enlarge` and `max_side_px` are the scale policy: a micrograph is first reduced until its longer side has
-    at most `max_side_px` (None: never), then enlarged by the whole number `enlarge`. `training` names the
-    training by its digest, `started_from` is the sha256 of the weights that it began with.
+    at most `max_side_px` (None: never), then enlarged by the whole number `enlarge`; where the
+    typical particle then measures `half_size_from_px` or more (None: never), half the size is looked at as
+    well. A pixel is a contact where its output exceeds `contacts_threshold`: a loss that weighs contacts more
+    makes it say too many. `training` names the training by its digest, `started_from` is the sha256 of the
+    weights that it began with.
     """
 
     architecture: str = PLAIN
@@ -38,14 +45,17 @@ class Description:
     preprocessing: str
     enlarge: int = 1
     max_side_px: int | None = None
+    half_size_from_px: float | None = None
+    contacts_threshold: float = THRESHOLD
     temwatch_version: str
     training: str = ""
     started_from: str = ""
 
     def header(self) -> dict[str, str]:
         """As safetensors keeps it: text to text."""
-        values = asdict(self) | {"classes": ",".join(self.classes), "max_side_px": self.max_side_px or ""}
-        return {"format": FORMAT} | {key: str(value) for key, value in values.items()}
+        values = asdict(self) | {"classes": ",".join(self.classes)}
+        texts = {key: "" if value is None else str(value) for key, value in values.items()}
+        return {"format": FORMAT} | texts
 
 
 @dataclass(frozen=True, slots=True, kw_only=True, eq=False)
@@ -63,6 +73,25 @@ def default_weights(package: Path = _PACKAGE) -> Path | None:
     installed = package / "models" / DEFAULT_NAME
     checkout = package.parents[1] / "models" / DEFAULT_NAME  # service/temwatch in the source tree
     return next((path for path in (installed, checkout) if path.is_file()), None)
+
+
+def of(settings: SegmentationSettings) -> Path:
+    """The weights that the settings name, else those that come with temwatch.
+
+    Raises
+    ------
+    WeightsError
+        This temwatch comes without any.
+    """
+    path = settings.weights or default_weights()
+    if path is None:
+        raise WeightsError("this temwatch comes without weights: name a file, or use the method threshold")
+    return path
+
+
+def parameters(settings: SegmentationSettings) -> tuple[tuple[str, str | float], ...]:
+    """What decides the mask beside the weights."""
+    return ("particles", settings.particles), ("threshold", THRESHOLD)
 
 
 def read(path: Path) -> WeightsFile:
@@ -120,6 +149,8 @@ def _description(path: Path, content: bytes) -> Description:
             preprocessing=header["preprocessing"],
             enlarge=int(header["enlarge"]),
             max_side_px=int(header["max_side_px"]) if header["max_side_px"] else None,
+            half_size_from_px=float(header["half_size_from_px"]) if header.get("half_size_from_px") else None,
+            contacts_threshold=float(header.get("contacts_threshold", THRESHOLD)),
             temwatch_version=header["temwatch_version"],
             training=header["training"],
             started_from=header.get("started_from", ""),

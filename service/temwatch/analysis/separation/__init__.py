@@ -5,7 +5,7 @@ from __future__ import annotations
 from typing import Protocol
 
 from temwatch.analysis.separation import contour, uecs, watershed, whole
-from temwatch.config import SeparationSettings
+from temwatch.config import SeparationMethod, SeparationSettings
 from temwatch.domain import Region, Rejection
 
 
@@ -22,7 +22,7 @@ class Separator(Protocol):
     ) -> tuple[list[Region], list[Rejection]]: ...
 
 
-SEPARATORS: dict[str, Separator] = {
+SEPARATORS: dict[SeparationMethod, Separator] = {
     "uecs": uecs.separate,
     "watershed": watershed.separate,
     "contour": contour.separate,

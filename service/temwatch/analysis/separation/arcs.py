@@ -15,10 +15,7 @@ from numpy.typing import NDArray
 
 from temwatch.analysis.outline import trace
 from temwatch.analysis.runs import cut_out, label_runs
-from temwatch.analysis.separation.fitting import conic_sums
-
-Floats = NDArray[np.float64]
-Integers = NDArray[np.int64]
+from temwatch.analysis.separation.fitting import Floats, Integers, conic_sums
 
 CONCAVE_TURN = 0.35
 """Turn in rad, 20 degrees, by which an outline bends inwards where two particles cross; less is roughness."""
@@ -259,36 +256,37 @@ def _gaussian(sigma: float) -> Floats:
 @njit(cache=True, nogil=True)
 def _smoothed_closed(points: Floats, kernel: Floats) -> Floats:
     """A closed curve, smoothed."""
-    count = len(points)
-    result = np.empty_like(points)
-    for index in range(count):
-        for axis in range(2):
-            value = kernel[0] * points[index, axis]
-            for away in range(1, len(kernel)):
-                value += kernel[away] * (
-                    points[(index + away) % count, axis] + points[(index - away) % count, axis]
-                )
-            result[index, axis] = value
-    return result
+    margin, count = len(kernel) - 1, len(points)
+    extended = np.empty((count + 2 * margin, 2), np.float64)
+    for index in range(len(extended)):
+        extended[index] = points[(index - margin) % count]
+    return _convolved(extended, kernel)
 
 
 @njit(cache=True, nogil=True)
 def _smoothed_open(points: Floats, kernel: Floats) -> Floats:
     """A curve with two ends, smoothed; beyond an end it goes on as its point reflection."""
-    count = len(points)
-    result = np.empty_like(points)
-    for index in range(count):
+    margin, count = len(kernel) - 1, len(points)
+    extended = np.empty((count + 2 * margin, 2), np.float64)
+    extended[margin : margin + count] = points
+    for away in range(1, margin + 1):
+        extended[margin - away] = 2 * points[0] - points[min(away, count - 1)]
+        extended[margin + count - 1 + away] = 2 * points[-1] - points[max(count - 1 - away, 0)]
+    return _convolved(extended, kernel)
+
+
+@njit(cache=True, nogil=True)
+def _convolved(extended: Floats, kernel: Floats) -> Floats:
+    """A curve that goes on beyond both ends by the reach of the kernel, smoothed without these parts."""
+    margin = len(kernel) - 1
+    result = np.empty((len(extended) - 2 * margin, 2), np.float64)
+    for index in range(len(result)):
         for axis in range(2):
-            value = kernel[0] * points[index, axis]
+            value = kernel[0] * extended[margin + index, axis]
             for away in range(1, len(kernel)):
-                for other in (index - away, index + away):
-                    if other < 0:
-                        value += kernel[away] * (2 * points[0, axis] - points[min(-other, count - 1), axis])
-                    elif other >= count:
-                        back = max(2 * (count - 1) - other, 0)
-                        value += kernel[away] * (2 * points[count - 1, axis] - points[back, axis])
-                    else:
-                        value += kernel[away] * points[other, axis]
+                value += kernel[away] * (
+                    extended[margin + index + away, axis] + extended[margin + index - away, axis]
+                )
             result[index, axis] = value
     return result
 

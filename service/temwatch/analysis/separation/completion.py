@@ -9,23 +9,20 @@ from numba import njit
 from numpy.typing import NDArray
 
 from temwatch.analysis.outline import visible_fraction
-from temwatch.analysis.runs import cut_out, label_runs
-from temwatch.analysis.separation.arcs import Arcs, Floats, Integers
+from temwatch.analysis.runs import cut_out, label_runs, peaks, pooled
+from temwatch.analysis.separation.arcs import Arcs
 from temwatch.analysis.separation.distance import squared_distances
-from temwatch.analysis.separation.fitting import filled, fitted_ellipse
+from temwatch.analysis.separation.fitting import Floats, Integers, filled, fitted_ellipse
 from temwatch.analysis.separation.grouping import (
     ECCENTRICITY,
     MOST_ELONGATED,
     NOISE_PX,
     ROUGHNESS,
     SHAPE_NOISE_PX,
-    direction,
-    gap,
-    hull_of,
     members_of,
-    seen,
-    wrapped,
+    total_sums,
 )
+from temwatch.analysis.separation.hulls import direction, gap, hull_of, seen, wrapped
 
 HARDLY_HIDDEN = 0.04
 """Share of the outline that a straight line completes."""
@@ -128,10 +125,7 @@ def _shape(
     if share <= HARDLY_HIDDEN:
         return share, polygon, points[:0]
     tolerance = NOISE_PX + ROUGHNESS * math.sqrt(area / math.pi)
-    sums = np.zeros((6, 6), np.float64)
-    for arc in range(len(members)):
-        if members[arc]:
-            sums += arcs.sums[arc]
+    sums = total_sums(arcs, members)
     for attempt in range(2 if share >= MOSTLY_HIDDEN else 1):
         ellipse = fitted_ellipse(sums, SHAPE_NOISE_PX, ROUND_ECCENTRICITY if attempt else ECCENTRICITY)
         misfit = ROUND_MISFIT if attempt else ELLIPSE_MISFIT
@@ -247,10 +241,7 @@ def _with_left_overs(
     left = mask & (covered < 0)
     depth = squared_distances(left)
     runs, number, area, box = label_runs(left, 1)
-    deepest = np.zeros(len(area), np.int64)
-    for run in range(len(runs)):
-        for column in range(runs[run, 1], runs[run, 2]):
-            deepest[number[run]] = max(deepest[number[run]], depth[runs[run, 0], column])
+    deepest = peaks(runs, number, len(area), depth)
     for part in range(len(area)):
         if deepest[part] > least * least:
             crops.append((box[part, 0], box[part, 1], cut_out(runs, number, box, part)))
@@ -286,18 +277,16 @@ def _packed(
     """The largest connected part of each crop, tight."""
     parts = np.empty((len(crops), 5), np.int64)
     tight = [np.zeros((0, 0), np.bool_) for _ in range(0)]
-    end = count = 0
     for top, left, crop in crops:
         runs, number, area, box = label_runs(crop, 1)
         if len(area) == 0:
             continue
         largest = int(np.argmax(area))
         piece = cut_out(runs, number, box, largest)
+        part = parts[len(tight)]
+        part[1], part[2] = top + box[largest, 0], left + box[largest, 1]
+        part[3], part[4] = piece.shape
         tight.append(piece)
-        parts[count] = end, top + box[largest, 0], left + box[largest, 1], piece.shape[0], piece.shape[1]
-        end += piece.size
-        count += 1
-    pixels = np.empty(end, np.bool_)
-    for index in range(count):
-        pixels[parts[index, 0] : parts[index, 0] + tight[index].size] = tight[index].ravel()
-    return pixels, parts[:count]
+    pixels, begins = pooled(tight)
+    parts[: len(tight), 0] = begins[:-1]
+    return pixels, parts[: len(tight)]

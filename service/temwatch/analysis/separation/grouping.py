@@ -12,9 +12,10 @@ import numpy as np
 from numba import njit
 from numpy.typing import NDArray
 
-from temwatch.analysis.separation.arcs import Arcs, Floats, Integers
+from temwatch.analysis.separation.arcs import Arcs
 from temwatch.analysis.separation.distance import squared_distances
-from temwatch.analysis.separation.fitting import convex_hull, fitted_ellipse, turns
+from temwatch.analysis.separation.fitting import Floats, Integers, fitted_ellipse
+from temwatch.analysis.separation.hulls import hull_of, outside_length, points_inside
 
 NOISE_PX = 0.6
 """How far off a point of an outline on the pixel grid is: half a pixel, and a little by the segmentation."""
@@ -50,158 +51,6 @@ UNKNOWN = math.inf
 GIANT = 3.0
 GIANT_HIDDEN = 0.3
 """A joined particle that is larger than this over the median of its clump, and hidden by more than this."""
-STRAIGHT = 1.1
-ON_EDGE_PX = 1.5
-"""Points this close to an edge lie on it."""
-SPACING_PX = 3.0
-"""An edge of the hull that is as long as the outline between its ends, but for these, runs along it."""
-REACH_PX = 12.0
-"""Length over which the direction of an arc's end is taken."""
-
-
-@njit(cache=True, nogil=True)
-def hull_of(points: Floats, along: Floats) -> tuple[Integers, float, float, float, float, float, float]:
-    """How well arcs fit on one convex shape.
-
-    Parameters
-    ----------
-    points, along
-        (n, 2) points of the arcs, and (n, 3) for each the outline it lies on, how far along in px, and that
-        outline's length in px.
-
-    Returns
-    -------
-    hull
-        Indices of its vertices, clockwise.
-    hidden, perimeter
-        Length in px of the hull's edges that no arc runs along, and of all.
-    area
-        Of the hull, px^2.
-    depth
-        Largest distance in px of a point from the hull's outline.
-    """
-    hull = convex_hull(points)
-    size = len(hull)
-    hidden = perimeter = doubled = uneven = inwards = 0.0
-    on_hull = np.zeros(len(points), np.bool_)
-    for index in range(size):
-        a, b = hull[index], hull[(index + 1) % size]
-        on_hull[a] = True
-        length = math.hypot(points[b, 0] - points[a, 0], points[b, 1] - points[a, 1])
-        perimeter += length
-        doubled += points[a, 1] * points[b, 0] - points[b, 1] * points[a, 0]
-        if not seen(along, a, b, length):
-            a, b = gap(points, along, a, b)
-            length = math.hypot(points[b, 0] - points[a, 0], points[b, 1] - points[a, 1])
-            hidden += length
-            # the ends of arcs that meet at a neck bend into it: over a short way they say nothing
-            if length > REACH_PX:
-                way = math.atan2(points[b, 0] - points[a, 0], points[b, 1] - points[a, 1])
-                leaving = wrapped(way - direction(points, along, a, -1))
-                arriving = wrapped(direction(points, along, b, 1) - way)
-                uneven += abs(leaving - arriving) / (2 * math.pi)
-                inwards = max(inwards, -leaving, -arriving)
-    depth = 0.0
-    for point in range(len(points)):
-        if on_hull[point]:
-            continue
-        nearest = math.inf
-        for index in range(size):
-            a, b = hull[index], hull[(index + 1) % size]
-            length = math.hypot(points[b, 0] - points[a, 0], points[b, 1] - points[a, 1])
-            if length > 0:
-                nearest = min(nearest, turns(points, a, b, point) / length)
-        if nearest < math.inf:
-            depth = max(depth, nearest)
-    return hull, hidden, perimeter, abs(doubled) / 2, depth, uneven, inwards
-
-
-@njit(cache=True, nogil=True)
-def wrapped(angle: float) -> float:
-    """The angle in rad, between -pi and pi."""
-    return (angle + math.pi) % (2 * math.pi) - math.pi
-
-
-@njit(cache=True, nogil=True)
-def direction(points: Floats, along: Floats, point: int, step: int) -> float:
-    """Direction in which an arc reaches its end at a point (step -1), or leaves its begin (step 1)."""
-    other = point
-    for _ in range(6):
-        index = other + step
-        if not 0 <= index < len(points) or along[index, 0] != along[point, 0]:
-            break
-        way = ((along[index, 1] - along[point, 1]) * step) % along[point, 2]
-        if way > REACH_PX:
-            break
-        other = index
-    down, right = (points[other, 0] - points[point, 0]) * step, (points[other, 1] - points[point, 1]) * step
-    return math.atan2(down, right)
-
-
-@njit(cache=True, nogil=True)
-def seen(along: Floats, a: int, b: int, length: float) -> bool:
-    """Whether the outline goes from one point to the other about as straight as the edge does."""
-    if along[a, 0] != along[b, 0]:
-        return False
-    way = (along[b, 1] - along[a, 1]) % along[a, 2]
-    return bool(way <= STRAIGHT * length + SPACING_PX)
-
-
-@njit(cache=True, nogil=True)
-def gap(points: Floats, along: Floats, a: int, b: int) -> tuple[int, int]:
-    """What of a hull's edge is hidden: an arc may run along its begin, and another one along its end."""
-    down, right = points[b, 0] - points[a, 0], points[b, 1] - points[a, 1]
-    length = math.hypot(down, right)
-    first, last = a, b
-    while first + 1 < len(points) and _runs_on(points, along, first, first + 1, a, down, right, length):
-        first += 1
-    while last > 0 and _runs_on(points, along, last - 1, last, a, down, right, length):
-        last -= 1
-    before = (points[first, 0] - points[a, 0]) * down + (points[first, 1] - points[a, 1]) * right
-    after = (points[last, 0] - points[a, 0]) * down + (points[last, 1] - points[a, 1]) * right
-    return (first, last) if before <= after else (last, last)
-
-
-@njit(cache=True, nogil=True)
-def _runs_on(
-    points: Floats, along: Floats, here: int, there: int, a: int, down: float, right: float, length: float
-) -> bool:
-    """Whether two points that follow each other on an outline both lie on the edge that begins at `a`."""
-    step = math.hypot(points[there, 0] - points[here, 0], points[there, 1] - points[here, 1])
-    if length == 0 or not seen(along, here, there, step):
-        return False
-    for point in (here, there):
-        across = (points[point, 1] - points[a, 1]) * down - (points[point, 0] - points[a, 0]) * right
-        if abs(across) > ON_EDGE_PX * length:
-            return False
-    return True
-
-
-@njit(cache=True, nogil=True)
-def outside_length(
-    points: Floats, hull: Integers, along: Floats, mask: NDArray[np.bool_], margin_px: float
-) -> float:
-    """Length in px of the hull's hidden edges that lie outside the clump by more than a margin."""
-    outside = 0.0
-    size = len(hull)
-    for index in range(size):
-        a, b = hull[index], hull[(index + 1) % size]
-        length = math.hypot(points[b, 0] - points[a, 0], points[b, 1] - points[a, 1])
-        if seen(along, a, b, length):
-            continue
-        a, b = gap(points, along, a, b)
-        down, right = points[b, 0] - points[a, 0], points[b, 1] - points[a, 1]
-        length = math.hypot(down, right)
-        if length == 0:
-            continue
-        steps = max(1, math.ceil(length))
-        for step in range(steps):
-            # the hull lies to the right of its edge
-            row = math.floor(points[a, 0] + down * (step + 0.5) / steps + right / length * margin_px)
-            column = math.floor(points[a, 1] + right * (step + 0.5) / steps - down / length * margin_px)
-            if not (0 <= row < mask.shape[0] and 0 <= column < mask.shape[1] and mask[row, column]):
-                outside += length / steps
-    return outside
 
 
 @njit(cache=True, nogil=True)
@@ -334,6 +183,16 @@ def members_of(
 
 
 @njit(cache=True, nogil=True)
+def total_sums(arcs: Arcs, members: NDArray[np.bool_]) -> Floats:
+    """Sums that an ellipse through the chosen arcs is fitted from."""
+    sums = np.zeros((6, 6), np.float64)
+    for arc in range(len(members)):
+        if members[arc]:
+            sums += arcs.sums[arc]
+    return sums
+
+
+@njit(cache=True, nogil=True)
 def _evidence(
     arcs: Arcs, members: NDArray[np.bool_], mask: NDArray[np.bool_], known_depth: float
 ) -> tuple[float, float, bool]:
@@ -352,13 +211,9 @@ def _evidence(
             > OUTSIDE_PX + OUTSIDE_SHARE * hidden
         ):
             return 1.0, depth, False
-        if _inside(arcs.outline, chosen, hull, SLACK * tolerance) > OUTSIDE_POINTS:
+        if points_inside(arcs.outline, chosen, hull, SLACK * tolerance) > OUTSIDE_POINTS:
             return 1.0, depth, False
-    sums = np.zeros((6, 6), np.float64)
-    for arc in range(len(members)):
-        if members[arc]:
-            sums += arcs.sums[arc]
-    ellipse = fitted_ellipse(sums, SHAPE_NOISE_PX, ECCENTRICITY)
+    ellipse = fitted_ellipse(total_sums(arcs, members), SHAPE_NOISE_PX, ECCENTRICITY)
     misfit = ellipse[5] / tolerance if ellipse[2] > 0 else MOST_MISFIT
     share = hidden / perimeter if perimeter > 0 else 1.0
     cost = share + MISFIT_WEIGHT * min(misfit, MOST_MISFIT) ** 2 + UNEVEN_WEIGHT * uneven
@@ -367,32 +222,3 @@ def _evidence(
     # where little is seen, only an ellipse makes it likely that the arcs belong together
     is_ellipse = ellipse[2] > 0 and misfit <= 1 and ellipse[2] <= MOST_ELONGATED * ellipse[3]
     return cost, depth, is_ellipse or share <= MOST_HIDDEN
-
-
-@njit(cache=True, nogil=True)
-def _inside(outline: Floats, points: Floats, hull: Integers, depth_px: float) -> int:
-    """Number of points of the clump's outline that lie inside a hull by more than `depth_px`.
-
-    Beside an outline is background, and within a particle there is none.
-    """
-    size = len(hull)
-    top = bottom = points[hull[0], 0]
-    left = right = points[hull[0], 1]
-    for index in hull:
-        top, bottom = min(top, points[index, 0]), max(bottom, points[index, 0])
-        left, right = min(left, points[index, 1]), max(right, points[index, 1])
-    count = 0
-    for point in range(len(outline)):
-        row, column = outline[point]
-        if not (top + depth_px < row < bottom - depth_px and left + depth_px < column < right - depth_px):
-            continue
-        within = True
-        for index in range(size):
-            a, b = hull[index], hull[(index + 1) % size]
-            down, across = points[b, 0] - points[a, 0], points[b, 1] - points[a, 1]
-            away = across * (row - points[a, 0]) - down * (column - points[a, 1])
-            if away <= depth_px * math.sqrt(down * down + across * across):
-                within = False
-                break
-        count += within
-    return count

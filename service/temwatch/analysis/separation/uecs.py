@@ -22,7 +22,7 @@ from numba import njit
 from numpy.typing import NDArray
 
 from temwatch.analysis.outline import convexity
-from temwatch.analysis.runs import cut_out, label_runs
+from temwatch.analysis.runs import cut_out, label_runs, peaks, pooled
 from temwatch.analysis.separation.distance import framed, squared_distances
 from temwatch.config import SeparationSettings
 from temwatch.domain import Reason, Region, Rejection
@@ -104,24 +104,17 @@ def _markers(
             depth = squared[top : top + height, left : left + width]
             remains = part & (depth > (radius + 1) ** 2)
             runs, number, area, box = label_runs(remains, 1)
-            peak = np.zeros(len(area), np.int64)
-            for run in range(len(runs)):
-                for column in range(runs[run, 1], runs[run, 2]):
-                    peak[number[run]] = max(peak[number[run]], depth[runs[run, 0], column])
+            peak = peaks(runs, number, len(area), depth)
             for piece in range(len(area)):
                 if len(area) == 1 or math.sqrt(peak[piece]) > radius + roughness_px:
                     crop = cut_out(runs, number, box, piece)
                     waiting.append((top + box[piece, 0], left + box[piece, 1], crop, radius + 1))
         if len(waiting) == ahead:
             found.append((top, left, part, radius, int(not convex)))
+    pixels, begins = pooled([part for _, _, part, _, _ in found])
     markers = np.empty((len(found), 7), np.int64)
-    end = 0
     for index, (top, left, part, radius, vanished) in enumerate(found):
-        markers[index] = end, top, left, part.shape[0], part.shape[1], radius, vanished
-        end += part.size
-    pixels = np.empty(end, np.bool_)
-    for index, (_, _, part, _, _) in enumerate(found):
-        pixels[markers[index, 0] : markers[index, 0] + part.size] = part.ravel()
+        markers[index] = begins[index], top, left, part.shape[0], part.shape[1], radius, vanished
     return pixels, markers
 
 

@@ -1,0 +1,24 @@
+"""Outlines of regions as polygons with few corners, for a page or a drawing."""
+
+from __future__ import annotations
+
+from temwatch.analysis import outline
+from temwatch.domain import Region
+
+_FEWEST_CORNERS = 3
+
+
+def polygon(region: Region) -> list[float]:
+    """Outline of a region in px of the micrograph: x, y, x, y ... with pixel (0, 0) centred at (0.5, 0.5).
+
+    The shortest polygon between the pixels inside and outside the outline, which is never further than a
+    pixel from it. A region too small for that gets the corners of its pixels.
+    """
+    corners, inside, outside = outline.trace(region.mask)
+    points, offset = outline.shortest_polygon(inside, outside), 0.5
+    if len(points) < _FEWEST_CORNERS:
+        points, offset = corners, 0.0
+    row, column = region.origin_px
+    moved = points[:, ::-1] + (column + offset, row + offset)
+    flat: list[float] = moved.ravel().tolist()
+    return flat

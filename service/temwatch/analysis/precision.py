@@ -1,0 +1,104 @@
+"""Is it enough yet? Half-widths of intervals against the number of micrographs, and the forecast."""
+
+from __future__ import annotations
+
+import math
+from dataclasses import dataclass
+
+import numpy as np
+
+from temwatch.analysis.population import Population, figures, interval_factor
+
+_STEPS = 14
+_MOST_FIELDS = 100_000
+_FEWEST_FIELDS = 3  # a spread of two micrographs foretells nothing
+
+ISO_13322_1 = (
+    "ISO 13322-1 (2004, scope): for a log-normal distribution of geometric standard deviation 1.6, more than "
+    "6 000 particles for a repeatable volume-mean diameter, at least 61 000 for percentiles such as D90."
+)
+"""The standard's own numbers, for particles that are independent of each other."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Step:
+    """Relative half-widths of the 95 % intervals of mean and D50 after the first `fields` fields of view."""
+
+    fields: int
+    particles: int
+    mean: float | None
+    d50: float | None
+
+
+def steps(found: Population, most: int = _STEPS) -> list[Step]:
+    """How the half-widths shrank as fields of view came in, at `most` numbers of fields, now the last."""
+    if found.fields < 2:
+        return []
+    numbers = np.unique(np.round(np.geomspace(found.fields, 2, most)).astype(int))
+    result = []
+    for fields in numbers.tolist():
+        part = found if fields == found.fields else _first(found, fields)
+        known = figures(part)
+        relative = {
+            name: figure.half_width / figure.value if figure.value and figure.half_width is not None else None
+            for name, figure in known.items()
+        }
+        result.append(
+            Step(fields=fields, particles=len(part.values), mean=relative["mean"], d50=relative["d50"])
+        )
+    return result
+
+
+def _first(found: Population, fields: int) -> Population:
+    part = found.field < fields
+    return Population(
+        values=found.values[part], weights=found.weights[part], field=found.field[part], fields=fields
+    )
+
+
+def fields_needed(relative_half_width: float, fields: int, target: float) -> int | None:
+    """Number of fields of view after which the half-width will be at the target, if the spread stays.
+
+    Parameters
+    ----------
+    relative_half_width : float
+        Now, after `fields` fields.
+    fields : int
+        At least 3; with fewer the answer is None.
+    target : float
+        Relative half-width that is wanted, for example 0.02.
+    """
+    factor = interval_factor(fields)
+    if fields < _FEWEST_FIELDS or factor is None or target <= 0:
+        return None
+    # the standard error falls with the square root of the number, Student's factor on top of it
+    spread = relative_half_width / factor * math.sqrt(fields)
+
+    def half_width(number: int) -> float:
+        return (interval_factor(number) or math.inf) * spread / math.sqrt(number)
+
+    low, high = 2, _MOST_FIELDS
+    if half_width(high) > target:
+        return None
+    while low < high:
+        middle = (low + high) // 2
+        low, high = (low, middle) if half_width(middle) <= target else (middle + 1, high)
+    return low
+
+
+def independent_particles_needed(gsd: float, target: float) -> dict[str, int]:
+    """Particles that a log-normal distribution would need if they were independent, for a relative error.
+
+    With s = ln(gsd), to first order in the error: the variance of one particle, relative to the square of
+    the figure, is exp(s^2) - 1 for the mean, (pi / 2) s^2 for D50, and exp(16 s^2) - 2 exp(12 s^2) +
+    exp(9 s^2) for the volume-weighted mean diameter D[4, 3].
+    """
+    s2 = math.log(gsd) ** 2
+    if s2 > 4:  # geometric standard deviation above 7: no number is of use
+        return {}
+    variance = {
+        "mean": math.expm1(s2),
+        "d50": math.pi / 2 * s2,
+        "volume_mean": math.exp(16 * s2) - 2 * math.exp(12 * s2) + math.exp(9 * s2),
+    }
+    return {name: math.ceil(one * (1.96 / target) ** 2) for name, one in variance.items()}
