@@ -9,7 +9,10 @@ import sys
 import time
 import urllib.error
 import urllib.request
+from dataclasses import asdict
 from pathlib import Path
+
+from temwatch.ledger import Reader
 
 COMMAND = [sys.executable, "-m", "temwatch"]
 
@@ -40,7 +43,7 @@ def wait_until(condition, seconds=60, what="it"):
         if value:
             return value
         time.sleep(0.05)
-    raise AssertionError(f"waited {seconds} s for {what}")
+    raise AssertionError(f"waited {seconds} s for {what() if callable(what) else what}")
 
 
 class Service:
@@ -49,12 +52,14 @@ class Service:
     def __init__(self, folder, **sections):
         self.folder = Path(folder)
         self.watched, self.output = self.folder / "acquisition", self.folder / "results"
+        self.state = self.output / ".temwatch"
         self.config = self.folder / "temwatch.toml"
         self.log = self.folder / "service.log"
         self.process = None
         settings = {
             "watch": {"folder": str(self.watched), "settle_seconds": 0.5, "scan_interval_seconds": 2.0},
             "output": {"folder": str(self.output)},
+            "segmentation": {"method": "threshold"},  # seconds of network would hide what these tests watch
             "http": {"listen": "127.0.0.1:0"},
         }
         for section, keys in sections.items():
@@ -67,12 +72,12 @@ class Service:
             )
         )
 
-    def start(self, *, ready=True, env=None):
-        """Start it; `ready` waits until it says so."""
+    def start(self, *, ready=True, env=None, command=(*COMMAND, "run", "--config")):
+        """Start it; `ready` waits until it says so, `command` is what runs it on its configuration."""
         self.offset = self.log.stat().st_size if self.log.exists() else 0
         with self.log.open("ab") as stream:
             self.process = subprocess.Popen(
-                [*COMMAND, "run", "--config", str(self.config)],
+                [*command, str(self.config)],
                 stderr=stream,
                 stdout=stream,
                 env=os.environ | (env or {}),
@@ -109,6 +114,28 @@ class Service:
         """A JSON answer."""
         return json.loads(self.get(path))
 
+    def metric(self, name):
+        """Value of a metric, by its name and labels as Prometheus writes them."""
+        for line in self.get("metrics").decode().splitlines():
+            if line.startswith(f"temwatch_{name} "):
+                return float(line.rpartition(" ")[2])
+        return None
+
+    def receipt(self):
+        """Every count of the receipt by its name."""
+        with Reader(self.state) as reader:
+            return asdict(reader.receipt())
+
+    def count_of(self, **expected):
+        """Wait until the receipt says so and nothing is pending any more."""
+        wanted = {"pending": 0} | expected
+        wait_until(
+            lambda: wanted.items() <= self.receipt().items() or self.process.poll() is not None,
+            seconds=120,
+            what=lambda: f"{wanted}, there are {self.receipt()}",
+        )
+        assert self.process.poll() is None, self.log.read_text()[-3000:]
+
     def kill(self):
         """SIGKILL, as a power cut does."""
         self.process.kill()
@@ -125,7 +152,8 @@ class Service:
         return rows(path) if path.exists() else []
 
     def __enter__(self):
-        return self.start()
+        started = self.process is not None and self.process.poll() is None
+        return self if started else self.start()
 
     def __exit__(self, *_):
         if self.process.poll() is None:

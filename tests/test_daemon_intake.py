@@ -190,13 +190,13 @@ def test_a_watched_folder_that_is_missing_is_waited_for(tmp_path):
     """The share may be mounted later than the service starts, and may go and come back."""
     folder = tmp_path / "share"
     with Running(folder, scan_interval_seconds=0.1) as running:
-        running.until(lambda: running.pulse.folder_up is False)
+        running.until(lambda: running.pulse.listed is False)
         assert not running.pulse.scanned
         folder.mkdir()
         (folder / "a.dm3").write_bytes(b"x")
         running.until(lambda: running.added)
         folder.rename(tmp_path / "gone")
-        running.until(lambda: running.pulse.folder_up is False)
+        running.until(lambda: running.pulse.listed is False)
         (tmp_path / "gone").rename(folder)
         (folder / "b.dm3").write_bytes(b"x")
         running.until(lambda: len(running.added) == 2)

@@ -50,13 +50,13 @@ def test_a_revision_that_was_put_back_and_replaced_is_no_work_any_more(ledger):
 
 
 def test_after_a_kill_the_work_in_hand_is_pending_again(ledger, tmp_path):
-    """Also where the file was replaced meanwhile."""
+    """Also where the file was replaced meanwhile; being killed is no failed attempt."""
     ledger.add_all([arrival("a.dm3"), arrival("b.dm3")])
     assert 2 == len(ledger.claim(5, START))
     ledger.add(arrival("b.dm3", mtime_ns=2))
     ledger.close()
     with open_ledger(tmp_path) as again:
-        assert [("a.dm3", 1, 2), ("b.dm3", 2, 1)] == [
+        assert [("a.dm3", 1, 1), ("b.dm3", 2, 1)] == [
             (file.path, file.revision, file.attempts + 1) for file in again.claim(5, START)
         ]
 

@@ -53,7 +53,7 @@ def _parser() -> argparse.ArgumentParser:
     )
     parser.add_argument("--version", action="version", version=f"temwatch {temwatch.__version__}")
     commands = parser.add_subparsers(title="commands", metavar="COMMAND", required=True)
-    service = (_run, _analyse, _demo, _check, _status, _retry, _rebuild, _export, _simulate)
+    service = (_run, _analyse, _demo, _check, _status, _retry, _rebuild, _export, _report, _simulate)
     network = (_train, _evaluate, _convert_antema)
     for add in (*service, *network, _benchmark):
         add(commands)
@@ -151,6 +151,14 @@ def _export(commands: _Commands) -> None:
         "--formats", default="csv,xlsx,parquet", metavar="LIST", help="csv,xlsx,parquet (default all)"
     )
     command.add_argument("--output", type=Path, required=True, metavar="DIR", help="folder for the tables")
+
+
+def _report(commands: _Commands) -> None:
+    command = _add(commands, "report", "write the one-page report of a sample and its charts", config=True)
+    command.add_argument("sample", metavar="SAMPLE")
+    command.add_argument(
+        "--output", type=Path, metavar="DIR", help="folder (default: report in the sample's results)"
+    )
 
 
 def _simulate(commands: _Commands) -> None:

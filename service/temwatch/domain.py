@@ -168,12 +168,16 @@ class Method:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Segmenter:
-    """Turns a batch of images (float32, (y, x)) into segmentations; the rest names it in a Method."""
+    """Turns a batch of images (float32, (y, x)) into segmentations; the rest names it in a Method.
+
+    `probe` raises RuntimeError where the device does not work; None where there is nothing to probe.
+    """
 
     name: str
     segment: Callable[[Sequence[Image]], list[Segmentation]] = field(compare=False)
     parameters: tuple[tuple[str, str | float | int | bool | None], ...] = ()
     model_sha256: str = ""
+    probe: Callable[[], None] | None = field(default=None, compare=False)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True, eq=False)

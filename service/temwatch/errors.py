@@ -28,6 +28,10 @@ class StartError(TemwatchError):
     exit_code = 3
 
 
+class LedgerError(StartError):
+    """The ledger cannot be written any more: its disk is full, or another program has locked it."""
+
+
 class WeightsError(StartError):
     """A weights file is missing, damaged or of another network."""
 
@@ -85,6 +89,7 @@ FAILURE_CODES = {
     "input_output": "the file system reported an error",
     "crashed": "the worker process died on it, repeatedly",
     "out_of_memory": "not enough memory",
+    "no_space": "the disk for spool or results is full",
     "internal": "a defect of temwatch; the log has the details",
 }
 """Why an input failed: code (label of a metric) and meaning."""

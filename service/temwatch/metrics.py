@@ -17,6 +17,7 @@ from prometheus_client.core import CounterMetricFamily, GaugeMetricFamily, Metri
 from prometheus_client.registry import Collector
 
 from temwatch.domain import Reason
+from temwatch.errors import FAILURE_CODES, REFUSAL_CODES
 from temwatch.ledger import Reader
 
 _STAGE_BUCKETS = (0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1, 2.5, 5, 10, 15, 30, 60, 90, 180)
@@ -47,6 +48,9 @@ _DIAMETER_BUCKETS_NM = (
 )
 
 STAGES = ("read", "segment", "resolve", "record", "publish")
+SOURCES = ("event", "rescan", "startup")
+OUTCOMES = ("done", "failed", "refused", "duplicate")
+RETRIES = ("requested", *FAILURE_CODES)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -68,11 +72,13 @@ class ServiceCollector(Collector):
         reader: Callable[[], Reader],
         vitals: Callable[[], Vitals],
         spool: Path,
+        output: Path,
         build: Mapping[str, str],
     ) -> None:
         self._reader = reader
         self._vitals = vitals
         self._spool = spool
+        self._output = output
         self._build = build
 
     def describe(self) -> Iterable[Metric]:
@@ -88,7 +94,7 @@ class ServiceCollector(Collector):
             last_success = reader.last_success_at()
 
         def by(name: str, *expected: str) -> dict[str, int]:
-            """A total by label; labels that are known in advance are there from the start."""
+            """A total by label; a label known in advance starts at 0, or its first increase would be lost."""
             found = {label: value for (key, label), value in totals.items() if key == name}
             return dict.fromkeys(expected, 0) | found
 
@@ -104,20 +110,22 @@ class ServiceCollector(Collector):
         yield _gauge("ready", "1 when weights, folder and ledger are ready for work", vitals.ready)
         yield _gauge("watch_folder_up", "1 when the watched folder can be listed", vitals.watch_folder_up)
         yield _gauge("gpu_healthy", "1 when the device of the network works", vitals.gpu_healthy)
-        sources, outcomes = ("event", "rescan", "startup"), ("done", "failed", "refused", "duplicate")
         yield _counter(
-            "files_detected", "Files found, by what found them", by("files_detected", *sources), "source"
+            "files_detected", "Files found, by what found them", by("files_detected", *SOURCES), "source"
         )
         yield _counter(
             "micrographs_processed",
             "Files finished, by what became of them",
-            by("micrographs_processed", *outcomes),
+            by("micrographs_processed", *OUTCOMES),
             "outcome",
         )
         yield _counter(
-            "micrographs_failed", "Files failed or refused, by reason", by("micrographs_failed"), "reason"
+            "micrographs_failed",
+            "Files failed or refused, by reason",
+            by("micrographs_failed", *REFUSAL_CODES, *FAILURE_CODES),
+            "reason",
         )
-        yield _counter("retries", "Files taken up again, by reason", by("retries"), "reason")
+        yield _counter("retries", "Files taken up again, by reason", by("retries", *RETRIES), "reason")
         yield _counter("particles_measured", "Particles measured", total("particles_measured"))
         yield _counter(
             "particles_rejected",
@@ -132,9 +140,8 @@ class ServiceCollector(Collector):
         yield _moment("oldest_pending", "When the oldest waiting file was found", oldest)
         yield _moment("last_success", "When the last micrograph was analysed", last_success)
         yield _moment("last_scan", "When the watched folder was last scanned", vitals.last_scan_at)
-        yield _gauge(
-            "spool_free_bytes", "Free space where the spool lies", shutil.disk_usage(self._spool).free
-        )
+        yield _gauge("spool_free_bytes", "Free space where the spool lies", _free_bytes(self._spool))
+        yield _gauge("output_free_bytes", "Free space where the results lie", _free_bytes(self._output))
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -197,6 +204,10 @@ def _gauge(name: str, text: str, values: Mapping[tuple[str, ...], float] | float
     for key, value in values.items() if isinstance(values, Mapping) else [((), float(values))]:
         family.add_metric(list(key), value)
     return family
+
+
+def _free_bytes(folder: Path) -> int:
+    return shutil.disk_usage(folder).free
 
 
 def _moment(name: str, text: str, moment: datetime | None) -> Metric:

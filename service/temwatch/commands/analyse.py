@@ -22,7 +22,8 @@ from temwatch.config import Config
 from temwatch.daemon.scan import Found, scan
 from temwatch.daemon.service import arrival
 from temwatch.domain import Status
-from temwatch.engine.engine import Engine, Finished
+from temwatch.engine.engine import Engine
+from temwatch.engine.job import Finished
 from temwatch.errors import UsageError
 from temwatch.formats import READERS
 from temwatch.ledger import Arrival, File, Reader, folder_name, open_ledger

@@ -4,17 +4,13 @@ from __future__ import annotations
 
 import argparse
 import os
-import shutil
 from collections.abc import Callable, Iterator
-from pathlib import Path
 
 from temwatch import config as configuration
+from temwatch.commands import places
+from temwatch.commands.places import Finding
 from temwatch.config import Config
 from temwatch.errors import ConfigError, TemwatchError
-
-Finding = tuple[str, str]
-
-_LOW_SPACE_BYTES = 5 * 1024**3
 
 
 def run(arguments: argparse.Namespace) -> int:
@@ -27,18 +23,25 @@ def run(arguments: argparse.Namespace) -> int:
     worst = 0
     print(f"ok       configuration: {arguments.config}")  # noqa: T201
     checks: tuple[tuple[str, Callable[[Config], Iterator[Finding]]], ...] = (
+        ("user", _user),
         ("weights", _weights),
-        ("watched folder", _watched),
-        ("output folder", _output),
+        ("watched folder", places.watched),
+        ("output folder", places.output),
         ("ledger", _ledger),
-        ("inotify", _inotify),
+        ("inotify", places.inotify),
         ("port", _port),
+        ("token", _token),
     )
     for name, check in checks:
         for level, text in check(config):
             print(f"{level:<8} {name}: {text}")  # noqa: T201
             worst = max(worst, 3 if level == "error" else 0)
     return worst
+
+
+def _user(_: Config) -> Iterator[Finding]:
+    if os.geteuid() == 0:
+        yield "warning", "root may do everything; check as the user of the service: sudo -u temwatch ..."
 
 
 def _weights(config: Config) -> Iterator[Finding]:
@@ -50,43 +53,22 @@ def _weights(config: Config) -> Iterator[Finding]:
         yield "error", str(error)
         return
     yield "ok", f"{segmenter.name} {segmenter.model_sha256[:12]}".rstrip()
-    if segmenter.model_sha256:
-        from temwatch.analysis.segmentation import deeplab
-
-        device = deeplab.find_device(config.segmentation.device)
-        yield ("warning", "no GPU, runs on the CPU") if device.type == "cpu" else ("ok", f"runs on {device}")
-
-
-def _watched(config: Config) -> Iterator[Finding]:
-    folder = config.watch.folder
-    if not folder.is_dir():
-        yield "warning", f"{folder} is not there; the service waits for it"
-    elif not os.access(folder, os.R_OK | os.X_OK):
-        yield "error", f"{folder} cannot be listed by this user; allow it (chmod o+rx, or the group)"
+    if segmenter.probe is None:
+        if segmenter.model_sha256:
+            yield "warning", "no GPU, the network runs on the CPU"
+        return
+    try:
+        segmenter.probe()
+    except RuntimeError as error:
+        yield "error", f"the GPU does not work: {' '.join(str(error).split())[:200]}"
     else:
-        yield "ok", str(folder)
-
-
-def _output(config: Config) -> Iterator[Finding]:
-    for folder in dict.fromkeys((config.output.folder, config.output.state)):
-        existing = next(parent for parent in (folder, *folder.parents) if parent.exists())
-        if not existing.is_dir() or not os.access(existing, os.W_OK | os.X_OK):
-            yield "error", f"{folder} cannot be written by this user ({existing} is not writable)"
-            continue
-        free = shutil.disk_usage(existing).free
-        level = "ok" if free > _LOW_SPACE_BYTES else "warning"
-        yield level, f"{folder}, {free / 1024**3:.1f} GiB free"
-    if config.watch.folder.is_relative_to(config.output.folder):
-        yield (
-            "error",
-            f"[watch] folder lies in [output] folder {config.output.folder}; nothing would be found",
-        )
+        yield "ok", "the GPU computes"
 
 
 def _ledger(config: Config) -> Iterator[Finding]:
     from temwatch.ledger import Reader, is_held
 
-    if not (config.output.state).is_dir():
+    if not config.output.state.is_dir():
         yield "ok", "none yet, the service makes it"
         return
     try:
@@ -97,17 +79,6 @@ def _ledger(config: Config) -> Iterator[Finding]:
         return
     running = " (a service holds it now)" if is_held(config.output.state) else ""
     yield "ok", f"{receipt.seen} files seen, {receipt.pending} pending{running}"
-
-
-def _inotify(_: Config) -> Iterator[Finding]:
-    try:
-        watches = int(Path("/proc/sys/fs/inotify/max_user_watches").read_text())
-        instances = int(Path("/proc/sys/fs/inotify/max_user_instances").read_text())
-    except (OSError, ValueError):
-        yield "warning", "limits unknown; scans find what events do not"
-        return
-    enough = watches >= 8192 and instances >= 16
-    yield "ok" if enough else "warning", f"{watches} watches, {instances} instances"
 
 
 def _port(config: Config) -> Iterator[Finding]:
@@ -123,3 +94,22 @@ def _port(config: Config) -> Iterator[Finding]:
         )
         return
     yield "ok", config.http.listen
+
+
+def _token(config: Config) -> Iterator[Finding]:
+    file = config.http.token_file
+    if file is None:
+        yield "ok", "none, the page is read-only"
+        return
+    try:
+        with file.open("rb") as stream:
+            empty, mode = not stream.read().strip(), os.fstat(stream.fileno()).st_mode
+    except OSError as error:
+        yield "error", f"{file} cannot be read: {error.strerror}; see [http] token_file"
+        return
+    if empty:
+        yield "error", f"{file} is empty, so nothing can be changed; write a token into it"
+    elif mode & 0o007:
+        yield "warning", f"{file} can be read by everybody on this machine (chmod o= would mend it)"
+    else:
+        yield "ok", str(file)

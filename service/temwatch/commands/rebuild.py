@@ -1,4 +1,7 @@
-"""`temwatch rebuild`: every table and picture is a view of the ledger, and this proves it."""
+"""`temwatch rebuild`: every table and picture is a view of the ledger, and this proves it.
+
+Where the settings of the separation have changed, the stored segmentations are resolved anew first.
+"""
 
 from __future__ import annotations
 
@@ -15,7 +18,7 @@ from temwatch.ledger import Reader
 
 
 def run(arguments: argparse.Namespace) -> int:
-    """Rewrite the tables and pictures of one or all samples; a running service does it itself."""
+    """Rewrite the results of one or all samples; a running service does it itself, with its own settings."""
     config = configuration.load(arguments.config)
     with Reader(config.output.state) as reader:
         if arguments.sample is None:
@@ -23,7 +26,16 @@ def run(arguments: argparse.Namespace) -> int:
         else:
             samples = [known_sample(reader, arguments.sample)]
     quiet = not sys.stderr.isatty()
+    renewed, other_settings = 0, False
     for sample in track(samples, "rebuilding", console=Console(stderr=True), transient=True, disable=quiet):
-        steer(config, "rebuild", sample=sample)
-    print(f"{len(samples)} samples rebuilt in {config.output.folder}")  # noqa: T201
+        answer = steer(config, "rebuild", sample=sample)
+        renewed += answer["renewed"]
+        other_settings = other_settings or answer["separation"] != config.separation.model_dump()
+    again = f", {renewed} micrographs separated and measured anew" if renewed else ""
+    print(f"{len(samples)} samples rebuilt in {config.output.folder}{again}")  # noqa: T201
+    if other_settings:
+        print(  # noqa: T201
+            "temwatch: the running service began with other [separation] settings; restart it, then rebuild",
+            file=sys.stderr,
+        )
     return 0

@@ -3,38 +3,29 @@
 from __future__ import annotations
 
 import argparse
+from collections.abc import Iterator
+from datetime import UTC, datetime
 
 from rich.console import Console
 from rich.table import Table
 
 from temwatch import config as configuration
-from temwatch.domain import Status
-from temwatch.ledger import Reader, is_held
+from temwatch.config import Config
+from temwatch.errors import TemwatchError
+from temwatch.ledger import File, Reader, is_held
+
+_MOST_LINES = 50
 
 
 def run(arguments: argparse.Namespace) -> int:
-    """Print samples, troubles and the receipt."""
+    """Print samples, what is amiss or waits, and the receipt."""
     config = configuration.load(arguments.config)
     console = Console(highlight=False)
-    with Reader(config.output.state) as reader:
+    with Reader(config.output.state) as reader, reader.snapshot():
         console.print("service: " + ("running" if is_held(config.output.state) else "stopped"))
-        table = Table(
-            "sample", "micrographs", "particles", "pending", "refused", "failed", "last analysed (UTC)"
-        )
-        for row in reader.samples():
-            last = f"{row.last_analysed_at:%Y-%m-%d %H:%M:%S}" if row.last_analysed_at else "-"
-            counts = (
-                row.micrographs,
-                row.particles,
-                row.receipt.pending,
-                row.receipt.refused,
-                row.receipt.failed,
-            )
-            table.add_row(row.sample, *map(str, counts), last)
-        console.print(table)
-        for recent in reversed(reader.recent(200)):
-            if recent.status in (Status.FAILED, Status.REFUSED):
-                console.print(f"{recent.status}: {recent.micrograph}: {recent.reason}", soft_wrap=True)
+        console.print(_samples(reader))
+        for line in (*_differences(reader), *_outdated(reader, config)):
+            console.print(line, soft_wrap=True, markup=False)
         receipt = reader.receipt()
     console.print(
         f"seen {receipt.seen} = done {receipt.done} + refused {receipt.refused} + failed {receipt.failed} "
@@ -42,3 +33,70 @@ def run(arguments: argparse.Namespace) -> int:
         soft_wrap=True,
     )
     return 0
+
+
+def _samples(reader: Reader) -> Table:
+    table = Table("sample", "micrographs", "particles", "pending", "refused", "failed", "last analysed (UTC)")
+    for row in reader.samples():
+        last = f"{row.last_analysed_at:%Y-%m-%d %H:%M:%S}" if row.last_analysed_at else "-"
+        counts = (
+            row.micrographs,
+            row.particles,
+            row.receipt.pending,
+            row.receipt.refused,
+            row.receipt.failed,
+        )
+        table.add_row(row.sample, *map(str, counts), last)
+    return table
+
+
+def _differences(reader: Reader) -> Iterator[str]:
+    """Every file that was seen and is not done, by name; of very many the last."""
+    receipt = reader.receipt()
+    different = receipt.seen - receipt.done - receipt.pending
+    if different > _MOST_LINES:
+        yield f"the last {_MOST_LINES} of {different} files without a result; micrographs.csv has them all:"
+    for row in reversed(reader.without_result(_MOST_LINES)):
+        yield f"{row.status}: {row.micrograph}" + (f": {row.reason}" if row.reason else "")
+    if receipt.pending > _MOST_LINES:
+        yield f"the first {_MOST_LINES} of {receipt.pending} files that wait:"
+    for file in reader.pending(_MOST_LINES):
+        yield f"pending: {file.path}: {_waits_for(file)}"
+
+
+def _waits_for(file: File) -> str:
+    if file.claimed:
+        return "in hand"
+    tried = f"could not be read {file.attempts} times" if file.attempts else ""
+    if file.crashes:
+        tried = f"a worker died on it {file.crashes} times"
+    if file.not_before and file.not_before > datetime.now(UTC):
+        return f"{tried}, tried again at {file.not_before:%H:%M:%S} UTC".removeprefix(", ")
+    return tried or "waits for its turn"
+
+
+def _outdated(reader: Reader, config: Config) -> Iterator[str]:
+    """How many results were made with other settings than the configuration has now."""
+    from temwatch.analysis import pipeline, segmentation
+    from temwatch.engine import steering
+
+    try:
+        current = pipeline.describe(segmentation.named(config.segmentation), config.separation)
+    except TemwatchError as error:
+        yield f"whether results are outdated is not known: {error}"
+        return
+    methods, counts = reader.methods(), reader.micrographs_by_method()
+    outdated = {digest: count for digest, count in counts.items() if digest != current.digest}
+    if not outdated:
+        return
+    separable = sum(
+        count
+        for digest, count in outdated.items()
+        if steering.renewed(methods[digest], config.separation).digest == current.digest
+    )
+    total = sum(outdated.values())
+    yield f"outdated: {total} micrographs were analysed with other settings or weights, or another version"
+    if separable:
+        yield f"outdated: temwatch rebuild brings {separable} up to date from their stored segmentations"
+    if total - separable:
+        yield f"outdated: {total - separable} are to be segmented anew: temwatch retry PATH"

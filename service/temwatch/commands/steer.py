@@ -8,15 +8,15 @@ from datetime import UTC, datetime
 from typing import Any
 
 from temwatch.config import Config
-from temwatch.engine import publishing
+from temwatch.engine import steering
 from temwatch.errors import StartError
 from temwatch.ledger import Reader, is_held, open_ledger, post_request
 
-_PATIENCE_SECONDS = 600.0
+_PATIENCE_SECONDS = 6 * 3600.0  # a rebuild of a large sample; the service says by its lock that it lives
 
 
 def steer(config: Config, kind: str, **arguments: Any) -> dict[str, Any]:
-    """Have one request done; see `publishing.act`.
+    """Have one request done; see `steering.act`.
 
     Raises
     ------
@@ -29,7 +29,7 @@ def steer(config: Config, kind: str, **arguments: Any) -> dict[str, Any]:
     if not is_held(state):
         with open_ledger(state) as ledger:
             try:
-                return publishing.act(ledger, config, kind, **arguments)
+                return steering.at_once(steering.act(ledger, config, kind, arguments, steering.resolve_here))
             except OSError as error:
                 raise StartError(f"cannot be written: {error}") from None
     number = post_request(state, kind, arguments, datetime.now(UTC))

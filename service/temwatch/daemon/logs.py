@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import logging
 import sys
+import threading
+from types import TracebackType
 
 import structlog
 
@@ -40,3 +42,17 @@ def set_up(settings: LoggingSettings) -> None:
     root.setLevel(settings.level.upper())
     for chatty in ("watchdog", "uvicorn.access", "PIL"):
         logging.getLogger(chatty).setLevel(logging.WARNING)
+    logging.captureWarnings(True)
+    sys.excepthook = _last_words
+    threading.excepthook = lambda end: _last_words(end.exc_type, end.exc_value, end.exc_traceback)
+
+
+def _last_words(
+    kind: type[BaseException], error: BaseException | None, traceback: TracebackType | None
+) -> None:
+    """What ends the process or a thread, as one line like the others, its traceback in it."""
+    if issubclass(kind, KeyboardInterrupt):
+        sys.__excepthook__(kind, error or kind(), traceback)
+        return
+    exception = (kind, error or kind(), traceback)
+    structlog.get_logger(__name__).critical("ended by a defect", exc_info=exception)

@@ -4,7 +4,9 @@ from __future__ import annotations
 
 import fnmatch
 import os
-from collections.abc import Collection, Iterator, Sequence
+import re
+import stat
+from collections.abc import Callable, Collection, Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -29,21 +31,41 @@ def scan(
     below: str = "",
     recursive: bool = True,
     skip: Collection[Path] = (),
+    pass_over: Callable[[str], bool] = lambda _: False,
+    answered: Callable[[], None] = lambda: None,
 ) -> Iterator[Found]:
     """Every file below `root` whose name matches, hidden names and the folders in `skip` left out.
 
     Symbolic links are followed only where they stay within `root`.
+
+    Parameters
+    ----------
+    root, patterns
+        The watched folder, and what names have to look like; case does not matter.
+    below, recursive
+        Begin in this folder below `root`; with or without the folders in it.
+    skip : collection of Path
+        Folders that are not entered.
+    pass_over : callable
+        True for a path that is not examined and not found again: listing a folder costs little, examining
+        every file in it a question each, on a share a round trip.
+    answered : callable
+        Called whenever the file system has answered.
 
     Raises
     ------
     OSError
         Where `root / below` itself cannot be listed; what lies further down and cannot is logged.
     """
-    wanted = [pattern.lower() for pattern in patterns]
-    inside, avoid = root.resolve(), {folder.resolve() for folder in skip}
-    stack, visited = [below], set()
+    wanted = re.compile("|".join(fnmatch.translate(pattern.lower()) for pattern in patterns)).match
+    inside = root.resolve()
+    visited = {identity for folder in skip if (identity := _identity(folder))}
+    stack = [(below, _identity(root / below))]
     while stack:
-        folder = stack.pop()
+        folder, identity = stack.pop()
+        if identity in visited:
+            continue
+        visited |= {identity} if identity else set()
         try:
             with os.scandir(root / folder) as entries:
                 listed = sorted(entries, key=lambda entry: entry.name)
@@ -52,23 +74,28 @@ def scan(
                 raise
             log.warning("folder cannot be listed", folder=folder, reason=error.strerror)
             continue
+        answered()
         for entry in listed:
-            if entry.name.startswith("."):
+            name = entry.name
+            if name.startswith("."):
                 continue
-            path = f"{folder}/{entry.name}" if folder else entry.name
-            matches = any(fnmatch.fnmatchcase(entry.name.lower(), pattern) for pattern in wanted)
+            path = f"{folder}/{name}" if folder else name
+            matches = wanted(name.lower())
             try:
+                if matches and pass_over(path) and entry.is_file(follow_symlinks=False):
+                    continue
                 if entry.is_symlink() and not Path(entry.path).resolve().is_relative_to(inside):
                     continue
-                status = entry.stat()
                 if entry.is_dir():
-                    identity = (status.st_dev, status.st_ino)
-                    if recursive and identity not in visited and Path(entry.path).resolve() not in avoid:
-                        visited.add(identity)
-                        stack.append(path)
+                    status = entry.stat()
+                    if recursive:  # through a link at last, so that a file is found at its own place
+                        place = 0 if entry.is_symlink() else len(stack)
+                        stack.insert(place, (path, (status.st_dev, status.st_ino)))
                     if matches:
                         yield Found(path, 0, 0)
                 elif matches:
+                    status = entry.stat()
+                    answered()
                     yield Found(path, status.st_size, status.st_mtime_ns)
             except OSError as error:  # it vanished, or a dangling link
                 log.debug("entry cannot be examined", path=path, reason=error.strerror)
@@ -80,6 +107,14 @@ def look(root: Path, path: str) -> Found | None:
         status = (root / path).stat()
     except OSError:
         return None
-    if (root / path).is_dir():
+    if stat.S_ISDIR(status.st_mode):
         return Found(path, 0, 0)
     return Found(path, status.st_size, status.st_mtime_ns)
+
+
+def _identity(folder: Path) -> tuple[int, int] | None:
+    try:
+        status = folder.stat()
+    except OSError:
+        return None
+    return status.st_dev, status.st_ino

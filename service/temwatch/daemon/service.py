@@ -15,13 +15,14 @@ from prometheus_client import CollectorRegistry, PlatformCollector, ProcessColle
 import temwatch
 from temwatch import formats
 from temwatch.analysis import pipeline, segmentation
-from temwatch.config import Config
-from temwatch.daemon import intake, logs, systemd
+from temwatch.config import Config, SegmentationSettings
+from temwatch.daemon import device, intake, logs, systemd
 from temwatch.daemon.scan import Found
-from temwatch.domain import Status
+from temwatch.domain import Segmenter, Status
 from temwatch.engine import naming
-from temwatch.engine.engine import Engine, Finished
-from temwatch.errors import Refused, StartError
+from temwatch.engine.engine import Engine
+from temwatch.engine.job import Finished
+from temwatch.errors import Refused, StartError, TemwatchError
 from temwatch.ledger import Arrival, Ledger, open_ledger
 from temwatch.metrics import ServiceCollector, Vitals, timings
 from temwatch.web import app, server
@@ -29,25 +30,44 @@ from temwatch.web.events import Hub
 
 log = structlog.get_logger(__name__)
 
-_STALLED_SECONDS = 30.0  # a loop that has not turned for so long is stuck, and the systemd watchdog may bark
+_INTAKE_STALLED_SECONDS = 30.0  # a loop that has not turned for so long is stuck
+_ENGINE_STALLED_SECONDS = 300.0  # rewriting the tables of a very large sample is one turn of its loop
+_LEFT_BEHIND_SECONDS = 5.0  # a thread that waits for a share or a device which does not answer ends with us
 
 
-def run(config: Config) -> None:
+def run(
+    config: Config,
+    *,
+    build: Callable[[SegmentationSettings, Callable[[], None]], Segmenter] = segmentation.build,
+    probe_every_s: float = device.EVERY_SECONDS,
+    probe_deadline_s: float = device.DEADLINE_SECONDS,
+) -> None:
     """Watch until SIGTERM or SIGINT; returns after everything in hand is finished or back in the ledger.
+
+    Parameters
+    ----------
+    config : Config
+        All settings.
+    build : callable
+        Builds the segmenter from its settings and from what is to be called when memory runs out.
+    probe_every_s, probe_deadline_s : float
+        How often the segmenter's device is probed, and the time it has to answer.
 
     Raises
     ------
     StartError
-        Weights, port or ledger cannot be used.
+        Weights, port, device or ledger cannot be used, or could not be any longer.
     """
     logs.set_up(config.logging)
     _make_folders(config)
     channel = server.bind(config.http)
-    segmenter = segmentation.build(config.segmentation)
-    method = pipeline.describe(segmenter, config.separation)
     hub, registry = Hub(), CollectorRegistry()
     observed = timings(registry)
     with open_ledger(config.output.state) as ledger:
+        segmenter = build(config.segmentation, lambda: ledger.count("out_of_memory"))
+        method = pipeline.describe(segmenter, config.separation)
+        health = device.Device(segmenter.probe, every_s=probe_every_s, deadline_s=probe_deadline_s)
+        health.check()
 
         def listen(finished: Finished) -> None:
             done = finished.status is Status.DONE
@@ -56,32 +76,49 @@ def run(config: Config) -> None:
             )
             hub.send("micrograph", _message(finished))
 
-        engine = Engine(config=config, ledger=ledger, segmenter=segmenter, method=method, listen=listen)
         pulse = intake.Pulse()
+        engine = Engine(
+            config=config,
+            ledger=ledger,
+            segmenter=segmenter,
+            method=method,
+            listen=listen,
+            source_up=lambda: pulse.folder_up(time.monotonic()) is not False,
+            check_device=health.check,
+        )
 
         def vitals() -> Vitals:
+            up = bool(pulse.folder_up(time.monotonic()))
             return Vitals(
-                ready=bool(pulse.folder_up and pulse.scanned and engine.pulse.beat_s),
-                watch_folder_up=bool(pulse.folder_up),
-                gpu_healthy=True,
+                ready=bool(up and health.healthy and pulse.scanned and engine.pulse.beat_s),
+                watch_folder_up=up,
+                gpu_healthy=health.healthy,
                 last_scan_at=pulse.last_scan_at,
-                event_overflows=0,
+                event_overflows=pulse.event_overflows,
             )
 
-        build = {"version": temwatch.__version__, "method": method.digest, "segmentation": segmenter.name}
-        registry.register(ServiceCollector(ledger.reader, vitals, config.output.state, build))
+        info = {"version": temwatch.__version__, "method": method.digest, "segmentation": segmenter.name}
+        registry.register(
+            ServiceCollector(ledger.reader, vitals, config.output.state, config.output.folder, info)
+        )
         PlatformCollector(registry=registry)
         ProcessCollector(registry=registry)
         page = server.Server(
             app.build(config=config, reader=ledger.reader, registry=registry, hub=hub, vitals=vitals), channel
         )
-        _supervise(config, ledger, engine, pulse, page, server.address(channel))
+        _supervise(config, ledger, engine, health, pulse, page, server.address(channel))
 
 
 def _supervise(
-    config: Config, ledger: Ledger, engine: Engine, pulse: intake.Pulse, page: server.Server, address: str
+    config: Config,
+    ledger: Ledger,
+    engine: Engine,
+    health: device.Device,
+    pulse: intake.Pulse,
+    page: server.Server,
+    address: str,
 ) -> None:
-    """Run the loops until a signal, or until one of them ends by itself, which is a defect."""
+    """Run the loops until a signal, or until one ends by itself: a defect, a full disk, a sick device."""
     stop, wake = threading.Event(), threading.Event()
     broken: list[BaseException] = []
 
@@ -90,18 +127,19 @@ def _supervise(
             loop()
         except BaseException as error:
             broken.append(error)
-            raise
+            if not isinstance(error, TemwatchError):
+                raise
         finally:
             stop.set()
 
     watched = _intake(config, ledger, engine)
-    loops = [
-        threading.Thread(
-            target=guarded,
-            args=(lambda: intake.run(watched, stop=stop, wake=wake, pulse=pulse),),
-            name="intake",
-        ),
-        threading.Thread(target=guarded, args=(lambda: engine.run(stop),), name="engine"),
+    loops = {
+        "intake": lambda: intake.run(watched, stop=stop, wake=wake, pulse=pulse),
+        "engine": lambda: engine.run(stop),
+        "device": lambda: health.run(stop),
+    }
+    threads = [
+        threading.Thread(target=guarded, args=(loop,), name=name, daemon=True) for name, loop in loops.items()
     ]
 
     def end(number: int, _: object) -> None:
@@ -113,16 +151,18 @@ def _supervise(
     for number in (signal.SIGTERM, signal.SIGINT):
         signal.signal(number, end)
     page.start()
-    for loop in loops:
-        loop.start()
+    for thread in threads:
+        thread.start()
     log.info("watching", folder=str(config.watch.folder), output=str(config.output.folder), page=address)
     _report(stop, engine, pulse)
     systemd.notify(STOPPING="1", STATUS="finishing what is in hand")
     wake.set()
     engine.wake()
-    for loop in loops:
-        loop.join()
+    for thread in threads:
+        thread.join(None if thread.name == "engine" else _LEFT_BEHIND_SECONDS)
     page.stop()
+    if broken and isinstance(broken[0], TemwatchError):
+        raise broken[0]
     if broken:
         raise StartError(f"stopped by a defect or a full disk: {type(broken[0]).__name__}: {broken[0]}")
     log.info("stopped")
@@ -130,22 +170,34 @@ def _supervise(
 
 def _report(stop: threading.Event, engine: Engine, pulse: intake.Pulse) -> None:
     """Tell systemd that we are ready, alive, and what we do."""
-    ready, said = False, ""
+    ready, said, hung = False, "", False
     beat_s = min(1.0, systemd.watchdog_seconds() or 1.0)
     while not stop.wait(beat_s if ready else 0.05):
         now_s = time.monotonic()
-        if not ready and engine.pulse.beat_s and pulse.folder_up is not None:
+        up = pulse.folder_up(now_s)
+        if hung != pulse.hangs(now_s):
+            hung = not hung
+            log.warning("the watched folder does not answer" if hung else "the watched folder answers again")
+        if not ready and engine.pulse.beat_s and up is not None:
             ready = True
             systemd.notify(READY="1")
         status = f"{engine.pulse.in_flight} in hand"
         status += f", last {engine.pulse.last}" if engine.pulse.last else ""
-        status = status if pulse.folder_up else "the watched folder is not there"
+        if not up:
+            status = "the watched folder " + ("does not answer" if hung else "is not there")
         fields = {"STATUS": status} if status != said else {}
         said = status
-        if ready and now_s - min(pulse.beat_s, engine.pulse.beat_s) < _STALLED_SECONDS:
+        if ready and _advances(engine, pulse, now_s):
             fields["WATCHDOG"] = "1"
         if fields:
             systemd.notify(**fields)
+
+
+def _advances(engine: Engine, pulse: intake.Pulse, now_s: float) -> bool:
+    """Whether both loops turn; a share that does not answer is not mended by a restart."""
+    waits = pulse.asked_s is not None
+    intake_turns = waits or now_s - pulse.beat_s < _INTAKE_STALLED_SECONDS
+    return intake_turns and now_s - engine.pulse.beat_s < _ENGINE_STALLED_SECONDS
 
 
 def _intake(config: Config, ledger: Ledger, engine: Engine) -> intake.Intake:

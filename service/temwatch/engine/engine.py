@@ -10,75 +10,25 @@ import queue
 import shutil
 import threading
 import time
-from collections.abc import Callable
-from concurrent.futures import Future, ProcessPoolExecutor, ThreadPoolExecutor
+from collections.abc import Callable, Sequence
+from concurrent.futures import Future, ProcessPoolExecutor
 from concurrent.futures.process import BrokenProcessPool
-from dataclasses import dataclass, field
-from datetime import UTC, datetime
-from pathlib import Path
+from datetime import UTC, datetime, timedelta
 
 import structlog
 
 from temwatch.config import Config
-from temwatch.domain import Method, Micrograph, Segmentation, Segmenter, Status
-from temwatch.engine import pool, work
+from temwatch.domain import Analysis, Method, Segmentation, Segmenter, Status
+from temwatch.engine import patience, pool, work
+from temwatch.engine.job import Finished, Job, Pulse
+from temwatch.engine.lane import Lane
 from temwatch.engine.publishing import Publisher
 from temwatch.errors import InputError, Unreadable
 from temwatch.ledger import File, Ledger, Recorded, Result
 
 log = structlog.get_logger(__name__)
 
-MAX_CRASHES = 3
-"""A file on which this many workers died is failed; from the first on it runs alone."""
-
 _IDLE_SECONDS = 1.0
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Finished:
-    """What became of one file; `stages` holds seconds by stage."""
-
-    file: File
-    status: Status
-    reason: str
-    micrograph_id: int | None
-    frames: int
-    particles: int
-    diameters_nm: tuple[float, ...]
-    stages: dict[str, float]
-    arrival_to_result_s: float
-
-
-@dataclass(slots=True)
-class Pulse:
-    """What the engine tells of itself; written by its thread, read by health, metrics and systemd."""
-
-    beat_s: float = 0.0
-    in_flight: int = 0
-    last: str = ""
-
-
-@dataclass(slots=True, eq=False)
-class _Job:
-    """One file on its way; for a stack, the batch of frames that is in hand."""
-
-    file: File
-    spooled: Path
-    copied: bool
-    first: int
-    sha256: str | None = None
-    frames_total: int | None = None
-    micrographs: tuple[Micrograph, ...] = ()
-    segmentations: list[Segmentation] = field(default_factory=list)
-    resolved: dict[int, work.ResolveResult] = field(default_factory=dict)
-    stages: dict[str, float] = field(default_factory=dict)
-    particles: int = 0
-    diameters_nm: list[float] = field(default_factory=list)
-    seconds_recorded: float = 0.0
-    using_pool: bool = False
-
-    def took(self, stage: str, seconds: float) -> None:
-        self.stages[stage] = self.stages.get(stage, 0.0) + seconds
 
 
 class Engine:
@@ -93,6 +43,8 @@ class Engine:
         method: Method,
         listen: Callable[[Finished], None] = lambda _: None,
         on_progress: Callable[[File, int, int], None] = lambda *_: None,
+        source_up: Callable[[], bool] = lambda: True,
+        check_device: Callable[[], None] = lambda: None,
     ) -> None:
         self.config = config
         self.pulse = Pulse()
@@ -101,26 +53,31 @@ class Engine:
         self._method = method
         self._listen = listen
         self._on_progress = on_progress
-        self._publisher = Publisher(ledger, config)
-        self._mail: queue.SimpleQueue[tuple[Future[object], _Job, str, int] | None] = queue.SimpleQueue()
-        self._jobs: list[_Job] = []
+        self._source_up = source_up
+        self._check_device = check_device
+        self._publisher = Publisher(ledger, config, self._resolve_again)
+        self._mail: queue.SimpleQueue[tuple[Future[object], Job, str, int] | None] = queue.SimpleQueue()
+        self._jobs: list[Job] = []
         self._workers = config.engine.workers or pool.usable_cores()
         self._spool = config.output.state / "spool"
         self._pool: ProcessPoolExecutor | None = None
-        self._segmenting = ThreadPoolExecutor(1, thread_name_prefix="segment")
+        self._segmenting = Lane("segment")
+        self._retry_after_s: Sequence[float] = ()
+        self._held_until_s = 0.0
 
     def wake(self) -> None:
         """Tell the conductor that the ledger may have something new."""
         self._mail.put(None)
 
     def run(self, stop: threading.Event, *, until_empty: bool = False, grace_s: float = 20.0) -> None:
-        """Work until `stop` is set, or until nothing is pending.
+        """Work until `stop` is set, or until nothing is pending; only the former has patience with files.
 
         Once stopped, what is in hand is finished if that takes less than `grace_s`, else it goes back.
         """
+        self._retry_after_s = () if until_empty else patience.RETRY_AFTER_S
         shutil.rmtree(self._spool, ignore_errors=True)
         self._spool.mkdir(parents=True)
-        self._pool = pool.start(self._workers, self.config.output.state / "cache")
+        self._start_workers()
         self._publisher.publish_all()
         deadline_s: float | None = None
         try:
@@ -134,24 +91,28 @@ class Engine:
                     self._claim()
                     if until_empty and not self._jobs:
                         break
+                self._look_for_stuck_workers()
                 self.pulse.in_flight = len(self._jobs)
                 self._publisher.now_and_then(idle=not self._jobs)
                 try:
-                    mail = self._mail.get(timeout=_IDLE_SECONDS)
+                    mail = self._mail.get(timeout=0 if self._publisher.busy else _IDLE_SECONDS)
                 except queue.Empty:
                     continue
                 if mail is not None:
                     self._advance(*mail)
         finally:
+            if self._pool is not None:
+                pool.kill(self._pool)
+            self._segmenting.close()
             for job in self._jobs:
                 self._ledger.release(job.file.id)
-            pool.kill(self._pool)
-            self._segmenting.shutdown(wait=False, cancel_futures=True)
             self._publisher.finish(everything=until_empty and not stop.is_set())
             shutil.rmtree(self._spool, ignore_errors=True)
 
     def _claim(self) -> None:
         """Take up files while there is room; one on which a worker died before runs alone."""
+        if time.monotonic() < self._held_until_s or not self._source_up():
+            return
         limit = self._workers + 1
         while len(self._jobs) < limit and not any(job.file.crashes for job in self._jobs):
             claimed = self._ledger.claim(1, datetime.now(UTC))
@@ -161,16 +122,17 @@ class Engine:
             if file.crashes and self._jobs:
                 self._ledger.release(file.id)
                 return
-            job = _Job(
+            job = Job(
                 file=file,
                 spooled=self._spool / f"{file.id}{file.location.suffix}",
                 copied=file.size_bytes <= self.config.watch.spool_limit_bytes,
                 first=file.frames_recorded,
             )
             self._jobs.append(job)
+            log.info("micrograph taken up", id=file.id, sample=file.sample, path=file.path)
             self._read(job)
 
-    def _read(self, job: _Job) -> None:
+    def _read(self, job: Job) -> None:
         override = job.file.pixel_size_nm or self.config.samples.pixel_size_nm
         order = work.ReadOrder(
             source=job.file.location,
@@ -184,9 +146,10 @@ class Engine:
         )
         self._in_pool(job, "read", 0, work.read, order)
 
-    def _in_pool(self, job: _Job, stage: str, index: int, task: Callable[..., object], order: object) -> None:
+    def _in_pool(self, job: Job, stage: str, index: int, task: Callable[..., object], order: object) -> None:
         assert self._pool is not None
-        job.using_pool = True
+        job.using_pool, job.since_s = True, time.monotonic()
+        log.debug("stage", stage=stage, id=job.file.id, path=job.file.path)
         try:
             future: Future[object] = self._pool.submit(task, order)
         except BrokenProcessPool as error:
@@ -194,7 +157,7 @@ class Engine:
             future.set_exception(error)
         future.add_done_callback(lambda done: self._mail.put((done, job, stage, index)))
 
-    def _advance(self, future: Future[object], job: _Job, stage: str, index: int) -> None:
+    def _advance(self, future: Future[object], job: Job, stage: str, index: int) -> None:
         """One task of a job is done: take the next step, or turn its failure into a row with its reason."""
         if job not in self._jobs:
             return  # it ended meanwhile: another frame of it failed, or its worker died
@@ -204,15 +167,21 @@ class Engine:
             self._worker_died()
             return
         except InputError as error:
-            self._reject(job, error)
+            self._put_off_or_reject(job, error)
             return
         except MemoryError:
             self._reject(job, Unreadable("out_of_memory", "needs more memory than there is"))
             return
         except Exception as error:  # the one place: a defect costs one micrograph, not the service
-            log.exception("a defect of temwatch", path=job.file.path, stage=stage)
+            if patience.is_full_disk(error):
+                self._wait_for_space(job, error)
+                return
+            if stage == "segment":
+                self._check_device()  # a sick device is no defect of the micrograph: it ends the service
+            log.exception("a defect of temwatch", id=job.file.id, path=job.file.path, stage=stage)
             self._reject(job, Unreadable("internal", f"{stage}: {type(error).__name__}: {error}"))
             return
+        job.since_s = time.monotonic()
         match outcome:
             case work.ReadResult():
                 self._was_read(job, outcome)
@@ -223,7 +192,7 @@ class Engine:
             case (list() as segmentations, float() as seconds):
                 self._was_segmented(job, segmentations, seconds)
 
-    def _was_read(self, job: _Job, read: work.ReadResult) -> None:
+    def _was_read(self, job: Job, read: work.ReadResult) -> None:
         job.took("read", read.seconds)
         if job.sha256 is None:
             job.sha256, job.frames_total = read.sha256, read.frames_total
@@ -241,10 +210,11 @@ class Engine:
             started = time.monotonic()
             return self._segmenter.segment(images), time.monotonic() - started
 
-        future: Future[object] = self._segmenting.submit(segment)
+        log.debug("stage", stage="segment", id=job.file.id, path=job.file.path)
+        future = self._segmenting.submit(segment)
         future.add_done_callback(lambda done: self._mail.put((done, job, "segment", 0)))
 
-    def _was_segmented(self, job: _Job, segmentations: list[Segmentation], seconds: float) -> None:
+    def _was_segmented(self, job: Job, segmentations: list[Segmentation], seconds: float) -> None:
         job.took("segment", seconds)
         job.segmentations = segmentations
         folder = self._publisher.folder(job.file)
@@ -254,17 +224,17 @@ class Engine:
             name = job.file.name
             if job.frames_total is not None and micrograph.frame is not None:
                 name = f"{name}_{micrograph.frame.index:06d}"
+            drawing = work.Drawing(folder=folder, name=name, image=micrograph.image)
             order = work.ResolveOrder(
-                micrograph=micrograph,
+                pixel_size_nm=micrograph.pixel_size_nm,
                 segmentation=segmentations[index],
                 separation=self.config.separation,
                 method=self._method,
-                pictures=folder if self.config.output.pictures and drawn else None,
-                name=name,
+                drawing=drawing if self.config.output.pictures and drawn else None,
             )
             self._in_pool(job, "resolve", index, work.resolve, order)
 
-    def _was_resolved(self, job: _Job) -> None:
+    def _was_resolved(self, job: Job) -> None:
         """A batch is complete: one transaction, then its rows are published."""
         for resolved in job.resolved.values():
             job.took("resolve", resolved.seconds)
@@ -291,6 +261,7 @@ class Engine:
         job.seconds_recorded = seconds
         done = job.first + frames
         finished = job.frames_total is None or done >= job.frames_total
+        log.debug("stage", stage="record", id=job.file.id, path=job.file.path)
         started = time.monotonic()
         recorded = self._ledger.record(job.file.id, results, finished=finished, frames_total=job.frames_total)
         job.took("record", time.monotonic() - started)
@@ -302,7 +273,40 @@ class Engine:
             job.first = done
             self._read(job)
 
-    def _reject(self, job: _Job, error: InputError) -> None:
+    def _put_off_or_reject(self, job: Job, error: InputError) -> None:
+        """A fault that may pass gets further attempts; while the share is gone none of them counts."""
+        waits_s, failed_before = self._retry_after_s, job.file.attempts
+        if not waits_s or not patience.may_pass(error):
+            self._reject(job, error)
+        elif not self._source_up():
+            self._put_back(job, waits_s[0], None)
+        elif failed_before < len(waits_s):
+            wait_s = waits_s[failed_before]
+            log.warning(
+                "trying again later", id=job.file.id, path=job.file.path, reason=str(error), wait_s=wait_s
+            )
+            self._put_back(job, wait_s, error.code)
+        else:
+            self._reject(job, error)
+
+    def _wait_for_space(self, job: Job, error: Exception) -> None:
+        """A full disk is no fault of the file: all wait, and none is failed."""
+        if not self._retry_after_s:
+            self._reject(
+                job, Unreadable("no_space", "the disk for spool or results is full; free some space")
+            )
+            return
+        log.warning("the disk is full, everything waits", reason=str(error))
+        self._held_until_s = time.monotonic() + patience.FULL_DISK_PAUSE_S
+        self._put_back(job, 0, None)
+
+    def _put_back(self, job: Job, wait_s: float, reason: str | None) -> None:
+        self._end(job)
+        self._ledger.release(
+            job.file.id, not_before=datetime.now(UTC) + timedelta(seconds=wait_s), reason=reason
+        )
+
+    def _reject(self, job: Job, error: InputError) -> None:
         """The row of a file that gives no result, with its reason."""
         started = time.monotonic()
         recorded = self._ledger.reject_file(
@@ -318,12 +322,13 @@ class Engine:
         self._publish(job)
         self._finish(job, recorded, str(error))
 
-    def _publish(self, job: _Job) -> None:
+    def _publish(self, job: Job) -> None:
+        log.debug("stage", stage="publish", id=job.file.id, path=job.file.path)
         started = time.monotonic()
         self._publisher.publish(job.file.sample)
         job.took("publish", time.monotonic() - started)
 
-    def _finish(self, job: _Job, recorded: Recorded, reason: str = "") -> None:
+    def _finish(self, job: Job, recorded: Recorded, reason: str = "") -> None:
         self._end(job)
         status = recorded.status
         if recorded.duplicate_of is not None:
@@ -333,6 +338,7 @@ class Engine:
         seconds = sum(job.stages.values())
         log.info(
             "micrograph finished",
+            id=job.file.id,
             sample=job.file.sample,
             path=job.file.path,
             status=str(status),
@@ -354,22 +360,40 @@ class Engine:
             )
         )
 
-    def _end(self, job: _Job) -> None:
+    def _end(self, job: Job) -> None:
         self._jobs.remove(job)
         job.spooled.unlink(missing_ok=True)
 
     def _worker_died(self) -> None:
         """A worker process ended: start new ones, and run what it may have died of alone."""
-        assert self._pool is not None
         suspects = [job for job in self._jobs if job.using_pool]
-        log.error("a worker process died", in_hand=[job.file.path for job in suspects])
-        pool.kill(self._pool)
-        self._pool = pool.start(self._workers, self.config.output.state / "cache")
+        log.error("a worker process died", in_hand=[(job.file.id, job.file.path) for job in suspects])
+        self._start_workers()
         for job in suspects:
-            if self._ledger.crashed(job.file.id) >= MAX_CRASHES:
-                self._reject(
-                    job,
-                    Unreadable("crashed", f"the worker process died on it {MAX_CRASHES} times; see the log"),
-                )
+            delay = self._retry_after_s[job.file.crashes] if self._retry_after_s else 0
+            crashes = self._ledger.crashed(
+                job.file.id, not_before=datetime.now(UTC) + timedelta(seconds=delay)
+            )
+            if crashes >= patience.MAX_CRASHES:
+                reason = f"the worker process died on it {crashes} times; see the log"
+                self._reject(job, Unreadable("crashed", reason))
             else:
                 self._end(job)
+
+    def _start_workers(self) -> None:
+        if self._pool is not None:
+            pool.kill(self._pool)
+        self._pool = pool.start(
+            self._workers, self.config.output.state / "cache", self.config.separation.method
+        )
+
+    def _look_for_stuck_workers(self) -> None:
+        """A worker that does not come back is ended, unless the share is what it waits for."""
+        limit_s = time.monotonic() - patience.STUCK_SECONDS
+        if self._source_up() and any(job.using_pool and job.since_s < limit_s for job in self._jobs):
+            self._worker_died()
+
+    def _resolve_again(self, order: work.ResolveOrder) -> Analysis:
+        """What a rebuild asks for: one analysis from a stored segmentation, by a worker."""
+        assert self._pool is not None
+        return self._pool.submit(work.resolve, order).result().analysis

@@ -10,16 +10,18 @@ from concurrent.futures import ProcessPoolExecutor
 from multiprocessing import connection
 from pathlib import Path
 
+from temwatch.config import SeparationMethod
 
-def start(workers: int, caches: Path) -> ProcessPoolExecutor:
-    """Start `workers` processes, compiled code cached below `caches`; 0 takes one a core.
+
+def start(workers: int, caches: Path, method: SeparationMethod) -> ProcessPoolExecutor:
+    """Start `workers` processes, the method's code compiled and cached below `caches`; 0 takes one a core.
 
     They are forked from a clean server process: forking the daemon, with its threads and torch, is unsafe.
     """
     context = multiprocessing.get_context("forkserver")
     context.set_forkserver_preload(["temwatch.engine.work"])
     count = workers or usable_cores()
-    pool = ProcessPoolExecutor(count, mp_context=context, initializer=_begin, initargs=(str(caches),))
+    pool = ProcessPoolExecutor(count, mp_context=context, initializer=_begin, initargs=(str(caches), method))
     # they start on demand, and the first micrograph must not wait for it
     for ready in [pool.submit(usable_cores) for _ in range(count)]:
         ready.result()
@@ -40,15 +42,15 @@ def kill(pool: ProcessPoolExecutor) -> None:
         process.kill()
 
 
-def _begin(caches: str) -> None:
+def _begin(caches: str, method: SeparationMethod) -> None:
     """First in a worker: leave signals to the daemon, die with it, compile before the first micrograph."""
     signal.signal(signal.SIGINT, signal.SIG_IGN)
     signal.signal(signal.SIGTERM, signal.SIG_IGN)
     threading.Thread(target=_die_with_parent, daemon=True).start()
-    os.environ["NUMBA_CACHE_DIR"] = str(Path(caches) / "numba")
+    os.environ.setdefault("NUMBA_CACHE_DIR", str(Path(caches) / "numba"))  # the systemd unit names its own
     from temwatch.engine.work import warm_up
 
-    warm_up()
+    warm_up(method)
 
 
 def _die_with_parent() -> None:

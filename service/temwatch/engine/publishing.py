@@ -4,18 +4,20 @@ from __future__ import annotations
 
 import json
 import time
+from concurrent.futures.process import BrokenProcessPool
 from datetime import UTC, datetime
 from pathlib import Path
 
 import structlog
 
 from temwatch.config import Config
+from temwatch.engine import steering
 from temwatch.ledger import File, Ledger, Request
 from temwatch.outputs import publish
 
 log = structlog.get_logger(__name__)
 
-_RETRY_SECONDS = 5.0
+_RETRY_SECONDS = 2.0
 _QUIET_SECONDS = 5.0
 _LOOK_SECONDS = 0.5
 
@@ -23,13 +25,20 @@ _LOOK_SECONDS = 0.5
 class Publisher:
     """Keeps the tables of every sample in step with the ledger, and tries again where a disk was full."""
 
-    def __init__(self, ledger: Ledger, config: Config) -> None:
+    def __init__(self, ledger: Ledger, config: Config, resolve: steering.Resolve) -> None:
         self._ledger = ledger
         self._config = config
+        self._resolve = resolve
+        self._underway: tuple[Request, steering.Steps] | None = None
         self._folder = config.output.folder
         self._behind: dict[str, float] = {}
         self._changed: dict[str, float] = {}
         self._looked_s = 0.0
+
+    @property
+    def busy(self) -> bool:
+        """Whether a request has steps to come."""
+        return self._underway is not None
 
     def folder(self, file: File) -> Path:
         """Where the pictures of a file go."""
@@ -56,11 +65,18 @@ class Publisher:
     def now_and_then(self, *, idle: bool) -> None:
         """Answer requests and catch up; with time to spare, write the workbooks of samples at rest."""
         now = time.monotonic()
+        if self._underway:
+            self._go_on(*self._underway)
         if now - self._looked_s < _LOOK_SECONDS:
             return
         self._looked_s = now
-        for request in self._ledger.requests():
-            self._ledger.answer(request.id, self._do(request), datetime.now(UTC))
+        if not self._underway:
+            for request in self._ledger.requests()[:1]:
+                log.info("request", kind=request.kind, **request.arguments)
+                steps = steering.act(
+                    self._ledger, self._config, request.kind, request.arguments, self._resolve
+                )
+                self._underway = request, steps
         for sample, due in list(self._behind.items()):
             if now >= due:
                 self.publish(sample)
@@ -84,26 +100,17 @@ class Publisher:
             log.warning("workbook cannot be written, trying again", sample=sample, reason=str(error))
             self._changed[sample] = time.monotonic() + _RETRY_SECONDS
 
-    def _do(self, request: Request) -> str:
-        """What a command asked of the running service; the answer is JSON."""
-        log.info("request", kind=request.kind, **request.arguments)
+    def _go_on(self, request: Request, steps: steering.Steps) -> None:
+        """One more step of what a command asked of the running service; the answer is JSON."""
         try:
-            return json.dumps(act(self._ledger, self._config, request.kind, **request.arguments))
+            next(steps)
+            return
+        except StopIteration as end:
+            answer = end.value
         except OSError as error:
-            return json.dumps({"error": f"cannot be written: {error}"})
-
-
-def act(ledger: Ledger, config: Config, kind: str, **arguments: object) -> dict[str, object]:
-    """Do what a command asks for, in the process that holds the ledger.
-
-    "retry" takes `paths` (list or None) and `pixel_size_nm` (float or None), "rebuild" takes `sample`.
-    """
-    match kind, arguments:
-        case "retry", {"paths": list() | None as paths, "pixel_size_nm": float() | None as size}:
-            files, unknown = ledger.retry(paths, size)
-            return {"files": len(files), "unknown": unknown}
-        case "rebuild", {"sample": str() as sample}:
-            publish.rebuild(ledger, config.output.folder, sample)
-            return {}
-        case _:
-            return {"error": f"this service does not know the request {kind!r}"}
+            answer = {"error": f"cannot be written: {error}"}
+        except BrokenProcessPool:
+            answer = {"error": "a worker process died on it; see the log"}
+        self._underway = None
+        self._looked_s = 0.0  # another may wait
+        self._ledger.answer(request.id, json.dumps(answer), datetime.now(UTC))

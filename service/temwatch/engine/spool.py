@@ -23,6 +23,8 @@ def fetch(source: Path, target: Path | None) -> str:
         The file is empty or a folder.
     Unreadable
         It cannot be opened, an input/output error came, or it changed while it was read.
+    OSError
+        The spool is full.
     """
     try:
         if source.is_dir():
@@ -46,9 +48,7 @@ def fetch(source: Path, target: Path | None) -> str:
             after = os.fstat(stream.fileno())
     except OSError as error:
         if target is not None and error.errno in (errno.ENOSPC, errno.EDQUOT):
-            raise Unreadable(
-                "input_output", f"the spool is full ({target.parent}); free some space"
-            ) from None
+            raise  # the spool is full, which is no fault of the file
         raise unreadable(error) from None
     if (before.st_size, before.st_mtime_ns) != (after.st_size, after.st_mtime_ns):
         raise Unreadable("changed", "changed while it was read; it is taken up again when it is complete")

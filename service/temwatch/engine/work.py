@@ -8,8 +8,8 @@ from pathlib import Path
 
 from temwatch import formats
 from temwatch.analysis import pipeline
-from temwatch.config import SeparationSettings
-from temwatch.domain import Analysis, Frame, Method, Micrograph, Segmentation
+from temwatch.config import SeparationMethod, SeparationSettings
+from temwatch.domain import Analysis, Frame, Image, Method, Micrograph, Segmentation
 from temwatch.engine import spool
 from temwatch.formats.damage import unreadable
 from temwatch.outputs import pictures
@@ -43,14 +43,22 @@ class ReadResult:
 
 @dataclass(frozen=True, slots=True, kw_only=True, eq=False)
 class ResolveOrder:
-    """Turn a segmentation into particles, and draw the pictures where a folder is given."""
+    """Turn a segmentation into particles; `drawing` says which pictures to make, if any."""
 
-    micrograph: Micrograph
+    pixel_size_nm: float
     segmentation: Segmentation
     separation: SeparationSettings
     method: Method
-    pictures: Path | None
+    drawing: Drawing | None = None
+
+
+@dataclass(frozen=True, slots=True, kw_only=True, eq=False)
+class Drawing:
+    """Pictures of a micrograph: their folder, the beginning of their names, and what is drawn on."""
+
+    folder: Path
     name: str
+    image: Image
 
 
 @dataclass(frozen=True, slots=True, kw_only=True, eq=False)
@@ -111,19 +119,19 @@ def resolve(order: ResolveOrder) -> ResolveResult:
     started = time.monotonic()
     analysis = pipeline.resolve(
         order.segmentation.mask,
-        pixel_size_nm=order.micrograph.pixel_size_nm,
+        pixel_size_nm=order.pixel_size_nm,
         contacts=order.segmentation.contacts,
         settings=order.separation,
     )
     analysis = replace(analysis, method=order.method)
     resolved = time.monotonic()
-    if order.pictures is not None:
-        pictures.write_pictures(order.pictures, order.name, order.micrograph.image, analysis)
+    if order.drawing is not None:
+        pictures.write_pictures(order.drawing.folder, order.drawing.name, order.drawing.image, analysis)
     return ResolveResult(
         analysis=analysis, seconds=resolved - started, seconds_pictures=time.monotonic() - resolved
     )
 
 
-def warm_up() -> None:
+def warm_up(method: SeparationMethod) -> None:
     """Load and compile what the first micrograph would otherwise wait for."""
-    pipeline.warm_up()
+    pipeline.warm_up((method,))

@@ -121,16 +121,21 @@ def claim(connection: sqlite3.Connection, limit: int, now: datetime) -> list[Fil
 def release_all(connection: sqlite3.Connection) -> None:
     """Put back what a process that is gone had in hand."""
     in_hand = connection.execute("SELECT id FROM files WHERE status = 'pending' AND claimed").fetchall()
-    connection.execute("UPDATE files SET claimed = 0 WHERE status = 'pending' AND claimed")
+    connection.execute(
+        "UPDATE files SET claimed = 0, attempts = attempts - 1 WHERE status = 'pending' AND claimed"
+    )
     for (file_id,) in in_hand:
         _drop_if_obsolete(connection, file_id)
 
 
-def release(connection: sqlite3.Connection, file_id: int, not_before: datetime | None) -> None:
-    """Put one file back, to be tried again at once or later."""
+def release(
+    connection: sqlite3.Connection, file_id: int, not_before: datetime | None, *, counts: bool
+) -> None:
+    """Put one file back, to be tried again at once or later; the attempt may count or not."""
     connection.execute(
-        "UPDATE files SET claimed = 0, not_before = ? WHERE id = ? AND status = 'pending'",
-        (utc_text(not_before) if not_before else None, file_id),
+        """UPDATE files SET claimed = 0, not_before = ?, attempts = attempts - (claimed AND NOT ?)
+            WHERE id = ? AND status = 'pending'""",
+        (utc_text(not_before) if not_before else None, counts, file_id),
     )
     _drop_if_obsolete(connection, file_id)
 

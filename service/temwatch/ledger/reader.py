@@ -146,6 +146,14 @@ class Reader:
         rows = self._connection.execute("SELECT digest, json FROM methods ORDER BY digest")
         return {digest: _method(text) for digest, text in rows}
 
+    def micrographs_by_method(self) -> dict[str, int]:
+        """Number of analysed micrographs and frames, by the digest of their method."""
+        return dict(
+            self._connection.execute(
+                "SELECT method, count(*) FROM micrographs WHERE status = 'done' GROUP BY method"
+            )
+        )
+
     def answer(self, request_id: int) -> str | None:
         """What the service answered to a request, None before it is done."""
         answer: str | None = self._value("SELECT answer FROM requests WHERE id = ?", request_id)
@@ -172,6 +180,17 @@ class Reader:
     def troubles(self, limit: int = 20) -> list[MicrographRow]:
         """The last rows of files that failed or were refused, newest first."""
         return list(self._rows("WHERE m.status IN ('failed', 'refused') ORDER BY m.id DESC LIMIT ?", limit))
+
+    def without_result(self, limit: int = 20) -> list[MicrographRow]:
+        """The last rows of files that are neither done nor waiting, one a file, newest first."""
+        return list(
+            self._rows(
+                """WHERE f.status NOT IN ('done', 'pending')
+                    AND m.id = (SELECT max(id) FROM micrographs WHERE file_id = f.id)
+                    ORDER BY m.id DESC LIMIT ?""",
+                limit,
+            )
+        )
 
     def micrograph(self, micrograph_id: int) -> MicrographRow | None:
         """One row, None where there is none of that number."""

@@ -15,7 +15,7 @@ from pathlib import Path
 from typing import Any, TextIO
 
 from temwatch.domain import Analysis, Status, utc_text
-from temwatch.errors import StartError
+from temwatch.errors import LedgerError, StartError
 from temwatch.ledger import arrivals, recording
 from temwatch.ledger.bookkeeping import count, make_stale
 from temwatch.ledger.names import from_stored, to_stored
@@ -137,10 +137,13 @@ class Ledger:
     @contextmanager
     def _transaction(self) -> Iterator[sqlite3.Connection]:
         with self._turn:
-            self._connection.execute("BEGIN IMMEDIATE")
             try:
+                self._connection.execute("BEGIN IMMEDIATE")
                 yield self._connection
                 self._connection.execute("COMMIT")
+            except sqlite3.OperationalError as error:
+                self._connection.rollback()
+                raise LedgerError(f"{self.state}: the ledger cannot be written: {error}") from error
             except BaseException:
                 self._connection.rollback()
                 raise
@@ -183,18 +186,18 @@ class Ledger:
             return arrivals.claim(connection, limit, now)
 
     def release(self, file_id: int, *, not_before: datetime | None = None, reason: str | None = None) -> None:
-        """Put a file back; with a `reason` (a label of retries_total) it counts as a retry."""
+        """Put a file back; with a `reason` (a label of retries_total) it counts as an attempt."""
         with self._transaction() as connection:
-            arrivals.release(connection, file_id, not_before)
+            arrivals.release(connection, file_id, not_before, counts=reason is not None)
             if reason:
                 count(connection, "retries", reason)
 
-    def crashed(self, file_id: int) -> int:
+    def crashed(self, file_id: int, *, not_before: datetime | None = None) -> int:
         """A worker died on the file: put it back, and say how often that has happened."""
         with self._transaction() as connection:
             connection.execute("UPDATE files SET crashes = crashes + 1 WHERE id = ?", (file_id,))
             crashes = connection.execute("SELECT crashes FROM files WHERE id = ?", (file_id,)).fetchone()
-            arrivals.release(connection, file_id, None)
+            arrivals.release(connection, file_id, not_before, counts=True)
             count(connection, "retries", "crashed")
         return int(crashes[0]) if crashes else 0
 

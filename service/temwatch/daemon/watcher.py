@@ -1,0 +1,112 @@
+"""File system events of the watched folder, as names to look at; losing some costs time and never a file."""
+
+from __future__ import annotations
+
+import logging
+import os
+import threading
+from collections.abc import Callable
+from dataclasses import dataclass, field
+from pathlib import Path
+
+import structlog
+from watchdog.events import FileSystemEvent, FileSystemEventHandler
+from watchdog.observers import Observer
+from watchdog.observers.api import BaseObserver
+
+log = structlog.get_logger(__name__)
+
+_READING_INOTIFY = "watchdog.observers.inotify_c"  # the logger that tells of an overflow; nothing else does
+
+
+@dataclass(frozen=True, slots=True)
+class Touched:
+    """Where something happened, as paths below the watched folder.
+
+    `folders` are to be listed (True: with all below them), and of what they hold `files` are to be examined
+    though they are known.
+    """
+
+    folders: dict[str, bool] = field(default_factory=dict)
+    files: set[str] = field(default_factory=set)
+
+
+class Watcher(FileSystemEventHandler):
+    """Collects what events tell and calls `wake`; for one folder as it is mounted now."""
+
+    def __init__(self, root: Path, wake: Callable[[], None], overflowed: Callable[[], None]) -> None:
+        self._root = root
+        self._wake = wake
+        self._overflowed = overflowed
+        self._lock = threading.Lock()
+        self._touched = Touched()
+        self._observer: BaseObserver | None = None
+        self._listener = _OverflowListener(self._on_overflow)
+
+    def on_any_event(self, event: FileSystemEvent) -> None:
+        """Note the place; reading a file makes events too, and those must not wake us."""
+        if event.event_type in ("opened", "closed_no_write", "deleted"):
+            return
+        new_folder = event.is_directory and event.event_type in ("created", "moved")
+        path = Path(os.fsdecode(event.dest_path or event.src_path))
+        folder = path if event.is_directory else path.parent
+        try:
+            below = _name(folder.relative_to(self._root))
+            file = None if event.is_directory else _name(path.relative_to(self._root))
+        except ValueError:
+            return
+        with self._lock:
+            self._touched.folders[below] = new_folder or self._touched.folders.get(below, False)
+            if file is not None:
+                self._touched.files.add(file)
+        self._wake()
+
+    def _on_overflow(self) -> None:
+        log.warning("file system events were lost, the whole folder is scanned", folder=str(self._root))
+        self._overflowed()
+        with self._lock:
+            self._touched.folders[""] = True
+        self._wake()
+
+    def touched(self) -> Touched:
+        """What happened since the last call."""
+        with self._lock:
+            found, self._touched = self._touched, Touched()
+        return found
+
+    def start(self) -> bool:
+        """Begin to watch; False where the system refuses (inotify limits), and scans alone must do."""
+        try:
+            observer = Observer()
+            observer.schedule(self, str(self._root), recursive=True)
+            observer.start()
+        except OSError as error:
+            log.warning("no file system events, scans alone find new files", reason=error.strerror)
+            return False
+        logging.getLogger(_READING_INOTIFY).addHandler(self._listener)
+        self._observer = observer
+        return True
+
+    def stop(self) -> None:
+        """End watching; a watcher is not started twice."""
+        logging.getLogger(_READING_INOTIFY).removeHandler(self._listener)
+        if self._observer is not None:
+            self._observer.stop()
+            self._observer.join(timeout=5)
+            self._observer = None
+
+
+class _OverflowListener(logging.Handler):
+    """Hears of the kernel's event queue that overflowed: watchdog hands that on to its log alone."""
+
+    def __init__(self, told: Callable[[], None]) -> None:
+        super().__init__(logging.WARNING)
+        self._told = told
+
+    def emit(self, record: logging.LogRecord) -> None:
+        if "events were lost" in record.getMessage():
+            self._told()
+
+
+def _name(below: Path) -> str:
+    return "" if below == Path() else below.as_posix()

@@ -1,0 +1,169 @@
+"""Read-only queries for the statistics of a sample: whole columns of numbers, never rows of objects."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from datetime import datetime
+from itertools import chain
+
+import numpy as np
+from numpy.typing import NDArray
+
+from temwatch.ledger.reader import Reader
+from temwatch.ledger.rows import moment
+
+PARTICLE_VALUES = (
+    "equivalent_diameter_nm",
+    "feret_min_nm",
+    "feret_max_nm",
+    "area_nm2",
+    "circularity",
+    "aspect_ratio",
+    "bbox_width_px",
+    "bbox_height_px",
+)
+"""Columns of `particles` that a population is made of."""
+
+_BATCH_ROWS = 50_000
+
+
+@dataclass(frozen=True, slots=True, kw_only=True, eq=False)
+class Fields:
+    """Analysed micrographs and frames of a sample in the order of their ids, and their particles.
+
+    `field` names what counts as one independent field of view: the file, or the sequence it is a frame of.
+    `micrograph` and `number` place every particle: index into `ids`, and its number in the micrograph.
+    """
+
+    ids: NDArray[np.int64]
+    field: tuple[str, ...]
+    width_px: NDArray[np.float64]
+    height_px: NDArray[np.float64]
+    pixel_size_nm: NDArray[np.float64]
+    micrograph: NDArray[np.int64]
+    number: NDArray[np.int64]
+    values: dict[str, NDArray[np.float64]]
+
+    def followed_by(self, later: Fields) -> Fields:
+        """These and later ones of the same sample."""
+        return Fields(
+            ids=np.concatenate((self.ids, later.ids)),
+            field=self.field + later.field,
+            width_px=np.concatenate((self.width_px, later.width_px)),
+            height_px=np.concatenate((self.height_px, later.height_px)),
+            pixel_size_nm=np.concatenate((self.pixel_size_nm, later.pixel_size_nm)),
+            micrograph=np.concatenate((self.micrograph, later.micrograph + len(self.ids))),
+            number=np.concatenate((self.number, later.number)),
+            values={name: np.concatenate((self.values[name], later.values[name])) for name in self.values},
+        )
+
+
+def fields(reader: Reader, sample: str, *, after_id: int = 0) -> Fields:
+    """What was analysed of a sample after the row `after_id` of micrographs.csv.
+
+    Particle values are rounded to the seven digits of particles.csv, so that a histogram of the one counts
+    what a histogram of the other counts.
+    """
+    connection = reader._connection
+    rows = connection.execute(
+        """SELECT m.id, coalesce('s' || f.sequence, 'f' || f.id), m.width_px, m.height_px, m.pixel_size_nm
+            FROM micrographs m JOIN files f ON f.id = m.file_id
+            WHERE m.sample = ? AND m.status = 'done' AND m.id > ? ORDER BY m.id""",
+        (sample, after_id),
+    ).fetchall()
+    ids = np.array([row[0] for row in rows], np.int64)
+    sizes = np.array([row[2:] for row in rows], float).reshape(len(rows), 3)
+    cursor = connection.execute(
+        f"""SELECT m.id, p.number, {", ".join(f"p.{name}" for name in PARTICLE_VALUES)}
+            FROM micrographs m JOIN particles p ON p.micrograph_id = m.id
+            WHERE m.sample = ? AND m.status = 'done' AND m.id > ? ORDER BY m.id, p.number""",
+        (sample, after_id),
+    )
+    width = 2 + len(PARTICLE_VALUES)
+    blocks = [np.empty((0, width))]
+    while batch := cursor.fetchmany(_BATCH_ROWS):
+        flat = np.fromiter(chain.from_iterable(batch), np.dtype(np.float64), count=len(batch) * width)
+        blocks.append(flat.reshape(len(batch), width))
+    table = np.concatenate(blocks)
+    return Fields(
+        ids=ids,
+        field=tuple(row[1] for row in rows),
+        width_px=sizes[:, 0],
+        height_px=sizes[:, 1],
+        pixel_size_nm=sizes[:, 2],
+        micrograph=np.searchsorted(ids, table[:, 0].astype(np.int64)),
+        number=table[:, 1].astype(np.int64),
+        values={
+            name: _seven_digits(np.ascontiguousarray(table[:, index]))
+            for index, name in enumerate(PARTICLE_VALUES, 2)
+        },
+    )
+
+
+def _seven_digits(values: NDArray[np.float64]) -> NDArray[np.float64]:
+    """Every value as `f"{value:.7g}"` writes it; a whole number over a power of ten is rounded correctly."""
+    with np.errstate(divide="ignore", invalid="ignore"):
+        digits = 6 - np.floor(np.log10(np.abs(values)))
+    digits = np.where(np.isfinite(digits), np.clip(digits, -15, 22), 0)
+    up, down = 10.0 ** np.maximum(digits, 0), 10.0 ** np.maximum(-digits, 0)
+    return np.asarray(np.where(digits >= 0, np.rint(values * up) / up, np.rint(values / down) * down))
+
+
+def versions(reader: Reader, sample: str) -> tuple[int, int]:
+    """What changes with the particles of a sample: their generation, and the last row of micrographs.csv."""
+    return reader.generations(sample)[1], reader.last_id(sample)
+
+
+def data_version(reader: Reader) -> int:
+    """A number that changes when somebody commits to the ledger; it says something of one reader alone."""
+    return int(reader._connection.execute("PRAGMA data_version").fetchone()[0])
+
+
+def detected_at(reader: Reader, micrograph_ids: Sequence[int]) -> dict[int, datetime]:
+    """When the files of these rows were found."""
+    marks = ", ".join("?" * len(micrograph_ids))
+    rows = reader._connection.execute(
+        f"""SELECT m.id, f.detected_at FROM micrographs m JOIN files f ON f.id = m.file_id
+            WHERE m.id IN ({marks})""",
+        tuple(micrograph_ids),
+    )
+    found = {number: moment(text) for number, text in rows}
+    return {number: at for number, at in found.items() if at is not None}
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class SequenceFrame:
+    """One analysed frame: its number, seconds since the first where known, count and mean size."""
+
+    micrograph_id: int
+    frame: int
+    elapsed_s: float | None
+    particles: int
+    mean_equivalent_diameter_nm: float | None
+    particle_fraction: float | None
+
+
+def sequences(reader: Reader, sample: str) -> dict[str, list[SequenceFrame]]:
+    """The sequences of a sample by name, each with its frames in order."""
+    rows = reader._connection.execute(
+        """SELECT coalesce(f.sequence, f.path), m.id, m.frame, m.elapsed_s, m.particles,
+            m.mean_equivalent_diameter_nm, m.particle_fraction
+            FROM micrographs m JOIN files f ON f.id = m.file_id
+            WHERE m.sample = ? AND m.status = 'done' AND m.frame IS NOT NULL ORDER BY 1, m.frame, m.id""",
+        (sample,),
+    )
+    found: dict[str, list[SequenceFrame]] = {}
+    for name, number, frame, elapsed_s, particles, mean, fraction in rows:
+        name = name if isinstance(name, str) else name.decode(errors="replace")
+        found.setdefault(name, []).append(
+            SequenceFrame(
+                micrograph_id=number,
+                frame=frame,
+                elapsed_s=elapsed_s,
+                particles=particles,
+                mean_equivalent_diameter_nm=mean,
+                particle_fraction=fraction,
+            )
+        )
+    return found
