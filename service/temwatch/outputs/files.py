@@ -16,7 +16,7 @@ def replacing(path: Path) -> Iterator[BinaryIO]:
     The folder is made where missing. The temporary name is fixed, so that the next attempt takes over what a
     killed one left.
     """
-    path.parent.mkdir(parents=True, exist_ok=True)
+    make_folder(path.parent)
     temporary = path.with_name(f".{path.name}.new")
     try:
         with temporary.open("wb") as stream:
@@ -28,6 +28,15 @@ def replacing(path: Path) -> Iterator[BinaryIO]:
         temporary.unlink(missing_ok=True)
         raise
     sync_folder(path.parent)
+
+
+def make_folder(folder: Path) -> None:
+    """Make a folder and what is missing above it, each of them durably."""
+    if folder.is_dir():
+        return
+    make_folder(folder.parent)
+    folder.mkdir(exist_ok=True)
+    sync_folder(folder.parent)
 
 
 def sync_folder(folder: Path) -> None:

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import math
-import os
 from collections.abc import Callable, Iterable
 from pathlib import Path
 
@@ -14,6 +13,7 @@ from scipy import ndimage
 
 from temwatch.domain import Analysis, Mask, Particle, Region, Rejection
 from temwatch.domain import Image as Pixels
+from temwatch.outputs.files import make_folder, replacing
 
 # Okabe and Ito's palette, distinguishable with any colour vision (jfly.uni-koeln.de/color)
 ALONE = (86, 180, 233)
@@ -40,7 +40,7 @@ def write_pictures(folder: Path, name: str, image: Pixels, analysis: Analysis) -
     analysis : Analysis
         What was found in it.
     """
-    folder.mkdir(parents=True, exist_ok=True)
+    make_folder(folder)
     picture = Image.fromarray(_grey(image))
     draw_scale_bar(picture, analysis.pixel_size_nm)
     _save(picture, folder / f"{name}_micrograph.png")
@@ -165,9 +165,5 @@ def _outline(canvas: NDArray[np.uint8], region: Region, colour: tuple[int, int, 
 
 
 def _save(picture: Image.Image, path: Path) -> None:
-    temporary = path.with_name(f".{path.name}.new")
-    try:
-        picture.save(temporary, format="PNG", compress_level=_COMPRESSION)
-        os.replace(temporary, path)  # noqa: PTH105
-    finally:
-        temporary.unlink(missing_ok=True)
+    with replacing(path) as stream:
+        picture.save(stream, format="PNG", compress_level=_COMPRESSION)

@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import json
 import os
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Callable, Generator, Iterable, Iterator
 from functools import partial
 from pathlib import Path
 from typing import BinaryIO
@@ -206,15 +206,25 @@ def rebuild(ledger: Ledger, output: Path, sample: str) -> None:
     OSError
         A file could not be written; a later publication writes the tables that are missing.
     """
+    for _ in rebuilding(ledger, output, sample):
+        pass
+
+
+def rebuilding(ledger: Ledger, output: Path, sample: str) -> Generator[None, None, None]:
+    """The same step by step, one for each micrograph and a last one for the tables."""
+    with ledger.reader() as reader:
+        made = reader.publications(sample)
+        ids = [row.id for row in reader.micrographs(sample) if row.status is Status.DONE]
+    for number in ids:
+        with ledger.reader() as reader:
+            row = reader.micrograph(number)  # it may have been superseded since
+            if row is not None and row.status is Status.DONE:
+                name = row.name if row.frames_total is None else f"{row.name}_{row.frame or 0:06d}"
+                folder = output / sample / "micrographs" / row.name
+                pictures.draw_again(folder, name, partial(reader.analysis, number))
+        yield
     with ledger.publishing:
         ledger.mark_stale(sample)
-        with ledger.reader() as reader:
-            made = reader.publications(sample)
-            for row in reader.micrographs(sample):
-                if row.status is Status.DONE:
-                    name = row.name if row.frames_total is None else f"{row.name}_{row.frame or 0:06d}"
-                    folder = output / sample / "micrographs" / row.name
-                    pictures.draw_again(folder, name, partial(reader.analysis, row.id))
         publish(ledger, output, sample)
         write_formats(
             ledger,

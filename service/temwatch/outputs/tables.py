@@ -134,9 +134,9 @@ def _real(value: float | None) -> str:
 def _text(value: str | None) -> str:
     if not value:
         return ""
-    cell = io.StringIO()
-    csv.writer(cell, lineterminator="").writerow([value])
-    return cell.getvalue().encode(errors="backslashreplace").decode()
+    cell, end = io.StringIO(), "\r\n"
+    csv.writer(cell, lineterminator=end).writerow([value])  # it quotes what is in the terminator
+    return cell.getvalue().removesuffix(end).encode(errors="backslashreplace").decode()
 
 
 def _integer(value: int | None) -> str:

@@ -1,4 +1,4 @@
-"""<sample>.xlsx: particles, micrographs and statistics for who works in a spreadsheet."""
+"""<sample>.xlsx: particles, micrographs, statistics and charts for who works in a spreadsheet."""
 
 from __future__ import annotations
 
@@ -9,6 +9,8 @@ from typing import TYPE_CHECKING, Any, BinaryIO
 
 from temwatch.domain import Column
 from temwatch.ledger import Reader
+from temwatch.ledger.population import fields
+from temwatch.outputs import populations
 from temwatch.outputs.tables import MICROGRAPHS, PARTICLES, Table, summary, values
 
 if TYPE_CHECKING:
@@ -36,7 +38,48 @@ def write(reader: Reader, sample: str, stream: BinaryIO) -> None:
     columns = (Column("descriptor", "text", ""), *(Column(name, "real", "") for name in _FIGURES))
     table = ([name, *(figures.get(figure) for figure in _FIGURES)] for name, figures in statistics.items())
     _sheets(book, formats, "statistics", columns, table)
+    _charts(book, formats, reader, sample)
     book.close()
+
+
+def _charts(book: xlsxwriter.Workbook, formats: dict[str, Any], reader: Reader, sample: str) -> None:
+    """A sheet with the histograms of diameter and circularity, and charts of the spreadsheet's own."""
+    known = fields(reader, sample)
+    views = [populations.View(descriptor=name) for name in ("equivalent_diameter_nm", "circularity")]
+    answers = [
+        answer for answer in (populations.describe(known, view) for view in views) if answer["particles"]
+    ]
+    if not answers:
+        return
+    sheet, columns = book.add_worksheet("charts"), ("from", "to", "particles")
+    for place, answer in enumerate(answers):
+        for index, column in enumerate(columns):
+            sheet.write_string(0, 4 * place + index, f"{answer['descriptor']} {column}", formats["head"])
+            sheet.set_column(4 * place + index, 4 * place + index, 16)
+    bars = [answer["histogram"] for answer in answers]
+    for line in range(max(len(one["counts"]) for one in bars)):  # rows are written once, from the top
+        for place, one in enumerate(bars):
+            if line < len(one["counts"]):
+                numbers = (one["edges"][line], one["edges"][line + 1], one["counts"][line])
+                for index, number in enumerate(numbers):
+                    sheet.write_number(line + 1, 4 * place + index, number)
+    for place, (answer, one) in enumerate(zip(answers, bars, strict=True)):
+        chart, first, last = book.add_chart({"type": "column"}), 4 * place, len(one["counts"])
+        chart.add_series(
+            {
+                "categories": ["charts", 1, first, last, first],
+                "values": ["charts", 1, first + 2, last, first + 2],
+                "name": f"{answer['name']}, {answer['particles']} particles",
+                "gap": 4,
+                "fill": {"color": "#0072B2"},
+            }
+        )
+        unit = f" ({answer['unit']})" if answer["unit"] else ""
+        chart.set_x_axis({"name": f"{answer['name']}{unit}", "num_format": "0.0#"})
+        chart.set_y_axis({"name": "particles", "major_gridlines": {"visible": False}})
+        chart.set_legend({"none": True})
+        chart.set_size({"width": 620, "height": 340})
+        sheet.insert_chart(1 + 18 * place, 8, chart)
 
 
 def _rows(table: Table, reader: Reader, sample: str) -> Iterator[list[Any]]:

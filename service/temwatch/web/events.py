@@ -9,6 +9,7 @@ from collections.abc import AsyncIterator, Mapping
 from typing import Any
 
 _KEEPALIVE_SECONDS = 15.0
+_MOST_PAGES = 64
 _BACKLOG = 100  # messages a slow page may lag behind before it is cut off and reconnects
 
 
@@ -18,6 +19,11 @@ class Hub:
     def __init__(self) -> None:
         self._lock = threading.Lock()
         self._listeners: dict[asyncio.Queue[str], asyncio.AbstractEventLoop] = {}
+
+    @property
+    def is_full(self) -> bool:
+        """Whether as many pages listen as there may be."""
+        return len(self._listeners) >= _MOST_PAGES
 
     def send(self, kind: str, data: Mapping[str, Any]) -> None:
         """From any thread; returns at once."""

@@ -1,77 +1,190 @@
-// The live page: asks the JSON API when an event says that a micrograph is finished.
+// The live page: which view is open, which sample is looked at, and when to ask again.
+import { ask } from "./ask.js";
+import { fetchAhead } from "./charts.js";
+import { count, digits, make, options } from "./words.js";
+import * as now from "./now.js";
+import * as population from "./population.js";
+import * as enough from "./enough.js";
+import * as border from "./border.js";
+import * as samples from "./samples.js";
+import * as sequences from "./sequences.js";
+import * as compare from "./compare.js";
+import * as trouble from "./trouble.js";
+import * as takeaway from "./takeaway.js";
+
+const VIEWS = { now, population, enough, border, samples, sequences, compare, trouble, takeaway };
+const POLL_MS = 5000;
+const LEAST_PAUSE_MS = 300;
+const MOST_PAUSE_MS = 900;
+const FOLLOW = "";
+
 const by = (id) => document.getElementById(id);
-const number = (value, digits) => (value === null || value === undefined ? "–" : value.toFixed(digits));
 
-async function get(path) {
-  const answer = await fetch(path);
-  if (!answer.ok) throw new Error(`${path}: ${answer.status}`);
-  return answer.json();
-}
+// what the views share; `sample` follows the microscope until somebody chooses one
+export const page = {
+  now: null,
+  chosen: FOLLOW,
+  sample: null,
+  micrograph: null, // one that was chosen to be looked at, instead of the last
+  settings: { descriptor: "equivalent_diameter_nm", weighting: "number", corrected: false, target: 2 },
+  open(view) {
+    location.hash = view;
+  },
+  look(id) {
+    page.micrograph = id;
+    if (viewName() === "now") update();
+    else page.open("now");
+  },
+  refresh: () => update(),
+};
 
-function row(cells, kinds = []) {
-  const line = document.createElement("tr");
-  cells.forEach((text, index) => {
-    const cell = document.createElement("td");
-    cell.textContent = text;
-    if (kinds[index]) cell.className = kinds[index];
-    line.append(cell);
-  });
-  return line;
-}
+const viewName = () => (location.hash.slice(1) in VIEWS ? location.hash.slice(1) : "now");
+const sections = {};
+let running = null;
 
-function showLast(last) {
-  by("empty").hidden = true;
-  by("numbers").hidden = false;
-  by("name").textContent = last.micrograph;
-  by("particles").textContent = last.particles;
-  by("diameter").textContent = number(last.mean_equivalent_diameter_nm, 2);
-  by("outcome").textContent = last.status === "done" ? `${number(last.seconds, 1)} s of analysis` : `${last.status}: ${last.reason}`;
-  const overlay = by("overlay");
-  overlay.hidden = last.status !== "done";
-  if (last.status === "done") {
-    overlay.alt = `${last.micrograph} with the outlines of its particles`;
-    overlay.src = `api/micrographs/${last.id}/overlay.png`;
+function build() {
+  for (const [name, view] of Object.entries(VIEWS)) {
+    const link = make("a", { href: `#${name}`, id: `to-${name}` }, view.title);
+    by("views").append(link);
+    sections[name] = make("section", { id: `view-${name}`, className: `view ${name}`, "aria-label": view.title, hidden: true });
+    by("main").append(sections[name]);
+    view.mount(sections[name], page);
   }
+  by("to-sequences").hidden = true;
 }
 
-async function refresh() {
-  const [recent, samples] = await Promise.all([get("api/micrographs?limit=12"), get("api/samples")]);
-  if (recent.length) showLast(recent[0]);
-  by("recent").replaceChildren(...recent.map((m) => row(
-    [m.micrograph, m.status, m.particles, number(m.mean_equivalent_diameter_nm, 2), number(m.seconds, 1), m.reason ?? ""],
-    ["", m.status])));
-  const summaries = await Promise.all(samples.map((s) => get(`api/samples/${encodeURIComponent(s.sample)}/summary`)));
-  by("samples").replaceChildren(...samples.map((s, index) => {
-    const size = summaries[index].statistics.equivalent_diameter_nm ?? {};
-    const round = summaries[index].statistics.circularity ?? {};
-    return row([s.sample, s.micrographs, s.particles, `${number(size.mean, 2)} ± ${number(size.sd, 2)}`,
-      number(size.median, 2), number(round.mean, 3), s.refused, s.failed]);
-  }));
+function showView() {
+  const current = viewName();
+  for (const [name, section] of Object.entries(sections)) {
+    section.hidden = name !== current;
+    by(`to-${name}`).toggleAttribute("aria-current", false);
+  }
+  const link = by(`to-${current}`);
+  link.setAttribute("aria-current", "page");
+  link.scrollIntoView({ block: "nearest", inline: "center" });
+  document.title = `${VIEWS[current].title} – temwatch`;
+  update();
 }
 
-async function state() {
-  const line = by("state");
+// only the open view asks for data, and a newer question ends an older one
+async function update() {
+  running?.abort();
+  const mine = (running = new AbortController());
+  const section = sections[viewName()];
   try {
-    const answer = await fetch("readyz");
-    const body = await answer.json();
-    line.textContent = answer.ok ? "watching" : body.missing.join("; ");
-    line.className = answer.ok ? "" : "trouble";
-  } catch {
-    line.textContent = "the service does not answer";
-    line.className = "trouble";
+    if (page.now) await VIEWS[viewName()].update(section, page, mine.signal);
+  } catch (error) {
+    if (error.name !== "AbortError") warn(error.message);
   }
 }
 
-let waiting = false;
-function soon() {
-  if (waiting) return;
-  waiting = true;
-  setTimeout(() => { waiting = false; refresh().catch(state); }, 50);
+function warn(text = null) {
+  by("alert").hidden = !text;
+  by("alert").textContent = text ?? "";
 }
 
-soon();
-const events = new EventSource("api/events");
-events.addEventListener("micrograph", soon);
-events.addEventListener("open", () => { state(); soon(); });
-events.addEventListener("error", state);
-setInterval(state, 5000);
+let lastSaid = null;
+async function refresh() {
+  let fresh;
+  try {
+    fresh = await ask("api/now");
+  } catch (error) {
+    state("trouble", error.message);
+    return;
+  }
+  if (fresh.version !== document.body.dataset.version) location.reload();
+  page.now = fresh;
+  const followed = fresh.last?.sample ?? fresh.samples[0]?.sample ?? null;
+  page.sample = fresh.samples.some((one) => one.sample === page.chosen) ? page.chosen : followed;
+  const entries = fresh.samples.map((one) => [one.sample, one.sample]);
+  options(by("sample"), [[FOLLOW, followed && !page.chosen ? `${followed} · following` : "Follow the microscope"], ...entries], page.chosen);
+  const files = fresh.samples.reduce((sum, one) => sum + one.refused + one.failed, 0);
+  const badge = fresh.trouble.length + files;
+  by("to-trouble").dataset.badge = badge ? count(badge) : "";
+  by("to-trouble").setAttribute("aria-label", badge ? `${trouble.title}, ${badge}` : trouble.title);
+  if (fresh.trouble.length) state("trouble", fresh.trouble[0].what);
+  else if (fresh.queue.waiting) state("busy", `${count(fresh.queue.waiting)} waiting`);
+  else state("ready", "watching");
+  warn("");
+  say(fresh.last);
+  const hasSequences = fresh.recent.some((one) => one.sample === page.sample && one.frame !== null) || (await sequences.exist(page.sample));
+  by("to-sequences").hidden = !hasSequences;
+  await update();
+}
+
+function say(last) {
+  if (!last || last.id === lastSaid) return;
+  if (lastSaid !== null) {
+    by("said").textContent = `${last.name}: ${last.particles} particles, mean ${digits(last.mean_equivalent_diameter_nm, 3)} nanometres`;
+  }
+  lastSaid = last.id;
+}
+
+function state(kind, words) {
+  by("state").className = kind;
+  by("state-words").textContent = words;
+}
+
+// at once for the first event, then with pauses: longer ones where the service takes longer to answer
+let due = 0;
+let planned = false;
+let asking = false;
+let again = false;
+function soon() {
+  if (asking) again = true; // what comes while an answer is on its way asks once more
+  if (planned || asking || document.hidden) return;
+  planned = true;
+  setTimeout(async () => {
+    [planned, asking, again] = [false, true, false];
+    const started = performance.now();
+    await refresh().catch((error) => warn(error.message));
+    due = performance.now() + Math.min(MOST_PAUSE_MS, Math.max(LEAST_PAUSE_MS, 3 * (performance.now() - started)));
+    asking = false;
+    if (again) soon();
+  }, Math.max(0, due - performance.now()));
+}
+
+function listen() {
+  const events = new EventSource("api/events");
+  events.addEventListener("open", soon);
+  events.addEventListener("micrograph", soon);
+  events.addEventListener("error", () => {
+    soon();
+    if (events.readyState !== EventSource.CLOSED) return; // the browser tries again by itself
+    events.close();
+    setTimeout(listen, 3000);
+  });
+}
+
+function theme(name) {
+  document.documentElement.dataset.theme = name;
+  by("theme").setAttribute("aria-pressed", String(name === "light"));
+  localStorage.setItem("theme", name);
+}
+
+function keys(event) {
+  if (event.ctrlKey || event.metaKey || event.altKey || event.target.closest("input, select, textarea, dialog")) return;
+  const shown = Object.keys(VIEWS).filter((name) => !by(`to-${name}`).hidden);
+  if (/^[1-9]$/.test(event.key) && shown[event.key - 1]) page.open(shown[event.key - 1]);
+  else if (event.key.toLowerCase() === "l") by("theme").click();
+  else VIEWS[viewName()].key?.(event, page);
+}
+
+build();
+theme(localStorage.getItem("theme") ?? "dark");
+by("theme").addEventListener("click", () => {
+  theme(document.documentElement.dataset.theme === "dark" ? "light" : "dark");
+  update();
+});
+by("sample").addEventListener("change", (event) => {
+  page.chosen = event.target.value;
+  page.micrograph = null;
+  refresh();
+});
+addEventListener("hashchange", showView);
+addEventListener("keydown", keys);
+document.addEventListener("visibilitychange", soon);
+showView();
+listen();
+setTimeout(fetchAhead, 50);
+setInterval(soon, POLL_MS);

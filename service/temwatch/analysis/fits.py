@@ -1,0 +1,77 @@
+"""Normal and log-normal distributions fitted to a population, and which of the two describes it better."""
+
+from __future__ import annotations
+
+import math
+from dataclasses import dataclass
+
+import numpy as np
+from numpy.typing import NDArray
+
+from temwatch.analysis.population import Population
+
+_FEWEST = 5
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Fit:
+    """A fitted distribution.
+
+    `location` and `scale` are mean and standard deviation of the values (normal) or of their natural
+    logarithms (log-normal). `aic` is Akaike's criterion, smaller is better; `distance` the largest difference
+    between the cumulative distributions of data and fit (Kolmogorov and Smirnov), between 0 and 1.
+    """
+
+    name: str
+    location: float
+    scale: float
+    aic: float
+    distance: float
+
+
+def fits(found: Population) -> list[Fit]:
+    """Both fits by maximum likelihood, the better one (smaller AIC) first; none for too few values.
+
+    Weighted values enter the likelihood with their weights, brought to the effective number of particles.
+    """
+    x, w, count = found.values, found.weights, found.effective_count
+    if count < _FEWEST or x[0] == x[-1]:
+        return []
+    share = w / w.sum()
+    above = np.cumsum(share)
+    result = [_fit("normal", x, share, above, count, 0.0)]
+    if x[0] > 0:
+        logs = np.log(x)
+        result.append(_fit("log-normal", logs, share, above, count, float(share @ logs)))
+    return sorted(result, key=lambda fit: fit.aic)
+
+
+def _fit(
+    name: str,
+    y: NDArray[np.float64],
+    share: NDArray[np.float64],
+    above: NDArray[np.float64],
+    count: float,
+    mean_log: float,
+) -> Fit:
+    from scipy import special
+
+    location = float(share @ y)
+    scale = math.sqrt(float(share @ (y - location) ** 2))
+    # -2 log L of a normal distribution at its maximum; for logarithms the density of x has a factor 1 / x
+    aic = count * (math.log(2 * math.pi * scale**2) + 1 + 2 * mean_log) + 4
+    model = special.ndtr((y - location) / scale)
+    distance = float(np.maximum(np.abs(above - model), np.abs(above - share - model)).max())
+    return Fit(name=name, location=location, scale=scale, aic=aic, distance=distance)
+
+
+def fitted_density(fit: Fit, x: NDArray[np.float64]) -> NDArray[np.float64]:
+    """Density of the fitted distribution at `x`."""
+    if fit.name == "normal":
+        return _bell((x - fit.location) / fit.scale) / fit.scale
+    positive = np.maximum(x, 1e-300)
+    return np.where(x > 0, _bell((np.log(positive) - fit.location) / fit.scale) / (fit.scale * positive), 0.0)
+
+
+def _bell(z: NDArray[np.float64]) -> NDArray[np.float64]:
+    return np.asarray(np.exp(-0.5 * z**2) / math.sqrt(2 * math.pi))

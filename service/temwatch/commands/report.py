@@ -1,0 +1,28 @@
+"""`temwatch report`: the one-page report of a sample and its charts, from the ledger."""
+
+from __future__ import annotations
+
+import argparse
+from datetime import UTC, datetime
+
+from temwatch import config as configuration
+from temwatch.commands.show import known_sample
+from temwatch.errors import UsageError
+from temwatch.ledger import Reader
+from temwatch.outputs import report
+
+
+def run(arguments: argparse.Namespace) -> int:
+    """Write them into the sample's folder `report`, or where the user says."""
+    config = configuration.load(arguments.config)
+    with Reader(config.output.state) as reader:
+        sample = known_sample(reader, arguments.sample)
+        folder = (arguments.output or config.output.folder / sample / "report").absolute()
+        try:
+            with reader.snapshot():
+                paths = report.write(reader, sample, folder, datetime.now(UTC))
+        except OSError as error:
+            raise UsageError(f"{folder}: {error.strerror or error}") from None
+    for path in paths:
+        print(path)  # noqa: T201
+    return 0

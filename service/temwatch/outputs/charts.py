@@ -1,0 +1,154 @@
+"""Charts of a sample for a publication: one column wide, as png or svg."""
+
+from __future__ import annotations
+
+import io
+import threading
+from collections.abc import Callable, Mapping
+from typing import TYPE_CHECKING, Any, Literal
+
+import numpy as np
+
+from temwatch.ledger.population import Fields
+from temwatch.outputs import populations
+from temwatch.outputs.populations import View
+
+if TYPE_CHECKING:
+    from matplotlib.axes import Axes
+
+Kind = Literal["png", "svg"]
+Chart = Literal["histogram", "scatter", "convergence", "border"]
+
+# Okabe and Ito's palette, distinguishable with any colour vision (jfly.uni-koeln.de/color)
+BLUE, ORANGE, GREEN, GREY = "#0072B2", "#D55E00", "#009E73", "#595959"
+_STYLE: dict[Any, Any] = {
+    "font.size": 8,
+    "font.family": "sans-serif",
+    "font.sans-serif": ["Arial", "Liberation Sans", "DejaVu Sans"],
+    "axes.spines.top": False,
+    "axes.spines.right": False,
+    "axes.linewidth": 0.7,
+    "lines.linewidth": 1.2,
+    "legend.frameon": False,
+    "legend.fontsize": 7,
+    "svg.fonttype": "none",  # text stays text, so that it can be set in the journal's type
+    "svg.hashsalt": "temwatch",
+}
+_SIZE_IN = (3.35, 2.4)  # one column of a journal: 85 mm
+_DPI = 600
+_drawing = threading.Lock()  # matplotlib's settings are global
+
+
+def render(fields: Fields, sample: str, chart: Chart, kind: Kind, view: View) -> bytes:
+    """One chart of a sample; the same ledger gives the same bytes."""
+    import matplotlib as mpl
+    from matplotlib.backends.backend_agg import FigureCanvasAgg
+    from matplotlib.figure import Figure
+
+    with _drawing, mpl.rc_context(_STYLE):
+        figure = Figure(figsize=_SIZE_IN, layout="constrained")
+        FigureCanvasAgg(figure)
+        axes = figure.add_subplot()
+        CHARTS[chart](axes, fields, view)
+        stream = io.BytesIO()
+        metadata = {"Title": sample} | ({"Date": None} if kind == "svg" else {})
+        figure.savefig(stream, format=kind, dpi=_DPI, metadata=metadata)
+    return stream.getvalue()
+
+
+def _histogram(axes: Axes, fields: Fields, view: View) -> None:
+    answer = populations.describe(fields, view)
+    bars, smooth = answer["histogram"], answer["smooth"]
+    axes.bar(
+        bars["edges"][:-1],
+        bars["density"],
+        width=np.diff(bars["edges"]),
+        align="edge",
+        color=BLUE,
+        alpha=0.35,
+        edgecolor="white",
+        linewidth=0.4,
+    )
+    if smooth["x"]:
+        axes.plot(smooth["x"], smooth["y"], color=BLUE, label="smoothed")
+    for index, fit in enumerate(answer["fits"]):
+        words = f"{fit['name']} (distance {fit['distance']:.3f})"
+        axes.plot(
+            smooth["x"],
+            fit["density"],
+            color=ORANGE if index == 0 else GREY,
+            linestyle="--" if index == 0 else ":",
+            label=words,
+        )
+    _label(axes, answer, f"{view.weighting} density")
+    size, spread = (answer["figures"][name]["value"] for name in ("mean", "sd"))
+    if size is not None:
+        number = f"{answer['particles']:,}".replace(",", " ")
+        title = f"{size:.3g} ± {spread or 0:.3g}{_unit(answer)} (mean ± SD), N = {number}"
+        axes.set_title(title, fontsize=8)
+    axes.set_ylim(top=1.45 * max(bars["density"]))  # room for the legend above the bars
+    if axes.get_legend_handles_labels()[0]:
+        axes.legend(loc="upper right")
+
+
+def _scatter(axes: Axes, fields: Fields, view: View) -> None:
+    answer = populations.scatter(fields, view.descriptor, "circularity")
+    axes.plot(
+        answer["x"]["values"],
+        answer["y"]["values"],
+        ".",
+        color=BLUE,
+        markersize=2.5,
+        alpha=0.5,
+        rasterized=True,
+    )
+    _label(axes, answer["x"], "circularity")
+    if answer["shown"] < answer["particles"]:
+        axes.set_title(f"{answer['shown']} of {answer['particles']} particles", fontsize=8)
+
+
+def _convergence(axes: Axes, fields: Fields, view: View) -> None:
+    answer = populations.convergence(fields, view, 2.0)
+    steps = answer["steps"]
+    for name, words, colour, line in (("mean", "mean", BLUE, "o-"), ("d50", "D50", ORANGE, "s--")):
+        known = [
+            (x, y) for x, y in zip(steps["fields"], steps[f"{name}_percent"], strict=True) if y is not None
+        ]
+        if known:
+            axes.plot(*zip(*known, strict=True), line, color=colour, markersize=3, label=words)
+    axes.axhline(answer["target_percent"], color=GREY, linewidth=0.8, linestyle=":")
+    axes.set_yscale("log")
+    axes.yaxis.set_major_formatter("{x:g}")
+    axes.set_xlabel("micrographs")
+    axes.set_ylabel("half-width of the\n95 % interval (%)")
+    if axes.get_legend_handles_labels()[0]:
+        axes.legend()
+
+
+def _border(axes: Axes, fields: Fields, view: View) -> None:
+    answer = populations.border_shift(fields, view.descriptor, view.weighting)
+    for kind, colour, line in (("raw", BLUE, "-"), ("corrected", ORANGE, "--")):
+        axes.stairs(
+            answer["density"][kind], answer["edges"], color=colour, linestyle=line, linewidth=1.2, label=kind
+        )
+    _label(axes, answer, f"{view.weighting} density")
+    axes.legend(loc="upper right")
+
+
+def _unit(answer: Mapping[str, Any]) -> str:
+    return f" {answer['unit']}" if answer["unit"] else ""
+
+
+def _label(axes: Axes, answer: Mapping[str, Any], y: str) -> None:
+    unit = f" ({answer['unit']})" if answer["unit"] else ""
+    axes.set_xlabel(f"{answer['name']}{unit}")
+    axes.set_ylabel(f"{y} (1/{answer['unit']})" if answer["unit"] and y.endswith("density") else y)
+
+
+CHARTS: dict[Chart, Callable[[Axes, Fields, View], None]] = {
+    "histogram": _histogram,
+    "scatter": _scatter,
+    "convergence": _convergence,
+    "border": _border,
+}
+"""Every chart by its name: draws one population on the axes."""

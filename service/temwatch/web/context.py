@@ -1,0 +1,57 @@
+"""What the parts of the application share."""
+
+from __future__ import annotations
+
+import gzip
+from collections.abc import Callable
+from dataclasses import dataclass
+from typing import Any
+
+from fastapi import HTTPException
+from starlette.requests import Request
+from starlette.responses import Response
+
+from temwatch.config import Config
+from temwatch.ledger import MicrographRow, Reader
+from temwatch.metrics import Vitals
+from temwatch.web.populations import Populations
+from temwatch.web.security import Token
+
+_WORTH_PACKING_BYTES = 16 * 1024
+
+Post = Callable[[str, dict[str, Any]], int]
+"""Leaves a request in the ledger for the engine; gives its number."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True, eq=False)
+class Context:
+    """The service as its routes see it."""
+
+    config: Config
+    reader: Callable[[], Reader]
+    vitals: Callable[[], Vitals]
+    populations: Populations
+    token: Token
+    post: Post
+
+
+def known_sample(ledger: Reader, sample: str) -> None:
+    """Answer 404 where the ledger has no such sample."""
+    if not ledger.receipt(sample).seen:
+        raise HTTPException(404, f"no sample {sample!r}")
+
+
+def known_micrograph(ledger: Reader, number: int) -> MicrographRow:
+    """The row of a micrograph; answers 404 where there is none of that number."""
+    row = ledger.micrograph(number) if abs(number) < 2**63 else None
+    if row is None:
+        raise HTTPException(404, f"no micrograph {number}")
+    return row
+
+
+def json_response(request: Request, content: bytes) -> Response:
+    """JSON that is there as bytes; long ones are packed where the client can unpack them."""
+    headers = {"Vary": "Accept-Encoding"}
+    if len(content) > _WORTH_PACKING_BYTES and "gzip" in request.headers.get("accept-encoding", ""):
+        content, headers = gzip.compress(content, 1), headers | {"Content-Encoding": "gzip"}
+    return Response(content, media_type="application/json", headers=headers)

@@ -1,0 +1,108 @@
+"""One micrograph: its row, its particles, its outlines and its pictures."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+from typing import Annotated, Any, Literal
+
+from fastapi import FastAPI, HTTPException, Query
+from fastapi import Path as InPath
+from fastapi.responses import FileResponse, Response
+from starlette.requests import Request
+
+from temwatch.domain import Status
+from temwatch.ledger import MicrographRow
+from temwatch.web import answers, pixels
+from temwatch.web.context import Context, json_response, known_micrograph
+from temwatch.web.kept import Kept
+
+Number = Annotated[int, InPath(ge=1)]
+Edge = Literal["320", "1600"]
+
+_PREVIEW_BYTES = 32 * 1024**2
+_OUTLINE_BYTES = 16 * 1024**2
+_MISSING: dict[int | str, dict[str, Any]] = {404: {"description": "no such micrograph, or no such picture"}}
+
+
+def add(app: FastAPI, service: Context) -> None:
+    """Put the routes into the application."""
+    opened = pixels.Pictures()
+    previews, drawn = Kept(_PREVIEW_BYTES), Kept(_OUTLINE_BYTES)
+
+    def published_at(row: MicrographRow, kind: str) -> Path:
+        return answers.picture(service.config.output.folder, row, kind)
+
+    def published(row: MicrographRow, kind: str) -> Path:
+        path = published_at(row, kind)
+        if not path.is_file():
+            raise HTTPException(404, f"micrograph {row.id} has no {kind} picture")
+        return path
+
+    @app.get("/api/micrographs", summary="Micrographs of all samples, newest first")
+    def recent(limit: Annotated[int, Query(ge=1, le=1000)] = 20) -> list[dict[str, Any]]:
+        with service.reader() as ledger:
+            return [answers.micrograph(row) for row in ledger.recent(limit)]
+
+    @app.get("/api/micrographs/{id}", responses=_MISSING, summary="One micrograph with its particles")
+    def micrograph(id: int) -> dict[str, Any]:
+        with service.reader() as ledger, ledger.snapshot():
+            row = known_micrograph(ledger, id)
+            return answers.micrograph(row) | {"particle_rows": answers.particles(ledger, row)}
+
+    @app.get(
+        "/api/micrographs/{id}/outlines", responses=_MISSING, summary="Outlines of particles and rejections"
+    )
+    def outlines(request: Request, id: int) -> Response:
+        with service.reader() as ledger, ledger.snapshot():  # a retry may take the row away at any time
+            row = known_micrograph(ledger, id)
+            if row.status is not Status.DONE:
+                raise HTTPException(404, f"micrograph {id} has no outlines: it is {row.status}")
+            has_picture = published_at(row, "micrograph").is_file()
+
+            def draw() -> bytes:
+                found = pixels.outlines(ledger, row) | {"has_picture": has_picture}
+                return json.dumps(found, separators=(",", ":")).encode()
+
+            content = drawn.get((row.id, row.analysed_at, row.method, has_picture), draw)
+        return json_response(request, content)
+
+    @app.get(
+        "/api/micrographs/{id}/particles/{number}.png",
+        responses=_MISSING | {200: {"content": {"image/png": {}}}},
+        response_class=Response,
+        summary="One particle in its surroundings, with its outline",
+    )
+    def particle(id: int, number: Number) -> Response:
+        with service.reader() as ledger, ledger.snapshot():
+            row = known_micrograph(ledger, id)
+            path = published(row, "micrograph")
+            found = ledger.particles(id)
+        if not 1 <= number <= len(found):
+            raise HTTPException(404, f"micrograph {id} has no particle {number}")
+        content = pixels.crop(opened.get(path), found[number - 1])
+        return Response(content, media_type="image/png", headers={"Cache-Control": "no-cache"})
+
+    @app.get(
+        "/api/micrographs/{id}/preview.jpg",
+        responses=_MISSING | {200: {"content": {"image/jpeg": {}}}},
+        response_class=Response,
+        summary="The micrograph, small and quick: longest edge of 320 or 1600 px",
+    )
+    def preview(id: int, edge_px: Edge = "1600") -> Response:
+        with service.reader() as ledger:
+            path = published(known_micrograph(ledger, id), "micrograph")
+        key = path, path.stat().st_mtime_ns, edge_px
+        content = previews.get(key, lambda: pixels.preview(path, int(edge_px)))
+        return Response(content, media_type="image/jpeg", headers={"Cache-Control": "no-cache"})
+
+    @app.get(
+        "/api/micrographs/{id}/{kind}.png",
+        responses=_MISSING | {200: {"content": {"image/png": {}}}},
+        response_class=FileResponse,
+        summary="Its picture: micrograph, mask or overlay",
+    )
+    def picture(id: int, kind: Literal["micrograph", "mask", "overlay"]) -> FileResponse:
+        with service.reader() as ledger:
+            path = published(known_micrograph(ledger, id), kind)
+        return FileResponse(path, media_type="image/png", headers={"Cache-Control": "no-cache"})

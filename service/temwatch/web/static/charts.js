@@ -1,0 +1,88 @@
+// Charts by plotly, in the page's own colours. It is run when the first chart is drawn, after the numbers.
+let library = null;
+
+// brings it into the browser's cache without running it
+export function fetchAhead() {
+  fetch(document.body.dataset.plotly, { priority: "low" }).catch(() => {});
+}
+
+export function load() {
+  library ??= new Promise((resolve, reject) => {
+    const script = document.createElement("script");
+    script.src = document.body.dataset.plotly;
+    script.addEventListener("load", () => resolve(globalThis.Plotly));
+    script.addEventListener("error", () => reject(new Error("The charts could not be loaded.")));
+    document.head.append(script);
+  });
+  return library;
+}
+
+export function colour(name) {
+  return getComputedStyle(document.documentElement).getPropertyValue(`--${name}`).trim();
+}
+
+// sky blue, orange, bluish green, yellow, vermillion, reddish purple: Okabe and Ito, and a dash for each
+export const SERIES = ["data", "second", "third", "fourth", "fifth", "sixth"];
+export const DASHES = ["solid", "dash", "dot", "dashdot", "longdash", "longdashdot"];
+
+export function faint(name, share) {
+  const value = colour(name);
+  const parts = [1, 3, 5].map((at) => parseInt(value.slice(at, at + 2), 16));
+  return `rgba(${parts.join(",")},${share})`;
+}
+
+function axis(more = {}) {
+  return {
+    gridcolor: colour("line"),
+    zeroline: false,
+    linecolor: colour("quiet"),
+    tickcolor: colour("quiet"),
+    ticks: "outside",
+    ticklen: 5,
+    tickfont: { color: colour("quiet") },
+    title: { text: "", font: { color: colour("quiet") }, standoff: 10 },
+    automargin: true,
+    fixedrange: true,
+    ...more,
+  };
+}
+
+// sizes follow the page: a wall screen has a larger root size than a phone
+export async function draw(node, traces, { x = {}, y = {}, label, ...layout } = {}) {
+  const plotly = await load();
+  const size = parseFloat(getComputedStyle(document.documentElement).fontSize);
+  node.setAttribute("aria-label", label);
+  await plotly.react(node, traces, {
+    paper_bgcolor: "rgba(0,0,0,0)",
+    plot_bgcolor: "rgba(0,0,0,0)",
+    font: { family: getComputedStyle(document.body).fontFamily, size: 0.86 * size, color: colour("text") },
+    margin: { l: 4 * size, r: size, t: size, b: 3.2 * size },
+    hoverlabel: { bgcolor: colour("raised"), bordercolor: colour("line"), font: { color: colour("text") } },
+    legend: { orientation: "h", x: 0, y: 1.02, yanchor: "bottom", bgcolor: "rgba(0,0,0,0)" },
+    bargap: 0.04,
+    dragmode: false,
+    ...layout,
+    xaxis: axis({ showgrid: false, ...x, title: { ...axis().title, text: x.title ?? "" } }),
+    yaxis: axis({ ...y, title: { ...axis().title, text: y.title ?? "" } }),
+  }, { displayModeBar: false, responsive: true });
+  return plotly;
+}
+
+export const withUnit = (name, unit) => (unit ? `${name} (${unit})` : name);
+
+// a histogram as bars of equal width, with densities as heights
+export function bars(answer, name, more = {}) {
+  const edges = answer.histogram?.edges ?? answer.edges;
+  return {
+    type: "bar",
+    name,
+    x: edges.slice(0, -1).map((low, index) => (low + edges[index + 1]) / 2),
+    width: edges.slice(0, -1).map((low, index) => edges[index + 1] - low),
+    ...more,
+  };
+}
+
+// a histogram as an outline, so that two can lie over each other
+export function stairs(edges, heights, more = {}) {
+  return { type: "scatter", mode: "lines", line: { shape: "hv", width: 2.5 }, x: edges, y: [...heights, 0], ...more };
+}

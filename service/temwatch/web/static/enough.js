@@ -1,0 +1,90 @@
+// Enough yet? How the intervals shrank, and how many more micrographs the target takes.
+import { ask, of } from "./ask.js";
+import { colour, draw } from "./charts.js";
+import { verdict } from "./now.js";
+import { controls, query } from "./population.js";
+import { count, digits, make, percent, plural, table } from "./words.js";
+
+export const title = "Enough yet?";
+
+let parts;
+
+export function mount(section, page) {
+  const target = make("input", { type: "number", min: "0.1", max: "50", step: "0.1", value: String(page.settings.target), inputMode: "decimal",
+    onchange: (event) => {
+      const wanted = Number(event.target.value);
+      if (wanted >= 0.05 && wanted <= 100) page.settings.target = wanted;
+      event.target.value = page.settings.target;
+      page.refresh();
+    } });
+  parts = {
+    controls: controls(page), target,
+    words: make("h1", { className: "giant words" }),
+    detail: make("p", { className: "lead" }),
+    chart: make("div", { className: "chart", role: "img" }),
+    table: make("div"),
+    standard: make("div"),
+  };
+  parts.controls.element.append(make("label", { className: "tick" }, "Target ±", target, "%"));
+  section.append(
+    make("div", { className: "head" }, make("div", {}, parts.words, parts.detail), parts.controls.element),
+    make("div", { className: "panel" }, parts.chart),
+    make("div", { className: "columns" }, make("div", { className: "panel" }, parts.table), make("div", { className: "panel" }, parts.standard)));
+}
+
+export async function update(section, page, signal) {
+  parts.controls.sync();
+  if (!page.sample) return void (parts.words.textContent = "No sample yet");
+  const answer = await ask(of(page.sample, `convergence?target_percent=${page.settings.target}&${query(page.settings)}`), signal);
+  const [words, detail] = verdict(answer);
+  parts.words.textContent = words;
+  parts.words.classList.toggle("good", answer.mean.enough);
+  parts.detail.textContent = `${detail} · mean ${answer.name} of ${page.sample}`;
+  showNumbers(answer);
+  await showChart(answer);
+}
+
+function forecast(known) {
+  if (known.enough) return "enough";
+  return known.fields_more === null ? "too early" : `about ${count(known.fields_more)} more`;
+}
+
+function showNumbers(answer) {
+  parts.table.replaceChildren(
+    table("Half-widths and forecast", ["95 % half-width", "now", `for ±${answer.target_percent} %`],
+      [["mean", percent(answer.mean.percent), forecast(answer.mean)], ["median, D50", percent(answer.d50.percent), forecast(answer.d50)]]),
+    make("p", { className: "caption" }, `After ${plural(answer.fields, "field of view", "fields of view")} with ${plural(answer.particles, "particle", "particles")}. The forecast takes the spread between micrographs to stay as it is.`),
+    answer.design_effect === null ? "" : make("p", { className: "caption" }, `The variance of the mean is ${digits(answer.design_effect, 2)} times that of independent particles.`));
+  const needed = answer.independent_particles_needed;
+  parts.standard.replaceChildren(
+    make("h2", {}, "The standard's numbers"),
+    make("p", {}, answer.iso_13322_1),
+    needed.mean ? table("Independent particles for this target", [`independent particles for ±${answer.target_percent} %`, "of this spread"],
+      [["mean", count(needed.mean)], ["median, D50", count(needed.d50)], ["volume-weighted mean", count(needed.volume_mean)]]) : "",
+    make("p", { className: "caption" }, "Particles of one micrograph are alike; that is why the intervals here count micrographs."));
+}
+
+async function showChart(answer) {
+  const { steps } = answer;
+  const line = (name, key, series, symbol, dash) => ({
+    type: "scatter", mode: "lines+markers", name, x: steps.fields, y: steps[key],
+    line: { color: colour(series), width: 2.5, dash }, marker: { size: 8, symbol },
+    hovertemplate: `%{x} micrographs: ±%{y:.2g} %<extra>${name}</extra>`,
+  });
+  const ahead = (name, key, series) => {
+    const known = answer[name];
+    if (known.enough || known.fields_needed === null) return [];
+    return [{ type: "scatter", mode: "lines", x: [answer.fields, known.fields_needed], y: [known.percent, answer.target_percent],
+      line: { color: colour(series), width: 1.5, dash: "dot" }, showlegend: false, hoverinfo: "skip" }];
+  };
+  await draw(parts.chart, [
+    line("mean", "mean_percent", "data", "circle", "solid"), line("D50", "d50_percent", "second", "square", "dash"),
+    ...ahead("mean", "mean_percent", "data"), ...ahead("d50", "d50_percent", "second"),
+  ], {
+    x: { title: "micrographs", rangemode: "tozero" },
+    y: { title: "half-width of the 95 % interval (%)", type: "log", tickvals: [0.1, 0.2, 0.5, 1, 2, 5, 10, 20, 50, 100, 200], nticks: 8 },
+    shapes: [{ type: "line", xref: "paper", x0: 0, x1: 1, y0: answer.target_percent, y1: answer.target_percent, line: { color: colour("good"), width: 2, dash: "dash" } }],
+    annotations: [{ xref: "paper", x: 1, y: Math.log10(answer.target_percent), yanchor: "bottom", xanchor: "right", text: "target", showarrow: false, font: { color: colour("good") } }],
+    label: `Half-widths of the intervals of mean and D50 against the number of micrographs; now ${percent(answer.mean.percent)} of the mean`,
+  });
+}

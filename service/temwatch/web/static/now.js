@@ -1,0 +1,159 @@
+// Now: the last micrograph, what the sample looks like so far, and whether it is enough.
+import { ask, of } from "./ask.js";
+import { bars, colour, draw, faint, withUnit } from "./charts.js";
+import { Viewer } from "./viewer.js";
+import { clock, count, digits, empty, figure, make, percent, plural, seconds } from "./words.js";
+
+export const title = "Now";
+
+let viewer;
+let parts;
+let chosen = null;
+
+export function mount(section, page) {
+  viewer = new Viewer();
+  parts = {
+    nothing: empty("No micrograph yet. The next one that is acquired appears here."),
+    stage: make("div", { className: "stage" }),
+    strip: make("ol", { className: "strip", "aria-label": "Recent micrographs, newest first" }),
+    name: make("h1", { className: "name" }),
+    back: make("button", { type: "button", className: "quiet", hidden: true, onclick: () => page.look(null) }, "Back to the last one"),
+    one: make("dl", { className: "one" }),
+    sample: make("h2"),
+    mean: make("p", { className: "giant" }),
+    counted: make("p", { className: "caption" }),
+    chart: make("div", { className: "chart small", role: "img" }),
+    enough: make("div", { className: "gauge" }),
+    queue: make("p", { className: "queue" }),
+  };
+  const readings = make("div", { className: "readings" },
+    make("div", { className: "reading" }, make("div", { className: "line" }, parts.name, parts.back), parts.one),
+    make("div", { className: "reading main" }, parts.sample, parts.mean, parts.counted, parts.chart, parts.enough),
+    parts.queue);
+  parts.stage.append(viewer.element, readings);
+  section.append(parts.nothing, parts.stage, parts.strip);
+}
+
+export async function update(section, page, signal) {
+  const { last, recent, queue } = page.now;
+  const row = await lookedAt(page, last, recent, signal);
+  parts.nothing.hidden = Boolean(row);
+  parts.stage.hidden = !row;
+  showStrip(recent, row, page);
+  parts.queue.textContent = queue.waiting
+    ? `${plural(queue.waiting, "file waits", "files wait")} · next ${queue.next[0]}`
+    : "Nothing waits";
+  if (!row) return;
+  parts.name.textContent = row.name;
+  parts.back.hidden = !page.micrograph;
+  showOne(row);
+  // the picture and the numbers of the sample do not wait for each other
+  await Promise.all([viewer.show(row, signal), showSample(page, row, signal)]);
+}
+
+async function lookedAt(page, last, recent, signal) {
+  if (!page.micrograph) {
+    chosen = null;
+    if (!page.chosen) return last;
+    const known = recent.find((one) => one.sample === page.sample && one.status === "done");
+    if (known) return known;
+    const rows = await ask(of(page.sample, "micrographs?limit=50"), signal);
+    return rows.find((one) => one.status === "done") ?? null;
+  }
+  const known = recent.find((one) => one.id === page.micrograph);
+  if (known) return known;
+  if (chosen?.id !== page.micrograph) chosen = await ask(`api/micrographs/${page.micrograph}`, signal);
+  return chosen;
+}
+
+function entry(value, unit, words) {
+  return make("div", {}, make("dd", {}, value, unit ? make("small", {}, ` ${unit}`) : ""), make("dt", {}, words));
+}
+
+function showOne(row) {
+  const rejected = Object.entries(row).filter(([name]) => name.startsWith("rejected_")).reduce((sum, [, n]) => sum + n, 0);
+  parts.one.replaceChildren(
+    entry(count(row.particles), "", "particles"),
+    entry(digits(row.mean_equivalent_diameter_nm, 3), "nm", "mean diameter"),
+    entry(count(rejected), "", "rejected"),
+    row.arrival_to_result_s !== undefined && row.arrival_to_result_s !== null
+      ? entry(seconds(row.arrival_to_result_s), "s", "arrival to result")
+      : entry(seconds(row.seconds), "s", "analysis"));
+}
+
+async function showSample(page, row, signal) {
+  const [known, precision] = await Promise.all([
+    ask(of(row.sample, "population"), signal),
+    ask(of(row.sample, `convergence?curve=false&target_percent=${page.settings.target}`), signal),
+  ]);
+  parts.sample.textContent = row.sample;
+  parts.mean.replaceChildren(figure(known.figures.mean), make("small", {}, " nm"));
+  parts.counted.textContent = `mean diameter of ${plural(known.particles, "particle", "particles")} on ${plural(known.micrographs, "micrograph", "micrographs")} · SD ${digits(known.figures.sd.value, 3)} nm`;
+  showGauge(precision);
+  if (!known.particles) return;
+  await draw(parts.chart, [
+    bars(known, "particles", { y: known.histogram.counts, marker: { color: faint("data", 0.75) }, hovertemplate: "%{x:.4g} nm: %{y} particles<extra></extra>" }),
+  ], {
+    x: { title: withUnit("equivalent diameter", "nm") },
+    y: { nticks: 4 },
+    showlegend: false,
+    shapes: row.mean_equivalent_diameter_nm === null ? [] : [{
+      type: "line", yref: "paper", y0: 0, y1: 1, x0: row.mean_equivalent_diameter_nm, x1: row.mean_equivalent_diameter_nm,
+      line: { color: colour("second"), width: 2, dash: "dot" },
+    }],
+    label: `Histogram of ${known.particles} equivalent diameters; the dotted line is the mean of this micrograph`,
+  });
+}
+
+export function verdict(precision, name = "mean") {
+  const { percent: half, enough, fields_more: more } = precision[name];
+  if (half === null) {
+    return ["Not yet known", precision.micrographs > 1 && precision.fields === 1
+      ? "Frames of one sequence show the same particles."
+      : "An interval needs two micrographs."];
+  }
+  if (enough) return ["Enough", `±${percent(half)}, wanted ±${percent(precision.target_percent)}`];
+  if (more === null) return [`±${percent(half)}`, "Too early to foretell."];
+  return [`About ${plural(more, "more micrograph", "more micrographs")}`, `±${percent(half)} now, wanted ±${percent(precision.target_percent)}`];
+}
+
+function showGauge(precision) {
+  const [words, detail] = verdict(precision);
+  const half = precision.mean.percent;
+  const share = half === null ? 0 : Math.min(1, (precision.target_percent / half) ** 2);
+  parts.enough.classList.toggle("enough", precision.mean.enough);
+  parts.enough.replaceChildren(
+    make("p", {}, make("strong", {}, words), make("span", {}, detail)),
+    make("div", { className: "track", role: "meter", "aria-label": "Share of the micrographs that the target takes", "aria-valuemin": "0", "aria-valuemax": "100", "aria-valuenow": String(Math.round(100 * share)) },
+      make("div", { className: "fill", style: `width:${100 * share}%` })));
+}
+
+const MARKS = { done: "", failed: "failed", refused: "refused", duplicate: "duplicate", superseded: "replaced", pending: "waits" };
+
+function showStrip(recent, row, page) {
+  const known = new Map([...parts.strip.children].map((item) => [item.dataset.key, item]));
+  const items = recent.map((one) => {
+    const key = `${one.id} ${one.status} ${one.analysed_at}`;
+    const item = known.get(key) ?? tile(one, key, page);
+    item.firstChild.setAttribute("aria-pressed", String(one.id === row?.id));
+    return item;
+  });
+  // tiles that are there already stay, so that their pictures do not load again
+  if (items.length !== parts.strip.children.length || items.some((item, index) => item !== parts.strip.children[index])) parts.strip.replaceChildren(...items);
+}
+
+function tile(one, key, page) {
+  const done = one.status === "done";
+  const picture = done && !one.has_picture ? make("span", { className: "cross none", "aria-hidden": "true" }, "–") : done
+    ? make("img", { src: `api/micrographs/${one.id}/preview.jpg?edge_px=320`, alt: "", loading: "lazy", decoding: "async" })
+    : make("span", { className: "cross", "aria-hidden": "true" }, one.status === "duplicate" ? "=" : "!");
+  const button = make("button", { type: "button", className: one.status, title: one.reason ?? one.micrograph, onclick: () => (done ? page.look(one.id) : page.open("trouble")) },
+    picture,
+    make("span", { className: "tile-name" }, one.frame === null ? one.name : `${one.name} ${one.frame}`),
+    make("span", { className: "tile-words" }, done ? `${count(one.particles)} · ${digits(one.mean_equivalent_diameter_nm, 3)} nm` : MARKS[one.status] ?? one.status, " ", make("time", {}, clock(one.analysed_at))));
+  return make("li", { "data-key": key }, button);
+}
+
+export function key(event) {
+  viewer.key(event);
+}

@@ -1,0 +1,94 @@
+// Trouble: what does not work, in plain words, what to do about it, and trying again.
+import { ask, post } from "./ask.js";
+import { clock, empty, make, plural } from "./words.js";
+
+export const title = "Trouble";
+
+let parts;
+let token = sessionStorage.getItem("token") ?? "";
+
+export function mount(section, page) {
+  parts = {
+    title: make("h1"),
+    lead: make("p", { className: "lead" }),
+    all: make("button", { type: "button", hidden: true, onclick: () => retry("api/retry", {}, page) }, "Retry all"),
+    answer: make("p", { className: "lead", role: "status" }),
+    service: make("div"),
+    files: make("ul", { className: "troubles" }),
+    dialog: make("dialog", { "aria-label": "Token of the service" }),
+  };
+  section.append(make("div", { className: "head" }, make("div", {}, parts.title, parts.lead, parts.answer), parts.all), parts.service, parts.files, parts.dialog);
+}
+
+export async function update(section, page, signal) {
+  const found = await ask("api/trouble", signal);
+  const files = found.refused + found.failed;
+  parts.title.textContent = files || found.service.length ? plural(files + found.service.length, "trouble", "troubles") : "No trouble";
+  parts.lead.textContent = files ? `${plural(found.refused, "file was refused", "files were refused")}, ${plural(found.failed, "file failed", "files failed")}.` : "Every file was measured.";
+  parts.all.hidden = !files || !found.changes_allowed;
+  parts.service.replaceChildren(...found.service.map((one) => make("div", { className: "trouble-item service" }, make("h2", {}, one.what), make("p", {}, one.what_to_do))));
+  const typed = new Map([...parts.files.querySelectorAll("input")].map((input) => [input.name, input.value]));
+  const state = JSON.stringify(found.files.map((one) => [one.id, one.analysed_at]));
+  if (parts.files.dataset.state === state) return;
+  parts.files.dataset.state = state;
+  parts.files.replaceChildren(...found.files.map((one) => item(one, found.changes_allowed, typed, page)));
+  if (!found.files.length) parts.files.replaceChildren(make("li", {}, empty("Nothing was refused and nothing failed.")));
+}
+
+function item(one, allowed, typed, page) {
+  const name = `pixel-size-${one.id}`;
+  const size = one.reason_code === "no_pixel_size" && allowed
+    ? make("input", { type: "number", name, min: "0.0001", step: "any", placeholder: "0.05", "aria-label": "Pixel size in nm", value: typed.get(name) ?? "" })
+    : null;
+  const act = () => retry(`api/micrographs/${one.id}/retry`, size?.value ? { pixel_size_nm: Number(size.value) } : {}, page);
+  return make("li", { className: `trouble-item ${one.status}` },
+    make("div", {}, make("h2", {}, one.micrograph, make("small", {}, ` ${one.status} ${clock(one.analysed_at)}`)),
+      make("p", { className: "reason" }, one.reason), make("p", { className: "advice" }, one.what_to_do)),
+    allowed ? make("div", { className: "line" }, size ? make("label", { className: "tick" }, size, "nm per pixel") : null,
+      make("button", { type: "button", "aria-label": `Retry ${one.micrograph}`, onclick: act }, "Retry"))
+      : null);
+}
+
+async function retry(path, body, page) {
+  if (!token && !(await login())) return;
+  try {
+    const { request } = await post(path, JSON.stringify(body), { "Content-Type": "application/json", Authorization: `Bearer ${token}` });
+    parts.answer.textContent = "Asked. The service takes it up.";
+    await answered(request);
+    parts.files.dataset.state = "";
+    page.refresh();
+  } catch (error) {
+    parts.answer.textContent = error.message;
+    if (error.status !== 401) return;
+    token = "";
+    sessionStorage.removeItem("token");
+    if (await login(error.message)) await retry(path, body, page);
+  }
+}
+
+// the running service looks for requests twice a second
+async function answered(request) {
+  for (let tries = 0; tries < 20; tries += 1) {
+    await new Promise((resolve) => setTimeout(resolve, 300));
+    const { answer } = await ask(`api/requests/${request}`);
+    if (!answer) continue;
+    parts.answer.textContent = answer.error ?? `${plural(answer.files, "file is", "files are")} analysed again.`;
+    return;
+  }
+}
+
+function login(remark = "It is in the file that [http] token_file names.") {
+  return new Promise((resolve) => {
+    const input = make("input", { type: "password", autocomplete: "off", required: true, id: "token" });
+    const form = make("form", { method: "dialog", onsubmit: () => {
+      token = input.value.trim();
+      if (token) sessionStorage.setItem("token", token);
+    } },
+      make("h2", {}, "Token of the service"), make("p", { id: "token-remark" }, remark), make("label", { htmlFor: "token" }, "Token"), input,
+      make("div", { className: "line" }, make("button", { type: "submit" }, "Go on"),
+        make("button", { type: "button", className: "quiet", onclick: () => parts.dialog.close() }, "Cancel")));
+    parts.dialog.replaceChildren(form);
+    parts.dialog.addEventListener("close", () => resolve(Boolean(token)), { once: true });
+    parts.dialog.showModal();
+  });
+}

@@ -1,0 +1,189 @@
+"""The population of a sample, how certain it is, and how it compares: aggregates, never all rows."""
+
+from __future__ import annotations
+
+from typing import Annotated, Any
+
+from fastapi import FastAPI, HTTPException, Query
+from starlette.concurrency import run_in_threadpool
+from starlette.requests import Request
+from starlette.responses import Response
+
+from temwatch.analysis import comparison
+from temwatch.ledger.population import sequences
+from temwatch.outputs import populations
+from temwatch.outputs.populations import Border, Descriptor, View, Weighting
+from temwatch.web.context import Context, json_response, known_sample
+
+_UNKNOWN: dict[int | str, dict[str, Any]] = {404: {"description": "no such sample"}}
+
+Target = Annotated[float, Query(ge=0.05, le=100, description="wanted half-width in per cent")]
+
+
+def add(app: FastAPI, service: Context) -> None:
+    """Put the routes into the application."""
+
+    def check(sample: str) -> None:
+        with service.reader() as ledger:
+            known_sample(ledger, sample)
+
+    @app.get(
+        "/api/samples/{sample}/population",
+        responses=_UNKNOWN,
+        summary="Histogram, density, fits and figures with 95 % intervals",
+    )
+    def population(
+        request: Request,
+        sample: str,
+        descriptor: Descriptor = "equivalent_diameter_nm",
+        weighting: Weighting = "number",
+        border: Border = "raw",
+    ) -> Response:
+        check(sample)
+        view = View(descriptor=descriptor, weighting=weighting, border=border)
+        answer = service.populations.answer(sample, view, lambda fields: populations.describe(fields, view))
+        return json_response(request, answer)
+
+    @app.get(
+        "/api/samples/{sample}/convergence",
+        responses=_UNKNOWN,
+        summary="Half-widths against the number of micrographs, and how many more a target takes",
+    )
+    def convergence(
+        request: Request,
+        sample: str,
+        target_percent: Target = 2.0,
+        curve: bool = True,
+        descriptor: Descriptor = "equivalent_diameter_nm",
+        weighting: Weighting = "number",
+        border: Border = "raw",
+    ) -> Response:
+        check(sample)
+        view = View(descriptor=descriptor, weighting=weighting, border=border)
+        answer = service.populations.answer(
+            sample,
+            ("convergence", view, target_percent, curve),
+            lambda fields: populations.convergence(fields, view, target_percent, curve=curve),
+        )
+        return json_response(request, answer)
+
+    @app.get(
+        "/api/samples/{sample}/border",
+        responses=_UNKNOWN,
+        summary="The population as measured and corrected for particles on the border",
+    )
+    def border(
+        request: Request,
+        sample: str,
+        descriptor: Descriptor = "equivalent_diameter_nm",
+        weighting: Weighting = "number",
+    ) -> Response:
+        check(sample)
+        answer = service.populations.answer(
+            sample,
+            ("border", descriptor, weighting),
+            lambda fields: populations.border_shift(fields, descriptor, weighting),
+        )
+        return json_response(request, answer)
+
+    @app.get(
+        "/api/samples/{sample}/scatter",
+        responses=_UNKNOWN,
+        summary="Two descriptors against each other, at most 2,000 dots",
+    )
+    def scatter(
+        request: Request,
+        sample: str,
+        x: Descriptor = "equivalent_diameter_nm",
+        y: Descriptor = "circularity",
+    ) -> Response:
+        check(sample)
+        answer = service.populations.answer(
+            sample, ("scatter", x, y), lambda fields: populations.scatter(fields, x, y)
+        )
+        return json_response(request, answer)
+
+    _particles(app, service)
+    _comparison(app, service)
+
+    @app.get(
+        "/api/samples/{sample}/sequences",
+        responses=_UNKNOWN,
+        summary="Count and mean size of every frame of the sample's sequences",
+    )
+    def frames(sample: str) -> list[dict[str, Any]]:
+        with service.reader() as ledger:
+            known_sample(ledger, sample)
+            found = sequences(ledger, sample)
+        columns = (
+            "micrograph_id",
+            "frame",
+            "elapsed_s",
+            "particles",
+            "mean_equivalent_diameter_nm",
+            "particle_fraction",
+        )
+        return [
+            {"sequence": name, **{column: [getattr(frame, column) for frame in frames] for column in columns}}
+            for name, frames in found.items()
+        ]
+
+
+def _particles(app: FastAPI, service: Context) -> None:
+    @app.get(
+        "/api/samples/{sample}/particles/between",
+        responses=_UNKNOWN,
+        summary="The particles of one bar of a histogram, and the micrographs they are on",
+    )
+    def between(
+        sample: str,
+        low: Annotated[float, Query(allow_inf_nan=False)],
+        high: Annotated[float, Query(allow_inf_nan=False)],
+        descriptor: Descriptor = "equivalent_diameter_nm",
+        closed: bool = False,
+        limit: Annotated[int, Query(ge=1, le=96)] = 24,
+    ) -> dict[str, Any]:
+        with service.reader() as ledger:
+            known_sample(ledger, sample)
+        found = populations.between(
+            service.populations.fields(sample), descriptor, low, high, closed=closed, limit=limit
+        )
+        with service.reader() as ledger:
+            for entry in found["micrographs"]:
+                row = ledger.micrograph(entry["id"])
+                entry["micrograph"] = row.micrograph if row else None
+        return found
+
+
+def _comparison(app: FastAPI, service: Context) -> None:
+    @app.post(
+        "/api/samples/{sample}/comparison",
+        responses=_UNKNOWN | {415: {"description": "not csv"}, 422: {"description": "no diameters found"}},
+        openapi_extra={
+            "requestBody": {"required": True, "content": {"text/csv": {"schema": {"type": "string"}}}}
+        },
+        summary="Manually measured diameters, as csv, against the automatic ones; nothing is kept",
+    )
+    async def compare(request: Request, sample: str) -> dict[str, Any]:
+        # a form of another site can send text/plain, but not text/csv without being asked first
+        if request.headers.get("content-type", "").partition(";")[0].strip().lower() != "text/csv":
+            raise HTTPException(415, "send the table as text/csv")
+        body = await request.body()
+        return await run_in_threadpool(_compare, service, sample, body)
+
+
+def _compare(service: Context, sample: str, body: bytes) -> dict[str, Any]:
+    with service.reader() as ledger:
+        known_sample(ledger, sample)
+    try:
+        text = body.decode("utf-8")
+    except UnicodeDecodeError:
+        text = body.decode("latin-1")  # every byte is a character there; numbers are the same in both
+    try:
+        manual, column = comparison.diameters(text)
+    except ValueError as error:
+        raise HTTPException(422, f"no diameters found: {error}") from None
+    found = populations.against(service.populations.fields(sample), manual, column)
+    if found is None:
+        raise HTTPException(422, "the sample has too few particles to be compared")
+    return found

@@ -1,0 +1,213 @@
+"""The report, the charts and the workbook of a sample, from a ledger of known content."""
+
+import io
+import re
+import xml.etree.ElementTree as ElementTree
+import zipfile
+from datetime import UTC, datetime
+
+import numpy as np
+import openpyxl
+import pytest
+from PIL import Image
+
+from ledger_cases import METHOD, arrival, sha256, take
+from system import Service, temwatch
+from temwatch.domain import Status
+from temwatch.ledger import open_ledger
+from temwatch.ledger.population import fields, sequences
+from temwatch.outputs import charts, report, workbook
+from temwatch.outputs.populations import View
+
+ODD = "Au & 'Pt'"
+AT = datetime(2026, 5, 1, 9, 30, tzinfo=UTC)
+
+
+@pytest.fixture(scope="module")
+def reader(tmp_path_factory):
+    """Eight micrographs with twenty particles each, one of them empty, and a refused file."""
+    with open_ledger(tmp_path_factory.mktemp("report")) as ledger:
+        for number in range(8):
+            take(ledger, f"Au_{number}.dm3", content=number, particles=0 if number == 5 else 20)
+        file_id = ledger.add(arrival("Au_bad.dm3"))
+        ledger.claim(1, AT)
+        ledger.reject_file(
+            file_id,
+            status=Status.REFUSED,
+            code="empty",
+            reason="no bytes at all",
+            at=AT,
+            sha256=sha256("bad"),
+        )
+        take(ledger, "other.dm3", content="other", sample=ODD)
+        with ledger.reader() as found:
+            yield found
+
+
+def test_the_report_states_what_must_be_stated(reader):
+    """Version, method, parameters, calibration, numbers, exclusions by reason, uncertainty."""
+    text = re.sub(r"<svg.*?</svg>", "", report.report(reader, "Au", AT), flags=re.S)
+    words = re.sub(r"\s+", " ", re.sub(r"<[^>]+>", " ", text.partition("<body>")[2]))
+    mean = np.mean(fields(reader, "Au").values["equivalent_diameter_nm"])
+    for expected in (
+        "ISO 21363",
+        "2026-05-01 09:30 UTC",
+        METHOD.digest,
+        "convexity_threshold = 0.95",
+        "300 kV",
+        "0.1 nm per pixel",
+        "touching the border 8",
+        "8 measured, 1 refused",
+        "140 particles",
+        "8 micrographs",
+        "8 independent fields of view",
+        "not the calibration",
+        "ISO 13322-1",
+        f"{mean:.1f}",
+    ):
+        assert expected in words, expected
+
+
+def test_a_report_needs_nothing_else(reader):
+    """No script, no address, well-formed charts, and names of its parts that are used once."""
+    text = report.report(reader, "Au", AT)
+    assert "<script" not in text
+    assert not re.search(r'(?:src|href)="(?!#|data:)', text.replace("xlink:href", "href"))
+    drawings = re.findall(r"<svg.*?</svg>", text, flags=re.S)
+    assert 2 == len(drawings)
+    for drawing in drawings:
+        ElementTree.fromstring(drawing)
+    names = re.findall(r'\bid="([^"]+)"', text)
+    assert len(names) == len(set(names))
+
+
+def test_a_sample_cannot_write_into_the_report(reader):
+    """Its name is text."""
+    text = report.report(reader, ODD, AT)
+    assert "Au &amp; &#39;Pt&#39;" in text
+    assert ODD not in text
+
+
+def test_a_sample_with_one_micrograph_has_a_report_without_intervals(reader):
+    """Nothing to tell the uncertainty from."""
+    text = report.report(reader, ODD, AT)
+    assert "over 1 independent" in text
+    assert " ± " not in re.search(r"<tbody>.*?</tbody>", text, flags=re.S)[0]
+
+
+@pytest.mark.parametrize(
+    ("value", "half_width", "expected"),
+    [
+        (3.5642, 0.0731, "3.564 ± 0.073"),
+        (3.5642, 0.731, "3.56 ± 0.73"),
+        (123.4, 17.2, "123 ± 17"),
+        (123.4, 172.0, "123 ± 172"),
+        (0.98765, 0.00096, "0.98765 ± 0.00096"),
+        (2.0, 0.0996, "2.00 ± 0.10"),
+        (3.0, None, "3"),
+        (None, None, "–"),
+    ],
+)
+def test_a_figure_has_the_digits_that_its_interval_allows(value, half_width, expected):
+    """Two digits of the half-width."""
+    assert expected == report.figure({"value": value, "half_width": half_width})
+
+
+@pytest.mark.parametrize("chart", charts.CHARTS)
+def test_a_chart_is_of_publication_quality_and_repeatable(reader, chart):
+    """85 mm wide at 600 dpi, or text that stays text; the same ledger gives the same bytes."""
+    known = fields(reader, "Au")
+    png, svg = (charts.render(known, "Au", chart, kind, View()) for kind in ("png", "svg"))
+    with Image.open(io.BytesIO(png)) as picture:
+        assert (2010, 1440) == picture.size
+        assert 600 == pytest.approx(picture.info["dpi"][0], abs=1)
+    assert b"<text" in svg
+    ElementTree.fromstring(svg)
+    assert png == charts.render(known, "Au", chart, "png", View())
+    assert svg == charts.render(known, "Au", chart, "svg", View())
+
+
+@pytest.mark.parametrize("chart", charts.CHARTS)
+@pytest.mark.parametrize("particles", [0, 1])
+def test_a_chart_of_next_to_nothing_is_drawn(tmp_path, chart, particles):
+    """One micrograph with no particle, or one."""
+    with open_ledger(tmp_path) as ledger:
+        take(ledger, "a.dm3", particles=particles)
+        with ledger.reader() as reader:
+            assert charts.render(fields(reader, "Au"), "Au", chart, "svg", View())
+            assert report.report(reader, "Au", AT)
+
+
+def test_the_workbook_has_charts_of_its_own(reader):
+    """Histograms whose counts are those of the particles, drawn by the spreadsheet."""
+    stream = io.BytesIO()
+    workbook.write(reader, "Au", stream)
+    book = openpyxl.load_workbook(stream)
+    sheet = book["charts"]
+    assert 2 == len(sheet._charts)
+    known = fields(reader, "Au").values
+    for column, name in ((1, "equivalent_diameter_nm"), (5, "circularity")):
+        rows = [
+            [sheet.cell(line, column + offset).value for offset in range(3)]
+            for line in range(2, sheet.max_row + 1)
+            if sheet.cell(line, column).value is not None
+        ]
+        edges = [row[0] for row in rows] + [rows[-1][1]]
+        assert np.histogram(known[name], edges)[0].tolist() == [row[2] for row in rows]
+    with zipfile.ZipFile(stream) as parts:
+        assert {"xl/charts/chart1.xml", "xl/charts/chart2.xml"} <= set(parts.namelist())
+
+
+def test_fields_that_follow_are_those_that_were_read_at_once(reader):
+    """What the page reads as it comes is what it would read anew."""
+    whole = fields(reader, "Au")
+    middle = int(whole.ids[3])
+    first = fields(reader, "Au")
+    first = type(first)(
+        ids=whole.ids[:4],
+        field=whole.field[:4],
+        width_px=whole.width_px[:4],
+        height_px=whole.height_px[:4],
+        pixel_size_nm=whole.pixel_size_nm[:4],
+        micrograph=whole.micrograph[whole.micrograph < 4],
+        number=whole.number[whole.micrograph < 4],
+        values={name: column[whole.micrograph < 4] for name, column in whole.values.items()},
+    )
+    joined = first.followed_by(fields(reader, "Au", after_id=middle))
+    assert whole.field == joined.field
+    for name in ("ids", "micrograph", "number", "width_px"):
+        assert getattr(whole, name).tolist() == getattr(joined, name).tolist()
+    for name, column in whole.values.items():
+        assert column.tolist() == joined.values[name].tolist()
+    assert {} == sequences(reader, "Au")
+
+
+def test_values_are_rounded_as_the_csv_writes_them():
+    """Seven digits, correctly, over forty powers of ten."""
+    from temwatch.ledger.population import _seven_digits
+
+    random = np.random.default_rng(1)
+    values = np.concatenate((random.lognormal(0, 8, 5000), -random.lognormal(0, 2, 50), [0.0, np.nan, 1e8]))
+    expected = np.array([float(f"{value:.7g}") for value in values])
+    np.testing.assert_array_equal(expected, _seven_digits(values))
+
+
+@pytest.mark.system
+def test_the_command_writes_report_and_charts(tmp_path, series):
+    """Into the sample's folder, or where the user says; an unknown sample is named."""
+    service = Service(tmp_path)
+    done = temwatch("analyse", series, "--output", service.output, "--sample", "Au")
+    assert 0 == done.returncode, done.stderr
+    done = temwatch("report", "Au", "--config", service.config)
+    assert 0 == done.returncode, done.stderr
+    folder = service.output / "Au" / "report"
+    expected = {"report.html", *(f"{chart}.{kind}" for chart in charts.CHARTS for kind in ("png", "svg"))}
+    assert expected == {path.name for path in folder.iterdir()}
+    assert len(expected) == len(done.stdout.splitlines())
+    done = temwatch("report", "Au", "--config", service.config, "--output", tmp_path / "elsewhere")
+    assert 0 == done.returncode, done.stderr
+    assert expected == {path.name for path in (tmp_path / "elsewhere").iterdir()}
+    missing = temwatch("report", "Pt", "--config", service.config)
+    assert 2 == missing.returncode
+    assert "Pt" in missing.stderr
+    assert "Traceback" not in missing.stderr

@@ -1,0 +1,249 @@
+"""The numbers that the page shows, against the tables and against what was simulated."""
+
+import csv
+import io
+import json
+import threading
+import time
+from dataclasses import replace
+
+import numpy as np
+import pytest
+from PIL import Image
+
+from temwatch.analysis.polygons import polygon
+from temwatch.domain import Region
+from temwatch.errors import FAILURE_CODES, REFUSAL_CODES
+from temwatch.outputs.populations import NAMES
+from temwatch.web import trouble
+from web_cases import Site, analysed
+
+pytestmark = pytest.mark.system
+
+
+@pytest.fixture(scope="module")
+def site(series, tmp_path_factory):
+    """The application on six micrographs."""
+    with Site(analysed(series, tmp_path_factory.mktemp("api"))) as running:
+        yield running
+
+
+def table(site, sample="Au", name="particles"):
+    """Rows of a csv as it is offered for download."""
+    return list(csv.DictReader(io.StringIO(site.get(f"/api/samples/{sample}/tables/{name}.csv").text)))
+
+
+@pytest.mark.parametrize("descriptor", NAMES)
+def test_the_histogram_counts_what_the_csv_holds(site, descriptor):
+    """Bar by bar, and the figures follow from the same rows."""
+    answer = site.json(f"/api/samples/Au/population?descriptor={descriptor}")
+    values = np.array([float(row[descriptor]) for row in table(site)])
+    expected, _ = np.histogram(values, answer["histogram"]["edges"])
+    assert expected.tolist() == answer["histogram"]["counts"]
+    assert len(values) == answer["particles"] == sum(answer["histogram"]["counts"])
+    assert values.mean() == pytest.approx(answer["figures"]["mean"]["value"], rel=1e-5)
+    assert np.percentile(values, 90) == pytest.approx(answer["figures"]["d90"]["value"], rel=1e-5)
+    assert answer["figures"]["mean"]["half_width"] > 0
+    assert {"normal", "log-normal"} == {fit["name"] for fit in answer["fits"]}
+
+
+def test_weights_are_what_they_say(site):
+    """Volume weighting counts every particle with its diameter cubed."""
+    answer = site.json("/api/samples/Au/population?weighting=volume")
+    d = np.array([float(row["equivalent_diameter_nm"]) for row in table(site)])
+    assert np.average(d, weights=d**3) == pytest.approx(answer["figures"]["mean"]["value"], rel=1e-5)
+
+
+def test_a_bar_gives_its_particles_and_their_crops(site):
+    """As many as it counts, on the micrographs that hold them, each with a picture."""
+    bars = site.json("/api/samples/Au/population")["histogram"]
+    index = int(np.argmax(bars["counts"]))
+    low, high = bars["edges"][index : index + 2]
+    found = site.json(f"/api/samples/Au/particles/between?low={low}&high={high}&limit=5")
+    assert bars["counts"][index] == found["particles"]
+    assert found["particles"] == sum(one["particles"] for one in found["micrographs"])
+    assert min(5, found["particles"]) == len(found["chosen"])
+    rows = {(row["micrograph"], row["particle"]): row for row in table(site)}
+    for one in found["chosen"]:
+        name = site.json(f"/api/micrographs/{one['micrograph']}")["micrograph"]
+        row = rows[(name, str(one["number"]))]
+        assert low <= float(row["equivalent_diameter_nm"]) < high
+        crop = site.get(f"/api/micrographs/{one['micrograph']}/particles/{one['number']}.png")
+        with Image.open(io.BytesIO(crop.content)) as picture:
+            assert (160, 160) == picture.size
+    assert 404 == site.get(f"/api/micrographs/{one['micrograph']}/particles/99999.png").status_code
+    nothing = site.json("/api/samples/Au/particles/between?low=1e6&high=2e6")
+    assert 0 == nothing["particles"] == len(nothing["chosen"])
+
+
+def test_outlines_are_those_of_the_regions(site):
+    """Every particle and every rejection has one, and it encloses the area that was measured."""
+    row = next(row for row in site.json("/api/micrographs?limit=50") if row["status"] == "done")
+    found = site.json(f"/api/micrographs/{row['id']}/outlines")
+    with site.reader() as reader:
+        particles, rejections = reader.particles(row["id"]), reader.rejections(row["id"])
+    assert len(particles) == len(found["particles"])
+    assert [str(one.reason) for one in rejections] == [one["reason"] for one in found["rejections"]]
+    assert (row["width_px"], row["height_px"]) == (found["width_px"], found["height_px"])
+    for particle, shown in zip(particles, found["particles"], strict=True):
+        x, y = np.array(shown["polygon"]).reshape(-1, 2).T / 2
+        enclosed = 0.5 * abs(x @ np.roll(y, -1) - y @ np.roll(x, -1))
+        pixels = int(particle.region.mask.sum())
+        assert pixels == pytest.approx(enclosed, abs=6 + 4 * np.sqrt(pixels))
+        top, left = particle.region.origin_px
+        height, width = particle.region.mask.shape
+        assert x.min() >= left - 0.5
+        assert x.max() <= left + width + 0.5
+        assert y.min() >= top - 0.5
+        assert y.max() <= top + height + 0.5
+
+
+@pytest.mark.parametrize("shape", [(1, 1), (1, 5), (4, 1), (2, 2)])
+def test_the_smallest_regions_have_an_outline(shape):
+    """A line of pixels is drawn as the rectangle that it is."""
+    points = np.array(polygon(Region(origin_px=(3, 7), mask=np.ones(shape, bool)))).reshape(-1, 2)
+    assert len(points) >= 3
+    assert points.min(axis=0) == pytest.approx([7, 3], abs=0.5)
+    assert points.max(axis=0) == pytest.approx([7 + shape[1], 3 + shape[0]], abs=0.5)
+
+
+def test_the_answer_for_now_holds_what_the_first_screen_shows(site):
+    """Last, recent, queue, samples; seconds from arrival to result."""
+    now = site.json("/api/now")
+    assert "done" == now["last"]["status"]
+    assert 0 < now["last"]["arrival_to_result_s"] < 600
+    assert {"done", "refused"} == {row["status"] for row in now["recent"]}
+    assert {"waiting": 0, "oldest_detected_at": None, "next": []} == now["queue"]
+    assert ["Au", "Pt on carbon"] == [one["sample"] for one in now["samples"]]
+    assert [] == now["trouble"]
+
+
+def test_every_reason_has_advice():
+    """A person is never left with a code."""
+    assert {*REFUSAL_CODES, *FAILURE_CODES} == set(trouble.ADVICE)
+
+
+def test_trouble_is_told_in_words(site):
+    """A refused file, a share that is gone, a graphics card that is ill."""
+    (refused,) = site.json("/api/trouble")["files"]
+    assert "not_a_micrograph" == refused["reason_code"]
+    assert trouble.ADVICE["not_a_micrograph"] == refused["what_to_do"]
+    well = site.vitals
+    try:
+        site.vitals = replace(well, watch_folder_up=False, gpu_healthy=False, ready=False)
+        said = [one["what"] for one in site.json("/api/now")["trouble"]]
+    finally:
+        site.vitals = well
+    assert ["The watched folder is not there.", "The graphics card does not work as it should."] == said
+
+
+def test_convergence_ends_with_the_figures_of_the_population(site):
+    """And says how far it is to the target."""
+    figures = site.json("/api/samples/Au/population")["figures"]["mean"]
+    found = site.json("/api/samples/Au/convergence?target_percent=50")
+    assert 100 * figures["half_width"] / figures["value"] == pytest.approx(found["mean"]["percent"], rel=1e-4)
+    assert found["mean"]["enough"]
+    assert 0 == found["mean"]["fields_more"]
+    strict = site.json("/api/samples/Au/convergence?target_percent=0.5")
+    assert strict["mean"]["fields_more"] > 0
+    assert "13322" in strict["iso_13322_1"]
+
+
+def test_the_border_correction_shifts_the_mean_up(site):
+    """Large particles touch the border more often."""
+    found = site.json("/api/samples/Au/border")
+    assert found["shift_percent"]["mean"] > 0
+    assert 50 < found["seen_whole_percent"] < 100
+    corrected = site.json("/api/samples/Au/population?border=corrected")
+    assert corrected["figures"]["mean"] == found["figures"]["corrected"]["mean"]
+
+
+def test_a_comparison_reads_the_table_of_a_person(site):
+    """The same diameters are the same distribution; what is no table is refused in words."""
+    text = "No.;Diameter [nm]\n" + "\n".join(
+        f"{n};{float(row['equivalent_diameter_nm']):.7g}".replace(".", ",")
+        for n, row in enumerate(table(site))
+    )
+    headers = {"Content-Type": "text/csv; charset=utf-8"}
+    found = site.client.post("/api/samples/Au/comparison", content=text.encode(), headers=headers).json()
+    assert found["count"][0] == found["count"][1]
+    assert found["welch_p"] > 0.99
+    assert 0 == found["ks_distance"]
+    bad = site.client.post("/api/samples/Au/comparison", content=b"hello", headers=headers)
+    assert 422 == bad.status_code
+    assert "no column" in bad.json()["detail"]
+    gone = site.client.post("/api/samples/none/comparison", content=text.encode(), headers=headers)
+    assert 404 == gone.status_code
+
+
+def test_names_with_blanks_come_through(site):
+    """In the address, and as the name of the file that is saved."""
+    answer = site.get("/api/samples/Pt%20on%20carbon/tables/micrographs.csv")
+    assert 200 == answer.status_code
+    assert "Pt%20on%20carbon_micrographs.csv" in answer.headers["content-disposition"]
+
+
+def test_pictures_have_the_sizes_that_were_asked_for(site):
+    """A tile for the strip, and a preview no larger than the micrograph."""
+    last = site.json("/api/now")["last"]["id"]
+    for edge in (320, 1600):
+        answer = site.get(f"/api/micrographs/{last}/preview.jpg?edge_px={edge}")
+        with Image.open(io.BytesIO(answer.content)) as picture:
+            assert "JPEG" == picture.format
+            assert max(picture.size) == min(edge, 256)
+    refused = next(row for row in site.json("/api/micrographs") if row["status"] == "refused")["id"]
+    for path in ("preview.jpg", "outlines", "micrograph.png", "particles/1.png"):
+        assert 404 == site.get(f"/api/micrographs/{refused}/{path}").status_code
+
+
+def test_plotly_comes_out_of_its_own_package_and_is_kept(site):
+    """Packed, with a name that changes with its content."""
+    page = site.get("/").text
+    path = page.partition('data-plotly="')[2].partition('"')[0]
+    answer = site.get(f"/{path}")
+    assert "gzip" == answer.headers["content-encoding"]
+    assert "plotly.js" in answer.text[:200]
+    assert "immutable" in answer.headers["cache-control"]
+    again = site.get(f"/{path}", headers={"If-None-Match": answer.headers["etag"]})
+    assert 304 == again.status_code
+
+
+def test_the_page_names_nothing_of_another_host(site):
+    """Neither page nor modules nor styles."""
+    for path in ("/", *(f"/static/{name}" for name in ("page.js", "charts.js", "style.css", "views.css"))):
+        text = site.get(path).text.replace("http://www.w3.org/2000/svg", "")
+        assert "http://" not in text, path
+        assert "https://" not in text, path
+
+
+def test_five_pages_that_ask_at_once_cost_one_answer(site):
+    """What one asked is kept until the ledger changes."""
+    asked, answers = [], []
+    populations = site.app.state.populations
+    lock = threading.Lock()
+
+    def ask():
+        body = populations.answer(
+            "Au", ("test", "once"), lambda fields: asked.append(1) or len(fields.number)
+        )
+        with lock:
+            answers.append(json.loads(body))
+
+    threads = [threading.Thread(target=ask) for _ in range(5)]
+    for thread in threads:
+        thread.start()
+    for thread in threads:
+        thread.join()
+    assert [1] == asked
+    assert [len(table(site))] * 5 == answers
+
+
+def test_a_listener_hears_what_the_engine_sends(site):
+    """As server-sent events, within a moment."""
+    with site.client.stream("GET", "/api/events") as line:
+        chunks = line.iter_text()
+        assert "retry:" in next(chunks)
+        started = time.monotonic()
+        site.hub.send("micrograph", {"id": 7})
+        assert 'event: micrograph\ndata: {"id": 7}' in next(chunks)
+        assert time.monotonic() - started < 1

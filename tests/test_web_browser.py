@@ -1,0 +1,373 @@
+"""The live page in a real browser, served by a real service, with every host but this one out of reach."""
+
+import csv
+import io
+import os
+import shutil
+import socket
+from datetime import datetime
+from pathlib import Path
+from urllib.parse import urlsplit
+
+import pytest
+
+from system import Service, wait_until
+
+pytestmark = pytest.mark.system
+
+CHROMIUM = shutil.which("chromium") or "/usr/bin/chromium"
+ARGUMENTS = [
+    "--no-sandbox",
+    "--disable-gpu",
+    "--disable-quic",
+    "--no-first-run",
+    "--disable-background-networking",
+    "--disable-component-update",
+    "--disable-sync",
+]
+TOKEN = "the token of this test"
+VIEWS = ("now", "population", "enough", "border", "samples", "compare", "trouble", "takeaway")
+# what a page of the browser may take on a busy machine of two cores
+PATIENCE_MS = 30_000
+
+
+@pytest.fixture(scope="module")
+def chromium():
+    """Debian's Chromium, headless; nothing is downloaded."""
+    if not Path(CHROMIUM).exists():
+        pytest.skip("Chromium is not installed (apt-get install chromium)")
+    sync_api = pytest.importorskip("playwright.sync_api", reason="playwright is not installed")
+    with sync_api.sync_playwright() as playwright:
+        browser = playwright.chromium.launch(executable_path=CHROMIUM, args=ARGUMENTS)
+        yield browser
+        browser.close()
+
+
+def until(page, expression):
+    """Wait for an expression; playwright's own way of waiting needs eval, which the page rightly forbids."""
+    return wait_until(lambda: page.evaluate(expression), PATIENCE_MS / 1000, expression)
+
+
+def free_port():
+    """A port that a service can come back to."""
+    with socket.socket() as channel:
+        channel.bind(("127.0.0.1", 0))
+        return channel.getsockname()[1]
+
+
+@pytest.fixture(scope="module")
+def service(series, tmp_path_factory):
+    """A running service with four micrographs of two samples, a file that is none, and a token."""
+    folder = tmp_path_factory.mktemp("page")
+    (folder / "token").write_text(TOKEN)
+    http = {"listen": f"127.0.0.1:{free_port()}", "token_file": str(folder / "token")}
+    with Service(folder, http=http) as running:
+        paths = sorted(series.glob("*.dm3"))
+        for name, path in (
+            ("Pt_01", paths[4]),
+            ("Au_01", paths[0]),
+            ("Au_02", paths[1]),
+            ("Au_03", paths[2]),
+        ):
+            shutil.copy(path, running.watched / f"{name}.dm3")
+            wait_until(lambda name=name: running.micrographs(name[:2]), what=name)
+        (running.watched / "Au_99.dm3").write_text("not a micrograph")
+        wait_until(lambda: len(running.micrographs()) == 4, what="the refused file")
+        yield running
+
+
+@pytest.fixture
+def open_page(chromium, service):
+    """Opens views; at the end nothing was written to the console and no other host was asked.
+
+    `refusals` are the answers that the test provokes, which the browser writes to the console by itself.
+    """
+    contexts, console, hosts, expected = [], [], set(), set()
+
+    def open_(view="now", width=1920, height=1080, refusals=(), before="", **options):
+        expected.update(refusals)
+        context = chromium.new_context(viewport={"width": width, "height": height}, **options)
+        contexts.append(context)
+        context.set_default_timeout(PATIENCE_MS)
+        page = context.new_page()
+        page.add_init_script(before)
+        page.on(
+            "console", lambda said: console.append(said.text) if said.type in ("error", "warning") else None
+        )
+        page.on("pageerror", lambda error: console.append(str(error)))
+        page.on("request", lambda request: hosts.add(urlsplit(request.url).hostname))
+        context.route(
+            lambda url: urlsplit(url).hostname not in ("127.0.0.1", None), lambda route: route.abort()
+        )
+        page.goto(f"{service.page()}#{view}")
+        page.wait_for_selector(f"#view-{view}:not([hidden])")
+        until(page, "document.querySelector('#state').classList.contains('ready')")
+        return page
+
+    yield open_
+    for context in contexts:
+        context.close()
+    assert [] == [said for said in console if not any(f"status of {code}" in said for code in expected)]
+    assert hosts <= {"127.0.0.1", None, ""}
+
+
+def plotted(page, selector):
+    """Wait for a chart and give its first trace."""
+    until(page, f"document.querySelector('{selector}')?.data?.length")
+    return page.evaluate(
+        f"(({{ x, customdata }}) => ({{ x, customdata }}))(document.querySelector('{selector}').data[0])"
+    )
+
+
+def test_the_last_micrograph_is_there_with_its_outlines_and_numbers(open_page, service):
+    """The picture itself, one outline a particle, rejected ones with their reason."""
+    page = open_page()
+    until(page, "document.querySelectorAll('.viewer .particles path').length")
+    last = service.json("api/now")["last"]
+    assert last["name"] == page.inner_text("#view-now h1")
+    assert last["particles"] == page.locator(".viewer .particles path").count()
+    rejected = sum(value for name, value in last.items() if name.startswith("rejected_"))
+    assert rejected == page.locator(".viewer .rejections path").count()
+    loaded = page.evaluate(
+        "new Promise(done => { const i = new Image(); i.onload = () => done(i.naturalWidth); "
+        "i.src = document.querySelector('.viewer image').getAttribute('href') })"
+    )
+    assert 256 == loaded
+    assert str(last["particles"]) == page.inner_text(".one dd >> nth=0")
+    assert "arrival to result" in page.inner_text(".one")
+
+
+def test_outlines_can_be_hidden_and_what_is_under_the_pointer_is_named(open_page):
+    """By button and by key; a rejected region says why."""
+    page = open_page()
+    until(page, "document.querySelectorAll('.viewer .rejections path').length")
+    page.locator(".viewer .rejections path").first.dispatch_event("pointermove")
+    page.wait_for_selector(".tip:not([hidden])")
+    assert page.inner_text(".tip").startswith("Rejected: ")
+    for key, group in (("o", ".particles"), ("r", ".rejections")):
+        page.keyboard.press(key)
+        assert "none" == page.eval_on_selector(f".viewer {group}", "element => element.style.display")
+        page.keyboard.press(key)
+        assert "" == page.eval_on_selector(f".viewer {group}", "element => element.style.display")
+
+
+def test_the_micrograph_can_be_zoomed_and_moved(open_page):
+    """By wheel, keys and dragging; a scale bar appears, and the whole comes back."""
+    page = open_page()
+    until(page, "document.querySelectorAll('.viewer .particles path').length")
+
+    def box():
+        return [float(part) for part in page.get_attribute(".viewer > svg", "viewBox").split()]
+
+    whole = box()
+    page.hover(".viewer > svg")
+    page.mouse.wheel(0, -600)
+    until(page, "document.querySelector('.viewer').classList.contains('zoomed')")
+    zoomed = box()
+    assert zoomed[2] < whole[2] / 2
+    assert page.inner_text(".scalebar").endswith("nm")
+    page.keyboard.press("ArrowRight")
+    assert box()[0] > zoomed[0]
+    page.mouse.down()
+    page.mouse.move(*(value - 60 for value in (500, 500)), steps=3)
+    page.mouse.up()
+    page.keyboard.press("0")
+    assert whole == box()
+    assert page.is_hidden(".scalebar")
+
+
+def test_a_new_micrograph_appears_without_reload(open_page, service, series):
+    """An event tells the page; it is not given a clock to ask by."""
+    page = open_page(before="window.setInterval = () => 0")
+    page.evaluate(
+        """() => {
+            window.same = true;
+            window.seen = {};
+            const title = document.querySelector('#view-now h1');
+            new MutationObserver(() => (window.seen[title.textContent] ??= Date.now()))
+                .observe(title, { childList: true, characterData: true, subtree: true });
+        }"""
+    )
+    page.wait_for_timeout(1000)
+    shutil.copy(sorted(series.glob("*.dm3"))[3], service.watched / "Au_04.dm3")
+    until(page, "window.seen['Au_04']")
+    assert page.evaluate("window.same"), "the page was loaded anew"
+    row = next(row for row in service.json("api/micrographs") if row["name"] == "Au_04")
+    recorded = datetime.fromisoformat(row["analysed_at"]).timestamp()
+    # a second on a machine with time to spare; the tests of others may run beside this one
+    assert page.evaluate("window.seen['Au_04']") / 1000 - recorded < 10
+    page.wait_for_selector(".strip li:first-child >> text=Au_04")
+
+
+def test_the_histogram_counts_what_the_csv_holds_and_a_bar_shows_its_particles(open_page, service):
+    """Click a bar: its crops, and from there the micrograph."""
+    page = open_page("population")
+    bars = plotted(page, ".population .picker .chart")
+    rows = list(csv.DictReader(io.StringIO(service.get("api/samples/Au/particles?format=csv").decode())))
+    assert len(rows) == sum(bars["customdata"])
+    index = max(range(len(bars["customdata"])), key=bars["customdata"].__getitem__)
+    bar = page.locator(".population .picker .bars .point").nth(index)
+    box = bar.bounding_box()
+    page.mouse.click(box["x"] + box["width"] / 2, box["y"] + box["height"] * 0.8)
+    page.wait_for_selector(".picked:not([hidden])")
+    assert page.inner_text(".picked h2").startswith(f"{bars['customdata'][index]} particle")
+    shown = min(24, bars["customdata"][index])
+    assert shown == page.locator(".crops img").count()
+    page.locator(".crops img").last.scroll_into_view_if_needed()
+    until(page, "[...document.querySelectorAll('.crops img')].every(i => i.naturalWidth === 160)")
+    page.locator(".crops button").first.click()
+    page.wait_for_selector("#view-now:not([hidden])")
+    page.wait_for_selector(".readings button:has-text('Back to the last one')")
+
+
+def test_the_keyboard_reaches_everything(open_page):
+    """Digits change the view; arrows and Enter walk the bars of the histogram; L changes the theme."""
+    page = open_page()
+    page.keyboard.press("2")
+    page.wait_for_selector("#view-population:not([hidden])")
+    plotted(page, ".population .picker .chart")
+    page.focus(".picker")
+    page.keyboard.press("ArrowRight")
+    assert "1" == page.get_attribute(".picker", "aria-valuenow")
+    assert "particles" in page.get_attribute(".picker", "aria-valuetext")
+    page.keyboard.press("Enter")
+    page.wait_for_selector(".picked:not([hidden])")
+    page.keyboard.press("l")
+    assert "light" == page.get_attribute("html", "data-theme")
+
+
+def test_a_person_is_compared(open_page, tmp_path):
+    """A csv is dropped; both means and both tests are there, and a bad file is refused in words."""
+    page = open_page("compare", refusals=[422])
+    good = tmp_path / "by_hand.csv"
+    good.write_text("diameter_nm\n" + "\n".join(str(2 + 0.05 * n) for n in range(60)))
+    page.set_input_files("#manual", good)
+    page.wait_for_selector(".compare table")
+    words = page.inner_text("#view-compare")
+    for expected in ("by_hand.csv", "Welch", "Kolmogorov–Smirnov", "automatic", "manual", "3.475"):
+        assert expected in words, expected
+    bad = tmp_path / "letter.csv"
+    bad.write_text("dear all")
+    with page.expect_console_message(lambda said: "422" in said.text):
+        page.set_input_files("#manual", bad)
+    page.wait_for_selector(".compare .failed:not([hidden])")
+    assert "no column holds three positive numbers" in page.inner_text(".compare .failed")
+    assert page.is_hidden(".compare table")
+
+
+def test_a_refused_file_is_tried_again_with_the_token(open_page, service):
+    """A wrong token is told so; with the right one the service takes the file up."""
+    page = open_page("trouble", refusals=[401])
+    page.wait_for_selector(".trouble-item")
+    assert "Au_99.dm3" in page.inner_text(".trouble-item")
+    before = next(row for row in service.json("api/trouble")["files"])["analysed_at"]
+    page.click("button[aria-label='Retry Au_99.dm3']")
+    page.fill("#token", "wrong")
+    with page.expect_console_message(lambda said: "401" in said.text):
+        page.click("dialog button[type=submit]")
+    page.wait_for_selector("text=the token is wrong")
+    page.fill("#token", TOKEN)
+    page.click("dialog button[type=submit]")
+    page.wait_for_selector("text=1 file is analysed again")
+    wait_until(
+        lambda: [row for row in service.json("api/trouble")["files"] if row["analysed_at"] > before],
+        what="the second refusal",
+    )
+    assert TOKEN not in service.log.read_text()
+
+
+@pytest.mark.parametrize("width", [390, 1024, 1920, 3840])
+def test_no_view_is_wider_than_the_screen(open_page, width):
+    """From a phone to a wall; a table may scroll within itself."""
+    page = open_page(width=width, height=844 if width == 390 else round(width * 9 / 16))
+    for view in VIEWS:
+        page.evaluate(f"location.hash = '{view}'")
+        page.wait_for_selector(f"#view-{view}:not([hidden])")
+        page.wait_for_timeout(400)
+        assert page.evaluate("document.documentElement.scrollWidth <= innerWidth"), view
+
+
+@pytest.mark.parametrize("theme", ["dark", "light"])
+def test_no_serious_fault_of_accessibility(open_page, theme):
+    """Axe-core on every view, in both themes."""
+    axe = pytest.importorskip(
+        "axe_playwright_python.sync_playwright", reason="axe-core is not installed"
+    ).Axe()
+    page = open_page()
+    if theme == "light":
+        page.keyboard.press("l")
+    faults = []
+    for view in VIEWS:
+        page.evaluate(f"location.hash = '{view}'")
+        page.wait_for_selector(f"#view-{view}:not([hidden])")
+        page.wait_for_timeout(1200)
+        for fault in axe.run(page).response["violations"]:
+            if fault["impact"] in ("serious", "critical"):
+                faults.append((view, fault["id"], [node["target"] for node in fault["nodes"]][:5]))
+    assert [] == faults
+
+
+def test_the_report_prints_to_one_page(open_page, service):
+    """A4, with its charts; and it says what it must."""
+    page = open_page("takeaway")
+    page.goto(f"{service.page()}api/samples/Au/report")
+    words = page.inner_text("body")
+    for expected in ("ISO 21363", "ISO 13322-1", "temwatch", "per pixel", "touching the border", "bootstrap"):
+        assert expected in words, expected
+    assert 2 == page.locator("svg").count()
+    paper = page.pdf(format="A4", prefer_css_page_size=True)
+    assert 1 == paper.count(b"/Type /Page\n") or 1 == paper.count(b"/Type /Page") - paper.count(
+        b"/Type /Pages"
+    )
+
+
+def test_the_page_survives_a_restart_of_the_service(chromium, service, series):
+    """It says that nobody answers, comes back by itself, and shows what happened meanwhile."""
+    page = chromium.new_page()
+    page.set_default_timeout(60_000)
+    try:
+        page.goto(service.page())
+        until(page, "document.querySelector('#state').classList.contains('ready')")
+        page.evaluate("window.same = true")
+        service.stop()
+        page.wait_for_selector("#state-words:has-text('does not answer')")
+        shutil.copy(sorted(series.glob("*.dm3"))[5], service.watched / "Au_05.dm3")
+        service.start()
+        page.wait_for_selector("#view-now h1:has-text('Au_05')")
+        until(page, "document.querySelector('#state').classList.contains('ready')")
+        assert page.evaluate("window.same")
+    finally:
+        page.close()
+        if service.process.poll() is not None:
+            service.start()
+
+
+@pytest.mark.soak
+def test_pages_that_stay_open_do_not_grow(chromium, service):
+    """Two pages through 1,000 updates each: the script's memory stays where it was."""
+    updates = int(os.environ.get("TEMWATCH_PAGE_UPDATES", "1000"))
+    pages = [chromium.new_page() for _ in range(2)]
+    used = []
+    try:
+        for page, view in zip(pages, ("now", "population"), strict=True):
+            page.goto(f"{service.page()}#{view}")
+            page.wait_for_selector(f"#view-{view}:not([hidden])")
+        for _ in range(4):
+            for page in pages:
+                page.evaluate(
+                    """async (times) => { const { page } = await import('./static/page.js');
+                    for (let n = 0; n < times; n += 1) await page.refresh(); }""",
+                    updates // 4,
+                )
+            measured = []
+            for page in pages:
+                session = page.context.new_cdp_session(page)
+                session.send("HeapProfiler.collectGarbage")
+                measured.append(session.send("Runtime.getHeapUsage")["usedSize"])
+                session.detach()
+            used.append(measured)
+    finally:
+        for page in pages:
+            page.close()
+    for first, last in zip(used[0], used[-1], strict=True):
+        assert last < 1.25 * first + 2e6, used

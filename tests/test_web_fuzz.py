@@ -1,0 +1,56 @@
+"""Hundreds of requests that nobody would write by hand, made from the service's own OpenAPI document."""
+
+import pytest
+import schemathesis
+from hypothesis import HealthCheck, Phase, given, settings
+from schemathesis.checks import not_a_server_error
+
+from web_cases import TOKEN, Site, analysed
+
+pytestmark = pytest.mark.system
+
+_CASES = 30  # of each operation; there are about thirty
+
+
+@pytest.fixture(scope="module")
+def site(series, tmp_path_factory):
+    """The application, asked for by a client that may ask as often as it likes."""
+    with Site(analysed(series, tmp_path_factory.mktemp("fuzz"))) as running:
+        yield running
+
+
+def operations(site):
+    """Every operation but the endless one, which `test_web_api` listens to."""
+    schema = schemathesis.openapi.from_dict(site.json("/api/openapi.json"))
+    found = [operation.ok() for operation in schema.get_all_operations()]
+    return [operation for operation in found if operation.path != "/api/events"]
+
+
+def test_no_request_makes_the_service_fail(site):
+    """Whatever is sent, right or wrong, with and without the token: never a 5xx, and never silence."""
+    codes = []
+    there = {"sample": "Au", "id": 1, "number": 1}
+
+    def ask(case):
+        # every other case looks at a sample and a micrograph that are there
+        if len(codes) % 2:
+            case.path_parameters.update({key: there[key] for key in there.keys() & case.path_parameters})
+        if len(codes) % 3 and case.method == "POST":
+            case.headers["Authorization"] = f"Bearer {TOKEN}"
+        answer = case.call(base_url=site.url.rstrip("/"), timeout=60)
+        codes.append(answer.status_code)
+        case.validate_response(answer, checks=[not_a_server_error])
+
+    for operation in operations(site):
+        limits = settings(
+            max_examples=_CASES,
+            deadline=None,
+            derandomize=True,
+            database=None,
+            phases=[Phase.generate],
+            suppress_health_check=list(HealthCheck),
+        )
+        limits(given(case=operation.as_strategy())(lambda case: ask(case)))()
+    assert len(codes) > 400
+    assert {200, 202, 401, 404, 422} <= set(codes)
+    assert 200 == site.get("/healthz").status_code

@@ -1,0 +1,92 @@
+"""The real application on a real ledger, served on a free port, for the tests of the page and its API."""
+
+import shutil
+from datetime import UTC, datetime
+
+import httpx
+from prometheus_client import CollectorRegistry
+
+from system import temwatch
+from temwatch.config import Config
+from temwatch.ledger import Reader
+from temwatch.metrics import Vitals
+from temwatch.web import app, server
+from temwatch.web.events import Hub
+from temwatch.web.security import Limits
+
+TOKEN = "correct horse battery staple"
+GENEROUS = Limits(burst=1_000_000, requests_per_second=1e6)
+
+
+def analysed(series, folder):
+    """Results of six good micrographs, two samples, and a file that is none."""
+    acquisition = folder / "acquisition"
+    paths = sorted(series.glob("*.dm3"))
+    for sample, chosen in (("Au", paths[:4]), ("Pt on carbon", paths[4:])):
+        (acquisition / sample).mkdir(parents=True)
+        for number, path in enumerate(chosen, 1):
+            shutil.copy(path, acquisition / sample / f"{sample[:2]}_{number:02d}.dm3")
+    (acquisition / "Au" / "Au_99.dm3").write_text("not a micrograph")
+    done = temwatch("analyse", acquisition, "--output", folder / "results")
+    assert 1 == done.returncode, done.stderr
+    return folder / "results"
+
+
+class Site:
+    """The application without a daemon behind it; what the daemon would say is set here."""
+
+    def __init__(self, output, *, limits=GENEROUS, token=TOKEN, vitals=None, **http):
+        self.output = output
+        if token:
+            self.token_file = output.parent / "token"
+            self.token_file.write_text(f"{token}\n")
+            http["token_file"] = str(self.token_file)
+        self.config = Config.model_validate(
+            {
+                "watch": {"folder": str(output.parent / "acquisition")},
+                "output": {"folder": str(output)},
+                "http": {"listen": "127.0.0.1:0"} | http,
+            }
+        )
+        self.vitals = vitals or Vitals(
+            ready=True,
+            watch_folder_up=True,
+            gpu_healthy=True,
+            last_scan_at=datetime.now(UTC),
+            event_overflows=0,
+        )
+        self.hub = Hub()
+        self.app = app.build(
+            config=self.config,
+            reader=lambda: Reader(self.config.output.state),
+            registry=CollectorRegistry(),
+            hub=self.hub,
+            vitals=lambda: self.vitals,
+            limits=limits,
+        )
+
+    def __enter__(self):
+        channel = server.bind(self.config.http)
+        self.url = server.address(channel)
+        self.server = server.Server(self.app, channel)
+        self.server.start()
+        self.client = httpx.Client(base_url=self.url, timeout=60)
+        return self
+
+    def __exit__(self, *_):
+        self.client.close()
+        self.server.stop()
+
+    def get(self, path, **options):
+        """Any answer."""
+        return self.client.get(path, **options)
+
+    def json(self, path, **options):
+        """An answer that must be well."""
+        answer = self.get(path, **options)
+        assert 200 == answer.status_code, (path, answer.text)
+        return answer.json()
+
+    def reader(self):
+        """What the application reads."""
+        return Reader(self.config.output.state)
