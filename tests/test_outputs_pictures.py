@@ -73,9 +73,7 @@ def test_views_can_be_made_again_from_the_published_micrograph(tmp_path, analysi
     pictures.write_pictures(tmp_path, "a", image, analysis)
     before = {path.name: path.read_bytes() for path in tmp_path.iterdir()}
     with Image.open(tmp_path / "a_micrograph.png") as published:
-        pictures.write_views(
-            tmp_path, "a", published, analysis.mask, analysis.particles, analysis.rejections, analysis.removed
-        )
+        pictures.write_views(tmp_path, "a", published, analysis)
     assert before == {path.name: path.read_bytes() for path in tmp_path.iterdir()}
 
 

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Callable, Iterable
+from collections.abc import Callable
 from pathlib import Path
 
 import numpy as np
@@ -11,7 +11,7 @@ from numpy.typing import NDArray
 from PIL import Image, ImageDraw, ImageFont
 from scipy import ndimage
 
-from temwatch.domain import Analysis, Mask, Particle, Region, Rejection
+from temwatch.domain import Analysis, Particle, Region
 from temwatch.domain import Image as Pixels
 from temwatch.outputs.files import make_folder, replacing
 
@@ -44,23 +44,13 @@ def write_pictures(folder: Path, name: str, image: Pixels, analysis: Analysis) -
     picture = Image.fromarray(_grey(image))
     draw_scale_bar(picture, analysis.pixel_size_nm)
     _save(picture, folder / f"{name}_micrograph.png")
-    write_views(
-        folder, name, picture, analysis.mask, analysis.particles, analysis.rejections, analysis.removed
-    )
+    write_views(folder, name, picture, analysis)
 
 
-def write_views(
-    folder: Path,
-    name: str,
-    micrograph: Image.Image,
-    mask: Mask,
-    particles: Iterable[Particle],
-    rejections: Iterable[Rejection],
-    removed: Mask | None,
-) -> None:
-    """Write mask and overlay again, from the published micrograph picture and what the ledger holds."""
-    _save(Image.fromarray(mask.astype(np.uint8) * np.uint8(255)), folder / f"{name}_mask.png")
-    _save(overlay(micrograph, particles, rejections, removed), folder / f"{name}_overlay.png")
+def write_views(folder: Path, name: str, micrograph: Image.Image, analysis: Analysis) -> None:
+    """Write mask and overlay, from the published micrograph picture and what was found in it."""
+    _save(Image.fromarray(analysis.mask.astype(np.uint8) * np.uint8(255)), folder / f"{name}_mask.png")
+    _save(overlay(micrograph, analysis), folder / f"{name}_overlay.png")
 
 
 def draw_again(folder: Path, name: str, analysis: Callable[[], Analysis]) -> None:
@@ -68,35 +58,32 @@ def draw_again(folder: Path, name: str, analysis: Callable[[], Analysis]) -> Non
     path = folder / f"{name}_micrograph.png"
     if path.is_file():
         with Image.open(path) as micrograph:
-            found = analysis()
-            write_views(
-                folder, name, micrograph, found.mask, found.particles, found.rejections, found.removed
-            )
+            write_views(folder, name, micrograph, analysis())
 
 
-def overlay(
-    micrograph: Image.Image,
-    particles: Iterable[Particle],
-    rejections: Iterable[Rejection],
-    removed: Mask | None = None,
-) -> Image.Image:
+def overlay(micrograph: Image.Image, analysis: Analysis) -> Image.Image:
     """The published micrograph with the outline of every particle in the colour of its kind.
 
     Lines lie inside the region, so that the particle's edge stays visible outside them.
     """
     canvas = np.array(micrograph.convert("RGB"))
     width_px = max(1, round(min(canvas.shape[:2]) / 1000))
-    if removed is not None:
-        canvas[removed] = REMOVED
-    for rejection in rejections:
+    if analysis.removed is not None:
+        canvas[analysis.removed] = REMOVED
+    for rejection in analysis.rejections:
         _outline(canvas, rejection.region, REJECTED, width_px)
-    for particle in particles:
+    for particle in analysis.particles:
         _outline(canvas, particle.region, _colour(particle), width_px)
-    return Image.fromarray(canvas)
+    picture = Image.fromarray(canvas)
+    draw_scale_bar(picture, analysis.pixel_size_nm)  # outlines must not cross it
+    return picture
 
 
 def draw_scale_bar(picture: Image.Image, pixel_size_nm: float) -> None:
-    """Draw a scale bar of a round length, about a fifth of the width, on a dark plate at the lower left."""
+    """Draw a scale bar of a round length, about a fifth of the width, at the lower left.
+
+    White with a dark rim is legible on any background, and hides no particle that a plate would.
+    """
     width, height = picture.size
     length_nm = round_length_nm(width * pixel_size_nm / 5)
     length_px = max(1, round(length_nm / pixel_size_nm))
@@ -105,17 +92,23 @@ def draw_scale_bar(picture: Image.Image, pixel_size_nm: float) -> None:
     label = scale_label(length_nm)
     draw = ImageDraw.Draw(picture)
     left, top, right, bottom = draw.textbbox((0, 0), label, font=font)
-    pad, thick = size_px // 2, max(2, size_px // 5)
-    plate_width = max(length_px, right - left) + 2 * pad
-    plate_height = bottom - top + thick + 3 * pad
-    if plate_width > width or plate_height > height:
+    pad, thick, rim_px = size_px // 2, max(2, size_px // 5), max(1, size_px // 12)
+    room_x, room_y = max(length_px, right - left) + 2 * pad, bottom - top + thick + 3 * pad
+    if room_x > width or room_y > height:
         return  # a micrograph too small to carry it
-    x, y = pad, height - pad - plate_height
     dark, light = (20, 245) if picture.mode == "L" else ((20, 20, 20), (245, 245, 245))
-    draw.rectangle((x, y, x + plate_width, y + plate_height), fill=dark)
-    draw.text((x + (plate_width - right - left) / 2, y + pad - top), label, font=font, fill=light)
-    bar_x, bar_y = x + (plate_width - length_px) // 2, y + plate_height - pad - thick
-    draw.rectangle((bar_x, bar_y, bar_x + length_px - 1, bar_y + thick - 1), fill=light)
+    middle_x, bar_x, bar_y = room_x / 2, (room_x - length_px) // 2, height - pad - thick
+    draw.text(
+        (middle_x - (left + right) / 2, bar_y - pad - bottom),
+        label,
+        font=font,
+        fill=light,
+        stroke_width=rim_px,
+        stroke_fill=dark,
+    )
+    bar = (bar_x, bar_y, bar_x + length_px - 1, bar_y + thick - 1)
+    draw.rectangle((bar[0] - rim_px, bar[1] - rim_px, bar[2] + rim_px, bar[3] + rim_px), fill=dark)
+    draw.rectangle(bar, fill=light)
 
 
 def round_length_nm(target_nm: float) -> float:
