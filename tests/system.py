@@ -83,10 +83,18 @@ class Service:
                 env=os.environ | (env or {}),
             )
         if ready:
-            wait_until(lambda: self.page() or self.process.poll() is not None, what="the page's address")
-            assert self.process.poll() is None, self.log.read_text()
-            wait_until(lambda: self.status("readyz") == 200, what="readiness")
+            try:
+                self._until_ready()
+            except BaseException:
+                self.kill()
+                raise
         return self
+
+    def _until_ready(self):
+        """The first start on a machine compiles, which takes its time beside other programs."""
+        wait_until(lambda: self.page() or self.process.poll() is not None, 120, what="the page's address")
+        assert self.process.poll() is None, self.log.read_text()
+        wait_until(lambda: self.status("readyz") == 200, 240, what="readiness")
 
     def page(self):
         """Address of the live page, from the log of this run."""

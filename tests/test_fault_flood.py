@@ -51,6 +51,12 @@ def processor_seconds(service):
     return ticks / os.sysconf("SC_CLK_TCK")
 
 
+def thread_states(service):
+    """Letters of /proc, T for stopped."""
+    threads = Path(f"/proc/{service.process.pid}/task").glob("*/stat")
+    return {stat.read_text().rpartition(")")[2].split()[0] for stat in threads}
+
+
 def test_ten_thousand_files_present_at_the_start(tmp_path):
     """All are in the ledger within a minute of scanning, in less than 300 MiB beyond the empty service."""
     service = Service(tmp_path)
@@ -95,6 +101,8 @@ def test_events_that_the_kernel_threw_away_are_counted_and_cost_no_file(tmp_path
         (folder / "first.dm3").write_bytes(b"x")
         wait_until(lambda: service.receipt()["seen"] == 1, what="the first file")
         service.process.send_signal(signal.SIGSTOP)
+        # a thread that is in the middle of reading events stops only after it has read two thousand more
+        wait_until(lambda: {"T"} == thread_states(service), what=lambda: f"a stop, {thread_states(service)}")
         files = 300
         for _ in range(-(-limit // files)):
             for number in range(files):

@@ -80,6 +80,20 @@ def test_rewritten_in_place_with_the_same_size_is_a_new_revision(service, conten
     assert_measured_once(service, "rewritten", "rewritten_01.dm3")
 
 
+def test_the_time_moves_on_while_it_is_analysed(service, contents):
+    """A writer that closes late, copies times, or a share that dates by ticks: one result, and no failure."""
+    paths = [service.watched / f"ticks_{number:02d}.dm3" for number in range(12)]
+    for number, path in enumerate(paths):
+        path.write_bytes(contents[number % len(contents)] + bytes([number]))
+    deadline = time.monotonic() + 60
+    while len(service.micrographs("ticks")) < len(paths) and time.monotonic() < deadline:
+        for path in paths:
+            os.utime(path)
+        time.sleep(0.02)
+    service.count_of(failed=0)
+    wait_until(lambda: Counter(done=len(paths)) == statuses(service, "ticks"), what="every row once")
+
+
 @pytest.mark.parametrize("hours", [-30, 30])
 def test_a_clock_of_the_share_that_is_off_by_hours(service, contents, hours):
     """Times of the share serve to see a change and never to tell an age."""

@@ -155,14 +155,20 @@ class Engine:
         except BrokenProcessPool as error:
             future = Future()
             future.set_exception(error)
+        self._follow(future, job, stage, index)
+
+    def _follow(self, future: Future[object], job: Job, stage: str, index: int) -> None:
+        job.running.add(future)
         future.add_done_callback(lambda done: self._mail.put((done, job, stage, index)))
 
     def _advance(self, future: Future[object], job: Job, stage: str, index: int) -> None:
         """One task of a job is done: take the next step, or turn its failure into a row with its reason."""
         if job not in self._jobs:
-            return  # it ended meanwhile: another frame of it failed, or its worker died
+            return  # it ended meanwhile: its worker died
+        if not job.came_back(future):
+            return
         try:
-            outcome = future.result()
+            outcome = job.outcome(future)
         except BrokenProcessPool:
             self._worker_died()
             return
@@ -211,8 +217,7 @@ class Engine:
             return self._segmenter.segment(images), time.monotonic() - started
 
         log.debug("stage", stage="segment", id=job.file.id, path=job.file.path)
-        future = self._segmenting.submit(segment)
-        future.add_done_callback(lambda done: self._mail.put((done, job, "segment", 0)))
+        self._follow(self._segmenting.submit(segment), job, "segment", 0)
 
     def _was_segmented(self, job: Job, segmentations: list[Segmentation], seconds: float) -> None:
         job.took("segment", seconds)

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from concurrent.futures import Future
+from concurrent.futures.process import BrokenProcessPool
 from dataclasses import dataclass, field
 from pathlib import Path
 
@@ -51,9 +53,31 @@ class Job:
     particles: int = 0
     diameters_nm: list[float] = field(default_factory=list)
     seconds_recorded: float = 0.0
+    running: set[Future[object]] = field(default_factory=set)
+    failed: Future[object] | None = None  # the first task that failed
     using_pool: bool = False
     since_s: float = 0.0  # monotonic: last sign of a worker that has it in hand
 
     def took(self, stage: str, seconds: float) -> None:
         """Add to the time that a stage has taken."""
         self.stages[stage] = self.stages.get(stage, 0.0) + seconds
+
+    def came_back(self, future: Future[object]) -> bool:
+        """One of its tasks is done; False where it has failed and others of them still run.
+
+        They are waited for, so that whoever has the file next meets no worker that still draws a frame of it.
+        """
+        self.running.discard(future)
+        error = None if future.cancelled() else future.exception()
+        died = isinstance(error, BrokenProcessPool)
+        if died or (error and self.failed is None):
+            self.failed = future
+        if died or self.failed is None:
+            return True
+        for other in tuple(self.running):
+            other.cancel()
+        return not self.running
+
+    def outcome(self, future: Future[object]) -> object:
+        """What the task gave, or the error of the first that failed."""
+        return (self.failed or future).result()

@@ -81,7 +81,7 @@ class Recorded:
     """What became of a file when it was handed in: its status now, and the rows that were added.
 
     `status` is PENDING for a stack with frames to come, DUPLICATE where the sample has the same content
-    already, under the path `duplicate_of`, and SUPERSEDED where a later revision was faster.
+    already, under the path `duplicate_of`, and SUPERSEDED where a later revision has taken the file's place.
     """
 
     status: Status
