@@ -110,6 +110,15 @@ def test_the_smooth_density_integrates_to_one_and_follows_the_truth():
     assert np.abs(y - truth).max() < 0.01
 
 
+def test_the_smooth_density_keeps_to_what_can_be():
+    """Nothing lies beyond a limit, nothing is lost there, and what is flat stays flat."""
+    x = np.random.default_rng(6).uniform(0, 1, 20_000)
+    at, y = population.density(made(x), limits=(0.0, 1.0))
+    assert (0, 1) == (at[0], at[-1])
+    assert 1 == pytest.approx(float(np.trapezoid(y, at)), rel=0.01)
+    assert np.abs(y - 1).max() < 0.15
+
+
 @pytest.mark.parametrize("name", ["normal", "log-normal"])
 def test_the_better_fit_is_the_one_the_values_came_from(name):
     """With its parameters, and a small distance."""

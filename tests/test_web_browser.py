@@ -144,11 +144,19 @@ def test_outlines_can_be_hidden_and_what_is_under_the_pointer_is_named(open_page
     page.locator(".viewer .rejections path").first.dispatch_event("pointermove")
     page.wait_for_selector(".tip:not([hidden])")
     assert page.inner_text(".tip").startswith("Rejected: ")
-    for key, group in (("o", ".particles"), ("r", ".rejections")):
+    total = page.locator(".viewer .particles path").count()
+    parts = [int(text) for text in page.locator(".legend:not(.rejected) b").all_inner_texts()]
+    assert total == sum(parts)
+    for key, group, shown in (("o", ".particles", total), ("r", ".rejections", None)):
+        visible = page.locator(f".viewer {group} path:visible")
+        shown = shown or visible.count()
         page.keyboard.press(key)
-        assert "none" == page.eval_on_selector(f".viewer {group}", "element => element.style.display")
+        assert 0 == visible.count()
         page.keyboard.press(key)
-        assert "" == page.eval_on_selector(f".viewer {group}", "element => element.style.display")
+        assert shown == visible.count()
+    page.click(".legend.alone")
+    assert total - parts[0] == page.locator(".viewer .particles path:visible").count()
+    assert "false" == page.get_attribute(".legend.alone", "aria-pressed")
 
 
 def test_the_micrograph_can_be_zoomed_and_moved(open_page):
@@ -157,10 +165,10 @@ def test_the_micrograph_can_be_zoomed_and_moved(open_page):
     until(page, "document.querySelectorAll('.viewer .particles path').length")
 
     def box():
-        return [float(part) for part in page.get_attribute(".viewer > svg", "viewBox").split()]
+        return [float(part) for part in page.get_attribute(".frame > svg", "viewBox").split()]
 
     whole = box()
-    page.hover(".viewer > svg")
+    page.hover(".frame > svg")
     page.mouse.wheel(0, -600)
     until(page, "document.querySelector('.viewer').classList.contains('zoomed')")
     zoomed = box()

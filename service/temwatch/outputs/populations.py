@@ -36,6 +36,11 @@ NAMES: Mapping[Descriptor, tuple[str, str]] = {
 }
 """Words and unit of every descriptor that has a population."""
 
+_LIMITS: Mapping[Descriptor, tuple[float, float]] = {
+    "circularity": (0.0, 1.0),
+    "aspect_ratio": (1.0, math.inf),
+}
+_SIZES = (0.0, math.inf)
 _MOST_DOTS = 2000
 
 
@@ -75,7 +80,7 @@ def describe(fields: Fields, view: View) -> dict[str, Any]:
     """Histogram, smooth density, fits and figures of one population."""
     found = select(fields, view)
     bars = population.histogram(found)
-    x, y = population.density(found)
+    x, y = population.density(found, limits=_LIMITS.get(view.descriptor, _SIZES))
     return {
         **_head(fields, found, view),
         "figures": _figures(population.figures(found)),

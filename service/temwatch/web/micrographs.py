@@ -19,6 +19,9 @@ from temwatch.web.kept import Kept
 
 Number = Annotated[int, InPath(ge=1)]
 Edge = Literal["320", "1600"]
+Stamp = Annotated[
+    str, Query(max_length=40, description="when it was analysed: the browser may keep that picture")
+]
 
 _PREVIEW_BYTES = 32 * 1024**2
 _OUTLINE_BYTES = 16 * 1024**2
@@ -89,12 +92,13 @@ def add(app: FastAPI, service: Context) -> None:
         response_class=Response,
         summary="The micrograph, small and quick: longest edge of 320 or 1600 px",
     )
-    def preview(id: int, edge_px: Edge = "1600") -> Response:
+    def preview(id: int, edge_px: Edge = "1600", t: Stamp = "") -> Response:
         with service.reader() as ledger:
             path = published(known_micrograph(ledger, id), "micrograph")
         key = path, path.stat().st_mtime_ns, edge_px
         content = previews.get(key, lambda: pixels.preview(path, int(edge_px)))
-        return Response(content, media_type="image/jpeg", headers={"Cache-Control": "no-cache"})
+        kept = "private, max-age=86400, immutable" if t else "no-cache"
+        return Response(content, media_type="image/jpeg", headers={"Cache-Control": kept})
 
     @app.get(
         "/api/micrographs/{id}/{kind}.png",
