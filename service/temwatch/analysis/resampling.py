@@ -30,7 +30,7 @@ def standard_errors(
 
     `values` are in ascending order.
     """
-    if fields < 2 or len(np.unique(field)) < 2:
+    if fields < 2 or not len(field) or (field == field[0]).all():
         return {}
     draws = _draws(fields)
     errors = _moment_errors(values, weights, field, fields, draws)

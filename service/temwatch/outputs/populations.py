@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Iterable, Mapping
+from collections.abc import Mapping
 from dataclasses import asdict, dataclass
 from functools import lru_cache
 from typing import Any, Literal
@@ -291,8 +291,9 @@ def _percent(share: float | None) -> float | None:
 
 def short(value: Any) -> Any:
     """Numbers with six digits, which is more than a picture or a person can tell; None where not finite."""
-    if value is None or isinstance(value, int | str):
+    if isinstance(value, float):
+        return float(f"{value:.6g}") if math.isfinite(value) else None
+    if value is None or isinstance(value, (int, str)):
         return value
-    if isinstance(value, Iterable):
-        return [short(float(one)) for one in value]
-    return float(f"{value:.6g}") if math.isfinite(value) else None
+    values = value.tolist() if isinstance(value, np.ndarray) else value
+    return [short(float(one)) for one in values]
