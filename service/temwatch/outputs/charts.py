@@ -108,6 +108,8 @@ def _scatter(axes: Axes, fields: Fields, view: View) -> None:
 
 
 def _convergence(axes: Axes, fields: Fields, view: View) -> None:
+    from matplotlib.ticker import LogLocator
+
     answer = populations.convergence(fields, view, 2.0)
     steps = answer["steps"]
     for name, words, colour, line in (("mean", "mean", BLUE, "o-"), ("d50", "D50", ORANGE, "s--")):
@@ -118,7 +120,9 @@ def _convergence(axes: Axes, fields: Fields, view: View) -> None:
             axes.plot(*zip(*known, strict=True), line, color=colour, markersize=3, label=words)
     axes.axhline(answer["target_percent"], color=GREY, linewidth=0.8, linestyle=":")
     axes.set_yscale("log")
+    axes.yaxis.set_major_locator(LogLocator(subs=(1, 2, 5)))
     axes.yaxis.set_major_formatter("{x:g}")
+    axes.yaxis.set_minor_formatter("")
     axes.set_xlabel("micrographs")
     axes.set_ylabel("half-width of the\n95 % interval (%)")
     if axes.get_legend_handles_labels()[0]:

@@ -65,7 +65,7 @@ export async function update(section, page, signal) {
 async function show(answer, sample) {
   const [ours, theirs] = [0, 1];
   const differs = answer.welch_p < 0.05;
-  parts.words.textContent = `${answer.difference > 0 ? "+" : ""}${digits(answer.difference, 2)} nm`;
+  parts.words.textContent = answer.difference ? `By hand ${digits(Math.abs(answer.difference), 2)} nm ${answer.difference > 0 ? "larger" : "smaller"}` : "No difference";
   parts.lead.textContent = `${file.name} against ${sample}: the means ${differs ? "differ" : "do not differ"} at the 5 % level (Welch, ${probability(answer.welch_p)}).`;
   parts.table.replaceChildren(
     table("Automatic and manual diameters", ["diameter (nm)", "automatic", "manual"], [
