@@ -194,6 +194,17 @@ def test_half_widths_shrink_and_the_forecast_comes_true():
     assert 0.02 == pytest.approx(float(np.mean(reached)), rel=0.1)
 
 
+def test_earlier_steps_are_what_was_said_then():
+    """The half-widths of the first fields are those that the page showed when there were no more."""
+    x, field = fields_of(np.random.default_rng(12), 40, 60)
+    for step in precision.steps(made(x, field))[2:-1]:
+        first = field < step.fields
+        then = precision.steps(made(x[first], field[first], step.fields))[-1]
+        assert then.particles == step.particles
+        assert then.mean == pytest.approx(step.mean, rel=1e-6)
+        assert then.d50 == pytest.approx(step.d50, rel=0.05)
+
+
 def test_steps_end_with_the_figures_of_the_whole():
     """What the page says beside the histogram is the last point of the curve."""
     x, field = fields_of(np.random.default_rng(11), 30, 20)

@@ -79,7 +79,7 @@ def figures(found: Population) -> Mapping[str, Figure]:
     `statistics.summarise` does. Several answers are made of one population, so the last few are kept.
     """
     values = _figures(found)
-    error = resampling.standard_errors(found.values, found.weights, found.field, found.fields, QUANTILES)
+    error = resampling.standard_errors(field_sums(found), QUANTILES) if len(found.values) else {}
     factor = interval_factor(found.fields)
     return {
         name: Figure(
@@ -90,6 +90,12 @@ def figures(found: Population) -> Mapping[str, Figure]:
         )
         for name in FIGURES
     }
+
+
+@lru_cache(maxsize=8)
+def field_sums(found: Population) -> resampling.Sums:
+    """What each field brings into a draw of the bootstrap; of at least one value."""
+    return resampling.sums(found.values, found.weights, found.field, found.fields)
 
 
 def _figures(found: Population) -> dict[str, float | None]:
