@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import io
 import json
 from pathlib import Path
 from typing import Annotated, Any, Literal
@@ -95,8 +96,11 @@ def add(app: FastAPI, service: Context) -> None:
     def preview(id: int, edge_px: Edge = "1600", t: Stamp = "") -> Response:
         with service.reader() as ledger:
             path = published(known_micrograph(ledger, id), "micrograph")
-        key = path, path.stat().st_mtime_ns, edge_px
-        content = previews.get(key, lambda: pixels.preview(path, int(edge_px)))
+        stamp = path.stat().st_mtime_ns
+        content = previews.get((path, stamp, "1600"), lambda: pixels.preview(path, 1600))
+        if edge_px != "1600":
+            large = io.BytesIO(content)  # whoever looks at the strip looks at the large one too
+            content = previews.get((path, stamp, edge_px), lambda: pixels.preview(large, int(edge_px)))
         kept = "private, max-age=86400, immutable" if t else "no-cache"
         return Response(content, media_type="image/jpeg", headers={"Cache-Control": kept})
 

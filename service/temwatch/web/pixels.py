@@ -41,9 +41,10 @@ class Pictures:
             return self._open[key]
 
 
-def preview(path: Path, edge_px: int) -> bytes:
-    """A micrograph as JPEG with a longest edge of at most `edge_px`."""
-    with Image.open(path) as picture:
+def preview(source: Path | io.BytesIO, edge_px: int) -> bytes:
+    """A micrograph as JPEG with a longest edge of at most `edge_px`, from its picture or a larger preview."""
+    with Image.open(source) as picture:
+        picture.draft("L", (edge_px, edge_px))  # a JPEG is decoded small, anything else as it is
         small = picture.convert("L")
         small.thumbnail((edge_px, edge_px), Image.Resampling.LANCZOS, reducing_gap=2.0)
     return _encoded(small, "JPEG", quality=82)
