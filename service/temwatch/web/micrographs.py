@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import io
 import json
+import threading
 from pathlib import Path
 from typing import Annotated, Any, Literal
 
@@ -32,6 +33,7 @@ _MISSING: dict[int | str, dict[str, Any]] = {404: {"description": "no such micro
 def add(app: FastAPI, service: Context) -> None:
     """Put the routes into the application."""
     opened = pixels.Pictures()
+    threading.Thread(target=pixels.warm_up, daemon=True).start()
     previews, drawn = Kept(_PREVIEW_BYTES), Kept(_OUTLINE_BYTES)
 
     def published_at(row: MicrographRow, kind: str) -> Path:

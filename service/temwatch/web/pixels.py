@@ -8,6 +8,7 @@ from collections import OrderedDict
 from pathlib import Path
 from typing import Any
 
+import numpy as np
 from PIL import Image, ImageDraw
 
 from temwatch.analysis.polygons import polygon
@@ -19,6 +20,11 @@ from temwatch.outputs.populations import short
 _CROP_MARGIN = 0.35
 _CROP_PX = 160
 _MOST_OPEN = 3  # decoded micrographs of 4096 px are 16 MiB each
+
+
+def warm_up() -> None:
+    """Load or compile what draws outlines; the first page that asks would wait for it otherwise."""
+    polygon(Region(origin_px=(0, 0), mask=np.ones((9, 9), bool)))
 
 
 class Pictures:
