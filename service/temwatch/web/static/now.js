@@ -83,11 +83,14 @@ function showOne(row) {
 }
 
 async function showSample(page, row, signal) {
+  // the figures of another sample fade until those of this one are there
+  parts.sample.parentElement.classList.toggle("waits", parts.sample.textContent !== row.sample);
   const [known, precision] = await Promise.all([
     ask(of(row.sample, "population"), signal),
     ask(of(row.sample, `convergence?curve=false&target_percent=${page.settings.target}`), signal),
   ]);
   parts.sample.textContent = row.sample;
+  parts.sample.parentElement.classList.remove("waits");
   parts.mean.replaceChildren(figure(known.figures.mean), make("small", {}, " nm"));
   parts.counted.textContent = `mean diameter of ${plural(known.particles, "particle", "particles")} on ${plural(known.micrographs, "micrograph", "micrographs")} · SD ${digits(known.figures.sd.value, 3)} nm`;
   showGauge(precision);
