@@ -79,10 +79,12 @@ def outcome(path):
         if source.frames is not None:
             source.load(source.frames - 1)
     except InputError as error:
-        assert "\n" not in str(error)
-        assert error.code in REFUSAL_CODES
-        return error.code
-    return "read"
+        code, reason = error.code, str(error)
+    else:
+        return "read"
+    assert "\n" not in reason
+    assert code in REFUSAL_CODES
+    return code
 
 
 def main():

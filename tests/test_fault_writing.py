@@ -157,7 +157,7 @@ def test_shortened_while_it_is_read_in_place_costs_no_process(tmp_path, contents
     settings = {"spool_limit_bytes": 0, "settle_seconds": 0.05, "scan_interval_seconds": 0.5}
     with Service(tmp_path, watch=settings) as service:
         path = service.watched / "Au_01.dm3"
-        for _ in range(40):
+        for _ in range(20):
             path.write_bytes(contents[0])
             time.sleep(0.06)
             os.truncate(path, len(contents[0]) // 3)
