@@ -77,7 +77,21 @@ class SampleSettings(Section):
         return value
 
 
-class SequenceSettings(Section):
+class TrackingSettings(Section):
+    """How particles are followed from frame to frame."""
+
+    memory_frames: int = Field(
+        3, ge=0, le=1000, description="frames a particle may be missing from and still be the same"
+    )
+    largest_step_spacings: float = Field(
+        0.5,
+        gt=0,
+        le=2,
+        description="distances between neighbours that a particle may move from frame to frame, drift apart",
+    )
+
+
+class SequenceSettings(TrackingSettings):
     """Which folders of numbered files are sequences; stacks and Gatan's in situ tree are by themselves."""
 
     folders: tuple[str, ...] = Field(

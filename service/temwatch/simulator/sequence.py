@@ -216,7 +216,7 @@ def film(
     light = imaging.illumination(settings, rng)
     for moment in moments:
         field_ = imaging.empty_field(settings)
-        projections = [project(_body(particle, moment, settings)) for particle in moment.particles]
+        projections = [project(body(particle, moment, settings)) for particle in moment.particles]
         crystals = [particle.crystals for particle in moment.particles]
         imaging.add_particles(field_, settings, zip(projections, crystals, strict=True))
         shift_px = np.array([moment.drift_y_nm, moment.drift_x_nm]) / settings.pixel_size_nm
@@ -224,7 +224,8 @@ def film(
         yield moment, imaging.expose(relative * light, settings, rng)
 
 
-def _body(particle: Moving, moment: Moment, settings: Settings) -> Body:
+def body(particle: Moving, moment: Moment, settings: Settings) -> Body:
+    """A particle as a solid where the drift has brought it."""
     return Body(
         solid=shapes.ellipsoid(2 * particle.radius_nm / settings.pixel_size_nm, particle.aspect_ratio),
         x_px=(particle.x_nm + moment.drift_x_nm) / settings.pixel_size_nm,
