@@ -150,20 +150,23 @@ def _refined(
     for nothing (Welsch's estimator: P. W. Holland, R. E. Welsch, Commun. Stat. 1977, 6, 813).
     """
     shift = shift_px
-    for scatter in (False, True):
-        for _ in range(ROUNDS):
-            displacement, likeness, nearest = _likeness(
-                centroids_px, diameters_px, known, tree, shift, tolerance_px
-            )
-            weights = likeness * known.weights[nearest]
-            if scatter:
-                weights *= _closeness(displacement, weights)
-            if weights.sum() <= 1e-9:
-                return shift_px
-            step = weights @ displacement / weights.sum()
-            shift = shift + step
-            if np.abs(step).max() < 1e-3:
-                break
+    for _ in range(ROUNDS):
+        displacement, likeness, nearest = _likeness(
+            centroids_px, diameters_px, known, tree, shift, tolerance_px
+        )
+        weights = likeness * known.weights[nearest]
+        if weights.sum() <= 1e-9:
+            return shift_px
+        step = weights @ displacement / weights.sum()
+        shift, displacement = shift + step, displacement - step
+        if np.hypot(*step) < 0.02 * tolerance_px:
+            break
+    for _ in range(4 * ROUNDS):
+        closer = weights * _closeness(displacement, weights)
+        step = closer @ displacement / closer.sum()
+        shift, displacement = shift + step, displacement - step
+        if np.hypot(*step) < 1e-3:
+            break
     return np.asarray(shift, np.float64)
 
 

@@ -4,24 +4,27 @@ from __future__ import annotations
 
 import io
 import json
-from dataclasses import dataclass, fields, replace
-from typing import Any
+from dataclasses import dataclass, fields
+from typing import NamedTuple
 
 import numpy as np
 from numpy.typing import NDArray
 
 from temwatch.config import TrackingSettings
-from temwatch.domain import Region
+from temwatch.domain import Mask
 
 NOBODY = -1
 """In `Tracks.partner`: no particle is suspected to have taken this one in."""
+
+FROM_THE_START = -1
+"""In `Tracks.born_frame`: it was there in the first frame."""
 
 VERSION = 1
 
 
 @dataclass(frozen=True, slots=True, kw_only=True, eq=False)
 class Tracks:
-    """The live tracks as columns; positions and regions are drift-corrected, rows in order of birth.
+    """The live tracks as columns, rows in order of birth; places are drift-corrected.
 
     Attributes
     ----------
@@ -33,6 +36,8 @@ class Tracks:
         The same, averaged over the last ten and the last three frames or so.
     seen
         Frames it was seen in.
+    born_frame, parent
+        The first of them, or `FROM_THE_START`; and the track that it may have split off, or `NOBODY`.
     missing
         Frames with particles since it was seen last.
     lost_frame
@@ -45,8 +50,8 @@ class Tracks:
         Sum of the logarithms of the partner's diameter / `before_px` since, and number of terms.
     contact
         How closely the two met when it was lost, 0 to 1.
-    regions
-        Its pixels where it was seen last.
+    origin_px, masks
+        Its pixels where it was seen last: a crop, and the place of its top left one to the nearest pixel.
     """
 
     number: NDArray[np.int64]
@@ -55,6 +60,8 @@ class Tracks:
     anchor_px: NDArray[np.float64]
     smooth_px: NDArray[np.float64]
     seen: NDArray[np.int64]
+    born_frame: NDArray[np.int64]
+    parent: NDArray[np.int64]
     missing: NDArray[np.int64]
     lost_frame: NDArray[np.int64]
     partner: NDArray[np.int64]
@@ -62,7 +69,8 @@ class Tracks:
     gain: NDArray[np.float64]
     gain_frames: NDArray[np.int64]
     contact: NDArray[np.float64]
-    regions: tuple[Region, ...]
+    origin_px: NDArray[np.int64]
+    masks: tuple[Mask, ...]
 
     def __len__(self) -> int:
         return len(self.number)
@@ -86,22 +94,36 @@ class State:
     size_noise: float = 0.0
 
 
+COLUMNS = tuple(column.name for column in fields(Tracks) if column.name != "masks")
+SCALARS = ("next_track", "frames", "motion_px", "size_noise")
+
+
+class Sighting(NamedTuple):
+    """The particles of a frame with places drift-corrected, as columns like those of `Tracks`."""
+
+    frame: int
+    position_px: NDArray[np.float64]
+    diameter_px: NDArray[np.float64]
+    origin_px: NDArray[np.int64]
+    masks: tuple[Mask, ...]
+
+
 def born(
-    numbers: NDArray[np.int64],
-    positions_px: NDArray[np.float64],
-    diameters_px: NDArray[np.float64],
-    regions: tuple[Region, ...],
+    sighting: Sighting, rows: NDArray[np.int64], number: NDArray[np.int64], parent: NDArray[np.int64]
 ) -> Tracks:
-    """New tracks, seen once."""
-    count = len(numbers)
+    """New tracks of the given particles, seen once."""
+    count = len(rows)
     nothing, unknown = np.zeros(count, np.int64), np.zeros(count)
+    position_px, diameter_px = sighting.position_px[rows], sighting.diameter_px[rows]
     return Tracks(
-        number=numbers,
-        position_px=positions_px,
-        diameter_px=diameters_px,
-        anchor_px=positions_px,
-        smooth_px=diameters_px,
+        number=number,
+        position_px=position_px,
+        diameter_px=diameter_px,
+        anchor_px=position_px,
+        smooth_px=diameter_px,
         seen=np.ones(count, np.int64),
+        born_frame=np.full(count, sighting.frame),
+        parent=parent,
         missing=nothing,
         lost_frame=nothing,
         partner=np.full(count, NOBODY),
@@ -109,59 +131,48 @@ def born(
         gain=unknown,
         gain_frames=nothing,
         contact=unknown,
-        regions=regions,
+        origin_px=sighting.origin_px[rows],
+        masks=tuple(sighting.masks[row] for row in rows.tolist()),
     )
 
 
 def nobody() -> Tracks:
     """No tracks at all."""
-    return born(np.zeros(0, np.int64), np.zeros((0, 2)), np.zeros(0), ())
+    none = np.zeros(0, np.int64)
+    empty = Sighting(0, np.zeros((0, 2)), np.zeros(0), np.zeros((0, 2), np.int64), ())
+    return born(empty, none, none, none)
 
 
 def joined(first: Tracks, second: Tracks) -> Tracks:
     """The rows of both."""
-    columns = {
-        name: np.concatenate([getattr(first, name), getattr(second, name)]) for name in _columns(Tracks)
-    }
-    return Tracks(**columns, regions=first.regions + second.regions)
+    columns = {name: np.concatenate([getattr(first, name), getattr(second, name)]) for name in COLUMNS}
+    return Tracks(**columns, masks=first.masks + second.masks)
 
 
 def kept(tracks: Tracks, chosen: NDArray[np.bool_]) -> Tracks:
     """The chosen rows."""
     if chosen.all():
         return tracks
-    columns: dict[str, Any] = {name: getattr(tracks, name)[chosen] for name in _columns(Tracks)}
-    return replace(
-        tracks, **columns, regions=tuple(tracks.regions[row] for row in np.flatnonzero(chosen).tolist())
-    )
-
-
-def _columns(table: type) -> list[str]:
-    return [column.name for column in fields(table) if column.name != "regions"]
+    columns = {name: getattr(tracks, name)[chosen] for name in COLUMNS}
+    return Tracks(**columns, masks=tuple(tracks.masks[row] for row in np.flatnonzero(chosen).tolist()))
 
 
 def dump(state: State) -> bytes:
     """A state as bytes, exact to the last bit."""
-    regions = state.tracks.regions
-    pixels = np.concatenate([region.mask.ravel() for region in regions]) if regions else np.zeros(0, bool)
-    boxes = [(*region.origin_px, *region.mask.shape) for region in regions]
+    masks = state.tracks.masks
     header = {
         "version": VERSION,
         "settings": state.settings.model_dump(mode="json", include=set(TrackingSettings.model_fields)),
-        "next_track": state.next_track,
-        "frames": state.frames,
-        "motion_px": state.motion_px,
-        "size_noise": state.size_noise,
-        "separated": [[region.separated, region.separated_by, region.visible_fraction] for region in regions],
+        **{name: getattr(state, name) for name in SCALARS},
     }
     stream = io.BytesIO()
     np.savez_compressed(
         stream,
         header=np.frombuffer(json.dumps(header).encode(), np.uint8),
         drift_px=state.drift_px,
-        boxes=np.array(boxes, np.int64).reshape(-1, 4),
-        pixels=np.packbits(pixels),
-        **{name: getattr(state.tracks, name) for name in _columns(Tracks)},
+        shapes=np.array([mask.shape for mask in masks], np.int64).reshape(-1, 2),
+        pixels=np.packbits(np.concatenate([np.zeros(0, bool), *(mask.ravel() for mask in masks)])),
+        **{name: getattr(state.tracks, name) for name in COLUMNS},
     )
     return stream.getvalue()
 
@@ -172,33 +183,21 @@ def load(data: bytes) -> State:
     Raises
     ------
     ValueError
-        The bytes are not a state, or one of another version.
+        It is one of another version.
     """
     with np.load(io.BytesIO(data), allow_pickle=False) as file:
         header = json.loads(file["header"].tobytes())
         if header["version"] != VERSION:
             raise ValueError(f"state of tracking: version {VERSION} is needed, found {header['version']}")
-        boxes = file["boxes"]
-        ends = np.cumsum(boxes[:, 2] * boxes[:, 3])
-        pixels = np.unpackbits(file["pixels"]).astype(bool)
-        regions = tuple(
-            Region(
-                origin_px=(row, column),
-                mask=pixels[end - height * width : end].reshape(height, width),
-                separated=separated,
-                separated_by=by,
-                visible_fraction=visible,
-            )
-            for (row, column, height, width), end, (separated, by, visible) in zip(
-                boxes.tolist(), ends.tolist(), header["separated"], strict=True
-            )
+        shapes, pixels = file["shapes"], np.unpackbits(file["pixels"]).astype(bool)
+        ends = np.cumsum(shapes[:, 0] * shapes[:, 1]).tolist()
+        masks = tuple(
+            pixels[end - height * width : end].reshape(height, width)
+            for (height, width), end in zip(shapes.tolist(), ends, strict=True)
         )
         return State(
             settings=TrackingSettings(**header["settings"]),
-            tracks=Tracks(**{name: file[name] for name in _columns(Tracks)}, regions=regions),
+            tracks=Tracks(**{name: file[name] for name in COLUMNS}, masks=masks),
             drift_px=file["drift_px"],
-            next_track=header["next_track"],
-            frames=header["frames"],
-            motion_px=header["motion_px"],
-            size_noise=header["size_noise"],
+            **{name: header[name] for name in SCALARS},
         )
