@@ -25,6 +25,12 @@ INSIDE = 0.5
 CONFIRMED = 3
 """Frames that a particle must be seen in before it can have split off another or merge with one."""
 
+FRAMES_TO_MEET = 4
+"""Frames in which the gap to another particle would have closed at the pace of the approach."""
+
+APPROACH_MOTIONS = 3.0
+"""Pace of an approach, in usual displacements, that leaves no doubt about it."""
+
 SIZE_LIMIT = math.log(2)
 """Largest change of the logarithm of a diameter for what lies on the place of a track to be taken for it."""
 
@@ -62,7 +68,7 @@ def rescued(tracks: Tracks, sighting: Sighting, row: NDArray[np.int64]) -> NDArr
 
 
 def suspected(
-    tracks: Tracks, sighting: Sighting, row: NDArray[np.int64], noise: float
+    tracks: Tracks, sighting: Sighting, row: NDArray[np.int64], noise: float, motion_px: float
 ) -> tuple[Tracks, NDArray[np.int64]]:
     """Note who may have taken in each particle that is missing for the first time; the larger one goes on.
 
@@ -72,8 +78,8 @@ def suspected(
         Before and now.
     row : int64, (N,)
         Row of the track that each particle continues, or `NONE`.
-    noise : float
-        Usual change of the logarithm of a diameter.
+    noise, motion_px : float
+        Usual change of the logarithm of a diameter, and usual displacement.
 
     Returns
     -------
@@ -97,6 +103,7 @@ def suspected(
                     tracks.masks[other],
                     CONTACT_PX,
                 ),
+                _approach(tracks, lost, other, motion_px),
             )
             if not close:
                 continue
@@ -185,6 +192,20 @@ def _taken_in(tracks: Tracks, track: int, noise: float) -> bool:
         tracks.contact[track],
     )
     return likely > 0
+
+
+def _approach(tracks: Tracks, lost: int, other: int, motion_px: float) -> float:
+    """How certain it is that a track was about to meet another one, 0 to 1.
+
+    Thin and small particles are segmented too small, so that two may meet before their pixels do.
+    """
+    between = tracks.position_px[other] - tracks.position_px[lost]
+    distance_px = max(float(np.hypot(*between)), 1e-9)
+    closing_px = float((tracks.velocity_px[lost] - tracks.velocity_px[other]) @ between) / distance_px
+    gap_px = distance_px - 0.5 * (tracks.smooth_px[lost] + tracks.smooth_px[other])
+    if gap_px > CONTACT_PX + FRAMES_TO_MEET * closing_px or tracks.seen[lost] < CONFIRMED:
+        return 0.0
+    return min(max(closing_px / max(APPROACH_MOTIONS * motion_px, 1e-9), 0.0), 1.0)
 
 
 def _confirmed(tracks: Tracks, track: int) -> bool:

@@ -151,7 +151,7 @@ def follow(state: State, observation: Observation) -> tuple[State, Followed]:
         _reach_px(state, sighting.position_px),
     )
     row = fates.rescued(tracks, sighting, row)
-    suspicious, row = fates.suspected(tracks, sighting, row, state.size_noise)
+    suspicious, row = fates.suspected(tracks, sighting, row, state.size_noise, state.motion_px)
     return _next(state, suspicious, sighting, row, drift)
 
 
@@ -230,7 +230,16 @@ def _next(
 
 def _updated(tracks: Tracks, sighting: Sighting, linked: NDArray[np.int64], old: NDArray[np.int64]) -> Tracks:
     """The tracks after this frame: those that were seen, and those that are missing."""
-    names = ("position_px", "anchor_px", "diameter_px", "smooth_px", "origin_px", "seen", "partner")
+    names = (
+        "position_px",
+        "anchor_px",
+        "diameter_px",
+        "smooth_px",
+        "velocity_px",
+        "origin_px",
+        "seen",
+        "partner",
+    )
     new = {name: getattr(tracks, name).copy() for name in names}
     position_px, diameter_px = sighting.position_px[linked], sighting.diameter_px[linked]
     new["seen"][old] += 1
@@ -238,6 +247,10 @@ def _updated(tracks: Tracks, sighting: Sighting, linked: NDArray[np.int64], old:
     new["position_px"][old], new["diameter_px"][old] = position_px, diameter_px
     new["anchor_px"][old] += (position_px - tracks.anchor_px[old]) / np.minimum(seen, ANCHOR_FRAMES)[:, None]
     new["smooth_px"][old] += (diameter_px - tracks.smooth_px[old]) / np.minimum(seen, SMOOTH_FRAMES)
+    step_px = (position_px - tracks.position_px[old]) / (tracks.missing[old] + 1)[:, None]
+    new["velocity_px"][old] += (step_px - tracks.velocity_px[old]) / np.minimum(seen - 1, ANCHOR_FRAMES)[
+        :, None
+    ]
     new["origin_px"][old], new["partner"][old] = sighting.origin_px[linked], NOBODY
     missing = tracks.missing + 1
     missing[old] = 0

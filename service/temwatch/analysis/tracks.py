@@ -34,6 +34,8 @@ class Tracks:
         Where it was seen last, and how large.
     anchor_px, smooth_px
         The same, averaged over the last ten and the last three frames or so.
+    velocity_px
+        Displacement from frame to frame, averaged over the last ten or so.
     seen
         Frames it was seen in.
     born_frame, parent
@@ -49,7 +51,7 @@ class Tracks:
     gain, gain_frames
         Sum of the logarithms of the partner's diameter / `before_px` since, and number of terms.
     contact
-        How closely the two met when it was lost, 0 to 1.
+        How closely the two met when it was lost, 0 to 1: by their pixels, or by their approach.
     origin_px, masks
         Its pixels where it was seen last: a crop, and the place of its top left one to the nearest pixel.
     """
@@ -59,6 +61,7 @@ class Tracks:
     diameter_px: NDArray[np.float64]
     anchor_px: NDArray[np.float64]
     smooth_px: NDArray[np.float64]
+    velocity_px: NDArray[np.float64]
     seen: NDArray[np.int64]
     born_frame: NDArray[np.int64]
     parent: NDArray[np.int64]
@@ -121,6 +124,7 @@ def born(
         diameter_px=diameter_px,
         anchor_px=position_px,
         smooth_px=diameter_px,
+        velocity_px=np.zeros((count, 2)),
         seen=np.ones(count, np.int64),
         born_frame=np.full(count, sighting.frame),
         parent=parent,
