@@ -102,8 +102,9 @@ def score(truth: Sheet, found: Sheet) -> Scores:
     missed = false = switches = total = 0
     last: dict[int, int] = {}
     together: Counter = Counter()
-    for places, names, radii, hits, said in zip(
-        truth.places, truth.names, truth.radii, found.places, found.names, strict=True
+    seen: dict[int, list] = {}  # of each number: what it was at last
+    for frame, (places, names, radii, hits, said) in enumerate(
+        zip(truth.places, truth.names, truth.radii, found.places, found.names, strict=True)
     ):
         total += len(names)
         distance = np.hypot(*(places[:, None] - hits[None, :]).transpose(2, 0, 1))
@@ -118,11 +119,12 @@ def score(truth: Sheet, found: Sheet) -> Scores:
             name, number = int(names[row]), int(said[column])
             switches += last.get(name, number) != number
             last[name] = number
+            seen.setdefault(number, []).append((frame, name))
         for row, column in zip(*np.nonzero(~far), strict=True):
             together[int(names[row]), int(said[column])] += 1
-    same, identity = _identities(together)
+    same = _identities(together)
     found_total = sum(len(said) for said in found.names)
-    merges = _merges(truth.events, found.events, identity)
+    merges = _merges(truth.events, found.events, seen)
     error = np.array(found.drifts) - np.array(truth.drifts)
     error -= error[0]
     return Scores(
@@ -138,30 +140,36 @@ def score(truth: Sheet, found: Sheet) -> Scores:
 
 
 def _identities(together):
-    """Frames that the best pairing of true and found tracks has in common, and that pairing."""
+    """Frames that the best pairing of true and found tracks has in common."""
     names = sorted({name for name, _ in together})
     numbers = sorted({number for _, number in together})
     frames = np.zeros((len(names), len(numbers)))
     for (name, number), count in together.items():
         frames[names.index(name), numbers.index(number)] = count
     rows, columns = linear_sum_assignment(-frames)
-    pairing = {numbers[c]: names[r] for r, c in zip(rows, columns, strict=True) if frames[r, c]}
-    return int(frames[rows, columns].sum()), pairing
+    return int(frames[rows, columns].sum())
 
 
-def _merges(truth, found, identity, frames=2):
-    """Merges found, false and missed; one is found when both particles are right and the frame nearly so."""
+def _merges(truth, found, seen, frames=2):
+    """Merges found, false and missed; one is found when both particles are right and the frame nearly so.
+
+    Which of two equal ones goes on is not asked; a number stands for the particle it was before.
+    """
+
+    def before(number, frame):
+        names = [name for at, name in seen.get(number, []) if at < frame]
+        return names[-1] if names else -number
 
     def pairs(events, name):
         return [
-            (frozenset((name(event.track), name(other))), event.frame)
+            (frozenset((name(event.track, event.frame), name(other, event.frame))), event.frame)
             for event in events
             if event.event == "merge"
             for other in event.others
         ]
 
-    open_ = pairs(truth, lambda track: track)
-    said = pairs(found, lambda track: identity.get(track, -track))
+    open_ = pairs(truth, lambda track, _: track)
+    said = pairs(found, before)
     hits = 0
     for both, frame in said:
         match = next((t for t in open_ if t[0] == both and abs(t[1] - frame) <= frames), None)

@@ -22,6 +22,9 @@ CONTACT_PX = 2
 INSIDE = 0.5
 """Share of a region that must lie in another for both to be the same, or one a part of the other."""
 
+TOUCHED = 0.2
+"""Share of a region that must lie in another one that it may have become a half of."""
+
 CONFIRMED = 3
 """Frames that a particle must be seen in before it can have split off another or merge with one."""
 
@@ -49,22 +52,41 @@ class TrackEvent:
     others: tuple[int, ...] = ()
 
 
-def rescued(tracks: Tracks, sighting: Sighting, row: NDArray[np.int64]) -> NDArray[np.int64]:
-    """Link what lies on the place of a track that is missing otherwise, the largest such track first."""
+def rescued(tracks: Tracks, sighting: Sighting, row: NDArray[np.int64], noise: float) -> NDArray[np.int64]:
+    """Link what lies on the place of a track that is missing otherwise, the largest such track first.
+
+    So is linked what two missing tracks of fitting sizes have become: they met halfway.
+    """
     found = row.copy()
     free = np.setdiff1d(np.arange(len(tracks)), row)
     for particle in np.flatnonzero(row == NONE).tolist():
-        same = [
-            track
+        met = {
+            track: _met(tracks, track, sighting, particle, 0)
             for track in _near(tracks, free, sighting, particle)
-            if _met(tracks, track, sighting, particle, 0) >= INSIDE
-            and abs(math.log(tracks.smooth_px[track] / sighting.diameter_px[particle])) < SIZE_LIMIT
-        ]
+            if abs(math.log(tracks.smooth_px[track] / sighting.diameter_px[particle])) < SIZE_LIMIT
+        }
+        same = [track for track, share in met.items() if share >= INSIDE]
+        same = same or _halves(
+            tracks,
+            [track for track, share in met.items() if share >= TOUCHED],
+            sighting.diameter_px[particle],
+            noise,
+        )
         if same:
             best = max(same, key=lambda track: (-tracks.missing[track], tracks.smooth_px[track]))
             found[particle] = best
             free = free[free != best]
     return found
+
+
+def _halves(tracks: Tracks, touched: list[int], diameter_px: float, noise: float) -> list[int]:
+    """The two largest of the tracks that a particle touches, if it has the size of both together."""
+    pair = sorted(touched, key=lambda track: -tracks.smooth_px[track])[:2]
+    if len(pair) < 2:
+        return []
+    larger_px, smaller_px = tracks.smooth_px[pair]
+    gain = math.log(diameter_px / larger_px)
+    return pair if encounters.balance(larger_px, smaller_px, gain, noise) > 0 else []
 
 
 def suspected(

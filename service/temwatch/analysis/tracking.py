@@ -150,7 +150,7 @@ def follow(state: State, observation: Observation) -> tuple[State, Followed]:
         sighting.diameter_px,
         _reach_px(state, sighting.position_px),
     )
-    row = fates.rescued(tracks, sighting, row)
+    row = fates.rescued(tracks, sighting, row, state.size_noise)
     suspicious, row = fates.suspected(tracks, sighting, row, state.size_noise, state.motion_px)
     return _next(state, suspicious, sighting, row, drift)
 

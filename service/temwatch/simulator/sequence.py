@@ -36,7 +36,7 @@ SEQUENCE = Settings(
 
 INTERVAL_S = 0.5
 _DRIFT_SHARE = 0.04
-_JITTER = 0.1
+_JITTER = 0.05
 """Standard deviation of a particle's way by diffusion over the whole sequence, in mean radii."""
 _TURN_RAD = 0.05
 _RIPENING = 0.5
