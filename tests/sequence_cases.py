@@ -6,7 +6,7 @@ al., ECCV workshops 2016.
 
 import math
 from collections import Counter
-from dataclasses import dataclass, field, replace
+from dataclasses import dataclass, field
 
 import numpy as np
 from scipy.optimize import linear_sum_assignment
@@ -179,12 +179,21 @@ def _merges(truth, found, seen, frames=2):
     return hits, len(said) - hits, len(open_)
 
 
-def moved(moments, settings, drifts_px):
-    """The same lives on a field that drifts otherwise: (frames, 2) row, column."""
-    for moment, (down, right) in zip(moments, drifts_px, strict=True):
-        yield replace(
-            moment, drift_y_nm=down * settings.pixel_size_nm, drift_x_nm=right * settings.pixel_size_nm
-        )
-
-
-__all__ = ["Region", "Scores", "Sheet", "followed_sheet", "moved", "score", "true_observation", "true_sheet"]
+def discs(index, places, side=160):
+    """A frame with discs, given as (row, column, radius) in px; they are particles of their own."""
+    mask, regions, centroids, diameters = np.zeros((side, side), bool), [], [], []
+    for row, column, radius in places:
+        top, left, reach = int(row - radius), int(column - radius), math.ceil(2 * radius) + 1
+        y, x = np.mgrid[top : top + reach, left : left + reach] + 0.5
+        disc = (y - row) ** 2 + (x - column) ** 2 < radius**2
+        regions.append(Region(origin_px=(top, left), mask=disc))
+        centroids.append((y[disc].mean(), x[disc].mean()))
+        diameters.append(math.sqrt(4 * disc.sum() / math.pi))
+        mask[top : top + reach, left : left + reach] |= disc
+    return tracking.Observation(
+        index=index,
+        mask=mask,
+        centroids_px=np.array(centroids, float).reshape(-1, 2),
+        diameters_px=np.array(diameters, float),
+        regions=tuple(regions),
+    )

@@ -23,7 +23,7 @@ INSIDE = 0.5
 """Share of a region that must lie in another for both to be the same, or one a part of the other."""
 
 TOUCHED = 0.2
-"""Share of a region that must lie in another one that it may have become a half of."""
+"""Share of a region that must lie in another one for the one to be a half of the other."""
 
 CONFIRMED = 3
 """Frames that a particle must be seen in before it can have split off another or merge with one."""
@@ -164,7 +164,7 @@ def parents(tracks: Tracks, sighting: Sighting, row: NDArray[np.int64], noise: f
     for particle in np.flatnonzero(row == NONE).tolist():
         most = 0.0
         for track in _near(tracks, going_on, sighting, particle):
-            if _met(tracks, track, sighting, particle, 0) < INSIDE:
+            if _met(tracks, track, sighting, particle, 0) < TOUCHED:
                 continue
             rest_px, part_px = sighting.diameter_px[particle_of[track]], sighting.diameter_px[particle]
             loss = math.log(tracks.smooth_px[track] / max(rest_px, part_px))

@@ -8,6 +8,7 @@ side by side.
 
 from __future__ import annotations
 
+import math
 from dataclasses import dataclass, replace
 
 import numpy as np
@@ -148,7 +149,7 @@ def follow(state: State, observation: Observation) -> tuple[State, Followed]:
         tracks.missing,
         sighting.position_px,
         sighting.diameter_px,
-        _reach_px(state, sighting.position_px),
+        _reach_px(state, sighting),
     )
     row = fates.rescued(tracks, sighting, row, state.size_noise)
     suspicious, row = fates.suspected(tracks, sighting, row, state.size_noise, state.motion_px)
@@ -177,11 +178,12 @@ def _sighting(observation: Observation, drift_px: NDArray[np.float64]) -> Sighti
     )
 
 
-def _reach_px(state: State, positions_px: NDArray[np.float64]) -> float:
-    """Largest displacement of a particle from one frame to the next."""
+def _reach_px(state: State, sighting: Sighting) -> float:
+    """Largest displacement of a particle since the last frame with particles; diffusion goes on in gaps."""
     usual_px = float(np.median(state.tracks.smooth_px)) if len(state.tracks) else 1.0
     free_px = max(STEP_DIAMETERS * usual_px, STEP_MOTIONS * state.motion_px, 1.0)
-    return min(free_px, max(state.settings.largest_step_spacings * spacing_px(positions_px), 1.0))
+    free_px *= math.sqrt(max(sighting.frame - state.last_index, 1))
+    return min(free_px, max(state.settings.largest_step_spacings * spacing_px(sighting.position_px), 1.0))
 
 
 def _next(
@@ -214,6 +216,7 @@ def _next(
         drift_px=drift.shift_px,
         next_track=state.next_track + len(fresh),
         frames=state.frames + 1,
+        last_index=sighting.frame,
         motion_px=_running(state.motion_px, step_px),
         size_noise=_running(state.size_noise, spread),
     )

@@ -85,7 +85,7 @@ class State:
 
     `drift_px` is the cumulative drift, `motion_px` and `size_noise` the typical displacement of a particle
     from frame to frame and the typical change of the logarithm of its diameter, `frames` the number of frames
-    with particles so far.
+    with particles so far and `last_index` the last of them.
     """
 
     settings: TrackingSettings
@@ -93,12 +93,13 @@ class State:
     drift_px: NDArray[np.float64]
     next_track: int = 1
     frames: int = 0
+    last_index: int = -1
     motion_px: float = 0.0
     size_noise: float = 0.0
 
 
 COLUMNS = tuple(column.name for column in fields(Tracks) if column.name != "masks")
-SCALARS = ("next_track", "frames", "motion_px", "size_noise")
+SCALARS = ("next_track", "frames", "last_index", "motion_px", "size_noise")
 
 
 class Sighting(NamedTuple):
