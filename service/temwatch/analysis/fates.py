@@ -92,7 +92,7 @@ def _halves(tracks: Tracks, touched: list[int], diameter_px: float, noise: float
 def suspected(
     tracks: Tracks, sighting: Sighting, row: NDArray[np.int64], noise: float, motion_px: float
 ) -> tuple[Tracks, NDArray[np.int64]]:
-    """Note who may have taken in each particle that is missing for the first time; the larger one goes on.
+    """Note who may have taken in each particle that is missing; the larger one goes on.
 
     Parameters
     ----------
@@ -112,7 +112,10 @@ def suspected(
     partner, before_px, contact, gain, gain_frames = (getattr(tracks, name).copy() for name in names)
     particle_of = np.full(len(tracks), NONE)
     particle_of[row[row >= 0]] = np.flatnonzero(row >= 0)
-    for lost in np.flatnonzero((particle_of == NONE) & (tracks.missing == 0)).tolist():
+    open_ = (tracks.missing == 0) | (
+        tracks.partner == NOBODY
+    )  # the partner may have been out of sight itself
+    for lost in np.flatnonzero((particle_of == NONE) & open_).tolist():
         best, most, met = NONE, -math.inf, 0.0
         for other in _neighbours(tracks, np.flatnonzero(particle_of >= 0), lost):
             particle = particle_of[other]
