@@ -1,6 +1,7 @@
 """Following particles through sequences whose every life is known."""
 
 from dataclasses import replace
+from pathlib import Path
 
 import numpy as np
 import pytest
@@ -175,3 +176,14 @@ def test_a_sequence_of_any_length_costs_the_same():
         state, _ = tracking.follow(state, discs(index, places, 256))
         sizes.append(len(tracking.dump(state)))
     assert max(sizes[50:]) < 1.2 * max(sizes[:50])
+
+
+def test_the_example_of_the_documentation_runs(capsys):
+    """docs/tracking.md shows how to follow analyses one after the other."""
+    text = (Path(__file__).parents[1] / "docs" / "tracking.md").read_text(encoding="utf-8")
+    example = text.split("```python\n")[1].split("```")[0]
+    y, x = np.mgrid[:64, :64]
+    disc = (y - 30) ** 2 + (x - 30) ** 2 < 100
+    analyses = [temwatch.resolve(disc, pixel_size_nm=0.5) for _ in range(2)]
+    exec(example, {"analyses": analyses})
+    assert ["[1] [0. 0.] ()", "[1] [0. 0.] ()", "()"] == capsys.readouterr().out.splitlines()
