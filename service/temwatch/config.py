@@ -97,6 +97,14 @@ class SequenceSettings(TrackingSettings):
     folders: tuple[str, ...] = Field(
         (), description="patterns of folders below the watched one whose numbered files are frames"
     )
+    frame_interval_s: float | None = Field(
+        None, gt=0, description="s between frames where neither file nor folder names tell; empty: not known"
+    )
+    gap_seconds: float = Field(
+        30.0,
+        gt=0,
+        description="s to wait for a missing frame before it counts as a gap; it may still come later",
+    )
     picture_every_frames: int = Field(100, ge=1, description="frames between two that get pictures")
 
 

@@ -141,6 +141,8 @@ class Engine:
             pixel_size_nm=override,
             sequence=job.file.sequence,
             frame=job.file.frame,
+            elapsed_s=job.file.elapsed_s,
+            interval_s=self.config.sequences.frame_interval_s,
             first=job.first,
             sha256=job.sha256,
         )

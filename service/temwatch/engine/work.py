@@ -27,6 +27,8 @@ class ReadOrder:
     pixel_size_nm: float | None
     sequence: str | None
     frame: int | None
+    elapsed_s: float | None = None
+    interval_s: float | None = None
     first: int = 0
     sha256: str | None = None
 
@@ -107,11 +109,21 @@ def read(order: ReadOrder) -> ReadResult:
 
 def _frame(order: ReadOrder, source: formats.Source, index: int) -> Frame | None:
     if source.frames is not None:
-        elapsed_s = None if source.interval_s is None else index * source.interval_s
-        return Frame(sequence=order.sequence or order.source.stem, index=index, elapsed_s=elapsed_s)
+        return Frame(
+            sequence=order.source.stem,
+            index=index,
+            elapsed_s=_elapsed_s(index, source.interval_s or order.interval_s),
+        )
     if order.sequence is not None and order.frame is not None:
-        return Frame(sequence=order.sequence, index=order.frame)
+        elapsed_s = order.elapsed_s
+        if elapsed_s is None:
+            elapsed_s = _elapsed_s(order.frame, order.interval_s)
+        return Frame(sequence=order.sequence, index=order.frame, elapsed_s=elapsed_s)
     return None
+
+
+def _elapsed_s(index: int, interval_s: float | None) -> float | None:
+    return None if interval_s is None else index * interval_s
 
 
 def resolve(order: ResolveOrder) -> ResolveResult:

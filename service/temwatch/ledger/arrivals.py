@@ -57,6 +57,7 @@ def _add_one(
         "mtime_ns": arrival.mtime_ns,
         "source": arrival.source,
         "pixel_size_nm": arrival.pixel_size_nm,
+        "position": arrival.position,
         "detected_at": utc_text(arrival.detected_at),
     }
     inserted = connection.execute(
@@ -111,6 +112,7 @@ def claim(connection: sqlite3.Connection, limit: int, now: datetime) -> list[Fil
     cursor.row_factory = file_from
     files: list[File] = cursor.execute(
         f"""SELECT {FILE_COLUMNS} FROM files f WHERE f.status = 'pending' AND NOT f.claimed
+            AND (f.position IS NULL OR f.frame IS NOT NULL)
             AND (f.not_before IS NULL OR f.not_before <= ?) AND NOT EXISTS (
                 SELECT 1 FROM files h WHERE h.root = f.root AND h.path = f.path AND h.claimed)
             ORDER BY f.id LIMIT ?""",
@@ -186,7 +188,7 @@ def retry(
 
 
 def _designations(file: File) -> set[str]:
-    return {file.path, str(file.location), file.name}
+    return {file.path, str(file.location), file.name} | ({file.sequence} if file.sequence else set())
 
 
 def _reopen(connection: sqlite3.Connection, file: File) -> None:

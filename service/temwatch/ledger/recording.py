@@ -147,6 +147,9 @@ def record(
             return _duplicate(
                 connection, file, sha256, original, analysed_at=last["analysed_at"], seconds=last["seconds"]
             )
+    if frames_total is not None and file.sequence is not None:
+        # a stack in a folder of frames is a sequence of its own
+        connection.execute("UPDATE files SET sequence = NULL, frame = NULL WHERE id = ?", (file_id,))
     there = {
         row[0] for row in connection.execute("SELECT frame FROM micrographs WHERE file_id = ?", (file_id,))
     }
@@ -158,6 +161,8 @@ def record(
 
 def _insert(connection: sqlite3.Connection, file: File, packed: Packed) -> int:
     row = packed.micrograph
+    if file.position is not None and row["frame"] is not None:
+        row = {**row, "frame": file.frame, "elapsed_s": file.elapsed_s}  # it was numbered anew meanwhile
     connection.execute(
         "INSERT OR IGNORE INTO methods (digest, json) VALUES (?, ?)", (row["method"], packed.method_json)
     )
