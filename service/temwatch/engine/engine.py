@@ -20,6 +20,7 @@ import structlog
 from temwatch.config import Config
 from temwatch.domain import Analysis, Method, Segmentation, Segmenter, Status
 from temwatch.engine import patience, pool, work
+from temwatch.engine.following import Follower
 from temwatch.engine.job import Finished, Job, Pulse
 from temwatch.engine.lane import Lane
 from temwatch.engine.publishing import Publisher
@@ -56,6 +57,7 @@ class Engine:
         self._source_up = source_up
         self._check_device = check_device
         self._publisher = Publisher(ledger, config, self._resolve_again)
+        self._follower = Follower(ledger, config, self._publisher.publish, self.wake)
         self._mail: queue.SimpleQueue[tuple[Future[object], Job, str, int] | None] = queue.SimpleQueue()
         self._jobs: list[Job] = []
         self._workers = config.engine.workers or pool.usable_cores()
@@ -88,8 +90,9 @@ class Engine:
                     if not self._jobs or time.monotonic() > deadline_s:
                         break
                 else:
+                    follows = self._follower.turn(patient=not until_empty)
                     self._claim()
-                    if until_empty and not self._jobs:
+                    if until_empty and not self._jobs and not follows:
                         break
                 self._look_for_stuck_workers()
                 self.pulse.in_flight = len(self._jobs)
@@ -104,6 +107,7 @@ class Engine:
             if self._pool is not None:
                 pool.kill(self._pool)
             self._segmenting.close()
+            self._follower.close()
             for job in self._jobs:
                 self._ledger.release(job.file.id)
             self._publisher.finish(everything=until_empty and not stop.is_set())

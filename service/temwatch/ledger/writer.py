@@ -310,6 +310,7 @@ class Ledger:
         """Let every table and output folder of a sample be written anew at the next publication."""
         with self._transaction() as connection:
             make_stale(connection, sample, particles=True)
+            connection.execute("UPDATE sequences SET generation = generation + 1 WHERE sample = ?", (sample,))
             connection.execute(
                 "UPDATE files SET changes = changes + 1 WHERE sample = ? AND status <> 'superseded'",
                 (sample,),

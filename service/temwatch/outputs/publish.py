@@ -16,13 +16,12 @@ from typing import BinaryIO
 
 from temwatch.domain import Status
 from temwatch.ledger import Ledger, Publication, Reader
-from temwatch.outputs import parquet, pictures, workbook
-from temwatch.outputs.files import length, replacing
+from temwatch.outputs import parquet, pictures, sequences, workbook
+from temwatch.outputs.files import append, blocks, length, replacing
 from temwatch.outputs.tables import MICROGRAPHS, PARTICLES, TABLES, Table, csv_text, header, lines, summary
 
 _SUMMARY = "summary.json"
 _SMALL_SAMPLE = 20_000  # particles; above, the statistics wait until a fiftieth has been added
-_BLOCK_CHARACTERS = 1 << 20
 
 
 def _summary(reader: Reader, sample: str, stream: BinaryIO) -> None:
@@ -55,6 +54,11 @@ def publish(ledger: Ledger, output: Path, sample: str) -> None:
                 published += _follow(table, reader, sample, folder / table.file, before.get(table.file))
             except OSError as error:
                 trouble = trouble or error
+        for file in sequences.TABLES:
+            try:
+                published += sequences.follow(file, reader, sample, folder / file, before.get(file))
+            except OSError as error:
+                trouble = trouble or error
         written: dict[int, int] = {}
         try:
             for file_id, name, changes in reader.unwritten(sample):
@@ -80,7 +84,7 @@ def _follow(
     last_id, there = reader.last_id(sample), length(path)
     if before is None or before.generation != generation or there < before.bytes:
         with replacing(path) as stream:
-            for block in _blocks(csv_text(table, reader, sample)):
+            for block in blocks(csv_text(table, reader, sample)):
                 stream.write(block)
             size = stream.tell()
     elif before.through_id == last_id and there == before.bytes:
@@ -88,38 +92,8 @@ def _follow(
     else:
         rows = reader.micrographs(sample, after_id=before.through_id)
         new = (lines(table, reader, row) for row in rows)
-        size = _append(path, before.bytes, _blocks(new))
+        size = append(path, before.bytes, blocks(new))
     return [Publication(file=table.file, bytes=size, through_id=last_id, generation=generation)]
-
-
-def _append(path: Path, start: int, blocks: Iterator[bytes]) -> int:
-    """Cut a file back to `start` bytes and write on from there; gives its new length."""
-    with path.open("r+b", buffering=0) as stream:
-        stream.truncate(start)
-        stream.seek(start)
-        try:
-            for block in blocks:
-                remaining = memoryview(block)
-                while remaining:  # a disk that fills up takes a part
-                    remaining = remaining[stream.write(remaining) :]
-        except OSError:
-            stream.truncate(start)
-            raise
-        os.fsync(stream.fileno())
-        return stream.tell()
-
-
-def _blocks(texts: Iterable[str]) -> Iterator[bytes]:
-    """Text in pieces of about a megabyte: a reader of the file sees whole rows."""
-    block: list[str] = []
-    size = 0
-    for text in texts:
-        block.append(text)
-        size += len(text)
-        if size > _BLOCK_CHARACTERS:
-            yield "".join(block).encode()
-            block, size = [], 0
-    yield "".join(block).encode()
 
 
 def _write_folder(ledger: Ledger, reader: Reader, sample: str, folder: Path) -> None:
@@ -248,6 +222,7 @@ def export(reader: Reader, folder: Path, sample: str, formats: Iterable[str]) ->
             for table in TABLES:
                 paths.append(folder / table.file)
                 with replacing(paths[-1]) as stream:
-                    for block in _blocks(csv_text(table, reader, sample)):
+                    for block in blocks(csv_text(table, reader, sample)):
                         stream.write(block)
+            paths += sequences.export(reader, folder, sample)
     return paths

@@ -101,10 +101,10 @@ def header(table: Table) -> str:
 def lines(table: Table, reader: Reader, row: MicrographRow) -> str:
     """Lines of a csv file that one micrograph has."""
     shared = _shared(table, row)
-    own = [_CELL[column.kind] for column in table.columns if column.name not in shared]
+    own = [CELL[column.kind] for column in table.columns if column.name not in shared]
     # what the rows share is formatted once; the rest is filled in
     line = ",".join(
-        _CELL[column.kind](shared[column.name]).replace("%", "%%") if column.name in shared else "%s"
+        CELL[column.kind](shared[column.name]).replace("%", "%%") if column.name in shared else "%s"
         for column in table.columns
     )
     line += "\n"
@@ -151,7 +151,7 @@ def _time(value: datetime | None) -> str:
     return "" if value is None else utc_text(value)
 
 
-_CELL: dict[str, Callable[[Any], str]] = {
+CELL: dict[str, Callable[[Any], str]] = {
     "text": _text,
     "integer": _integer,
     "real": _real,

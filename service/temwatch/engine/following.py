@@ -1,0 +1,195 @@
+"""Follows the particles of sequences through the frames that are recorded, beside the engine's own work.
+
+A process of its own links batch after batch, in the order of the frames; the conductor records each in one
+transaction. A frame that comes when others behind it are followed already makes following go back to before
+it, so that the tracks are those of the right order, whatever the order of arrival was.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from concurrent.futures import Future, ProcessPoolExecutor
+from concurrent.futures.process import BrokenProcessPool
+from dataclasses import dataclass
+from datetime import UTC, datetime
+
+import structlog
+
+from temwatch.config import Config
+from temwatch.engine import link, pool
+from temwatch.ledger import Ledger, Reader, following, numbering
+from temwatch.ledger.following import Progress
+
+log = structlog.get_logger(__name__)
+
+_BATCH_FRAMES = 64
+_MAX_CRASHES = 3
+_REST_INTERVALS = 10  # a sequence has ended, for now, when so many frames have failed to come
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class _Task:
+    """What the worker has in hand."""
+
+    order: link.LinkOrder
+    future: Future[object]
+
+
+class Follower:
+    """One task at a time; `turn` belongs into the conductor's loop.
+
+    Parameters
+    ----------
+    ledger, config
+        As for the engine.
+    publish : callable
+        Called with the sample whose tables have something new.
+    wake : callable
+        Called, from another thread, when the worker has finished a task.
+    """
+
+    def __init__(
+        self, ledger: Ledger, config: Config, publish: Callable[[str], None], wake: Callable[[], None]
+    ) -> None:
+        self._ledger = ledger
+        self._config = config
+        self._publish = publish
+        self._wake = wake
+        self._pool: ProcessPoolExecutor | None = None
+        self._task: _Task | None = None
+        self._turn_of = 0
+        self._crashes: dict[int, int] = {}
+        self._given_up: set[int] = set()
+
+    def turn(self, *, patient: bool) -> bool:
+        """Take the next step; gives whether there is one to wait for.
+
+        Parameters
+        ----------
+        patient : bool
+            Wait for frames that are missing; else every gap is final, and so is the end of every sequence
+            that has no file waiting.
+        """
+        now = datetime.now(UTC)
+        gap_s = self._config.sequences.gap_seconds if patient else 0.0
+        numbering.number(
+            self._ledger, now=now, gap_s=gap_s, interval_s=self._config.sequences.frame_interval_s
+        )
+        if self._task is not None and self._task.future.done():
+            task, self._task = self._task, None
+            self._take(task)
+        return self._task is not None or self._begin_next(now, gap_s, patient=patient)
+
+    def close(self) -> None:
+        """End the worker; what it had in hand is followed at the next start."""
+        if self._pool is not None:
+            pool.kill(self._pool)
+            self._pool = None
+
+    def _begin_next(self, now: datetime, gap_s: float, *, patient: bool) -> bool:
+        """Give the worker the next thing to do, every sequence in its turn; False where there is none."""
+        moved = False
+        with self._ledger.reader() as reader:
+            unfinished = following.progress(reader, unfinished=True)
+            for of in sorted(unfinished, key=lambda one: (one.id <= self._turn_of, one.id)):
+                if of.id in self._given_up:
+                    continue
+                through = -1 if of.through is None else of.through
+                if of.ended and of.first is not None:
+                    self._go_back(of, min(of.first, through + 1))
+                    moved = True
+                    continue
+                waiting = following.ready(reader, of, limit=_BATCH_FRAMES, now=now, gap_s=gap_s)
+                if any(frame.micrograph_id is not None for frame in waiting):
+                    self._submit(link.link, of, tuple(waiting))
+                elif waiting:
+                    moved = following.record(self._ledger, of, (), b"", [frame.id for frame in waiting])
+                elif of.first is not None and of.first <= through:
+                    self._go_back(of, of.first)
+                    moved = True
+                elif self._has_ended(reader, of, now, patient=patient):
+                    self._submit(link.close, of, ())
+                if self._task is not None:
+                    self._turn_of = of.id
+                    return True
+        return moved
+
+    def _go_back(self, of: Progress, frame: int) -> None:
+        again = following.go_back(self._ledger, of, frame)
+        log.info("following again", sample=of.sample, sequence=of.sequence, frame=frame, frames=again)
+        self._wake()
+
+    def _has_ended(self, reader: Reader, of: Progress, now: datetime, *, patient: bool) -> bool:
+        rest = following.rests_since(reader, of)
+        if rest is None:
+            return False
+        last, interval_s = rest
+        wait_s = max(self._config.sequences.gap_seconds, _REST_INTERVALS * interval_s)
+        return (
+            not patient or not 0 <= (now - last).total_seconds() < wait_s or following.is_complete(reader, of)
+        )
+
+    def _submit(
+        self,
+        task: Callable[[link.LinkOrder], object],
+        of: Progress,
+        waiting: tuple[following.Waiting, ...],
+    ) -> None:
+        order = link.LinkOrder(
+            ledger=self._ledger.state, progress=of, waiting=waiting, settings=self._config.sequences
+        )
+        if self._pool is None:
+            self._pool = pool.start(1, self._config.output.state / "cache", None)
+        try:
+            future: Future[object] = self._pool.submit(task, order)
+        except BrokenProcessPool as error:
+            future = Future()
+            future.set_exception(error)
+        self._task = _Task(order, future)
+        future.add_done_callback(lambda _: self._wake())
+
+    def _take(self, task: _Task) -> None:
+        """Record what the worker found, or deal with its failure."""
+        of = task.order.progress
+        error = task.future.exception()
+        if isinstance(error, BrokenProcessPool):
+            self.close()
+            self._crashes[of.id] = self._crashes.get(of.id, 0) + 1
+            if self._crashes[of.id] >= _MAX_CRASHES:
+                self._give_up(of, error)
+            return
+        if isinstance(error, link.StaleState):
+            following.go_back(self._ledger, of, 0)
+            return
+        if error is not None:
+            self._give_up(of, error)
+            return
+        self._crashes.pop(of.id, None)
+        match task.future.result():
+            case link.LinkResult(frames=frames, state=state):
+                done = [waiting.id for waiting in task.order.waiting]
+                recorded = following.record(self._ledger, of, frames, state, done)
+                if recorded and frames:
+                    log.debug(
+                        "frames followed",
+                        sample=of.sample,
+                        sequence=of.sequence,
+                        frames=len(frames),
+                        through=frames[-1].frame,
+                    )
+            case tuple() as events:
+                following.end(self._ledger, of, events)
+                log.info("sequence at rest", sample=of.sample, sequence=of.sequence, through=of.through)
+        self._publish(of.sample)
+
+    def _give_up(self, of: Progress, error: BaseException) -> None:
+        """A defect costs the tracks of one sequence, until the next start; its particles are there."""
+        self._given_up.add(of.id)
+        log.error(
+            "sequence cannot be followed",
+            sample=of.sample,
+            sequence=of.sequence,
+            through=of.through,
+            reason=f"{type(error).__name__}: {error}",
+            exc_info=error,
+        )
