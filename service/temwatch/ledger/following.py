@@ -216,8 +216,12 @@ def record(
 
     Parameters
     ----------
+    ledger : Ledger
+        The writer.
     of : Progress
         Where the sequence stood when the batch was taken up.
+    frames : sequence of FollowedFrame
+        In their order.
     state : bytes
         The tracker after the last frame.
     done : collection of int
@@ -263,7 +267,8 @@ def go_back(ledger: Ledger, of: Progress, frame: int) -> int:
         after = (of.id, kept or 0)
         again = connection.execute(
             """INSERT OR IGNORE INTO unfollowed (sequence_id, frame)
-                SELECT sequence_id, frame FROM followed WHERE sequence_id = ? AND id > ? AND frame IS NOT NULL""",
+                SELECT sequence_id, frame FROM followed
+                WHERE sequence_id = ? AND id > ? AND frame IS NOT NULL""",
             after,
         ).rowcount
         connection.execute("DELETE FROM followed WHERE sequence_id = ? AND id > ?", after)
@@ -346,7 +351,7 @@ _TABLES = {
 def rows(
     reader: Reader, table: str, sample: str, *, after_id: int = 0, sequence: str | None = None
 ) -> Iterator[tuple[object, ...]]:
-    """Rows of frames.csv, tracks.csv or events.csv, those that came after the row `after_id` of frames.csv."""
+    """Rows of frames.csv, tracks.csv or events.csv, those after the row `after_id` of frames.csv."""
     ids = [one.id for one in progress(reader, sample=sample) if sequence in (None, one.sequence)]
     condition = f"w.sequence_id IN ({', '.join(map(str, ids))}) AND w.id > ?"
     yield from reader._connection.execute(_TABLES[table].format(condition=condition), (after_id,))

@@ -38,6 +38,8 @@ def number(ledger: Ledger, *, now: datetime, gap_s: float, interval_s: float | N
 
     Parameters
     ----------
+    ledger : Ledger
+        The writer.
     now : datetime
         UTC.
     gap_s : float
