@@ -147,6 +147,8 @@ class Engine:
             frame=job.file.frame,
             elapsed_s=job.file.elapsed_s,
             interval_s=self.config.sequences.frame_interval_s,
+            small_pictures=self._publisher.small_pictures(job.file),
+            name=job.file.name,
             first=job.first,
             sha256=job.sha256,
         )

@@ -17,8 +17,9 @@ import structlog
 
 from temwatch.config import Config
 from temwatch.engine import link, pool
-from temwatch.ledger import Ledger, Reader, following, numbering
+from temwatch.ledger import Ledger, Publication, Reader, following, numbering
 from temwatch.ledger.following import Progress
+from temwatch.outputs import sequences
 
 log = structlog.get_logger(__name__)
 
@@ -31,7 +32,7 @@ _REST_INTERVALS = 10  # a sequence has ended, for now, when so many frames have 
 class _Task:
     """What the worker has in hand."""
 
-    order: link.LinkOrder
+    order: link.LinkOrder | link.DrawOrder
     future: Future[object]
 
 
@@ -60,6 +61,7 @@ class Follower:
         self._turn_of = 0
         self._crashes: dict[int, int] = {}
         self._given_up: set[int] = set()
+        self._undrawn: set[int] | None = None  # None: every sequence, before the first look
 
     def turn(self, *, patient: bool) -> bool:
         """Take the next step; gives whether there is one to wait for.
@@ -112,7 +114,27 @@ class Follower:
                 if self._task is not None:
                     self._turn_of = of.id
                     return True
-        return moved
+            return moved or self._begin_drawing(reader)
+
+    def _begin_drawing(self, reader: Reader) -> bool:
+        """With nothing to follow, let the worker draw a sequence that has grown or ended."""
+        if self._undrawn is not None and not self._undrawn:
+            return False
+        there = {of.id: of for of in following.progress(reader)}
+        self._undrawn = set(there) if self._undrawn is None else self._undrawn
+        for number in sorted(self._undrawn):
+            of = there[number]
+            due = sequences.is_due(reader, of) if of.last_id else None
+            if due is None:
+                self._undrawn.discard(number)
+            elif due:
+                output = self._config.output
+                order = link.DrawOrder(
+                    ledger=self._ledger.state, progress=of, output=output.folder, film=output.pictures
+                )
+                self._start(link.draw, order)
+                return True
+        return False
 
     def _go_back(self, of: Progress, frame: int) -> None:
         again = following.go_back(self._ledger, of, frame)
@@ -138,6 +160,9 @@ class Follower:
         order = link.LinkOrder(
             ledger=self._ledger.state, progress=of, waiting=waiting, settings=self._config.sequences
         )
+        self._start(task, order)
+
+    def _start(self, task: Callable[..., object], order: link.LinkOrder | link.DrawOrder) -> None:
         if self._pool is None:
             self._pool = pool.start(1, self._config.output.state / "cache", None)
         try:
@@ -158,6 +183,9 @@ class Follower:
             if self._crashes[of.id] >= _MAX_CRASHES:
                 self._give_up(of, error)
             return
+        if isinstance(task.order, link.DrawOrder):
+            self._was_drawn(of, error, task.future)
+            return
         if isinstance(error, link.StaleState):
             following.go_back(self._ledger, of, 0)
             return
@@ -165,22 +193,26 @@ class Follower:
             self._give_up(of, error)
             return
         self._crashes.pop(of.id, None)
+        if self._undrawn is not None:
+            self._undrawn.add(of.id)
         match task.future.result():
             case link.LinkResult(frames=frames, state=state):
                 done = [waiting.id for waiting in task.order.waiting]
-                recorded = following.record(self._ledger, of, frames, state, done)
-                if recorded and frames:
-                    log.debug(
-                        "frames followed",
-                        sample=of.sample,
-                        sequence=of.sequence,
-                        frames=len(frames),
-                        through=frames[-1].frame,
-                    )
+                following.record(self._ledger, of, frames, state, done)
             case tuple() as events:
                 following.end(self._ledger, of, events)
                 log.info("sequence at rest", sample=of.sample, sequence=of.sequence, through=of.through)
         self._publish(of.sample)
+
+    def _was_drawn(self, of: Progress, error: BaseException | None, future: Future[object]) -> None:
+        if error is not None:  # it is tried again when there is more to draw, and at the next start
+            log.warning("sequence cannot be drawn", sample=of.sample, sequence=of.sequence, reason=str(error))
+            assert self._undrawn is not None
+            self._undrawn.discard(of.id)
+            return
+        drawn = future.result()
+        assert isinstance(drawn, Publication)
+        self._ledger.published(of.sample, [drawn])
 
     def _give_up(self, of: Progress, error: BaseException) -> None:
         """A defect costs the tracks of one sequence, until the next start; its particles are there."""

@@ -11,8 +11,9 @@ import numpy as np
 from temwatch.analysis import tracking
 from temwatch.config import TrackingSettings
 from temwatch.domain import Analysis
-from temwatch.ledger import Reader, following
+from temwatch.ledger import Publication, Reader, following
 from temwatch.ledger.following import Event, FollowedFrame, Progress, Waiting
+from temwatch.outputs import sequences
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -23,6 +24,16 @@ class LinkOrder:
     progress: Progress
     waiting: tuple[Waiting, ...]
     settings: TrackingSettings
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class DrawOrder:
+    """Draw film, curves and plots of a sequence as far as it has got."""
+
+    ledger: Path
+    progress: Progress
+    output: Path
+    film: bool
 
 
 @dataclass(frozen=True, slots=True, kw_only=True, eq=False)
@@ -66,6 +77,12 @@ def close(order: LinkOrder) -> tuple[Event, ...]:
     """What only the end of a sequence shows."""
     with Reader(order.ledger) as reader:
         return tuple(_event(event) for event in tracking.finish(_state(reader, order)))
+
+
+def draw(order: DrawOrder) -> Publication:
+    """Film, curves and plots; OSError where one cannot be written."""
+    with Reader(order.ledger) as reader, reader.snapshot():
+        return sequences.draw(reader, order.output, order.progress, film=order.film)
 
 
 def _state(reader: Reader, order: LinkOrder) -> tracking.State:

@@ -13,7 +13,7 @@ import structlog
 from temwatch.config import Config
 from temwatch.engine import steering
 from temwatch.ledger import File, Ledger, Request
-from temwatch.outputs import publish
+from temwatch.outputs import film, publish
 
 log = structlog.get_logger(__name__)
 
@@ -43,6 +43,12 @@ class Publisher:
     def folder(self, file: File) -> Path:
         """Where the pictures of a file go."""
         return self._folder / file.sample / "micrographs" / file.name
+
+    def small_pictures(self, file: File) -> Path | None:
+        """Where pictures for the film go, if the file turns out to be of a sequence."""
+        if not self._config.output.pictures:
+            return None
+        return film.folder_of(self._folder, file.sample, file.sequence or file.name)
 
     def publish_all(self) -> None:
         """Bring every sample up to date, after a start or a crash."""

@@ -12,14 +12,17 @@ from temwatch.config import SeparationMethod, SeparationSettings
 from temwatch.domain import Analysis, Frame, Image, Method, Micrograph, Segmentation
 from temwatch.engine import spool
 from temwatch.formats.damage import unreadable
-from temwatch.outputs import pictures
+from temwatch.outputs import film, pictures
 
 _BATCH_PIXELS = 32 * 1024**2  # frames of a stack that are in memory together
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class ReadOrder:
-    """Bring one file from the share and read it, or the next frames of a stack from `first` on."""
+    """Bring one file from the share and read it, or the next frames of a stack from `first` on.
+
+    `small_pictures` is where those for the film go, if any are wanted; `name` is the file's output name.
+    """
 
     source: Path
     spooled: Path
@@ -31,6 +34,8 @@ class ReadOrder:
     interval_s: float | None = None
     first: int = 0
     sha256: str | None = None
+    small_pictures: Path | None = None
+    name: str = ""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True, eq=False)
@@ -99,12 +104,25 @@ def read(order: ReadOrder) -> ReadResult:
         )
     except OSError as error:
         raise unreadable(error) from None
+    if order.small_pictures is not None:
+        _write_small_pictures(
+            order.small_pictures, order.name, micrographs, of_stack=source.frames is not None
+        )
     return ReadResult(
         micrographs=micrographs,
         sha256=sha256,
         frames_total=source.frames,
         seconds=time.monotonic() - started,
     )
+
+
+def _write_small_pictures(
+    folder: Path, name: str, micrographs: tuple[Micrograph, ...], *, of_stack: bool
+) -> None:
+    for micrograph in micrographs:
+        if micrograph.frame is not None and micrograph.frame.index % film.every(micrograph.frame.index) == 0:
+            path = film.small_picture(folder, name, micrograph.frame.index, of_stack=of_stack)
+            film.write_small_picture(path, micrograph.image)
 
 
 def _frame(order: ReadOrder, source: formats.Source, index: int) -> Frame | None:

@@ -7,12 +7,10 @@ when the batch was taken up, so that every frame is followed once, whatever is k
 from __future__ import annotations
 
 import sqlite3
-from collections.abc import Collection, Iterator, Sequence
+from collections.abc import Collection, Sequence
 from dataclasses import dataclass
 from datetime import datetime
 
-from temwatch.domain import Mask
-from temwatch.ledger.packing import unpack_mask
 from temwatch.ledger.reader import Reader
 from temwatch.ledger.rows import moment
 from temwatch.ledger.writer import Ledger
@@ -34,6 +32,7 @@ class Progress:
     id: int
     sample: str
     sequence: str
+    generation: int
     last_id: int
     through: int | None
     ended: bool
@@ -84,9 +83,9 @@ def progress(reader: Reader, *, sample: str | None = None, unfinished: bool = Fa
     """Every sequence, or those of a sample; `unfinished`: only where something may be to do."""
     condition, values = ("true", ()) if sample is None else ("s.sample = ?", (sample,))
     rows = reader._connection.execute(
-        f"""SELECT id, sample, sequence, coalesce(last_id, 0), through,
+        f"""SELECT id, sample, sequence, generation, coalesce(last_id, 0), through,
                 last_id IS NOT NULL AND (SELECT frame IS NULL FROM followed WHERE id = last_id), first
-            FROM (SELECT s.id, s.sample, s.sequence,
+            FROM (SELECT s.id, s.sample, s.sequence, s.generation,
                 (SELECT max(id) FROM followed WHERE sequence_id = s.id) AS last_id,
                 (SELECT max(frame) FROM followed WHERE sequence_id = s.id) AS through,
                 (SELECT min(frame) FROM unfollowed WHERE sequence_id = s.id) AS first
@@ -98,10 +97,11 @@ def progress(reader: Reader, *, sample: str | None = None, unfinished: bool = Fa
             id=row[0],
             sample=row[1],
             sequence=row[2],
-            last_id=row[3],
-            through=row[4],
-            ended=bool(row[5]),
-            first=row[6],
+            generation=row[3],
+            last_id=row[4],
+            through=row[5],
+            ended=bool(row[6]),
+            first=row[7],
         )
         for row in rows
     ]
@@ -200,13 +200,6 @@ def state(reader: Reader, of: Progress) -> bytes | None:
         "SELECT state FROM tracker_states WHERE sequence_id = ? ORDER BY frame DESC LIMIT 1", (of.id,)
     ).fetchone()
     return None if row is None else bytes(row[0])
-
-
-def mask(reader: Reader, micrograph_id: int) -> Mask:
-    """The mask of a frame after despeckling; KeyError where there is none any more."""
-    pixels = reader._pixels(micrograph_id, "mask, despeckling")
-    before, difference = (unpack_mask(packed, pixels[:2]) for packed in pixels[2:])
-    return before ^ difference
 
 
 def record(
@@ -317,41 +310,3 @@ def _insert_events(connection: sqlite3.Connection, followed_id: int, events: Seq
             for number, event in enumerate(events, 1)
         ],
     )
-
-
-# Rows for tables and pages
-
-
-def generation(reader: Reader, sample: str) -> int:
-    """A number that changes when rows of the sample's sequences that were published have changed."""
-    return int(reader._value("SELECT coalesce(sum(generation), 0) FROM sequences WHERE sample = ?", sample))
-
-
-def last_id(reader: Reader, sample: str) -> int:
-    """Number of the last row of frames.csv, 0 before the first."""
-    query = """SELECT max((SELECT max(id) FROM followed WHERE sequence_id = s.id)) FROM sequences s
-        WHERE s.sample = ?"""
-    return int(reader._value(query, sample) or 0)
-
-
-_TABLES = {
-    "frames.csv": """SELECT s.sequence, w.frame, w.elapsed_s, w.particles, w.mean_equivalent_diameter_nm,
-        w.sd_equivalent_diameter_nm, w.mean_area_nm2, w.particle_fraction, w.drift_x_nm, w.drift_y_nm
-        FROM followed w JOIN sequences s ON s.id = w.sequence_id
-        WHERE {condition} AND w.frame IS NOT NULL ORDER BY w.id""",
-    "tracks.csv": """SELECT s.sequence, p.track, w.frame, p.number, p.x_nm, p.y_nm, p.equivalent_diameter_nm
-        FROM followed w JOIN sequences s ON s.id = w.sequence_id JOIN track_points p ON p.followed_id = w.id
-        WHERE {condition} ORDER BY w.id, p.number""",
-    "events.csv": """SELECT s.sequence, e.frame, e.event, e.track, e.others
-        FROM followed w JOIN sequences s ON s.id = w.sequence_id JOIN track_events e ON e.followed_id = w.id
-        WHERE {condition} ORDER BY w.id, e.number""",
-}
-
-
-def rows(
-    reader: Reader, table: str, sample: str, *, after_id: int = 0, sequence: str | None = None
-) -> Iterator[tuple[object, ...]]:
-    """Rows of frames.csv, tracks.csv or events.csv, those after the row `after_id` of frames.csv."""
-    ids = [one.id for one in progress(reader, sample=sample) if sequence in (None, one.sequence)]
-    condition = f"w.sequence_id IN ({', '.join(map(str, ids))}) AND w.id > ?"
-    yield from reader._connection.execute(_TABLES[table].format(condition=condition), (after_id,))

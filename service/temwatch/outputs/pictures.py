@@ -41,7 +41,7 @@ def write_pictures(folder: Path, name: str, image: Pixels, analysis: Analysis) -
         What was found in it.
     """
     make_folder(folder)
-    picture = Image.fromarray(_grey(image))
+    picture = Image.fromarray(grey(image))
     draw_scale_bar(picture, analysis.pixel_size_nm)
     _save(picture, folder / f"{name}_micrograph.png")
     write_views(folder, name, picture, analysis)
@@ -135,7 +135,8 @@ def scale_label(length_nm: float) -> str:
     return f"{length_nm / 1000:g} µm" if length_nm >= 1000 else f"{length_nm:g} nm"
 
 
-def _grey(image: Pixels) -> NDArray[np.uint8]:
+def grey(image: Pixels) -> NDArray[np.uint8]:
+    """The grey values of a micrograph, float32 (y, x), stretched over 8 bits."""
     low, high = np.percentile(image, _PERCENTILES)
     if high <= low:
         low, high = float(image.min()), float(image.max())

@@ -6,10 +6,13 @@ from collections.abc import Iterator
 from pathlib import Path
 
 from temwatch.domain import Column
-from temwatch.ledger import Publication, Reader, following
+from temwatch.ledger import Publication, Reader, followed
+from temwatch.ledger.following import Progress
+from temwatch.outputs import film as films
 from temwatch.outputs.files import append, blocks, length, replacing
 from temwatch.outputs.tables import CELL
 
+_FEWEST_FRAMES = 16  # of a sequence that grows, before it is drawn
 _SEQUENCE = Column("sequence", "text", "name of the sequence within its sample")
 
 TABLES: dict[str, tuple[Column, ...]] = {
@@ -55,10 +58,10 @@ def follow(
     OSError
         The file could not be written.
     """
-    last_id = following.last_id(reader, sample)
+    last_id = followed.last_id(reader, sample)
     if last_id == 0 and before is None:
         return []  # a sample without sequences
-    generation, there = following.generation(reader, sample), length(path)
+    generation, there = followed.generation(reader, sample), length(path)
     if before is None or before.generation != generation or there < before.bytes:
         with replacing(path) as stream:
             for block in blocks(csv_text(reader, file, sample)):
@@ -79,7 +82,7 @@ def csv_text(reader: Reader, file: str, sample: str) -> Iterator[str]:
 
 def export(reader: Reader, folder: Path, sample: str) -> list[Path]:
     """Write the tables of a sample that has sequences into a folder of the user's."""
-    if following.last_id(reader, sample) == 0:
+    if followed.last_id(reader, sample) == 0:
         return []
     paths = [folder / file for file in TABLES]
     for path in paths:
@@ -91,5 +94,44 @@ def export(reader: Reader, folder: Path, sample: str) -> list[Path]:
 
 def _lines(reader: Reader, file: str, sample: str, after_id: int) -> Iterator[str]:
     cells = [CELL[column.kind] for column in TABLES[file]]
-    for row in following.rows(reader, file, sample, after_id=after_id):
+    for row in followed.rows(reader, file, sample, after_id=after_id):
         yield ",".join([cell(value) for cell, value in zip(cells, row, strict=True)]) + "\n"
+
+
+def draw(reader: Reader, output: Path, of: Progress, *, film: bool) -> Publication:
+    """Write what is only ever written whole: the film, and the curves with their plots.
+
+    Raises
+    ------
+    OSError
+        A file cannot be written, or the encoder does not run.
+    """
+    size = 0
+    if film and (path := films.write_film(reader, output, of)) is not None:
+        size = path.stat().st_size
+    return Publication(
+        file=drawn_name(of),
+        bytes=size,
+        through_id=of.last_id,
+        generation=of.generation,
+    )
+
+
+def drawn_name(of: Progress) -> str:
+    """Under which name the ledger remembers how far a sequence was drawn."""
+    return f"sequences/{of.sequence}"
+
+
+def is_due(reader: Reader, of: Progress) -> bool | None:
+    """Whether a sequence is worth drawing now; None where it is drawn as it stands.
+
+    A sequence that grows is drawn whenever it has grown by half.
+    """
+    before = reader.publications(of.sample).get(drawn_name(of))
+    if before and (before.through_id, before.generation) == (of.last_id, of.generation):
+        return None
+    if of.ended:
+        return True
+    there = followed.count_through(reader, of, of.last_id)
+    drawn = followed.count_through(reader, of, before.through_id) if before else 0
+    return there >= max(_FEWEST_FRAMES, 1.5 * drawn)

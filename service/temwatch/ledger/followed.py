@@ -1,0 +1,83 @@
+"""What following found, as the tables, films and pages read it."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from dataclasses import dataclass
+
+from temwatch.ledger.following import Progress, progress
+from temwatch.ledger.reader import Reader
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Step:
+    """One frame of a sequence that was followed."""
+
+    id: int
+    frame: int
+    micrograph_id: int
+    elapsed_s: float | None
+    particles: int
+
+
+def generation(reader: Reader, sample: str) -> int:
+    """A number that changes when rows of the sample's sequences that were published have changed."""
+    return int(reader._value("SELECT coalesce(sum(generation), 0) FROM sequences WHERE sample = ?", sample))
+
+
+def last_id(reader: Reader, sample: str) -> int:
+    """Number of the last row of frames.csv, 0 before the first."""
+    query = """SELECT max((SELECT max(id) FROM followed WHERE sequence_id = s.id)) FROM sequences s
+        WHERE s.sample = ?"""
+    return int(reader._value(query, sample) or 0)
+
+
+_TABLES = {
+    "frames.csv": """SELECT s.sequence, w.frame, w.elapsed_s, w.particles, w.mean_equivalent_diameter_nm,
+        w.sd_equivalent_diameter_nm, w.mean_area_nm2, w.particle_fraction, w.drift_x_nm, w.drift_y_nm
+        FROM followed w JOIN sequences s ON s.id = w.sequence_id
+        WHERE {condition} AND w.frame IS NOT NULL ORDER BY w.id""",
+    "tracks.csv": """SELECT s.sequence, p.track, w.frame, p.number, p.x_nm, p.y_nm, p.equivalent_diameter_nm
+        FROM followed w JOIN sequences s ON s.id = w.sequence_id JOIN track_points p ON p.followed_id = w.id
+        WHERE {condition} ORDER BY w.id, p.number""",
+    "events.csv": """SELECT s.sequence, e.frame, e.event, e.track, e.others
+        FROM followed w JOIN sequences s ON s.id = w.sequence_id JOIN track_events e ON e.followed_id = w.id
+        WHERE {condition} ORDER BY w.id, e.number""",
+}
+
+
+def rows(
+    reader: Reader, table: str, sample: str, *, after_id: int = 0, sequence: str | None = None
+) -> Iterator[tuple[object, ...]]:
+    """Rows of frames.csv, tracks.csv or events.csv, those after the row `after_id` of frames.csv."""
+    ids = [one.id for one in progress(reader, sample=sample) if sequence in (None, one.sequence)]
+    condition = f"w.sequence_id IN ({', '.join(map(str, ids))}) AND w.id > ?"
+    yield from reader._connection.execute(_TABLES[table].format(condition=condition), (after_id,))
+
+
+def steps(reader: Reader, of: Progress) -> list[Step]:
+    """The frames of a sequence that were followed, in order."""
+    found = reader._connection.execute(
+        """SELECT id, frame, micrograph_id, elapsed_s, particles FROM followed
+            WHERE sequence_id = ? AND frame IS NOT NULL ORDER BY id""",
+        (of.id,),
+    )
+    return [
+        Step(id=row[0], frame=row[1], micrograph_id=row[2], elapsed_s=row[3], particles=row[4])
+        for row in found
+    ]
+
+
+def count_through(reader: Reader, of: Progress, through_id: int) -> int:
+    """Number of frames of a sequence that were followed up to a row of frames.csv."""
+    query = "SELECT count(*) FROM followed WHERE sequence_id = ? AND id <= ? AND frame IS NOT NULL"
+    return int(reader._value(query, of.id, through_id))
+
+
+def tracks(reader: Reader, step: Step) -> dict[int, int]:
+    """The track of every particle of a frame, by the particle's number."""
+    return dict(
+        reader._connection.execute(
+            "SELECT number, track FROM track_points WHERE followed_id = ?", (step.id,)
+        ).fetchall()
+    )
