@@ -7,6 +7,9 @@ it, so that the tracks are those of the right order, whatever the order of arriv
 
 from __future__ import annotations
 
+import math
+import threading
+import time
 from collections.abc import Callable
 from concurrent.futures import Future, ProcessPoolExecutor
 from concurrent.futures.process import BrokenProcessPool
@@ -19,12 +22,13 @@ from temwatch.config import Config
 from temwatch.engine import link, pool
 from temwatch.ledger import Ledger, Publication, Reader, following, numbering
 from temwatch.ledger.following import Progress
-from temwatch.outputs import sequences
+from temwatch.outputs import publish, sequences
 
 log = structlog.get_logger(__name__)
 
 _BATCH_FRAMES = 64
 _MAX_CRASHES = 3
+_LOOK_SECONDS = 30.0
 _REST_INTERVALS = 10  # a sequence has ended, for now, when so many frames have failed to come
 
 
@@ -61,7 +65,8 @@ class Follower:
         self._turn_of = 0
         self._crashes: dict[int, int] = {}
         self._given_up: set[int] = set()
-        self._undrawn: set[int] | None = None  # None: every sequence, before the first look
+        self._undrawn: set[int] = set()
+        self._looked_s = -math.inf
 
     def turn(self, *, patient: bool) -> bool:
         """Take the next step; gives whether there is one to wait for.
@@ -118,10 +123,13 @@ class Follower:
 
     def _begin_drawing(self, reader: Reader) -> bool:
         """With nothing to follow, let the worker draw a sequence that has grown or ended."""
-        if self._undrawn is not None and not self._undrawn:
+        now_s = time.monotonic()
+        look = now_s - self._looked_s > _LOOK_SECONDS  # a rebuild makes what was drawn stale
+        if not look and not self._undrawn:
             return False
         there = {of.id: of for of in following.progress(reader)}
-        self._undrawn = set(there) if self._undrawn is None else self._undrawn
+        if look:
+            self._undrawn, self._looked_s = set(there), now_s
         for number in sorted(self._undrawn):
             of = there[number]
             due = sequences.is_due(reader, of) if of.last_id else None
@@ -193,8 +201,7 @@ class Follower:
             self._give_up(of, error)
             return
         self._crashes.pop(of.id, None)
-        if self._undrawn is not None:
-            self._undrawn.add(of.id)
+        self._undrawn.add(of.id)
         match task.future.result():
             case link.LinkResult(frames=frames, state=state):
                 done = [waiting.id for waiting in task.order.waiting]
@@ -207,7 +214,6 @@ class Follower:
     def _was_drawn(self, of: Progress, error: BaseException | None, future: Future[object]) -> None:
         if error is not None:  # it is tried again when there is more to draw, and at the next start
             log.warning("sequence cannot be drawn", sample=of.sample, sequence=of.sequence, reason=str(error))
-            assert self._undrawn is not None
             self._undrawn.discard(of.id)
             return
         drawn = future.result()
@@ -225,3 +231,17 @@ class Follower:
             reason=f"{type(error).__name__}: {error}",
             exc_info=error,
         )
+
+
+def catch_up(ledger: Ledger, config: Config) -> None:
+    """Follow and draw all that can be by now, for a command that holds the ledger itself."""
+    woken = threading.Event()
+    follower = Follower(
+        ledger, config, lambda sample: publish.publish(ledger, config.output.folder, sample), woken.set
+    )
+    try:
+        while follower.turn(patient=True):
+            woken.wait(1.0)
+            woken.clear()
+    finally:
+        follower.close()

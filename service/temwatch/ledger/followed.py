@@ -81,3 +81,93 @@ def tracks(reader: Reader, step: Step) -> dict[int, int]:
             "SELECT number, track FROM track_points WHERE followed_id = ?", (step.id,)
         ).fetchall()
     )
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Overview:
+    """A sequence at a glance.
+
+    `tracks` counts identities so far, `events` each kind of event; `waiting` frames are recorded and not
+    followed; `gaps` are the first hundred, each as first and last missing frame.
+    """
+
+    frames: int
+    waiting: int
+    tracks: int
+    events: dict[str, int]
+    gaps: list[tuple[int, int]]
+
+
+def overview(reader: Reader, of: Progress) -> Overview:
+    """Counts of a sequence, without reading its points."""
+    frames, first, last = reader._connection.execute(
+        "SELECT count(frame), min(frame), max(frame) FROM followed WHERE sequence_id = ?", (of.id,)
+    ).fetchone()
+    return Overview(
+        frames=frames,
+        waiting=int(reader._value("SELECT count(*) FROM unfollowed WHERE sequence_id = ?", of.id)),
+        tracks=_tracks(reader, of),
+        events=dict(
+            reader._connection.execute(
+                f"SELECT event, count(*) {_EVENTS} GROUP BY event ORDER BY event", (of.id,)
+            ).fetchall()
+        ),
+        gaps=[] if not frames or frames == last - first + 1 else gaps(reader, of),
+    )
+
+
+_EVENTS = "FROM followed w JOIN track_events e ON e.followed_id = w.id WHERE w.sequence_id = ?"
+
+
+def gaps(reader: Reader, of: Progress, limit: int = 100) -> list[tuple[int, int]]:
+    """The first gaps of a sequence, each as first and last missing frame."""
+    return reader._connection.execute(
+        """SELECT before + 1, frame - 1 FROM (
+                SELECT frame, lag(frame) OVER (ORDER BY frame) AS before FROM followed
+                WHERE sequence_id = ? AND frame IS NOT NULL)
+            WHERE before IS NOT NULL AND frame > before + 1 ORDER BY frame LIMIT ?""",
+        (of.id, limit),
+    ).fetchall()
+
+
+def _tracks(reader: Reader, of: Progress) -> int:
+    """Tracks are numbered from 1 as they begin: in the first frame with particles, by appearing or splitting off."""
+    begun = reader._value(
+        """SELECT max(track) FROM track_points WHERE followed_id =
+            (SELECT min(id) FROM followed WHERE sequence_id = ? AND particles > 0)""",
+        of.id,
+    )
+    later = reader._connection.execute(
+        f"""SELECT sum(CASE e.event WHEN 'appear' THEN 1
+            WHEN 'split' THEN 1 + length(e.others) - length(replace(e.others, ';', '')) ELSE 0 END) {_EVENTS}""",
+        (of.id,),
+    ).fetchone()[0]
+    return int(begun or 0) + int(later or 0)
+
+
+def curves(reader: Reader, of: Progress, columns: tuple[str, ...], most: int) -> list[tuple[object, ...]]:
+    """Columns of `followed` for at most so many frames, evenly over the sequence, the last one included."""
+    count = int(reader._value("SELECT count(frame) FROM followed WHERE sequence_id = ?", of.id))
+    step = max(1, -(-count // most))
+    return reader._connection.execute(
+        f"""SELECT {", ".join(columns)} FROM followed WHERE sequence_id = ? AND frame IS NOT NULL
+            AND (frame % ? = 0 OR frame = ?) ORDER BY id""",
+        (of.id, step, of.through),
+    ).fetchall()
+
+
+def events_by_frame(reader: Reader, of: Progress) -> list[tuple[int, str, int]]:
+    """Frame, kind and number of events, in the order of the frames."""
+    return reader._connection.execute(
+        f"SELECT e.frame, e.event, count(*) {_EVENTS} GROUP BY 1, 2 ORDER BY 1, 2", (of.id,)
+    ).fetchall()
+
+
+def points(reader: Reader, followed_ids: list[int]) -> Iterator[tuple[int, int, float]]:
+    """Row of frames.csv, track and equivalent diameter in nm, of every particle of some frames."""
+    marks = ", ".join("?" * len(followed_ids))
+    yield from reader._connection.execute(
+        f"""SELECT followed_id, track, equivalent_diameter_nm FROM track_points
+            WHERE followed_id IN ({marks}) ORDER BY followed_id, number""",
+        followed_ids,
+    )
