@@ -8,6 +8,7 @@ import pytest
 
 import sequence_files
 from system import Service, rows, temwatch, wait_until
+from web_cases import Site
 
 pytestmark = pytest.mark.system
 
@@ -134,3 +135,40 @@ def test_without_a_pixel_size_it_is_refused_and_taken_up_when_that_is_given(tmp_
     assert [("0", "0"), ("1", "0.25"), ("2", "0.5"), ("3", "0.75")] == [
         (row["frame"], row["elapsed_s"]) for row in frames
     ]
+
+
+def test_the_page_tells_what_the_tables_hold(acquisition):
+    """Counts, drift and events by frame, single tracks, the film, and the tables themselves."""
+    frames = rows(acquisition / "out" / "X" / "frames.csv")
+    events = rows(acquisition / "out" / "X" / "events.csv")
+    with Site(acquisition / "out") as site:
+        (one,) = site.json("/api/samples/X/sequences")
+        assert ("X", FRAMES, 0, [], True) == tuple(
+            one[key] for key in ("sequence", "frames", "waiting", "gaps", "ended")
+        )
+        assert [int(row["particles"]) for row in frames] == one["particles"]
+        assert [float(row["drift_x_nm"]) for row in frames] == pytest.approx(one["drift_x_nm"], rel=1e-5)
+        assert one["counts"] == {
+            kind: sum(row["event"] == kind for row in events)
+            for kind in ("appear", "vanish", "merge", "split")
+        }
+        for kind, line in one["events"].items():
+            happened = [int(row["frame"]) for row in events if row["event"] == kind]
+            assert line == [sum(at <= frame for at in happened) for frame in range(FRAMES)]
+        tracks = site.json("/api/samples/X/sequences/X/tracks")["tracks"]
+        longest = tracks[0]["equivalent_diameter_nm"]
+        found = {
+            row["frame"]: float(row["equivalent_diameter_nm"])
+            for row in rows(acquisition / "out" / "X" / "tracks.csv")
+            if row["track"] == str(tracks[0]["track"])
+        }
+        assert {int(frame): pytest.approx(value, rel=1e-5) for frame, value in found.items()} == {
+            frame: value for frame, value in enumerate(longest) if value is not None
+        }
+        part = site.get("/api/samples/X/sequences/X/film.mp4", headers={"Range": "bytes=4-7"})
+        assert (206, b"ftyp") == (part.status_code, part.content)
+        assert 404 == site.get("/api/samples/X/sequences/Y/film.mp4").status_code
+        for name, text in tables(acquisition / "out").items():
+            assert text == site.get(f"/api/samples/X/tables/{name}").text
+    said = temwatch("status", "--config", acquisition / "c.toml").stdout
+    assert f"sequence X/X: {FRAMES} frames, {one['tracks']} tracks" in said

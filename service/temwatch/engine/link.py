@@ -11,7 +11,7 @@ import numpy as np
 from temwatch.analysis import tracking
 from temwatch.config import TrackingSettings
 from temwatch.domain import Analysis
-from temwatch.ledger import Publication, Reader, following
+from temwatch.ledger import MicrographRow, Publication, Reader, following
 from temwatch.ledger.following import Event, FollowedFrame, Progress, Waiting
 from temwatch.outputs import sequences
 
@@ -68,7 +68,7 @@ def link(order: LinkOrder) -> LinkResult:
             for missing in gap[-order.settings.memory_frames - 1 :] if expected is not None else ():
                 state = tracking.skip(state, missing)
             state, followed = tracking.follow(state, tracking.observe(analysis, waiting.frame))
-            found.append(_row(waiting.frame, waiting.micrograph_id, row.elapsed_s, analysis, followed))
+            found.append(_row(row, analysis, followed, state.next_track - 1))
             expected = waiting.frame
     return LinkResult(frames=tuple(found), state=tracking.dump(state))
 
@@ -95,9 +95,7 @@ def _state(reader: Reader, order: LinkOrder) -> tracking.State:
         raise StaleState(str(error)) from None
 
 
-def _row(
-    frame: int, micrograph_id: int, elapsed_s: float | None, analysis: Analysis, followed: tracking.Followed
-) -> FollowedFrame:
+def _row(row: MicrographRow, analysis: Analysis, followed: tracking.Followed, tracks: int) -> FollowedFrame:
     nm = analysis.pixel_size_nm
     diameters_nm = np.array([particle.equivalent_diameter_nm for particle in analysis.particles])
     areas_nm2 = [particle.area_nm2 for particle in analysis.particles]
@@ -105,9 +103,9 @@ def _row(
     numbers = range(1, len(diameters_nm) + 1)
     drift_y_nm, drift_x_nm = (followed.drift_px * nm).tolist()
     return FollowedFrame(
-        frame=frame,
-        micrograph_id=micrograph_id,
-        elapsed_s=elapsed_s,
+        frame=followed.index,
+        micrograph_id=row.id,
+        elapsed_s=row.elapsed_s,
         particles=len(diameters_nm),
         mean_equivalent_diameter_nm=float(diameters_nm.mean()) if len(diameters_nm) else None,
         sd_equivalent_diameter_nm=float(diameters_nm.std(ddof=1)) if len(diameters_nm) > 1 else None,
@@ -115,6 +113,7 @@ def _row(
         particle_fraction=analysis.particle_fraction,
         drift_x_nm=drift_x_nm,
         drift_y_nm=drift_y_nm,
+        tracks=tracks,
         points=tuple(zip(numbers, followed.tracks.tolist(), x_nm, y_nm, diameters_nm.tolist(), strict=True)),
         events=tuple(_event(event) for event in followed.events),
     )

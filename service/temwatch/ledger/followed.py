@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 from dataclasses import dataclass
+from typing import Any
 
 from temwatch.ledger.following import Progress, progress
 from temwatch.ledger.reader import Reader
@@ -106,7 +107,12 @@ def overview(reader: Reader, of: Progress) -> Overview:
     return Overview(
         frames=frames,
         waiting=int(reader._value("SELECT count(*) FROM unfollowed WHERE sequence_id = ?", of.id)),
-        tracks=_tracks(reader, of),
+        tracks=int(
+            reader._value(
+                "SELECT tracks FROM followed WHERE sequence_id = ? AND frame = ?", of.id, of.through
+            )
+            or 0
+        ),
         events=dict(
             reader._connection.execute(
                 f"SELECT event, count(*) {_EVENTS} GROUP BY event ORDER BY event", (of.id,)
@@ -130,22 +136,7 @@ def gaps(reader: Reader, of: Progress, limit: int = 100) -> list[tuple[int, int]
     ).fetchall()
 
 
-def _tracks(reader: Reader, of: Progress) -> int:
-    """Tracks are numbered from 1 as they begin: in the first frame with particles, by appearing or splitting off."""
-    begun = reader._value(
-        """SELECT max(track) FROM track_points WHERE followed_id =
-            (SELECT min(id) FROM followed WHERE sequence_id = ? AND particles > 0)""",
-        of.id,
-    )
-    later = reader._connection.execute(
-        f"""SELECT sum(CASE e.event WHEN 'appear' THEN 1
-            WHEN 'split' THEN 1 + length(e.others) - length(replace(e.others, ';', '')) ELSE 0 END) {_EVENTS}""",
-        (of.id,),
-    ).fetchone()[0]
-    return int(begun or 0) + int(later or 0)
-
-
-def curves(reader: Reader, of: Progress, columns: tuple[str, ...], most: int) -> list[tuple[object, ...]]:
+def curves(reader: Reader, of: Progress, columns: tuple[str, ...], most: int) -> list[tuple[Any, ...]]:
     """Columns of `followed` for at most so many frames, evenly over the sequence, the last one included."""
     count = int(reader._value("SELECT count(frame) FROM followed WHERE sequence_id = ?", of.id))
     step = max(1, -(-count // most))

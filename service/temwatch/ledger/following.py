@@ -62,7 +62,8 @@ class Event:
 class FollowedFrame:
     """One line of frames.csv with what tracks.csv and events.csv have of it.
 
-    `points` holds particle number, track, x and y in nm without drift, and equivalent diameter in nm.
+    `tracks` is the number of identities so far. `points` holds particle number, track, x and y in nm without
+    drift, and equivalent diameter in nm.
     """
 
     frame: int
@@ -75,6 +76,7 @@ class FollowedFrame:
     particle_fraction: float | None
     drift_x_nm: float
     drift_y_nm: float
+    tracks: int
     points: tuple[tuple[int, int, float, float, float], ...]
     events: tuple[Event, ...]
 
@@ -278,7 +280,7 @@ def _insert(connection: sqlite3.Connection, sequence_id: int, frame: FollowedFra
     added = connection.execute(
         """INSERT INTO followed (sequence_id, frame, micrograph_id, elapsed_s, particles,
             mean_equivalent_diameter_nm, sd_equivalent_diameter_nm, mean_area_nm2, particle_fraction,
-            drift_x_nm, drift_y_nm) VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?)""",
+            drift_x_nm, drift_y_nm, tracks) VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?)""",
         (
             sequence_id,
             frame.frame,
@@ -291,6 +293,7 @@ def _insert(connection: sqlite3.Connection, sequence_id: int, frame: FollowedFra
             frame.particle_fraction,
             frame.drift_x_nm,
             frame.drift_y_nm,
+            frame.tracks,
         ),
     )
     assert added.lastrowid is not None

@@ -34,7 +34,8 @@ _STATEMENTS = (
         frame INTEGER NOT NULL,
         UNIQUE (sequence_id, frame)
     )""",
-    # one row a line of frames.csv, in the order of `id`; the row without a frame ends a sequence
+    # one row a line of frames.csv, in the order of `id`; the row without a frame ends a sequence; `tracks`
+    # is the number of identities so far
     """CREATE TABLE followed (
         id INTEGER PRIMARY KEY AUTOINCREMENT,
         sequence_id INTEGER NOT NULL REFERENCES sequences (id),
@@ -48,6 +49,7 @@ _STATEMENTS = (
         particle_fraction REAL,
         drift_x_nm REAL,
         drift_y_nm REAL,
+        tracks INTEGER,
         UNIQUE (sequence_id, frame)
     )""",
     "CREATE INDEX followed_of_sequence ON followed (sequence_id, id)",

@@ -90,13 +90,9 @@ def _sequence(ledger: Reader, of: Progress, service: Context) -> dict[str, Any]:
         "tracks": found.tracks,
         "counts": {event: found.events.get(event, 0) for event in EVENTS},
         "film": round(path.stat().st_mtime) if path.is_file() else None,
-        **{name: [_short(row[index]) for row in rows] for index, name in enumerate(_COLUMNS)},
-        "events": _events(followed.events_by_frame(ledger, of), [int(row[1]) for row in rows]),  # type: ignore[call-overload]
+        **{name: [short(row[index]) for row in rows] for index, name in enumerate(_COLUMNS)},
+        "events": _events(followed.events_by_frame(ledger, of), [row[1] for row in rows]),
     }
-
-
-def _short(value: object) -> object:
-    return short(value) if isinstance(value, float) else value
 
 
 def _events(rows: list[tuple[int, str, int]], frames: list[int]) -> dict[str, list[int]]:
@@ -122,7 +118,7 @@ def _tracks(ledger: Reader, of: Progress) -> dict[str, Any]:
     place = {row[0]: index for index, row in enumerate(frames)}
     seen: Counter[int] = Counter()
     curves: dict[int, dict[int, float]] = defaultdict(dict)
-    for followed_id, track, diameter_nm in followed.points(ledger, list(place)):  # type: ignore[arg-type]
+    for followed_id, track, diameter_nm in followed.points(ledger, list(place)):
         seen[track] += 1
         curves[track][place[followed_id]] = diameter_nm
     longest = sorted(track for track, _ in seen.most_common(_MOST_TRACKS))
