@@ -61,6 +61,7 @@ class Follower:
         self._publish = publish
         self._wake = wake
         self._pool: ProcessPoolExecutor | None = None
+        self._reader: Reader | None = None
         self._task: _Task | None = None
         self._turn_of = 0
         self._crashes: dict[int, int] = {}
@@ -89,37 +90,48 @@ class Follower:
 
     def close(self) -> None:
         """End the worker; what it had in hand is followed at the next start."""
+        self._end_worker()
+        if self._reader is not None:
+            self._reader.close()
+            self._reader = None
+
+    def _end_worker(self) -> None:
         if self._pool is not None:
             pool.kill(self._pool)
             self._pool = None
 
     def _begin_next(self, now: datetime, gap_s: float, *, patient: bool) -> bool:
         """Give the worker the next thing to do, every sequence in its turn; False where there is none."""
-        moved = False
-        with self._ledger.reader() as reader:
-            unfinished = following.progress(reader, unfinished=True)
-            for of in sorted(unfinished, key=lambda one: (one.id <= self._turn_of, one.id)):
-                if of.id in self._given_up:
-                    continue
-                through = -1 if of.through is None else of.through
-                if of.ended and of.first is not None:
-                    self._go_back(of, min(of.first, through + 1))
-                    moved = True
-                    continue
-                waiting = following.ready(reader, of, limit=_BATCH_FRAMES, now=now, gap_s=gap_s)
-                if any(frame.micrograph_id is not None for frame in waiting):
-                    self._submit(link.link, of, tuple(waiting))
-                elif waiting:
-                    moved = following.record(self._ledger, of, (), b"", [frame.id for frame in waiting])
-                elif of.first is not None and of.first <= through:
-                    self._go_back(of, of.first)
-                    moved = True
-                elif self._has_ended(reader, of, now, patient=patient):
-                    self._submit(link.close, of, ())
-                if self._task is not None:
-                    self._turn_of = of.id
-                    return True
-            return moved or self._begin_drawing(reader)
+        moved, reader = False, self._open_reader()
+        unfinished = following.progress(reader, unfinished=True)
+        for of in sorted(unfinished, key=lambda one: (one.id <= self._turn_of, one.id)):
+            if of.id in self._given_up:
+                continue
+            through = -1 if of.through is None else of.through
+            if of.ended and of.first is not None:
+                self._go_back(of, min(of.first, through + 1))
+                moved = True
+                continue
+            waiting = following.ready(reader, of, limit=_BATCH_FRAMES, now=now, gap_s=gap_s)
+            if any(frame.micrograph_id is not None for frame in waiting):
+                self._submit(link.link, of, tuple(waiting))
+            elif waiting:
+                moved = following.record(self._ledger, of, (), b"", [frame.id for frame in waiting])
+            elif of.first is not None and of.first <= through:
+                self._go_back(of, of.first)
+                moved = True
+            elif self._has_ended(reader, of, now, patient=patient):
+                self._submit(link.close, of, ())
+            if self._task is not None:
+                self._turn_of = of.id
+                return True
+        return moved or self._begin_drawing(reader)
+
+    def _open_reader(self) -> Reader:
+        """One for all turns: this is asked very often, and mostly in vain."""
+        if self._reader is None:
+            self._reader = self._ledger.reader()
+        return self._reader
 
     def _begin_drawing(self, reader: Reader) -> bool:
         """With nothing to follow, let the worker draw a sequence that has grown or ended."""
@@ -186,7 +198,7 @@ class Follower:
         of = task.order.progress
         error = task.future.exception()
         if isinstance(error, BrokenProcessPool):
-            self.close()
+            self._end_worker()
             self._crashes[of.id] = self._crashes.get(of.id, 0) + 1
             if self._crashes[of.id] >= _MAX_CRASHES:
                 self._give_up(of, error)

@@ -11,6 +11,7 @@ import json
 import os
 from collections.abc import Callable, Generator, Iterable
 from functools import partial
+from itertools import chain
 from pathlib import Path
 from typing import BinaryIO
 
@@ -98,11 +99,12 @@ def _follow(
 
 def _write_folder(ledger: Ledger, reader: Reader, sample: str, folder: Path) -> None:
     """The table of one file's own particles; a file without a result keeps no folder."""
-    rows = [row for row in reader.micrographs_named(sample, folder.name) if row.status is Status.DONE]
-    if rows:
+    # a stack may have more frames than fit into memory
+    rows = (row for row in reader.micrographs_named(sample, folder.name) if row.status is Status.DONE)
+    if (first := next(rows, None)) is not None:
         with replacing(folder / f"{folder.name}_particles.csv") as stream:
             stream.write(header(PARTICLES).encode())
-            for row in rows:
+            for row in chain([first], rows):
                 stream.write(lines(PARTICLES, reader, row).encode())
     elif folder.is_dir():
         with ledger.reader() as now:  # a retry that came after the snapshot may be drawing its pictures
