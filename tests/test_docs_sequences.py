@@ -5,6 +5,7 @@ from pathlib import Path
 import pytest
 
 from temwatch.config import SequenceSettings
+from temwatch.outputs import curves
 from temwatch.outputs.sequences import TABLES
 
 DOCS = (Path(__file__).parents[1] / "docs" / "sequences.md").read_text()
@@ -17,11 +18,16 @@ CONTRACT = {
 
 
 @pytest.mark.parametrize("file", CONTRACT)
-def test_every_column_is_told_of(file):
-    """In its order, with its meaning."""
+def test_the_columns_are_those_of_the_contract(file):
+    """In its order."""
     assert CONTRACT[file] == ", ".join(column.name for column in TABLES[file])
-    table = "".join(f"| `{column.name}` | {column.meaning} |\n" for column in TABLES[file])
-    assert table in DOCS
+
+
+@pytest.mark.parametrize(("file", "columns"), (TABLES | curves.TABLES).items())
+def test_every_column_is_told_of(file, columns):
+    """In its order, with its meaning."""
+    assert f"`{file}`" in DOCS
+    assert "".join(f"| `{column.name}` | {column.meaning} |\n" for column in columns) in DOCS
 
 
 def test_the_defaults_it_names_are_the_defaults():

@@ -6,7 +6,10 @@ from collections.abc import Iterator
 from dataclasses import dataclass
 from typing import Any
 
-from temwatch.ledger.following import Progress, progress
+import numpy as np
+from numpy.typing import NDArray
+
+from temwatch.ledger.following import Event, Progress, progress
 from temwatch.ledger.reader import Reader
 
 
@@ -152,6 +155,56 @@ def events_by_frame(reader: Reader, of: Progress) -> list[tuple[int, str, int]]:
     return reader._connection.execute(
         f"SELECT e.frame, e.event, count(*) {_EVENTS} GROUP BY 1, 2 ORDER BY 1, 2", (of.id,)
     ).fetchall()
+
+
+def diameters_nm(reader: Reader, step: Step) -> NDArray[np.float64]:
+    """Equivalent diameters of the particles of a frame."""
+    rows = reader._connection.execute(
+        "SELECT equivalent_diameter_nm FROM track_points WHERE followed_id = ? ORDER BY number", (step.id,)
+    )
+    return np.fromiter((row[0] for row in rows), np.float64)
+
+
+def lives(reader: Reader, of: Progress, most_points: int) -> tuple[NDArray[np.float64], int]:
+    """Tracks of a sequence as rows of track, frame, elapsed s, diameter nm, x and y nm with the drift.
+
+    Of a sequence with more than `most_points` sightings every second frame is taken, every fourth ...
+
+    Returns
+    -------
+    rows : float64, (R, 6)
+        In the order of the frames; elapsed time is NaN where it is not known.
+    step : int
+        Of how many frames one was taken.
+    """
+    total, step = int(reader._value(_SIGHTINGS, of.id) or 0), 1
+    while total > most_points * step:
+        step *= 2
+    cursor = reader._connection.execute(
+        """SELECT p.track, w.frame, w.elapsed_s, p.equivalent_diameter_nm,
+                p.x_nm + w.drift_x_nm, p.y_nm + w.drift_y_nm
+            FROM followed w JOIN track_points p ON p.followed_id = w.id
+            WHERE w.sequence_id = ? AND w.frame % ? = 0 ORDER BY w.id, p.number""",
+        (of.id, step),
+    )
+    blocks = [np.empty((0, 6))]
+    while rows := cursor.fetchmany(_BATCH_ROWS):
+        blocks.append(np.array(rows, np.float64))
+    return np.concatenate(blocks), step
+
+
+_SIGHTINGS = "SELECT sum(particles) FROM followed WHERE sequence_id = ?"
+_BATCH_ROWS = 50_000
+
+
+def events(reader: Reader, of: Progress) -> list[Event]:
+    """All events of a sequence, in the order of events.csv."""
+    return [
+        Event(frame=frame, event=event, track=track, others=tuple(map(int, filter(None, others.split(";")))))
+        for frame, event, track, others in reader._connection.execute(
+            f"SELECT e.frame, e.event, e.track, e.others {_EVENTS} ORDER BY w.id, e.number", (of.id,)
+        )
+    ]
 
 
 def points(reader: Reader, followed_ids: list[int]) -> Iterator[tuple[int, int, float]]:

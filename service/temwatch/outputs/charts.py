@@ -21,7 +21,7 @@ Chart = Literal["histogram", "scatter", "convergence", "border"]
 
 # Okabe and Ito's palette, distinguishable with any colour vision (jfly.uni-koeln.de/color)
 BLUE, ORANGE, GREEN, GREY = "#0072B2", "#D55E00", "#009E73", "#595959"
-_STYLE: dict[Any, Any] = {
+STYLE: dict[Any, Any] = {
     "font.size": 8,
     "font.family": "sans-serif",
     "font.sans-serif": ["Arial", "Liberation Sans", "DejaVu Sans"],
@@ -36,7 +36,7 @@ _STYLE: dict[Any, Any] = {
 }
 _SIZE_IN = (3.35, 2.4)  # one column of a journal: 85 mm
 _DPI = 600
-_drawing = threading.Lock()  # matplotlib's settings are global
+drawing = threading.Lock()  # matplotlib's settings are global
 
 
 def render(fields: Fields, sample: str, chart: Chart, kind: Kind, view: View) -> bytes:
@@ -45,7 +45,7 @@ def render(fields: Fields, sample: str, chart: Chart, kind: Kind, view: View) ->
     from matplotlib.backends.backend_agg import FigureCanvasAgg
     from matplotlib.figure import Figure
 
-    with _drawing, mpl.rc_context(_STYLE):
+    with drawing, mpl.rc_context(STYLE):
         figure = Figure(figsize=_SIZE_IN, layout="constrained")
         FigureCanvasAgg(figure)
         axes = figure.add_subplot()

@@ -14,10 +14,8 @@ from pathlib import Path
 import numpy as np
 from numpy.typing import NDArray
 from PIL import Image, ImageDraw, ImageFont
-from scipy import ndimage
 
 from temwatch.domain import Image as Pixels
-from temwatch.domain import Region
 from temwatch.ledger import MicrographRow, Reader, followed
 from temwatch.ledger.followed import Step
 from temwatch.ledger.following import Progress
@@ -144,10 +142,7 @@ def _drawn(
         if row is None or (row.height_px, row.width_px) != shape:
             continue  # replaced meanwhile: it is followed again
         canvas = np.array(_background(reader, folder, row, step).resize(size).convert("RGB"))
-        tracks = followed.tracks(reader, step)
-        for number, particle in enumerate(reader.particles(row.id), 1):
-            if number in tracks:
-                _outline(canvas, particle.region, size[0] / width, size[1] / height, colour(tracks[number]))
+        _outline(canvas, _tracks(reader, row, step))
         picture = Image.fromarray(canvas)
         if row.pixel_size_nm:
             pictures.draw_scale_bar(picture, row.pixel_size_nm * width / size[0])
@@ -165,22 +160,29 @@ def _background(reader: Reader, folder: Path, row: MicrographRow, step: Step) ->
         return Image.fromarray(np.where(mask, np.uint8(_INK), np.uint8(_PAPER)))
 
 
-def _outline(
-    canvas: NDArray[np.uint8], region: Region, across: float, down: float, ink: tuple[int, int, int]
-) -> None:
-    """Draw the edge of a region that is enlarged or reduced to the film."""
-    top, left = region.origin_px
-    height, width = region.mask.shape
-    bottom, right = round((top + height) * down), round((left + width) * across)
-    first_row, first_column = round(top * down), round(left * across)
-    size = (max(1, right - first_column), max(1, bottom - first_row))
-    mask = np.asarray(Image.fromarray(region.mask.view(np.uint8)).resize(size, Image.Resampling.NEAREST)) > 0
-    padded = np.pad(mask, 1)
-    edge = mask & ~ndimage.binary_erosion(padded)[1:-1, 1:-1]
-    rows, columns = np.nonzero(edge)
-    rows, columns = rows + first_row, columns + first_column
-    inside = (rows < canvas.shape[0]) & (columns < canvas.shape[1])
-    canvas[rows[inside], columns[inside]] = ink
+def _tracks(reader: Reader, row: MicrographRow, step: Step) -> NDArray[np.int64]:
+    """The track that every pixel of a frame belongs to, 0 where it is background."""
+    assert row.height_px is not None
+    assert row.width_px is not None
+    image = np.zeros((row.height_px, row.width_px), np.int64)
+    tracks = followed.tracks(reader, step)
+    for number, particle in enumerate(reader.particles(row.id), 1):
+        top, left = particle.region.origin_px
+        height, width = particle.region.mask.shape
+        image[top : top + height, left : left + width][particle.region.mask] = tracks.get(number, 0)
+    return image
+
+
+def _outline(canvas: NDArray[np.uint8], image: NDArray[np.int64]) -> None:
+    """Draw the edges of an image of tracks that is enlarged or reduced to the film."""
+    rows = (np.arange(canvas.shape[0]) * image.shape[0]) // canvas.shape[0]
+    columns = (np.arange(canvas.shape[1]) * image.shape[1]) // canvas.shape[1]
+    tracks = image[np.ix_(rows, columns)]
+    padded = np.pad(tracks, 1)
+    neighbours = (padded[:-2, 1:-1], padded[2:, 1:-1], padded[1:-1, :-2], padded[1:-1, 2:])
+    edge = (tracks > 0) & np.logical_or.reduce([tracks != other for other in neighbours])
+    names, which = np.unique(tracks[edge], return_inverse=True)
+    canvas[edge] = np.array([colour(int(name)) for name in names], np.uint8).reshape(-1, 3)[which]
 
 
 def _label(picture: Image.Image, step: Step) -> None:

@@ -8,6 +8,7 @@ from pathlib import Path
 from temwatch.domain import Column
 from temwatch.ledger import Publication, Reader, followed
 from temwatch.ledger.following import Progress
+from temwatch.outputs import curves
 from temwatch.outputs import film as films
 from temwatch.outputs.files import append, blocks, length, replacing
 from temwatch.outputs.tables import CELL
@@ -107,6 +108,7 @@ def draw(reader: Reader, output: Path, of: Progress, *, film: bool) -> Publicati
         A file cannot be written, or the encoder does not run.
     """
     size = 0
+    curves.write(reader, films.folder_of(output, of.sample, of.sequence), of)
     if film and (path := films.write_film(reader, output, of)) is not None:
         size = path.stat().st_size
     return Publication(

@@ -4,7 +4,8 @@ from __future__ import annotations
 
 from collections import Counter, defaultdict
 from itertools import accumulate
-from typing import Any
+from pathlib import Path
+from typing import Any, Literal
 
 from fastapi import FastAPI, HTTPException
 from fastapi.responses import FileResponse
@@ -19,6 +20,10 @@ _MOST_POINTS = 1500
 _MOST_TRACKS = 60
 _TRACK_POINTS = 150
 _UNKNOWN: dict[int | str, dict[str, Any]] = {404: {"description": "no such sample or sequence"}}
+File = Literal[
+    "film.mp4", "ensemble.png", "growth.png", "ensemble.csv", "growth.csv", "kinetics.csv", "shares.csv"
+]
+_TYPES = {".mp4": "video/mp4", ".png": "image/png", ".csv": "text/csv; charset=utf-8"}
 _COLUMNS = (
     "micrograph_id",
     "frame",
@@ -56,18 +61,18 @@ def add(app: FastAPI, service: Context) -> None:
             return _tracks(ledger, _known(ledger, sample, sequence))
 
     @app.get(
-        "/api/samples/{sample}/sequences/{sequence}/film.mp4",
-        responses=_UNKNOWN | {200: {"content": {"video/mp4": {}}}},
+        "/api/samples/{sample}/sequences/{sequence}/{file}",
+        responses=_UNKNOWN,
         response_class=FileResponse,
-        summary="The film with outlines in the colours of their tracks",
+        summary="The film, a plot, or a table of the growth, as drawn last",
     )
-    def moving(sample: str, sequence: str) -> FileResponse:
+    def drawn(sample: str, sequence: str, file: File) -> FileResponse:
         with service.reader() as ledger:
             of = _known(ledger, sample, sequence)
-        path = film.folder_of(service.config.output.folder, of.sample, of.sequence) / "film.mp4"
+        path = film.folder_of(service.config.output.folder, of.sample, of.sequence) / file
         if not path.is_file():
-            raise HTTPException(404, "there is no film yet")
-        return FileResponse(path, media_type="video/mp4", headers={"Cache-Control": "no-cache"})
+            raise HTTPException(404, f"there is no {file} yet")
+        return FileResponse(path, media_type=_TYPES[path.suffix], headers={"Cache-Control": "no-cache"})
 
 
 def _known(ledger: Reader, sample: str, sequence: str) -> Progress:
@@ -80,7 +85,7 @@ def _known(ledger: Reader, sample: str, sequence: str) -> Progress:
 def _sequence(ledger: Reader, of: Progress, service: Context) -> dict[str, Any]:
     rows = followed.curves(ledger, of, _COLUMNS, _MOST_POINTS)
     found = followed.overview(ledger, of)
-    path = film.folder_of(service.config.output.folder, of.sample, of.sequence) / "film.mp4"
+    folder = film.folder_of(service.config.output.folder, of.sample, of.sequence)
     return {
         "sequence": of.sequence,
         "frames": found.frames,
@@ -89,10 +94,16 @@ def _sequence(ledger: Reader, of: Progress, service: Context) -> dict[str, Any]:
         "ended": of.ended,
         "tracks": found.tracks,
         "counts": {event: found.events.get(event, 0) for event in EVENTS},
-        "film": round(path.stat().st_mtime) if path.is_file() else None,
+        "film": _made(folder / "film.mp4"),
+        "plots": _made(folder / "growth.png"),
         **{name: [short(row[index]) for row in rows] for index, name in enumerate(_COLUMNS)},
         "events": _events(followed.events_by_frame(ledger, of), [row[1] for row in rows]),
     }
+
+
+def _made(path: Path) -> int | None:
+    """When a file was written, s since 1970, None where it is not there."""
+    return round(path.stat().st_mtime) if path.is_file() else None
 
 
 def _events(rows: list[tuple[int, str, int]], frames: list[int]) -> dict[str, list[int]]:

@@ -6,6 +6,13 @@ import { count, digits, empty, make, plural } from "./words.js";
 export const title = "Sequences";
 
 const EVENTS = { merge: "merged", split: "split", appear: "appeared", vanish: "vanished" };
+const TABLES = { frames: "One row a frame.", tracks: "One row a particle and frame.", events: "Appearing, vanishing, merging, splitting." };
+const CURVES = {
+  ensemble: "Number, mean, median, area and volume of every frame, with 95 % bands.",
+  growth: "Every track: its sizes at both ends, and its rate.",
+  kinetics: "The laws of growth as fitted up to each length of the sequence.",
+  shares: "What of the growth came from merging, what from ripening.",
+};
 const answers = new Map(); // by sample, whether it has sequences; asked once for each
 let parts;
 
@@ -42,13 +49,18 @@ function panel(sample, sequence) {
     make("div", { className: "film" }),
     chart("counts", "Number and size"), chart("tracks", "Size of single particles"),
     chart("events", "Events so far"), chart("drift", "Drift of the field"),
-    make("ul", { className: "downloads" }, ...["frames", "tracks", "events"].map((name) => make("li", {},
-      make("a", { href: of(sample, `tables/${name}.csv`), download: "" }, `${name}.csv`)))));
+    make("div", { className: "plots" }),
+    make("ul", { className: "downloads" },
+      ...Object.entries(TABLES).map(([name, meaning]) => link(of(sample, `tables/${name}.csv`), `${name}.csv`, meaning)),
+      ...Object.entries(CURVES).map(([name, meaning]) => link(path(sample, sequence, `${name}.csv`), `${name}.csv`, meaning))));
 }
+
+const link = (href, name, meaning) => make("li", {}, make("a", { href, download: "" }, name), make("span", {}, meaning));
 
 async function show(node, sample, one, signal) {
   node.querySelector(".lead").textContent = words(one);
   film(node.querySelector(".film"), sample, one);
+  plots(node.querySelector(".plots"), sample, one);
   const state = JSON.stringify([one.frames, one.ended, one.counts, one.frame.at(-1)]);
   if (node.dataset.state === state || !one.frame.length) return;
   const timed = one.elapsed_s.every((value) => value !== null);
@@ -97,4 +109,13 @@ function film(node, sample, one) {
     src: `${path(sample, one.sequence, "film.mp4")}?made=${one.film}`, controls: true, muted: true, loop: true, playsInline: true, preload: "metadata",
     "aria-label": `Film of ${one.sequence}: outlines in the colours of their tracks`,
   }));
+}
+
+function plots(node, sample, one) {
+  if (one.plots === null || node.dataset.made === String(one.plots)) return;
+  node.dataset.made = one.plots;
+  const plot = (name, words) => make("img", { src: `${path(sample, one.sequence, name)}?made=${one.plots}`, alt: words, loading: "lazy" });
+  node.replaceChildren(
+    plot("ensemble.png", `Number, size, area and volume over the frames of ${one.sequence}, with 95 % bands`),
+    plot("growth.png", `Growth curves of the tracks of ${one.sequence}, and the laws of growth fitted to the mean`));
 }
