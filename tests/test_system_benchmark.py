@@ -42,6 +42,10 @@ def test_json_holds_every_figure():
         assert {"read", "segment", "resolve", "record", "publish"} == set(way["stages"])
         assert 0 < sum(way["stages"].values()) < way["alone_seconds"] + 0.1
         assert way["micrographs_per_minute"] > 0
+    one = report["sequence"]
+    assert (40, 64) == (one["frames"], one["size_px"])
+    assert one["frames_per_second"] > 0
+    assert 0 < one["share"] <= 1.1  # ticks of 10 ms
 
 
 @pytest.mark.system
@@ -49,7 +53,16 @@ def test_tables_name_the_machine_and_the_warm_up():
     """What a reader needs to know what the figures are of."""
     done = temwatch("benchmark", *SMALL)
     assert 0 == done.returncode, done.stderr
-    for words in ("cores", "warm-up", "scikit-image", "watershed", "end to end", "micrographs/min", "MB/s"):
+    for words in (
+        "cores",
+        "warm-up",
+        "scikit-image",
+        "watershed",
+        "end to end",
+        "micrographs/min",
+        "MB/s",
+        "frames/s",
+    ):
         assert words in done.stdout
 
 

@@ -16,6 +16,7 @@ from temwatch.analysis import pipeline
 from temwatch.analysis.segmentation.weights import default_weights
 from temwatch.analysis.separation import SEPARATORS
 from temwatch.benchmark.end_to_end import EndToEnd, end_to_end
+from temwatch.benchmark.sequence import SequenceRun, sequence
 from temwatch.benchmark.stages import Stage, stages
 from temwatch.engine.pool import usable_cores
 from temwatch.simulator import Settings
@@ -24,6 +25,7 @@ CROWDING = 0.575
 """Mean diameter over the mean distance of particles, size_px / sqrt(particles): a quarter of the field."""
 
 PIXEL_SIZE_NM = 0.12
+FRAMES_A_REPEAT = 40
 PACKAGES = ("numpy", "scipy", "numba", "scikit-image", "torch")
 
 
@@ -47,6 +49,7 @@ class Report:
     warm_up_seconds: float
     stages: tuple[Stage, ...]
     end_to_end: tuple[EndToEnd, ...]
+    sequence: SequenceRun
 
 
 def run(
@@ -77,6 +80,8 @@ def run(
     for method in ("threshold", "deeplab") if default_weights() else ("threshold",):
         say(f"timing end to end, segmented by {method}")
         ends.append(end_to_end(method, field, repeat))
+    say("timing a sequence")
+    frame = simulator.simulate_micrograph(_settings(size_px // 4, max(1, particles // 16)), 1)
     return Report(
         machine=_machine(),
         size_px=size_px,
@@ -85,6 +90,7 @@ def run(
         warm_up_seconds=warm_up_seconds,
         stages=tuple(timed),
         end_to_end=tuple(ends),
+        sequence=sequence(frame, FRAMES_A_REPEAT * repeat),
     )
 
 
