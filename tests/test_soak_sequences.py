@@ -44,10 +44,10 @@ def test_a_hundred_thousand_frames_in_two_gigabytes(tmp_path):
         time.sleep(1.0)
         return count >= at_least
 
-    service.start()
+    service.start(ready=False)
     wait_until(lambda: followed(FRAMES // 2), seconds=86400, what="half of the frames")
     service.kill()
-    with service:
+    with service.start(ready=False):
         wait_until(lambda: followed(FRAMES), seconds=86400, what="all frames")
         seconds = time.monotonic() - began
         path = service.output / "long" / "sequences" / "long" / "film.mp4"

@@ -85,6 +85,8 @@ def _differences(reader: Reader) -> Iterator[str]:
 def _waits_for(file: File) -> str:
     if file.claimed:
         return "in hand"
+    if file.position is not None and file.frame is None:
+        return "gets its number when the frames of its second are all there"
     tried = f"could not be read {file.attempts} times" if file.attempts else ""
     if file.crashes:
         tried = f"a worker died on it {file.crashes} times"
