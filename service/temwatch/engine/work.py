@@ -14,7 +14,9 @@ from temwatch.engine import spool
 from temwatch.formats.damage import unreadable
 from temwatch.outputs import film, pictures
 
-_BATCH_PIXELS = 32 * 1024**2  # frames of a stack that are in memory together
+# frames of a stack that are in memory together; more of them would only come later to page and tables
+_BATCH_PIXELS = 32 * 1024**2
+_BATCH_FRAMES = 64
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -88,7 +90,7 @@ def read(order: ReadOrder) -> ReadResult:
         height, width = source.shape
         batch = range(1)
         if source.frames is not None:
-            count = max(1, _BATCH_PIXELS // (height * width))
+            count = min(_BATCH_FRAMES, max(1, _BATCH_PIXELS // (height * width)))
             batch = range(order.first, min(order.first + count, source.frames))
         micrographs = tuple(
             Micrograph(
