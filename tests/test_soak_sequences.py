@@ -45,6 +45,7 @@ def test_a_hundred_thousand_frames_in_two_gigabytes(tmp_path):
         return count >= at_least
 
     service.start(ready=False)
+    wait_until(service.page, seconds=600, what="the page's address")
     wait_until(lambda: followed(FRAMES // 2), seconds=86400, what="half of the frames")
     service.kill()
     with service.start(ready=False):

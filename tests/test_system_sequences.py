@@ -3,11 +3,13 @@
 import random
 import time
 from collections import Counter
+from pathlib import Path
 
 import pytest
 
 import sequence_files
 from system import Service, rows, temwatch, wait_until
+from test_web_browser import ARGUMENTS, CHROMIUM, until
 from web_cases import Site
 
 pytestmark = pytest.mark.system
@@ -172,3 +174,31 @@ def test_the_page_tells_what_the_tables_hold(acquisition):
             assert text == site.get(f"/api/samples/X/tables/{name}").text
     said = temwatch("status", "--config", acquisition / "c.toml").stdout
     assert f"sequence X/X: {FRAMES} frames, {one['tracks']} tracks" in said
+
+
+def test_the_view_in_a_browser(acquisition):
+    """Film, charts and plots are there, and the browser has nothing to complain of."""
+    if not Path(CHROMIUM).exists():
+        pytest.skip("Chromium is not installed (apt-get install chromium)")
+    sync_api = pytest.importorskip("playwright.sync_api", reason="playwright is not installed")
+    said = []
+    with Site(acquisition / "out") as site, sync_api.sync_playwright() as playwright:
+        browser = playwright.chromium.launch(executable_path=CHROMIUM, args=ARGUMENTS)
+        page = browser.new_page(viewport={"width": 1400, "height": 2600})
+        page.on("console", lambda line: said.append(line.text) if line.type in ("error", "warning") else None)
+        page.on("pageerror", lambda error: said.append(str(error)))
+        page.goto(site.url)
+        page.get_by_text("Sequences", exact=True).click(timeout=60_000)
+        view = "document.querySelector('.view.sequences')"
+        until(page, f"{view}.querySelectorAll('.chart .main-svg').length >= 4")
+        until(
+            page,
+            f"[...{view}.querySelectorAll('.plots img')].filter((plot) => plot.naturalWidth > 0).length == 2",
+        )
+        until(
+            page,
+            f"{view}.querySelector('video').readyState > 0 || {view}.querySelector('video').error !== null",
+        )
+        assert f"{FRAMES} frames" in page.inner_text(".view.sequences .lead")
+        browser.close()
+    assert [] == said
