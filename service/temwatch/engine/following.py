@@ -217,7 +217,8 @@ class Follower:
         match task.future.result():
             case link.LinkResult(frames=frames, state=state):
                 done = [waiting.id for waiting in task.order.waiting]
-                following.record(self._ledger, of, frames, state, done)
+                if following.record(self._ledger, of, frames, state, done):
+                    _tell_of_gaps(of, frames)
             case tuple() as events:
                 following.end(self._ledger, of, events)
                 log.info("sequence at rest", sample=of.sample, sequence=of.sequence, through=of.through)
@@ -243,6 +244,20 @@ class Follower:
             reason=f"{type(error).__name__}: {error}",
             exc_info=error,
         )
+
+
+def _tell_of_gaps(of: Progress, frames: tuple[following.FollowedFrame, ...]) -> None:
+    before = of.through
+    for frame in frames:
+        if before is not None and frame.frame > before + 1:
+            log.warning(
+                "gap in a sequence",
+                sample=of.sample,
+                sequence=of.sequence,
+                first=before + 1,
+                last=frame.frame - 1,
+            )
+        before = frame.frame
 
 
 def catch_up(ledger: Ledger, config: Config) -> None:
