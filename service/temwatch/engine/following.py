@@ -167,9 +167,9 @@ class Follower:
             return False
         last, interval_s = rest
         wait_s = max(self._config.sequences.gap_seconds, _REST_INTERVALS * interval_s)
-        return (
-            not patient or not 0 <= (now - last).total_seconds() < wait_s or following.is_complete(reader, of)
-        )
+        ends = not patient or not 0 <= (now - last).total_seconds() < wait_s
+        ends = ends or following.is_complete(reader, of)
+        return ends and not following.has_files_waiting(reader, of)
 
     def _submit(
         self,

@@ -50,12 +50,11 @@ _TABLES = {
 }
 
 
-def rows(
-    reader: Reader, table: str, sample: str, *, after_id: int = 0, sequence: str | None = None
-) -> Iterator[tuple[object, ...]]:
+def rows(reader: Reader, table: str, sample: str, *, after_id: int = 0) -> Iterator[tuple[object, ...]]:
     """Rows of frames.csv, tracks.csv or events.csv, those after the row `after_id` of frames.csv."""
-    ids = [one.id for one in progress(reader, sample=sample) if sequence in (None, one.sequence)]
-    condition = f"w.sequence_id IN ({', '.join(map(str, ids))}) AND w.id > ?"
+    ids = [one.id for one in progress(reader, sample=sample)]
+    # + lets SQLite go through the rows in their order rather than sort all of them
+    condition = f"+w.sequence_id IN ({', '.join(map(str, ids))}) AND w.id > ?"
     yield from reader._connection.execute(_TABLES[table].format(condition=condition), (after_id,))
 
 

@@ -178,22 +178,30 @@ def is_complete(reader: Reader, of: Progress) -> bool:
 
 
 def rests_since(reader: Reader, of: Progress) -> tuple[datetime, float] | None:
-    """When the last frame followed was analysed, and seconds between frames; None while files wait."""
+    """When the last frame followed was analysed, and seconds between frames; None while frames wait."""
     if of.first is not None or of.last_id == 0:
         return None
-    waits = reader._connection.execute(
-        f"SELECT 1 FROM files f WHERE {_OF_SEQUENCE} AND f.status = 'pending' LIMIT 1",
-        (of.sample, of.sequence),
-    ).fetchone()
     moments = reader._connection.execute(
         """SELECT m.analysed_at FROM followed w JOIN micrographs m ON m.id = w.micrograph_id
             WHERE w.sequence_id = ? ORDER BY w.id DESC LIMIT 20""",
         (of.id,),
     ).fetchall()
-    if waits or not moments:
+    if not moments:
         return None
     last, earlier = datetime.fromisoformat(moments[0][0]), datetime.fromisoformat(moments[-1][0])
     return last, abs((last - earlier).total_seconds()) / max(1, len(moments) - 1)
+
+
+def has_files_waiting(reader: Reader, of: Progress) -> bool:
+    """Whether files of a sequence are to be analysed yet."""
+    found = (
+        reader._connection.execute(  # + sends SQLite to the few files that wait, not to all of the sequence
+            """SELECT 1 FROM files f WHERE f.status = 'pending' AND +f.sample = ?
+            AND coalesce(+f.sequence, f.name) = ? LIMIT 1""",
+            (of.sample, of.sequence),
+        ).fetchone()
+    )
+    return found is not None
 
 
 def state(reader: Reader, of: Progress) -> bytes | None:
