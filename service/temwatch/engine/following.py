@@ -29,6 +29,7 @@ log = structlog.get_logger(__name__)
 _BATCH_FRAMES = 64
 _MAX_CRASHES = 3
 _LOOK_SECONDS = 30.0
+_NUMBER_SECONDS = 0.25  # a large tree that waits for a second to be over is not to be counted at every turn
 _REST_INTERVALS = 10  # a sequence has ended, for now, when so many frames have failed to come
 
 
@@ -67,7 +68,7 @@ class Follower:
         self._crashes: dict[int, int] = {}
         self._given_up: set[int] = set()
         self._undrawn: set[int] = set()
-        self._looked_s = -math.inf
+        self._looked_s = self._numbered_s = -math.inf
 
     def turn(self, *, patient: bool) -> bool:
         """Take the next step; gives whether there is one to wait for.
@@ -80,9 +81,11 @@ class Follower:
         """
         now = datetime.now(UTC)
         gap_s = self._config.sequences.gap_seconds if patient else 0.0
-        numbering.number(
-            self._ledger, now=now, gap_s=gap_s, interval_s=self._config.sequences.frame_interval_s
-        )
+        if not patient or time.monotonic() - self._numbered_s > _NUMBER_SECONDS:
+            self._numbered_s = time.monotonic()
+            numbering.number(
+                self._ledger, now=now, gap_s=gap_s, interval_s=self._config.sequences.frame_interval_s
+            )
         if self._task is not None and self._task.future.done():
             task, self._task = self._task, None
             self._take(task)
