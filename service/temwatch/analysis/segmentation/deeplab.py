@@ -19,6 +19,7 @@ from scipy import ndimage
 from torch.nn import functional
 
 from temwatch.analysis.segmentation import preprocessing, tiling, weights
+from temwatch.analysis.segmentation.masking import particle_mask
 from temwatch.analysis.segmentation.network import network
 from temwatch.config import SegmentationSettings
 from temwatch.domain import Image, Mask, Segmentation, Segmenter
@@ -56,10 +57,11 @@ def build(settings: SegmentationSettings, on_out_of_memory: Callable[[], None] =
     def segment(images: Sequence[Image]) -> list[Segmentation]:
         return [
             segmentation_of(
-                probabilities(net, sign * image, file.description, on_out_of_memory=on_out_of_memory),
+                probabilities(net, image, file.description, on_out_of_memory=on_out_of_memory),
+                image,
                 file.description,
             )
-            for image in images
+            for image in (sign * image for image in images)
         ]
 
     return Segmenter(
@@ -243,10 +245,10 @@ def _one_tile(net: torch.nn.Module, tile: torch.Tensor, enlarge: int) -> torch.T
     return found[0, :, :height, :width].cpu()
 
 
-def segmentation_of(found: Probabilities, description: weights.Description) -> Segmentation:
-    """Mask, and contacts where there is a second class, from probabilities (class, y, x)."""
+def segmentation_of(found: Probabilities, image: Image, description: weights.Description) -> Segmentation:
+    """Mask, and contacts where there is a second class, from probabilities (class, y, x) of an image."""
     contacts = found[1] > description.contacts_threshold if len(found) > 1 else None
-    return Segmentation(mask=found[0] > weights.THRESHOLD, contacts=contacts)
+    return Segmentation(mask=particle_mask(found[0], preprocessing.normalised(image)), contacts=contacts)
 
 
 def _place(net: torch.nn.Module) -> torch.device:
