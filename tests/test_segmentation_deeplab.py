@@ -190,6 +190,36 @@ def test_half_the_size_is_looked_at_where_particles_are_large(side_px, views):
     assert np.count_nonzero(found[0] > 0.5) == pytest.approx(np.count_nonzero(image), rel=0.05)
 
 
+class Farsighted(Pointwise):
+    """Is sure of what is dark in small pictures only."""
+
+    def __init__(self, sees_px: int) -> None:
+        super().__init__()
+        self.sees_px = sees_px
+
+    def forward(self, inputs: torch.Tensor) -> torch.Tensor:
+        sees = super().forward(inputs).shape[-2] <= self.sees_px
+        return (
+            torch.where(inputs < 0, 4.0, -4.0) * self.factor.abs()
+            if sees
+            else -self.factor.abs() + 0 * inputs
+        )
+
+
+@pytest.mark.parametrize(("noise", "sees_px", "found"), [(0.5, 128, True), (0.5, 64, True), (0, 64, False)])
+def test_a_smaller_size_takes_over_where_noise_hides_particles(noise, sees_px, found):
+    net = Farsighted(sees_px)
+    truth = np.zeros((256, 384), bool)
+    truth[40:100, 40:100] = truth[160:220, 200:260] = True
+    image = np.where(truth, -1.0, 1.0) + np.random.default_rng(0).normal(0, noise, truth.shape)
+    mask = deeplab.probabilities(net, image.astype(np.float32), description(half_size_from_px=40.0))[0] > 0.5
+
+    assert ([(256, 384), (128, 192), (64, 96)] if noise else [(256, 384)]) == net.seen
+    assert found == mask.any()
+    if found:
+        assert np.count_nonzero(mask & truth) > 0.8 * np.count_nonzero(mask | truth)
+
+
 def test_the_typical_particle_holds_the_middle_of_the_area():
     mask = np.zeros((100, 100), bool)
     mask[::10, ::10] = True

@@ -35,6 +35,13 @@ MIN_TILE_PX = 256
 MIN_INPUT_PX = 64
 OVERLAP_PX = 96
 
+NOISY = 0.12
+"""Noise of a pixel over half the contrast from which smaller sizes are tried; figures have 0.01 to 0.1."""
+
+MOST_HALVINGS = 2
+SURER = 1.3
+"""A smaller size takes over where the network is sure of so many times as much particle."""
+
 _SURE = 1e-3
 """Probabilities nearer to 0 and 1 count as this: one view must not silence the other."""
 
@@ -167,25 +174,38 @@ def probabilities(
 def _seen(
     net: torch.nn.Module, image: Image, description: weights.Description, tile_px: int
 ) -> Probabilities:
-    """What the network says of a micrograph, at full size and, where particles are large, at half of it too.
+    """What the network says of a micrograph, at the sizes at which it sees most.
 
-    Full size alone keeps gaps and small particles, half the size shows letters, supports and the texture of
-    large particles for what they are.
+    Full size keeps gaps and small particles. Where noise hides what half the size, or a quarter, shows for
+    sure, the smaller one takes its place. Where particles are large there, half of that size is averaged in:
+    it shows letters, supports and the texture of large particles for what they are.
     """
     prepare = preprocessing.PREPROCESSINGS[description.preprocessing]
     full = torch.from_numpy(prepare(image))[None, None]
     work = full if description.max_side_px is None else _reduced(full, description.max_side_px)
     result = _tiled(net, work, description, tile_px)
     limit_px = description.half_size_from_px
-    if limit_px is not None and typical_diameter_px(result[0, 0].numpy() > weights.THRESHOLD) >= limit_px:
-        half = _reduced(work, max(work.shape[-2:]) // 2)
-        again = functional.interpolate(
-            _tiled(net, half, description, tile_px), work.shape[-2:], mode="bilinear"
-        )
-        result = torch.sigmoid((result.logit(_SURE) + again.logit(_SURE)) / 2)
-    if work is not full:
+    if limit_px is not None:
+        if preprocessing.noise(work[0, 0].numpy()) >= NOISY:
+            smaller = work
+            for _ in range(MOST_HALVINGS):
+                smaller = _halved(smaller)
+                again = _tiled(net, smaller, description, tile_px)
+                if _sure_share(again) >= SURER * _sure_share(result):
+                    work, result = smaller, again
+        if typical_diameter_px(result[0, 0].numpy() > weights.THRESHOLD) >= limit_px:
+            again = functional.interpolate(
+                _tiled(net, _halved(work), description, tile_px), work.shape[-2:], mode="bilinear"
+            )
+            result = torch.sigmoid((result.logit(_SURE) + again.logit(_SURE)) / 2)
+    if work.shape != full.shape:
         result = functional.interpolate(result, full.shape[-2:], mode="bilinear")
     return np.asarray(result[0].numpy())
+
+
+def _sure_share(found: torch.Tensor) -> float:
+    """Share of the pixels that are particle for sure; never 0, so that nothing is no more than nothing."""
+    return float((found[0, 0] > weights.SURE).float().mean()) + 1e-4
 
 
 def typical_diameter_px(mask: Mask) -> float:
@@ -226,6 +246,10 @@ def _reduced(image: torch.Tensor, max_side_px: int) -> torch.Tensor:
         return image
     size = (max(1, round(height * factor)), max(1, round(width * factor)))
     return functional.interpolate(image, size, mode="bilinear", antialias=True)
+
+
+def _halved(image: torch.Tensor) -> torch.Tensor:
+    return _reduced(image, max(1, max(image.shape[-2:]) // 2))
 
 
 def _one_tile(net: torch.nn.Module, tile: torch.Tensor, enlarge: int) -> torch.Tensor:
