@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 from collections.abc import Callable
 from typing import Protocol
 
@@ -29,6 +30,8 @@ def _threshold(
 def _deeplab(
     settings: SegmentationSettings, on_out_of_memory: Callable[[], None] = lambda: None, /
 ) -> Segmenter:
+    # read when torch is loaded: threads that spin while they wait for each other take cores from other work
+    os.environ.setdefault("OMP_WAIT_POLICY", "PASSIVE")
     from temwatch.analysis.segmentation import deeplab  # torch: seconds to import
 
     return deeplab.build(settings, on_out_of_memory)
