@@ -5,7 +5,6 @@ processor time. Prints the outcomes and the memory that the process had at most.
 """
 
 import json
-import resource
 import signal
 import sys
 import tempfile
@@ -87,6 +86,12 @@ def outcome(path):
     return code
 
 
+def most_memory_bytes():
+    """Of this program alone: getrusage tells of whoever started it as well."""
+    status = Path("/proc/self/status").read_text()
+    return next(int(line.split()[1]) for line in status.splitlines() if line.startswith("VmHWM")) * 1024
+
+
 def main():
     *names, cases = sys.argv[1:]
     wholes = [Path(name).read_bytes() for name in names]
@@ -117,8 +122,7 @@ def main():
                 signal.setitimer(signal.ITIMER_PROF, 0)
 
         read()
-    most = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss * 1024
-    print(json.dumps({"outcomes": outcomes, "memory_bytes": most}))
+    print(json.dumps({"outcomes": outcomes, "memory_bytes": most_memory_bytes()}))
 
 
 if __name__ == "__main__":

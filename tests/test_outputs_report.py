@@ -15,7 +15,7 @@ from ledger_cases import METHOD, arrival, sha256, take
 from system import Service, temwatch
 from temwatch.domain import Status
 from temwatch.ledger import open_ledger
-from temwatch.ledger.population import fields, sequences
+from temwatch.ledger.population import fields
 from temwatch.outputs import charts, report, workbook
 from temwatch.outputs.populations import View
 
@@ -179,7 +179,6 @@ def test_fields_that_follow_are_those_that_were_read_at_once(reader):
         assert getattr(whole, name).tolist() == getattr(joined, name).tolist()
     for name, column in whole.values.items():
         assert column.tolist() == joined.values[name].tolist()
-    assert {} == sequences(reader, "Au")
 
 
 def test_values_are_rounded_as_the_csv_writes_them():
