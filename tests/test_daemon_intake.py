@@ -107,6 +107,8 @@ def test_a_part_is_not_left_by_a_link(tmp_path):
     (tmp_path / "Pt" / "beside").symlink_to(tmp_path / "Au")
     assert ["Au/a.dm3", "Pt/own/b.dm3"] == names(tmp_path)
     assert ["Pt/own/b.dm3"] == names(tmp_path, below="Pt")
+    (tmp_path / "Pt" / "loop").symlink_to(tmp_path)
+    assert [] == names(tmp_path, below="Pt/loop")  # as an event names it
 
 
 def test_a_folder_named_like_a_micrograph_is_found_once_with_what_it_holds(tmp_path):

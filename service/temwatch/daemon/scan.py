@@ -59,6 +59,8 @@ def scan(
     """
     wanted = re.compile("|".join(fnmatch.translate(pattern.lower()) for pattern in patterns)).match
     inside = root.resolve()
+    if below and (root / below).resolve() != inside / below:
+        return  # named through a link, by an event: a whole scan finds its files at their own place
     visited = {identity for folder in skip if (identity := _identity(folder))}
     stack = [(below, _identity(root / below))]
     while stack:
