@@ -2,12 +2,15 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
+from concurrent.futures import Future
 from dataclasses import dataclass, field
 from pathlib import Path
+from typing import Any, Protocol
 
-from temwatch.domain import Micrograph, Segmentation, Status
+from temwatch.domain import Image, Micrograph, Segmentation, Status
 from temwatch.engine import work
-from temwatch.ledger import File
+from temwatch.ledger import File, Recorded
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -46,14 +49,56 @@ class Job:
     frames_total: int | None = None
     micrographs: tuple[Micrograph, ...] = ()
     segmentations: list[Segmentation] = field(default_factory=list)
-    resolved: dict[int, work.ResolveResult] = field(default_factory=dict)
+    resolved: dict[int, work.Resolved] = field(default_factory=dict)
+    undrawn: bool = False  # its picture must be there before its rows are
     stages: dict[str, float] = field(default_factory=dict)
     particles: int = 0
     diameters_nm: list[float] = field(default_factory=list)
     seconds_recorded: float = 0.0
-    using_pool: bool = False
+    recorded: Recorded | None = None
+    reason: str = ""
+    arrival_to_result_s: float = 0.0
+    tasks: int = 0  # that workers have in hand
     since_s: float = 0.0  # monotonic: last sign of a worker that has it in hand
 
     def took(self, stage: str, seconds: float) -> None:
         """Add to the time that a stage has taken."""
         self.stages[stage] = self.stages.get(stage, 0.0) + seconds
+
+    @property
+    def using_pool(self) -> bool:
+        """Whether a worker has something of it in hand."""
+        return self.tasks > 0
+
+    def images(self) -> list[Image]:
+        """What there is to segment."""
+        return [micrograph.image for micrograph in self.micrographs]
+
+
+Post = Callable[[Future[Any], Job, str, int], None]
+"""Tells the conductor of a task that is done: its outcome, the job, the stage and the frame of the batch."""
+
+
+class Way(Protocol):
+    """How files are analysed: by the processes of this machine, or by a cluster."""
+
+    room: int
+    """Files that may be in hand at once."""
+
+    def start(self) -> None:
+        """Start the workers, or start them anew where one has died."""
+
+    def close(self) -> None:
+        """End the workers at once; what they were doing goes back to the ledger."""
+
+    def read(self, job: Job) -> None:
+        """Have the next of a file read; ends in a post of stage "read"."""
+
+    def analyse(self, job: Job) -> None:
+        """Have what was read analysed; every post on the way goes to `advance`."""
+
+    def advance(self, job: Job, stage: str, index: int, outcome: Any) -> bool:
+        """Take the next step; True once every frame of the batch is in `job.resolved`."""
+
+    def died(self, error: BaseException) -> bool:
+        """Whether the failure of a task means that a worker died."""

@@ -350,13 +350,17 @@ class Reader:
             for row in rows
         }
 
-    def unwritten(self, sample: str) -> list[tuple[int, str, int]]:
-        """Id, name and `changes` of finished files whose output folder is out of date."""
+    def unwritten(
+        self, sample: str, *, file_id: int | None = None, limit: int = -1
+    ) -> list[tuple[int, str, int]]:
+        """Id, name and `changes` of finished files whose output folder is out of date, oldest first."""
+        only, values = ("", (sample,)) if file_id is None else ("AND f.id = ?", (sample, file_id))
         return self._connection.execute(
-            """SELECT f.id, f.name, f.changes FROM files f WHERE f.sample = ? AND f.written < f.changes
+            f"""SELECT f.id, f.name, f.changes FROM files f
+                WHERE f.sample = ? {only} AND f.written < f.changes
                 AND NOT EXISTS (SELECT 1 FROM files p WHERE p.sample = f.sample AND p.name_key = f.name_key
-                    AND p.status = 'pending') ORDER BY f.id""",
-            (sample,),
+                    AND p.status = 'pending') ORDER BY f.id LIMIT ?""",
+            (*values, limit),
         ).fetchall()
 
     def _value(self, query: str, *values: object) -> Any:

@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import json
 import os
-from collections.abc import Callable, Generator, Iterable, Iterator
+from collections.abc import Callable, Generator, Iterable, Iterator, Mapping
 from functools import partial
 from pathlib import Path
 from typing import BinaryIO
@@ -38,7 +38,7 @@ OUTPUTS: dict[str, tuple[str, Callable[[Reader, str, BinaryIO], None]]] = {
 
 
 def publish(ledger: Ledger, output: Path, sample: str) -> None:
-    """Append what was recorded since to the tables of a sample; costs as much as there is new.
+    """Bring tables, output folders and summary of a sample up to date; costs as much as there is new.
 
     With nothing new it checks the lengths of the tables and repairs them.
 
@@ -47,27 +47,97 @@ def publish(ledger: Ledger, output: Path, sample: str) -> None:
     OSError
         Of the first file that could not be written. The others are up to date, and a later call goes on.
     """
-    folder, trouble = output / sample, None
+    trouble = None
+    with ledger.publishing:
+        try:
+            publish_tables(ledger, output, sample)
+        except OSError as error:
+            trouble = error
+        try:
+            for _ in _folders(ledger, output, sample):
+                pass
+            with ledger.reader() as reader, reader.snapshot():
+                before = reader.publications(sample).get(_SUMMARY)
+                if _summary_is_worth_it(reader, sample, before):
+                    path = output / sample / _SUMMARY
+                    ledger.published(sample, _replace(reader, sample, path, before, _summary))
+        except OSError as error:
+            trouble = trouble or error
+    if trouble:
+        raise trouble
+
+
+def publish_tables(
+    ledger: Ledger, output: Path, sample: str, written: Mapping[int, int] | None = None
+) -> None:
+    """Append what was recorded since to the tables of a sample, whole micrographs.
+
+    `written` are output folders that were brought up to date meanwhile, see `Ledger.published`.
+
+    Raises
+    ------
+    OSError
+        Of the first table that could not be written. The others are up to date, and a later call goes on.
+    """
+    trouble = None
     with ledger.publishing, ledger.reader() as reader, reader.snapshot():
         before, published = reader.publications(sample), []
         for table in TABLES:
+            path = output / sample / table.file
             try:
-                published += _follow(table, reader, sample, folder / table.file, before.get(table.file))
+                published += _follow(table, reader, sample, path, before.get(table.file))
             except OSError as error:
                 trouble = trouble or error
-        written: dict[int, int] = {}
-        try:
-            for file_id, name, changes in reader.unwritten(sample):
-                _write_folder(ledger, reader, sample, folder / "micrographs" / name)
-                written[file_id] = changes
-            if _summary_is_worth_it(reader, sample, before.get(_SUMMARY)):
-                published += _replace(reader, sample, folder / _SUMMARY, before.get(_SUMMARY), _summary)
-        except OSError as error:
-            trouble = trouble or error
         if published or written:
             ledger.published(sample, published, written)
     if trouble:
         raise trouble
+
+
+def _folders(ledger: Ledger, output: Path, sample: str) -> Generator[None, None, None]:
+    """Write every output folder that is out of date, one a step."""
+    with ledger.reader() as reader:
+        unwritten = reader.unwritten(sample)
+    for file_id, name, changes in unwritten:
+        write_folder(ledger.state, output / sample / "micrographs" / name, sample)
+        ledger.published(sample, (), {file_id: changes})
+        yield
+
+
+def write_folder(state: Path, folder: Path, sample: str) -> None:
+    """Mask, overlay and table of one file; without a result it keeps no folder.
+
+    The micrograph's own picture is what the others are drawn on; where it was never written there are none.
+
+    Parameters
+    ----------
+    state : Path
+        Folder of the ledger.
+    folder : Path
+        The file's output folder, whose name is the file's name in the ledger.
+    sample : str
+        The sample.
+
+    Raises
+    ------
+    OSError
+        A file could not be written; a later call goes on.
+    """
+    with Reader(state) as reader, reader.snapshot():
+        rows = [row for row in reader.micrographs_named(sample, folder.name) if row.status is Status.DONE]
+        for row in rows:
+            name = row.name if row.frames_total is None else f"{row.name}_{row.frame or 0:06d}"
+            pictures.draw_again(folder, name, partial(reader.analysis, row.id))
+        if rows:
+            with replacing(folder / f"{folder.name}_particles.csv") as stream:
+                stream.write(header(PARTICLES).encode())
+                for row in rows:
+                    stream.write(lines(PARTICLES, reader, row).encode())
+            return
+    if folder.is_dir():
+        with Reader(state) as now:  # a retry that came after the snapshot may be drawing its pictures
+            if any(name == folder.name for _, name, _ in now.unwritten(sample)):
+                _remove(folder)
 
 
 def _follow(
@@ -120,20 +190,6 @@ def _blocks(texts: Iterable[str]) -> Iterator[bytes]:
             yield "".join(block).encode()
             block, size = [], 0
     yield "".join(block).encode()
-
-
-def _write_folder(ledger: Ledger, reader: Reader, sample: str, folder: Path) -> None:
-    """The table of one file's own particles; a file without a result keeps no folder."""
-    rows = [row for row in reader.micrographs_named(sample, folder.name) if row.status is Status.DONE]
-    if rows:
-        with replacing(folder / f"{folder.name}_particles.csv") as stream:
-            stream.write(header(PARTICLES).encode())
-            for row in rows:
-                stream.write(lines(PARTICLES, reader, row).encode())
-    elif folder.is_dir():
-        with ledger.reader() as now:  # a retry that came after the snapshot may be drawing its pictures
-            if any(name == folder.name for _, name, _ in now.unwritten(sample)):
-                _remove(folder)
 
 
 def _remove(folder: Path) -> None:
@@ -210,21 +266,22 @@ def rebuild(ledger: Ledger, output: Path, sample: str) -> None:
         pass
 
 
-def rebuilding(ledger: Ledger, output: Path, sample: str) -> Generator[None, None, None]:
-    """The same step by step, one for each micrograph and a last one for the tables."""
+def rebuilding(
+    ledger: Ledger, output: Path, sample: str, are_written: Callable[[str], bool] | None = None
+) -> Generator[None, None, None]:
+    """The same step by step, one for each output folder and a last one for the tables.
+
+    With `are_written` somebody else writes the folders that are out of date, and the steps only wait for it.
+    """
     with ledger.reader() as reader:
         made = reader.publications(sample)
-        ids = [row.id for row in reader.micrographs(sample) if row.status is Status.DONE]
-    for number in ids:
-        with ledger.reader() as reader:
-            row = reader.micrograph(number)  # it may have been superseded since
-            if row is not None and row.status is Status.DONE:
-                name = row.name if row.frames_total is None else f"{row.name}_{row.frame or 0:06d}"
-                folder = output / sample / "micrographs" / row.name
-                pictures.draw_again(folder, name, partial(reader.analysis, number))
-        yield
+    ledger.mark_stale(sample)
+    if are_written is None:
+        yield from _folders(ledger, output, sample)
+    else:
+        while not are_written(sample):
+            yield
     with ledger.publishing:
-        ledger.mark_stale(sample)
         publish(ledger, output, sample)
         write_formats(
             ledger,

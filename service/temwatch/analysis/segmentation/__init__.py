@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 from collections.abc import Callable
 from typing import Protocol
 
@@ -29,6 +30,9 @@ def _threshold(
 def _deeplab(
     settings: SegmentationSettings, on_out_of_memory: Callable[[], None] = lambda: None, /
 ) -> Segmenter:
+    # threads of torch that wait for each other must not spin: the cores have other work, and on a busy
+    # machine spinning doubled the CPU time of the network
+    os.environ.setdefault("OMP_WAIT_POLICY", "passive")
     from temwatch.analysis.segmentation import deeplab  # torch: seconds to import
 
     return deeplab.build(settings, on_out_of_memory)
