@@ -22,10 +22,10 @@ from temwatch.config import Config
 from temwatch.domain import Analysis, Method, Segmenter, Status
 from temwatch.engine import patience, work
 from temwatch.engine.furnishing import Folder
-from temwatch.engine.job import Finished, Job, Pulse
+from temwatch.engine.job import Finished, Job, Pulse, Way
 from temwatch.engine.local import Local
 from temwatch.engine.publishing import Publisher
-from temwatch.errors import InputError, Unreadable
+from temwatch.errors import InputError, StartError, Unreadable
 from temwatch.ledger import File, Ledger, Recorded
 
 log = structlog.get_logger(__name__)
@@ -60,7 +60,11 @@ class Engine:
         self._check_device = check_device
         self._mail: queue.SimpleQueue[Callable[[], None] | None] = queue.SimpleQueue()
         self._local = Local(config, segmenter, method, self._post)
-        self._way = self._local
+        self._way: Way = self._local
+        if config.engine.dask:
+            from temwatch.engine.cluster import Cluster  # dask: half a second to import
+
+            self._way = Cluster(config, method, self._post, self._local)
         self._publisher = Publisher(
             ledger, config, self._resolve_again, self._local.submit, self._post_folder
         )
@@ -71,6 +75,11 @@ class Engine:
         self._spool = config.output.state / "spool"
         self._retry_after_s: Sequence[float] = ()
         self._held_until_s = 0.0
+
+    @property
+    def dashboard(self) -> str | None:
+        """Where the cluster shows what it does; None without one."""
+        return self._way.dashboard
 
     def wake(self) -> None:
         """Tell the conductor that the ledger may have something new."""
@@ -175,9 +184,11 @@ class Engine:
         except MemoryError:
             self._reject(job, Unreadable("out_of_memory", "needs more memory than there is"))
             return
+        except StartError:
+            raise  # the cluster is gone, or its workers would find something else
         except Exception as error:  # the one place: a defect costs one micrograph, not the service
             if self._way.died(error):
-                self._worker_died()
+                self._worker_died(job)
                 return
             if patience.is_full_disk(error):
                 self._wait_for_space(job, error)
@@ -193,7 +204,10 @@ class Engine:
         elif self._way.advance(job, stage, index, outcome):
             self._was_resolved(job)
 
-    def _was_read(self, job: Job, read: work.ReadResult) -> None:
+    def _was_read(self, job: Job, outcome: work.ReadResult | None) -> None:
+        read = self._way.seen(job, outcome)
+        if read is None:
+            return
         job.took("read", read.seconds)
         if job.sha256 is None:
             job.sha256, job.frames_total = read.sha256, read.frames_total
@@ -208,19 +222,8 @@ class Engine:
 
     def _was_resolved(self, job: Job) -> None:
         """A batch is complete: one transaction, then its rows are published."""
-        found = [job.resolved[index] for index in range(len(job.resolved))]
-        for resolved in found:
-            job.took("resolve", resolved.seconds)
-            job.took("publish", resolved.seconds_pictures)
-            job.particles += len(resolved.diameters_nm)
-            job.diameters_nm += resolved.diameters_nm
-        frames = len(found)
-        seconds = sum(job.stages.get(stage, 0.0) for stage in ("read", "segment", "resolve"))
-        now, share_s = datetime.now(UTC), (seconds - job.seconds_recorded) / max(1, frames)
-        results = [resolved.packed.at(now, share_s) for resolved in found]
-        job.seconds_recorded = seconds
-        job.resolved, job.micrographs = {}, ()
-        done = job.first + frames
+        results = job.results(datetime.now(UTC))
+        done = job.first + len(results)
         finished = job.frames_total is None or done >= job.frames_total
         log.debug("stage", stage="record", id=job.file.id, path=job.file.path)
         started = time.monotonic()
@@ -277,34 +280,21 @@ class Engine:
             self._tell(job)
 
     def _tell(self, job: Job) -> None:
-        assert job.recorded is not None
-        status, seconds = job.recorded.status, sum(job.stages.values())
-        what = f"{job.particles} particles" if status is Status.DONE else f"{status} {job.reason}".strip()
+        told = job.finished()
+        done = told.status is Status.DONE
+        what = f"{told.particles} particles" if done else f"{told.status} {told.reason}".strip()
         self.pulse.last = f"{job.file.name}: {what}"
         log.info(
             "micrograph finished",
             id=job.file.id,
             sample=job.file.sample,
             path=job.file.path,
-            status=str(status),
-            particles=job.particles,
-            reason=job.reason or None,
-            seconds=round(seconds, 3),
+            status=str(told.status),
+            particles=told.particles,
+            reason=told.reason or None,
+            seconds=round(sum(told.stages.values()), 3),
         )
-        ids = job.recorded.micrograph_ids
-        self._listen(
-            Finished(
-                file=job.file,
-                status=status,
-                reason=job.reason,
-                micrograph_id=ids[-1] if ids else None,
-                frames=job.frames_total or 0,
-                particles=job.particles,
-                diameters_nm=tuple(job.diameters_nm),
-                stages=job.stages,
-                arrival_to_result_s=job.arrival_to_result_s,
-            )
-        )
+        self._listen(told)
 
     def _put_off_or_reject(self, job: Job, error: InputError) -> None:
         """A fault that may pass gets further attempts; while the share is gone none of them counts."""
@@ -359,11 +349,10 @@ class Engine:
         job.micrographs, job.resolved = (), {}
         job.spooled.unlink(missing_ok=True)
 
-    def _worker_died(self) -> None:
+    def _worker_died(self, told: Job | None = None) -> None:
         """A worker process ended: start new ones, and run what it may have died of alone."""
-        suspects = [job for job in self._jobs if job.using_pool]
+        suspects = self._way.bury(self._jobs, told)
         log.error("a worker process died", in_hand=[(job.file.id, job.file.path) for job in suspects])
-        self._way.start()
         for job in suspects:
             delay = self._retry_after_s[job.file.crashes] if self._retry_after_s else 0
             crashes = self._ledger.crashed(
@@ -378,8 +367,9 @@ class Engine:
     def _look_for_stuck_workers(self) -> None:
         """A worker that does not come back is ended, unless the share is what it waits for."""
         limit_s = time.monotonic() - patience.STUCK_SECONDS
-        if self._source_up() and any(job.using_pool and job.since_s < limit_s for job in self._jobs):
-            self._worker_died()
+        stuck = [job for job in self._jobs if job.using_pool and job.since_s < limit_s]
+        if stuck and self._source_up():
+            self._worker_died(stuck[0])
 
     def _resolve_again(self, order: work.ResolveOrder) -> Analysis:
         """What a rebuild asks for: one analysis from a stored segmentation, by a worker."""

@@ -2,15 +2,16 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from concurrent.futures import Future
 from dataclasses import dataclass, field
+from datetime import datetime
 from pathlib import Path
 from typing import Any, Protocol
 
 from temwatch.domain import Image, Micrograph, Segmentation, Status
 from temwatch.engine import work
-from temwatch.ledger import File, Recorded
+from temwatch.ledger import File, Packed, Recorded
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -70,6 +71,35 @@ class Job:
         """Whether a worker has something of it in hand."""
         return self.tasks > 0
 
+    def results(self, now: datetime) -> list[Packed]:
+        """What was found in the batch, ready to be recorded; the batch is let go."""
+        found = [self.resolved[index] for index in range(len(self.resolved))]
+        for resolved in found:
+            self.took("resolve", resolved.seconds)
+            self.took("publish", resolved.seconds_pictures)
+            self.particles += len(resolved.diameters_nm)
+            self.diameters_nm += resolved.diameters_nm
+        seconds = sum(self.stages.get(stage, 0.0) for stage in ("read", "segment", "resolve"))
+        each_s, self.seconds_recorded = (seconds - self.seconds_recorded) / max(1, len(found)), seconds
+        self.resolved, self.micrographs = {}, ()
+        return [resolved.packed.at(now, each_s) for resolved in found]
+
+    def finished(self) -> Finished:
+        """What is told of it once it is recorded."""
+        assert self.recorded is not None
+        ids = self.recorded.micrograph_ids
+        return Finished(
+            file=self.file,
+            status=self.recorded.status,
+            reason=self.reason,
+            micrograph_id=ids[-1] if ids else None,
+            frames=self.frames_total or 0,
+            particles=self.particles,
+            diameters_nm=tuple(self.diameters_nm),
+            stages=self.stages,
+            arrival_to_result_s=self.arrival_to_result_s,
+        )
+
     def images(self) -> list[Image]:
         """What there is to segment."""
         return [micrograph.image for micrograph in self.micrographs]
@@ -82,8 +112,13 @@ Post = Callable[[Future[Any], Job, str, int], None]
 class Way(Protocol):
     """How files are analysed: by the processes of this machine, or by a cluster."""
 
-    room: int
-    """Files that may be in hand at once."""
+    @property
+    def dashboard(self) -> str | None:
+        """Address of a page that shows the work, where there is one."""
+
+    @property
+    def room(self) -> int:
+        """Files that may be in hand at once."""
 
     def start(self) -> None:
         """Start the workers, or start them anew where one has died."""
@@ -100,5 +135,11 @@ class Way(Protocol):
     def advance(self, job: Job, stage: str, index: int, outcome: Any) -> bool:
         """Take the next step; True once every frame of the batch is in `job.resolved`."""
 
+    def seen(self, job: Job, read: work.ReadResult | None) -> work.ReadResult | None:
+        """What was read; None where that takes another task, whose end is posted as "read" again."""
+
     def died(self, error: BaseException) -> bool:
         """Whether the failure of a task means that a worker died."""
+
+    def bury(self, jobs: Sequence[Job], job: Job | None) -> list[Job]:
+        """Start what has died anew; gives those of `jobs` that were in its hands, `job` told of it."""

@@ -6,7 +6,7 @@ While a micrograph is segmented, a worker draws its picture: the only one that n
 from __future__ import annotations
 
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from concurrent.futures import Future, ProcessPoolExecutor
 from concurrent.futures.process import BrokenProcessPool
 from typing import Any
@@ -34,7 +34,17 @@ class Local:
         self._pool: ProcessPoolExecutor | None = None
         self._lanes = Lanes(segmenter, pool.usable_cores())
         # what the segmenter takes together must be able to wait, and every worker must have something to do
-        self.room = 2 * self._workers + segmenter.together
+        self._room = 2 * self._workers + segmenter.together
+
+    @property
+    def dashboard(self) -> str | None:
+        """The service has a page of its own."""
+        return None
+
+    @property
+    def room(self) -> int:
+        """Files that may be in hand at once."""
+        return self._room
 
     def start(self) -> None:
         """Start the workers; those of before are ended."""
@@ -52,6 +62,15 @@ class Local:
     def died(self, error: BaseException) -> bool:
         """All tasks in the pool fail with it."""
         return isinstance(error, BrokenProcessPool)
+
+    def bury(self, jobs: Sequence[Job], job: Job | None) -> list[Job]:  # noqa: ARG002 - all hang on one pool
+        """Every task of the pool is gone."""
+        self.start()
+        return [one for one in jobs if one.using_pool]
+
+    def seen(self, job: Job, read: work.ReadResult | None) -> work.ReadResult | None:  # noqa: ARG002
+        """Workers of this machine see what it sees."""
+        return read
 
     @property
     def broken(self) -> bool:

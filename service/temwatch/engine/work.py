@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import tempfile
 import time
 from dataclasses import dataclass, replace
 from datetime import UTC, datetime
@@ -15,6 +16,7 @@ from temwatch.engine import spool
 from temwatch.formats.damage import unreadable
 from temwatch.ledger import Packed, Result, pack
 from temwatch.outputs import pictures, publish
+from temwatch.outputs.files import replacing
 
 _BATCH_PIXELS = 32 * 1024**2  # frames of a stack that are in memory together
 
@@ -35,12 +37,16 @@ class ReadOrder:
 
 @dataclass(frozen=True, slots=True, kw_only=True, eq=False)
 class ReadResult:
-    """What was read; `frames_total` is None for a single micrograph."""
+    """What was read; `frames_total` is None for a single micrograph.
+
+    `content` is the whole file where somebody else is to read it.
+    """
 
     micrographs: tuple[Micrograph, ...]
     sha256: str
     frames_total: int | None
     seconds: float
+    content: bytes | None = None
 
 
 @dataclass(frozen=True, slots=True, kw_only=True, eq=False)
@@ -198,6 +204,26 @@ def draw(order: PictureOrder) -> float:
     image = formats.open_source(order.path, pixel_size_nm=order.pixel_size_nm).load(0)
     pictures.write_micrograph(order.folder, order.name, image, order.pixel_size_nm)
     return time.monotonic() - started
+
+
+def put(folder: Path, micrographs_png: dict[str, bytes]) -> float:
+    """Put pictures of micrographs in place that were drawn elsewhere; gives the seconds it took."""
+    started = time.monotonic()
+    for name, png in micrographs_png.items():
+        with replacing(folder / f"{name}_micrograph.png") as stream:
+            stream.write(png)
+    return time.monotonic() - started
+
+
+def content(source: Path) -> ReadResult:
+    """The bytes of a file, for a worker that does not see it; raises as `read` does."""
+    started = time.monotonic()
+    with tempfile.TemporaryDirectory() as folder:
+        copy = Path(folder, "copy")
+        sha256 = spool.fetch(source, copy)
+        whole = copy.read_bytes()
+    seconds = time.monotonic() - started
+    return ReadResult(micrographs=(), sha256=sha256, frames_total=None, seconds=seconds, content=whole)
 
 
 def furnish(state: Path, output: Path, sample: str, name: str) -> float:
