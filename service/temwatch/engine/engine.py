@@ -107,16 +107,17 @@ class Engine:
         try:
             while True:
                 self.pulse.beat_s = time.monotonic()
-                in_hand = bool(self._jobs or self._unpublished or folders.busy)
                 if stop.is_set():
-                    deadline_s = deadline_s or time.monotonic() + grace_s
-                    if not in_hand or time.monotonic() > deadline_s:
+                    if deadline_s is None:
+                        deadline_s = time.monotonic() + grace_s
+                        folders.try_once_more()
+                    if not self._busy() or time.monotonic() > deadline_s:
                         break
                 else:
                     self._claim()
-                    if until_empty and not (in_hand or self._jobs or folders.waits):
+                    if until_empty and not self._busy():
                         break
-                    folders.take_left(self._way.room)
+                folders.take_left(self._way.room)
                 self._look_for_stuck_workers()
                 self.pulse.in_flight = len(self._jobs)
                 self._publisher.now_and_then(idle=not self._jobs)
@@ -167,6 +168,10 @@ class Engine:
             self._jobs.append(job)
             log.info("micrograph taken up", id=file.id, sample=file.sample, path=file.path)
             self._way.read(job)
+
+    def _busy(self) -> bool:
+        folders = self._publisher.folders
+        return bool(self._jobs or self._unpublished or folders.busy or folders.waits)
 
     def _in_hand(self) -> int:
         return len(self._jobs) + len(self._unpublished) + self._publisher.folders.in_hand

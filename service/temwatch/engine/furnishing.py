@@ -95,6 +95,11 @@ class Furnisher:
             if not [self._begin(folder) for folder in waiting if self.in_hand < room] or not waiting:
                 del self._left[sample]
 
+    def try_once_more(self) -> None:
+        """The end is near: what waits is tried now, and then left to the next start."""
+        self.patient = False
+        self._left = dict.fromkeys(self._left, 0.0)
+
     def look(self, sample: str) -> None:
         """There may be folders of this sample that are out of date."""
         self._left[sample] = 0.0
