@@ -9,8 +9,6 @@ from pathlib import Path
 from system import wait_until
 
 DASK = [sys.executable, "-m", "dask"]
-if not Path(sys.executable).with_name("dask").exists():
-    DASK = [sys.executable, "-c", "from dask.__main__ import main; main()"]
 
 
 class Cluster:

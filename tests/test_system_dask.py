@@ -1,11 +1,16 @@
 """`temwatch analyse --dask`: real scheduler and workers, one of them killed; rows as of a local run."""
 
+import os
+import re
+import shlex
+import socket
 import subprocess
 from collections import Counter
+from pathlib import Path
 
 import pytest
 
-from dask_cluster import Cluster
+from dask_cluster import DASK, Cluster
 from system import COMMAND, rows, temwatch, wait_until
 
 pytestmark = [pytest.mark.system, pytest.mark.timeout(600)]
@@ -137,3 +142,40 @@ def test_a_killed_worker_loses_nothing_and_repeats_its_own_files_alone(config, s
     assert expected == Counter(row["micrograph"] for row in found)
     assert {"done"} == {row["status"] for row in found}
     assert sum(int(row["particles"]) for row in found) == len(rows(output / "Au" / "particles.csv")) > 0
+
+
+def test_the_recipe_for_one_machine_does_what_it_says(series, tmp_path):
+    """The commands of deploy/dask/README.md, on another port."""
+    text = (Path(__file__).parents[1] / "deploy" / "dask" / "README.md").read_text()
+    block = re.search(r"## One machine\n```console\n(.*?)```", text, re.DOTALL)[1]
+    with socket.socket() as probe:
+        probe.bind(("127.0.0.1", 0))
+        port = probe.getsockname()[1]
+    archive(tmp_path / "archive", sorted(series.glob("*.dm3")), 2)
+    tools = tmp_path / "bin"
+    tools.mkdir()
+    for name, command in (("dask", DASK), ("temwatch", COMMAND)):
+        script = tools / name
+        script.write_text(f'#!/bin/sh\nexec {shlex.join(command)} "$@"\n')
+        script.chmod(0o755)
+    lines = [line.removeprefix("$ ") for line in block.splitlines()]
+    commands = "\n".join(lines).replace("8786", str(port)).replace("/tmp/temwatch-spool", str(tmp_path))
+    done = subprocess.run(
+        ["sh", "-c", f"{commands}\ncode=$?; kill $(jobs -p); wait; exit $code"],
+        cwd=tmp_path,
+        env=os.environ | {"PATH": f"{tools}{os.pathsep}{os.environ['PATH']}"},
+        capture_output=True,
+        text=True,
+        check=False,
+        timeout=400,
+    )
+    assert 0 == done.returncode, done.stderr
+    assert 2 == len(rows(tmp_path / "results" / "Au" / "micrographs.csv"))
+
+
+def test_a_scheduler_that_is_not_there_is_a_line(tmp_path):
+    """Wrong address: exit code 2."""
+    done = temwatch("analyse", tmp_path, "--output", tmp_path / "out", "--dask", "tcp://127.0.0.1:1")
+    assert 2 == done.returncode
+    assert "no Dask scheduler answers at tcp://127.0.0.1:1" in done.stderr
+    assert "Traceback" not in done.stderr

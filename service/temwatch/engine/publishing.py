@@ -18,6 +18,7 @@ from temwatch.engine import steering
 from temwatch.engine.furnishing import Folder, Furnisher
 from temwatch.ledger import File, Ledger, Request
 from temwatch.outputs import publish
+from temwatch.outputs.running import Running
 
 log = structlog.get_logger(__name__)
 
@@ -51,6 +52,7 @@ class Publisher:
         self._folder = config.output.folder
         self._behind: dict[str, float] = {}
         self._changed: dict[str, float] = {}
+        self._running = Running()
         self._summary_due_s: dict[str, float] = {}
         self._looked_s = 0.0
 
@@ -120,12 +122,14 @@ class Publisher:
 
     def _workbooks(self, sample: str) -> None:
         del self._changed[sample]
-        if not self._write_whole(sample, self._config.output.formats):
+        if self._write_whole(sample, self._config.output.formats):
+            self._running.forget(sample)
+        else:
             self._changed[sample] = time.monotonic() + _RETRY_SECONDS
 
     def _write_whole(self, sample: str, formats: tuple[str, ...]) -> bool:
         try:
-            publish.write_formats(self._ledger, self._folder, sample, formats)
+            publish.write_formats(self._ledger, self._folder, sample, formats, self._running)
         except OSError as error:
             log.warning("workbook cannot be written, trying again", sample=sample, reason=str(error))
             return False

@@ -299,13 +299,18 @@ class Reader:
             (micrograph_id,),
         ).fetchall()
 
-    def particle_columns(self, sample: str, columns: Sequence[str]) -> dict[str, NDArray[np.float64]]:
-        """Columns of all particles of a sample in the order of particles.csv; NaN where one is empty."""
+    def particle_columns(
+        self, sample: str, columns: Sequence[str], *, after_id: int = 0
+    ) -> dict[str, NDArray[np.float64]]:
+        """Columns of the particles of a sample in the order of particles.csv; NaN where one is empty.
+
+        `after_id` leaves out the micrographs up to this one.
+        """
         cursor = self._connection.execute(
             f"""SELECT {", ".join(f"p.{column}" for column in columns)} FROM micrographs m
                 JOIN particles p ON p.micrograph_id = m.id
-                WHERE m.sample = ? AND m.status = 'done' ORDER BY m.id, p.number""",
-            (sample,),
+                WHERE m.sample = ? AND m.id > ? AND m.status = 'done' ORDER BY m.id, p.number""",
+            (sample, after_id),
         )
         blocks = [np.empty((0, len(columns)))]
         while rows := cursor.fetchmany(_BATCH_ROWS):

@@ -18,6 +18,7 @@ from temwatch.domain import Status
 from temwatch.ledger import Ledger, Publication, Reader
 from temwatch.outputs import parquet, pictures, workbook
 from temwatch.outputs.files import length, replacing
+from temwatch.outputs.running import Running
 from temwatch.outputs.tables import MICROGRAPHS, PARTICLES, TABLES, Table, csv_text, header, lines, summary
 
 _SUMMARY = "summary.json"
@@ -25,8 +26,9 @@ _SMALL_SAMPLE = 20_000  # particles; above, the statistics wait until a fiftieth
 _BLOCK_CHARACTERS = 1 << 20
 
 
-def _summary(reader: Reader, sample: str, stream: BinaryIO) -> None:
-    text = json.dumps(summary(reader, sample), indent=2, ensure_ascii=False, allow_nan=False)
+def _summary(reader: Reader, sample: str, stream: BinaryIO, running: Running | None = None) -> None:
+    columns = None if running is None else running.columns(reader, sample)
+    text = json.dumps(summary(reader, sample, columns), indent=2, ensure_ascii=False, allow_nan=False)
     stream.write(f"{text}\n".encode())
 
 
@@ -53,16 +55,19 @@ def publish(ledger: Ledger, output: Path, sample: str) -> None:
             publish_tables(ledger, output, sample)
         except OSError as error:
             trouble = error
+        written: dict[int, int] = {}
+        published: list[Publication] = []
         try:
-            for _ in _folders(ledger, output, sample):
-                pass
+            for file_id, changes in _folders(ledger, output, sample):
+                written[file_id] = changes
             with ledger.reader() as reader, reader.snapshot():
                 before = reader.publications(sample).get(_SUMMARY)
                 if _summary_is_worth_it(reader, sample, before):
-                    path = output / sample / _SUMMARY
-                    ledger.published(sample, _replace(reader, sample, path, before, _summary))
+                    published = _replace(reader, sample, output / sample / _SUMMARY, before, _summary)
         except OSError as error:
             trouble = trouble or error
+        if published or written:
+            ledger.published(sample, published, written)
     if trouble:
         raise trouble
 
@@ -94,14 +99,13 @@ def publish_tables(
         raise trouble
 
 
-def _folders(ledger: Ledger, output: Path, sample: str) -> Generator[None, None, None]:
-    """Write every output folder that is out of date, one a step."""
+def _folders(ledger: Ledger, output: Path, sample: str) -> Iterator[tuple[int, int]]:
+    """Write every output folder that is out of date; gives file and `changes` for the ledger to know."""
     with ledger.reader() as reader:
         unwritten = reader.unwritten(sample)
     for file_id, name, changes in unwritten:
         write_folder(ledger.state, output / sample / "micrographs" / name, sample)
-        ledger.published(sample, (), {file_id: changes})
-        yield
+        yield file_id, changes
 
 
 def write_folder(state: Path, folder: Path, sample: str) -> None:
@@ -226,7 +230,9 @@ def _replace(
     return [Publication(file=path.name, bytes=size, through_id=last_id, generation=generation)]
 
 
-def write_formats(ledger: Ledger, output: Path, sample: str, formats: Iterable[str]) -> None:
+def write_formats(
+    ledger: Ledger, output: Path, sample: str, formats: Iterable[str], running: Running | None = None
+) -> None:
     """Write what is only ever written whole, where it is out of date: for a sample that has come to rest.
 
     Parameters
@@ -239,13 +245,18 @@ def write_formats(ledger: Ledger, output: Path, sample: str, formats: Iterable[s
         The sample.
     formats : iterable of str
         Names in `OUTPUTS`; others are left out (csv is the business of `publish`), summary.json never is.
+    running : Running, optional
+        What it holds of the sample need not be read again for summary.json.
 
     Raises
     ------
     OSError
         A file could not be written; a later call goes on.
     """
-    wanted = [(_SUMMARY, _summary), *(OUTPUTS[name] for name in formats if name in OUTPUTS)]
+    wanted = [
+        (_SUMMARY, partial(_summary, running=running)),
+        *(OUTPUTS[name] for name in formats if name in OUTPUTS),
+    ]
     with ledger.publishing, ledger.reader() as reader, reader.snapshot():
         before = reader.publications(sample)
         for pattern, write in wanted:
@@ -277,7 +288,9 @@ def rebuilding(
         made = reader.publications(sample)
     ledger.mark_stale(sample)
     if are_written is None:
-        yield from _folders(ledger, output, sample)
+        for file_id, changes in _folders(ledger, output, sample):
+            ledger.published(sample, (), {file_id: changes})
+            yield
     else:
         while not are_written(sample):
             yield

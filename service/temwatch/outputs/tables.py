@@ -5,10 +5,13 @@ from __future__ import annotations
 import csv
 import io
 import math
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Mapping
 from dataclasses import asdict, dataclass
 from datetime import datetime
 from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
 
 from temwatch.analysis.statistics import DESCRIPTORS, summarise
 from temwatch.domain import (
@@ -160,8 +163,12 @@ _CELL: dict[str, Callable[[Any], str]] = {
 }
 
 
-def summary(reader: Reader, sample: str) -> dict[str, Any]:
+def summary(
+    reader: Reader, sample: str, columns: Mapping[str, NDArray[np.float64]] | None = None
+) -> dict[str, Any]:
     """What summary.json says: counts, rejections, methods, and statistics of every descriptor.
+
+    `columns` are those of the sample's particles where somebody has read them already.
 
     Raises
     ------
@@ -181,5 +188,5 @@ def summary(reader: Reader, sample: str) -> dict[str, Any]:
         "files": files,
         "rejected": {str(reason): count for reason, count in row.rejected.items()},
         "methods": list(row.methods),
-        "statistics": summarise(reader.particle_columns(sample, DESCRIPTORS)),
+        "statistics": summarise(columns or reader.particle_columns(sample, DESCRIPTORS)),
     }
