@@ -105,7 +105,7 @@ def test_parquet_is_read_by_pandas_polars_and_duckdb(tmp_path, packed):
         with ledger.reader() as reader:
             areas = reader.particle_columns("Au", ["area_nm2"])["area_nm2"]
     path = tmp_path / "Au" / "particles.parquet"
-    count, mean = duckdb.sql(f"SELECT count(*), avg(area_nm2) FROM '{path}'").fetchone()
+    count, mean = duckdb.execute(f"SELECT count(*), avg(area_nm2) FROM '{path}'").fetchone()
     assert (len(areas), pytest.approx(areas.mean())) == (count, mean)
     assert np.array_equal(areas, polars.read_parquet(path)["area_nm2"].to_numpy())
     assert np.array_equal(areas, pandas.read_parquet(path)["area_nm2"].to_numpy())

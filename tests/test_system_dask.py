@@ -3,6 +3,7 @@
 import os
 import re
 import shlex
+import signal
 import socket
 import subprocess
 from collections import Counter
@@ -160,16 +161,21 @@ def test_the_recipe_for_one_machine_does_what_it_says(series, tmp_path):
         script.chmod(0o755)
     lines = [line.removeprefix("$ ") for line in block.splitlines()]
     commands = "\n".join(lines).replace("8786", str(port)).replace("/tmp/temwatch-spool", str(tmp_path))
-    done = subprocess.run(
-        ["sh", "-c", f"{commands}\ncode=$?; kill $(jobs -p); wait; exit $code"],
-        cwd=tmp_path,
-        env=os.environ | {"PATH": f"{tools}{os.pathsep}{os.environ['PATH']}"},
-        capture_output=True,
-        text=True,
-        check=False,
-        timeout=400,
-    )
-    assert 0 == done.returncode, done.stderr
+    with (
+        (tmp_path / "said").open("wb") as said,
+        subprocess.Popen(
+            ["sh", "-c", commands],
+            cwd=tmp_path,
+            env=os.environ | {"PATH": f"{tools}{os.pathsep}{os.environ['PATH']}"},
+            stderr=said,
+            start_new_session=True,
+        ) as shell,
+    ):
+        try:
+            code = shell.wait(timeout=400)
+        finally:
+            os.killpg(shell.pid, signal.SIGKILL)  # scheduler and workers go on in the background
+    assert 0 == code, (tmp_path / "said").read_text()
     assert 2 == len(rows(tmp_path / "results" / "Au" / "micrographs.csv"))
 
 

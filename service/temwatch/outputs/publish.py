@@ -253,7 +253,7 @@ def write_formats(
     OSError
         A file could not be written; a later call goes on.
     """
-    wanted = [
+    wanted: list[tuple[str, Callable[[Reader, str, BinaryIO], None]]] = [
         (_SUMMARY, partial(_summary, running=running)),
         *(OUTPUTS[name] for name in formats if name in OUTPUTS),
     ]
