@@ -40,7 +40,7 @@ def run(arguments: argparse.Namespace) -> int:
     console.print(_stages(report))
     console.print("ratio: CPU seconds / those of label and regionprops_table on the same mask\n")
     console.print(_ways(report))
-    console.print(_scaling(report))
+    console.print(_scaling(report), width=max(140, console.width))
     console.print(
         "cold: the first micrograph of a new process, imports and weights included; least: what "
         "the network's arithmetic alone would take at the speed of a large product of matrices on one core\n"

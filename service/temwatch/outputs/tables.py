@@ -104,16 +104,35 @@ def header(table: Table) -> str:
 def lines(table: Table, reader: Reader, row: MicrographRow) -> str:
     """Lines of a csv file that one micrograph has."""
     shared = _shared(table, row)
-    own = [_CELL[column.kind] for column in table.columns if column.name not in shared]
-    # what the rows share is formatted once; the rest is filled in
-    line = ",".join(
-        _CELL[column.kind](shared[column.name]).replace("%", "%%") if column.name in shared else "%s"
-        for column in table.columns
-    )
-    line += "\n"
-    return "".join(
-        line % tuple(cell(value) for cell, value in zip(own, record, strict=True))
-        for record in table.rows(reader, row)
+    kinds = [column.kind for column in table.columns if column.name not in shared]
+    in_words = [(index, _CELL[kind]) for index, kind in enumerate(kinds) if kind not in _NUMBER]
+    templates: dict[tuple[bool, ...], str] = {}
+    text = []
+    for record in table.rows(reader, row):
+        missing = tuple(value is None for value in record)
+        template = templates.get(missing)
+        if template is None:  # what the rows share is formatted once; there are few patterns of empty cells
+            formats = (
+                "%.0s" if none else _NUMBER.get(kind, "%s") for none, kind in zip(missing, kinds, strict=True)
+            )
+            template = templates[missing] = _template(table, shared, formats)
+        cells = list(record)
+        for index, cell in in_words:
+            cells[index] = cell(cells[index])
+        text.append(template % tuple(cells))
+    return "".join(text)
+
+
+def _template(table: Table, shared: Mapping[str, Any], formats: Iterator[str]) -> str:
+    """A line with a place for every value that is the row's own."""
+    return (
+        ",".join(
+            _CELL[column.kind](shared[column.name]).replace("%", "%%")
+            if column.name in shared
+            else next(formats)
+            for column in table.columns
+        )
+        + "\n"
     )
 
 
@@ -153,6 +172,9 @@ def _boolean(value: bool | None) -> str:
 def _time(value: datetime | None) -> str:
     return "" if value is None else utc_text(value)
 
+
+_NUMBER = {"real": "%.7g", "integer": "%d"}
+"""As `_real` and `_integer` write what SQLite gives, which knows neither NaN nor a negative zero."""
 
 _CELL: dict[str, Callable[[Any], str]] = {
     "text": _text,
