@@ -11,6 +11,9 @@ import sys
 import time
 from pathlib import Path
 
+import pandas  # noqa: F401 - children that had to load these would do so for longer than they work
+import pyarrow.parquet  # noqa: F401
+
 from ledger_cases import START, arrival, result, sha256
 from temwatch.ledger import open_ledger
 from temwatch.outputs import publish

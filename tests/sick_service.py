@@ -38,11 +38,14 @@ def network(mood, on_out_of_memory):
     )
 
     def segment(images):
-        found = (
-            deeplab.probabilities(net, image, described, on_out_of_memory=on_out_of_memory)
+        return [
+            deeplab.segmentation_of(
+                deeplab.probabilities(net, image, described, on_out_of_memory=on_out_of_memory),
+                image,
+                described,
+            )
             for image in images
-        )
-        return [deeplab.segmentation_of(one, described) for one in found]
+        ]
 
     return segment
 

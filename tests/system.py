@@ -1,5 +1,6 @@
 """Real processes for the system tests: the service, the command line, and a client for its page."""
 
+import contextlib
 import csv
 import json
 import os
@@ -83,10 +84,18 @@ class Service:
                 env=os.environ | (env or {}),
             )
         if ready:
-            wait_until(lambda: self.page() or self.process.poll() is not None, what="the page's address")
-            assert self.process.poll() is None, self.log.read_text()
-            wait_until(lambda: self.status("readyz") == 200, what="readiness")
+            try:
+                self._until_ready()
+            except BaseException:
+                self.kill()
+                raise
         return self
+
+    def _until_ready(self):
+        """The first start on a machine compiles, which takes its time beside other programs."""
+        wait_until(lambda: self.page() or self.process.poll() is not None, 120, what="the page's address")
+        assert self.process.poll() is None, self.log.read_text()
+        wait_until(lambda: self.status("readyz") == 200, 240, what="readiness")
 
     def page(self):
         """Address of the live page, from the log of this run."""
@@ -158,3 +167,21 @@ class Service:
     def __exit__(self, *_):
         if self.process.poll() is None:
             self.stop()
+
+
+def memory_bytes(pid):
+    """Memory of the service and of all processes below it that is theirs alone or their share of it."""
+    parents = {}
+    for stat in Path("/proc").glob("[0-9]*/stat"):
+        with contextlib.suppress(OSError):
+            fields = stat.read_text().rpartition(")")[2].split()
+            parents[int(stat.parent.name)] = int(fields[1])
+    family = {pid}
+    while more := {child for child, parent in parents.items() if parent in family} - family:
+        family |= more
+    total = 0
+    for member in family:
+        with contextlib.suppress(OSError):
+            for line in Path(f"/proc/{member}/smaps_rollup").read_text().splitlines():
+                total += int(line.split()[1]) * 1024 if line.startswith("Pss:") else 0
+    return total

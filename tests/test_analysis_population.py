@@ -110,6 +110,15 @@ def test_the_smooth_density_integrates_to_one_and_follows_the_truth():
     assert np.abs(y - truth).max() < 0.01
 
 
+def test_the_smooth_density_keeps_to_what_can_be():
+    """Nothing lies beyond a limit, nothing is lost there, and what is flat stays flat."""
+    x = np.random.default_rng(6).uniform(0, 1, 20_000)
+    at, y = population.density(made(x), limits=(0.0, 1.0))
+    assert (0, 1) == (at[0], at[-1])
+    assert 1 == pytest.approx(float(np.trapezoid(y, at)), rel=0.01)
+    assert np.abs(y - 1).max() < 0.15
+
+
 @pytest.mark.parametrize("name", ["normal", "log-normal"])
 def test_the_better_fit_is_the_one_the_values_came_from(name):
     """With its parameters, and a small distance."""
@@ -183,6 +192,17 @@ def test_half_widths_shrink_and_the_forecast_comes_true():
         part = field < needed
         reached.append(precision.steps(made(x[part], field[part], needed))[-1].mean)
     assert 0.02 == pytest.approx(float(np.mean(reached)), rel=0.1)
+
+
+def test_earlier_steps_are_what_was_said_then():
+    """The half-widths of the first fields are those that the page showed when there were no more."""
+    x, field = fields_of(np.random.default_rng(12), 40, 60)
+    for step in precision.steps(made(x, field))[2:-1]:
+        first = field < step.fields
+        then = precision.steps(made(x[first], field[first], step.fields))[-1]
+        assert then.particles == step.particles
+        assert then.mean == pytest.approx(step.mean, rel=1e-6)
+        assert then.d50 == pytest.approx(step.d50, rel=0.05)
 
 
 def test_steps_end_with_the_figures_of_the_whole():

@@ -97,6 +97,18 @@ def test_scan_follows_links_only_within_the_folder(tmp_path):
     assert len(names(inside)) < 10
 
 
+def test_a_part_is_not_left_by_a_link(tmp_path):
+    """What lies elsewhere is found there, and must not become a second micrograph under another name."""
+    (tmp_path / "Au").mkdir()
+    (tmp_path / "Pt" / "own").mkdir(parents=True)
+    for name in ("Au/a.dm3", "Pt/own/b.dm3"):
+        (tmp_path / name).write_bytes(b"x")
+    (tmp_path / "Pt" / "all").symlink_to(tmp_path)
+    (tmp_path / "Pt" / "beside").symlink_to(tmp_path / "Au")
+    assert ["Au/a.dm3", "Pt/own/b.dm3"] == names(tmp_path)
+    assert ["Pt/own/b.dm3"] == names(tmp_path, below="Pt")
+
+
 def test_a_folder_named_like_a_micrograph_is_found_once_with_what_it_holds(tmp_path):
     """It becomes a row with a reason, and its content is analysed."""
     (tmp_path / "x.dm3").mkdir()

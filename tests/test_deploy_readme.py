@@ -103,6 +103,14 @@ def test_commands_of_temwatch_are_understood(document):
         assert 0 == ended.value.code
 
 
+def test_faults_are_listed_with_tests_that_exist():
+    """And no file of fault tests is left out."""
+    named = set(re.findall(r"`(test_\w+\.py)`", DOCUMENTS["operations.md"]))
+    there = {path.name for path in (ROOT / "tests").glob("test_*.py")}
+    assert named <= there
+    assert {name for name in there if name.startswith("test_fault_")} <= named
+
+
 @pytest.mark.parametrize("document", DOCUMENTS)
 def test_keys_of_the_configuration_exist(document):
     """Written as `[section] key`."""

@@ -58,3 +58,26 @@ def test_a_sample_is_always_a_name_for_one_visible_folder(stem):
     assert not sample.startswith(".")
     assert not set(sample) & {"/", "\0", "\n"}
     assert len(sample.encode()) <= 120
+
+
+def test_the_tree_of_an_in_situ_camera_is_a_sequence_by_itself():
+    """A frame's place in time comes from the names; which number that is depends on the other files."""
+    tree = "Hour_00/Minute_01/Second_05/X_Hour_00_Minute_01_Second_05_Frame_0012.dm4"
+    for above, sample, sequence in (
+        ("X/", "X", "X"),
+        ("", "X", "X"),
+        ("Au/X/", "Au", "X"),
+        ("Au/a/X/", "Au", "a_X"),
+    ):
+        found = where(above + tree)
+        assert (sample, sequence, None) == (found.sample, found.sequence, found.frame)
+        assert 65 * 1_000_000 + 12 == found.position
+    flat = where("X/X_Hour_00_Minute_00_Second_01_Frame_0000.dm4", folders=("X",))
+    assert ("X", 1_000_000) == (flat.sequence, flat.position)
+
+
+def test_two_folders_of_one_sample_are_two_sequences():
+    """Though the last part of their paths is the same."""
+    assert ["a_run", "b_run", "run"] == [
+        where(path, folders=("*",)).sequence for path in ("Au/a/run/1.dm3", "Au/b/run/1.dm3", "Au/run/1.dm3")
+    ]

@@ -1,10 +1,12 @@
 """The configuration changes under a ledger that is full of results."""
 
 import re
+import shutil
 
 import pytest
 
 from system import Service, rows, temwatch, wait_until
+from temwatch import simulator
 from temwatch.ledger import Reader
 
 pytestmark = pytest.mark.system
@@ -13,24 +15,24 @@ CLUMPED = {"method": "uecs"}
 
 
 @pytest.fixture(scope="module")
-def clumps(tmp_path_factory):
-    """Micrographs with many overlapping particles, so that the separation matters."""
-    folder = tmp_path_factory.mktemp("clumps")
-    assert 0 == temwatch("simulate", "--output", folder, "--micrographs", 3, "--overlap", "high").returncode
-    return sorted(folder.rglob("*.dm3"))
+def analysed(tmp_path_factory):
+    """A service that has ended, with the results of many overlapping particles, whose files are gone."""
+    service = Service(tmp_path_factory.mktemp("analysed"), separation=CLUMPED)
+    with service:
+        for _ in simulator.write_series(service.watched, micrographs=3, overlap="high", size_px=512):
+            pass
+        service.count_of(done=3)
+        wait_until(lambda: len(service.micrographs(sample(service))) == 3, what="all rows")
+    for path in service.watched.iterdir():
+        path.unlink()
+    return service
 
 
 @pytest.fixture
-def service(tmp_path, clumps):
-    """Stopped, with the results of all clumps, whose files are gone."""
-    service = Service(tmp_path, separation=CLUMPED)
-    with service:
-        for path in clumps:
-            (service.watched / path.name).write_bytes(path.read_bytes())
-        service.count_of(done=len(clumps))
-        wait_until(lambda: len(service.micrographs(sample(service))) == len(clumps), what="all rows")
-    for path in service.watched.iterdir():
-        path.unlink()
+def service(tmp_path, analysed):
+    """Stopped, with a copy of these results."""
+    service = Service(tmp_path, separation=CLUMPED, watch={"folder": str(analysed.watched)})
+    shutil.copytree(analysed.output, service.output)
     return service
 
 

@@ -60,7 +60,9 @@ def test_a_poison_file_is_tried_again_later_then_put_aside_until_retry(tmp_path,
         antidote.touch()
         assert 0 == temwatch("retry", "--config", service.config, "poison_01.tif").returncode
         service.count_of(done=5, failed=0)
-        assert "done" == service.micrographs("poison")[-1]["status"]
+        wait_until(
+            lambda: service.micrographs("poison")[-1]["status"] == "done", what="the row of its result"
+        )
 
 
 STAGES = ("read", "segment", "resolve", "record", "publish")

@@ -55,10 +55,11 @@ def test_every_name_that_a_file_system_takes(service, contents):
     )
     service.count_of()
     assert sorted((f"odd/{name}", "done") for name in NAMES.values()) == sorted(paths(service, "odd"))
+    made = service.output / "odd" / "micrographs"
+    wait_until(lambda: len(list(made.glob("*/*_particles.csv"))) == len(NAMES), what="the last table")
     assert len(NAMES) == len(rows(service.output / "odd" / "micrographs.csv"))
-    made = list((service.output / "odd" / "micrographs").iterdir())
-    assert len(NAMES) == len(made)
-    for path in made:
+    assert len(NAMES) == len(list(made.iterdir()))
+    for path in made.iterdir():
         assert {"micrograph.png", "mask.png", "overlay.png", "particles.csv"} == {
             file.name.removeprefix(f"{path.name}_") for file in path.iterdir()
         }

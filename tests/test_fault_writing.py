@@ -1,6 +1,7 @@
 """Files that are written slowly, renamed, grown, replaced, shortened, or dated by another clock."""
 
 import os
+import random
 import time
 from collections import Counter
 
@@ -80,6 +81,62 @@ def test_rewritten_in_place_with_the_same_size_is_a_new_revision(service, conten
     assert_measured_once(service, "rewritten", "rewritten_01.dm3")
 
 
+def test_the_time_moves_on_while_it_is_analysed(service, contents):
+    """A writer that closes late, copies times, or a share that dates by ticks: one result, and no failure."""
+    paths = [service.watched / f"ticks_{number:02d}.dm3" for number in range(12)]
+    for number, path in enumerate(paths):
+        path.write_bytes(contents[number % len(contents)] + bytes([number]))
+    deadline = time.monotonic() + 60
+    while len(service.micrographs("ticks")) < len(paths) and time.monotonic() < deadline:
+        for path in paths:
+            os.utime(path)
+        time.sleep(0.02)
+    service.count_of(failed=0)
+    wait_until(lambda: Counter(done=len(paths)) == statuses(service, "ticks"), what="every row once")
+
+
+@pytest.mark.parametrize("count", [24, pytest.param(1000, marks=[pytest.mark.soak, pytest.mark.timeout(0)])])
+def test_many_written_at_once_in_any_way(service, contents, count):
+    """Pieces with and without pauses, room reserved first, begun anew, dated afterwards: all end as done."""
+    seed = random.randrange(2**32)
+    chance, sample = random.Random(seed), f"any{count}"
+    writers = [
+        written(service.watched / f"{sample}_{number:04d}.dm3", content, chance)
+        for number, content in enumerate(
+            contents[number % len(contents)] + number.to_bytes(4) for number in range(count)
+        )
+    ]
+    while writers:
+        writer = chance.choice(writers[:24])
+        if next(writer, "closed") == "closed":
+            writers.remove(writer)
+        time.sleep(chance.choice([0, 0, 0, 0.01, 0.2]))
+    found = lambda: dict(statuses(service, sample))  # noqa: E731
+    wait_until(lambda: found().get("done") == count, seconds=240, what=lambda: f"{found()}, seed {seed}")
+    service.count_of()
+    assert {"done", "superseded"} >= set(found()), f"seed {seed}"
+
+
+def written(path, content, chance):
+    """Step by step, as one of several programs would."""
+    reserve, anew, dated = (chance.random() < 0.3 for _ in range(3))
+    if anew:
+        path.write_bytes(content[: chance.randrange(len(content))])
+        yield
+    with path.open("wb") as stream:
+        if reserve:
+            os.truncate(stream.fileno(), len(content))
+            yield
+        step = len(content) // chance.randint(1, 5) + 1
+        for start in range(0, len(content), step):
+            stream.write(content[start : start + step])
+            stream.flush()
+            yield
+    if dated:
+        yield
+        os.utime(path, (1e9 + chance.random(),) * 2)
+
+
 @pytest.mark.parametrize("hours", [-30, 30])
 def test_a_clock_of_the_share_that_is_off_by_hours(service, contents, hours):
     """Times of the share serve to see a change and never to tell an age."""
@@ -100,7 +157,7 @@ def test_shortened_while_it_is_read_in_place_costs_no_process(tmp_path, contents
     settings = {"spool_limit_bytes": 0, "settle_seconds": 0.05, "scan_interval_seconds": 0.5}
     with Service(tmp_path, watch=settings) as service:
         path = service.watched / "Au_01.dm3"
-        for _ in range(40):
+        for _ in range(20):
             path.write_bytes(contents[0])
             time.sleep(0.06)
             os.truncate(path, len(contents[0]) // 3)

@@ -4,7 +4,7 @@ from datetime import timedelta
 
 import pytest
 
-from ledger_cases import START, arrival, result, take
+from ledger_cases import START, arrival, result, sha256, take
 from temwatch.domain import Status
 from temwatch.ledger import folder_name, open_ledger
 
@@ -38,6 +38,30 @@ def test_a_file_that_changes_before_it_is_read_is_the_same_work(ledger):
     assert 2 == ledger.add(arrival(size_bytes=300))
     assert [(1, 200), (2, 300)] == [(file.revision, file.size_bytes) for file in pending(ledger)]
     assert {"a.dm3": (300, 1)} == ledger.known("/microscope")
+
+
+def test_two_revisions_of_a_file_are_never_in_hand_together(ledger):
+    """They share their pictures: the later one waits until the earlier has ended, and is then a touch."""
+    ledger.add_all([arrival(), arrival("b.dm3")])
+    assert ["a.dm3"] == [file.path for file in ledger.claim(1, START)]
+    assert 3 == ledger.add(arrival(mtime_ns=2))
+    assert ["b.dm3"] == [file.path for file in ledger.claim(9, START)]
+    assert Status.DONE is ledger.record(1, [result("same")]).status
+    assert [2] == [file.revision for file in ledger.claim(9, START)]
+    assert Status.DONE is ledger.recognise(3, sha256("same"), START).status
+    assert [2] == [file.id for file in pending(ledger)]
+
+
+def test_a_change_of_a_file_that_waits_for_another_attempt_ends_the_wait(ledger):
+    """What was wrong with it before says nothing of what it holds now."""
+    ledger.add(arrival())
+    for _ in range(3):
+        (file,) = ledger.claim(1, START + timedelta(hours=1))
+        ledger.release(file.id, not_before=START + timedelta(seconds=600), reason="changed")
+    assert [] == ledger.claim(1, START)
+    assert file.id == ledger.add(arrival(size_bytes=200))
+    (file,) = ledger.claim(1, START)
+    assert (200, 0) == (file.size_bytes, file.attempts)
 
 
 def test_a_revision_that_was_put_back_and_replaced_is_no_work_any_more(ledger):

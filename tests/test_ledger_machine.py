@@ -147,6 +147,12 @@ class Bookkeeping(RuleBasedStateMachine):
                 assert seen == sum(parts)
 
     @invariant()
+    def of_a_file_one_revision_is_in_hand(self):
+        with self.ledger.reader() as reader:
+            in_hand = Counter(file.path for file in reader.pending() if file.claimed)
+        assert set(in_hand.values()) <= {1}
+
+    @invariant()
     def content_counts_once(self):
         """In a sample no content is done twice, and a duplicate has an original that is done."""
         for sample in SAMPLES:

@@ -172,18 +172,6 @@ def test_a_replaced_file_supersedes_its_earlier_revision(ledger):
     assert ["superseded", "superseded", "refused"] == [status for _, status in statuses(ledger)]
 
 
-def test_a_late_revision_does_not_supersede_a_newer_one(ledger):
-    """Two workers may finish two revisions of one file in the wrong order."""
-    old = claimed(ledger)
-    new = claimed(ledger, mtime_ns=2)
-    assert Status.DONE is ledger.record(new, [result("new")]).status
-    assert Status.SUPERSEDED is ledger.record(old, [result("old")]).status
-    assert {"done": 1, "superseded": 0} == {
-        status: len([row for row in statuses(ledger) if row[1] == status])
-        for status in ("done", "superseded")
-    }
-
-
 def test_a_file_that_was_only_touched_keeps_its_row(ledger):
     """Same content, new time: nothing is analysed, nothing is superseded, and it is not found again."""
     take(ledger)

@@ -1,13 +1,14 @@
 """Killed at any moment, ledger and tables hold every micrograph exactly once."""
 
 import csv
-import os
 import random
 import shutil
 import subprocess
 import sys
+import tempfile
 import time
 from collections import Counter
+from pathlib import Path
 
 import pytest
 
@@ -19,7 +20,9 @@ from temwatch.outputs.tables import TABLES, csv_text
 
 pytestmark = pytest.mark.system
 
-STRIDE = int(os.environ.get("TEMWATCH_KILL_STRIDE", "7"))  # 1: every call; a prime meets them all in turn
+MEMORY = (
+    "/dev/shm" if Path("/dev/shm").is_dir() else None
+)  # a kill, unlike a power cut, spares what is written
 
 
 @pytest.fixture(scope="module")
@@ -38,6 +41,13 @@ def service():
     with process:
         yield run
         process.stdin.close()
+
+
+@pytest.fixture
+def folder():
+    """A folder in memory."""
+    with tempfile.TemporaryDirectory(dir=MEMORY) as name:
+        yield Path(name)
 
 
 def tables(output):
@@ -103,15 +113,18 @@ def test_killed_at_random_moments(tmp_path, service):
     assert published == tables(tmp_path)
 
 
-def test_killed_at_any_step(tmp_path, service):
+@pytest.mark.parametrize(
+    "stride", [7, pytest.param(1, marks=[pytest.mark.soak, pytest.mark.timeout(0)])], ids="each {}th".format
+)
+def test_killed_at_any_step(folder, service, stride):
     """Some more files, killed before each call that changes something on the disk: the end is the same."""
-    before, whole, killed = (tmp_path / name for name in ("before", "whole", "killed"))
+    before, whole, killed = (folder / name for name in ("before", "whole", "killed"))
     assert 0 == service(before, 6)[0]
     shutil.copytree(before, whole)
     code, calls = service(whole, 7, fatal=10**9)
     assert (0, True) == (code, calls > 100)
     expected = tables(whole)
-    for fatal in range(1, calls + 1, STRIDE):
+    for fatal in range(random.randint(1, stride), calls + 1, stride):
         shutil.copytree(before, killed)
         assert -9 == service(killed, 7, fatal=fatal)[0]
         assert 0 == service(killed, 7)[0]

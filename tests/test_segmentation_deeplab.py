@@ -169,12 +169,13 @@ def test_torch_is_loaded_when_chosen_only_and_nothing_is_downloaded(tmp_path):
 
 
 def test_contacts_have_a_threshold_of_their_own():
-    found = np.array([[[0.4, 0.6, 0.6]], [[0.6, 0.6, 0.9]]], np.float32)
-    segmentation = deeplab.segmentation_of(found, description(contacts_threshold=0.8))
+    found = np.array([[[0.4, 0.6, 0.95]], [[0.6, 0.6, 0.9]]], np.float32)
+    image = np.zeros((1, 3), np.float32)
+    segmentation = deeplab.segmentation_of(found, image, description(contacts_threshold=0.8))
 
     assert [[False, True, True]] == segmentation.mask.tolist()
     assert [[False, False, True]] == segmentation.contacts.tolist()
-    assert deeplab.segmentation_of(found[:1], description()).contacts is None
+    assert deeplab.segmentation_of(found[:1], image, description()).contacts is None
 
 
 @pytest.mark.parametrize(("side_px", "views"), [(48, 2), (24, 1)])
@@ -187,6 +188,36 @@ def test_half_the_size_is_looked_at_where_particles_are_large(side_px, views):
 
     assert [(128, 192), (64, 96)][:views] == net.seen
     assert np.count_nonzero(found[0] > 0.5) == pytest.approx(np.count_nonzero(image), rel=0.05)
+
+
+class Farsighted(Pointwise):
+    """Is sure of what is dark in small pictures only."""
+
+    def __init__(self, sees_px: int) -> None:
+        super().__init__()
+        self.sees_px = sees_px
+
+    def forward(self, inputs: torch.Tensor) -> torch.Tensor:
+        sees = super().forward(inputs).shape[-2] <= self.sees_px
+        return (
+            torch.where(inputs < 0, 4.0, -4.0) * self.factor.abs()
+            if sees
+            else -self.factor.abs() + 0 * inputs
+        )
+
+
+@pytest.mark.parametrize(("noise", "sees_px", "found"), [(0.5, 128, True), (0.5, 64, True), (0, 64, False)])
+def test_a_smaller_size_takes_over_where_noise_hides_particles(noise, sees_px, found):
+    net = Farsighted(sees_px)
+    truth = np.zeros((256, 384), bool)
+    truth[40:100, 40:100] = truth[160:220, 200:260] = True
+    image = np.where(truth, -1.0, 1.0) + np.random.default_rng(0).normal(0, noise, truth.shape)
+    mask = deeplab.probabilities(net, image.astype(np.float32), description(half_size_from_px=40.0))[0] > 0.5
+
+    assert ([(256, 384), (128, 192), (64, 96)] if noise else [(256, 384)]) == net.seen
+    assert found == mask.any()
+    if found:
+        assert np.count_nonzero(mask & truth) > 0.8 * np.count_nonzero(mask | truth)
 
 
 def test_the_typical_particle_holds_the_middle_of_the_area():

@@ -1,9 +1,11 @@
 """What the network sees depends on the picture's content alone."""
 
 import numpy as np
+import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+from temwatch.analysis.segmentation import preprocessing
 from temwatch.analysis.segmentation.preprocessing import LIMIT, normalised
 
 
@@ -54,3 +56,13 @@ def test_a_few_pixels_that_are_not_finite_take_the_medians_place():
     holed[3, 3], holed[5, 5] = np.nan, -np.inf
     assert np.isfinite(normalised(holed)).all()
     assert np.count_nonzero(np.abs(normalised(holed) - normalised(image)) > 0.05) <= 2
+
+
+@pytest.mark.parametrize("sd", [0.0, 0.1, 0.4])
+def test_noise_is_told_from_slopes_edges_and_particles(sd):
+    rows, columns = np.indices((200, 300))
+    image = rows / 100 - 2 * (np.hypot(rows - 90, columns - 120) < 60) - (columns > 250)
+    noisy = image + np.random.default_rng(3).normal(0, sd, image.shape)
+
+    assert preprocessing.noise(noisy.astype(np.float32)) == pytest.approx(sd, rel=0.03, abs=1e-5)
+    assert 0 == preprocessing.noise(np.zeros((2, 50), np.float32))

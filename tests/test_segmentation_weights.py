@@ -1,5 +1,6 @@
 """Weights files: what is refused, in one line, and what a good one says about itself."""
 
+import os
 from pathlib import Path
 
 import numpy as np
@@ -206,3 +207,13 @@ def test_without_any_weights_the_message_says_what_to_do(monkeypatch):
 def test_a_gpu_that_is_not_there_stops_the_start(file):
     with pytest.raises(StartError, match="no GPU"):
         build(SegmentationSettings(method="deeplab", weights=file, device="cuda"))
+
+
+@pytest.mark.parametrize(("set_already", "expected"), [(None, "PASSIVE"), ("ACTIVE", "ACTIVE")])
+def test_threads_sleep_while_they_wait_unless_told_otherwise(set_already, expected, tmp_path, monkeypatch):
+    monkeypatch.delenv("OMP_WAIT_POLICY", raising=False)
+    if set_already:
+        monkeypatch.setenv("OMP_WAIT_POLICY", set_already)
+    with pytest.raises(WeightsError):
+        build(SegmentationSettings(method="deeplab", weights=tmp_path / "none.safetensors"))
+    assert expected == os.environ["OMP_WAIT_POLICY"]

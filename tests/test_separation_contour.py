@@ -19,12 +19,12 @@ def disc(radius, row, column, shape=(120, 120)):
 # recall, precision, absolute count error and diameter bias that simulated masks of another seed have to reach
 SIMULATED = {
     ("ellipses", "low"): (0.98, 0.97, 0.03, 0.01),
-    ("ellipses", "medium"): (0.92, 0.92, 0.06, 0.01),
-    ("ellipses", "high"): (0.70, 0.82, 0.18, 0.03),
-    ("facetted", "low"): (0.97, 0.95, 0.04, 0.015),
-    ("facetted", "medium"): (0.88, 0.88, 0.06, 0.02),
-    ("facetted", "high"): (0.60, 0.72, 0.25, 0.03),
-    ("rods", "medium"): (0.90, 0.87, 0.10, 0.02),
+    ("ellipses", "medium"): (0.95, 0.95, 0.04, 0.01),
+    ("ellipses", "high"): (0.84, 0.92, 0.12, 0.03),
+    ("facetted", "low"): (0.97, 0.96, 0.04, 0.015),
+    ("facetted", "medium"): (0.92, 0.92, 0.06, 0.02),
+    ("facetted", "high"): (0.76, 0.90, 0.20, 0.035),
+    ("rods", "medium"): (0.92, 0.92, 0.06, 0.02),
 }
 
 
@@ -52,7 +52,7 @@ def test_contour_finds_more_on_golden_masks_than_repaired_uecs(data_folder, name
     case = golden(data_folder, name)
     contour, uecs = figures([case], "contour"), figures([case], "uecs")
     assert contour.weighted_f1 > uecs.weighted_f1
-    assert abs(contour.diameter_bias) < 0.02
+    assert abs(contour.diameter_bias) < 0.03
 
 
 def test_two_discs_come_back_whole_and_share_their_overlap():

@@ -7,6 +7,8 @@ import pytest
 
 import temwatch
 from analytic_shapes import disc, ellipse, on_canvas, rectangle
+from separation_cases import placed, score
+from temwatch import simulator
 from temwatch.analysis.separation import SEPARATORS
 from temwatch.config import SeparationMethod
 
@@ -87,3 +89,17 @@ def test_moving_the_mask_moves_the_particles(method):
     np.testing.assert_array_equal(here["bbox_x_px"][inner] + 5, there["bbox_x_px"])
     np.testing.assert_array_equal(here["bbox_y_px"][inner] + 3, there["bbox_y_px"])
     np.testing.assert_allclose(here["area_nm2"][inner], there["area_nm2"])
+
+
+@pytest.mark.parametrize("method", ["uecs", "watershed", "contour"])
+def test_true_contacts_do_not_harm(method):
+    field = simulator.simulate_mask("facetted", "medium", 512, 31)
+    truth = [(*region.origin_px, region.mask) for region in field.particles]
+
+    def f1(contacts):
+        analysis = temwatch.resolve(
+            field.mask, pixel_size_nm=field.pixel_size_nm, separate=method, contacts=contacts
+        )
+        return score(truth, placed(analysis), field.mask.shape).f1
+
+    assert f1(field.contacts) >= max(f1(None) - 0.02, 0.95)

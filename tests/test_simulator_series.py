@@ -2,6 +2,7 @@
 
 import csv
 import hashlib
+from dataclasses import replace
 from itertools import pairwise
 
 import numpy as np
@@ -12,7 +13,7 @@ from temwatch.config import SampleSettings, SequenceSettings
 from temwatch.engine.naming import place
 from temwatch.errors import UsageError
 from temwatch.simulator import write_series
-from temwatch.simulator.sequence import SEQUENCE, evolve
+from temwatch.simulator.sequence import SEQUENCE, evolve, travel
 
 
 def contents(folder):
@@ -79,7 +80,16 @@ def test_the_truth_is_in_register_with_the_image(tmp_path):
         assert in_place < image[moved].mean() / image[~moved].mean() - 0.02
 
 
-@pytest.mark.parametrize("arguments", [{"micrographs": 0}, {"frames": 0}, {"seed": -1}])
+@pytest.mark.parametrize(
+    "arguments",
+    [
+        {"micrographs": 0},
+        {"frames": 0},
+        {"seed": -1},
+        {"frames": 2, "drift_px": -1},
+        {"frames": 2, "flicker": 1},
+    ],
+)
 def test_impossible_series_are_refused(tmp_path, arguments):
     """At once, before anything is written."""
     with pytest.raises(UsageError):
@@ -150,3 +160,34 @@ def test_drift_keeps_every_particle_in_the_field():
         for particle in moment.particles:
             for place_nm in (particle.x_nm + moment.drift_x_nm, particle.y_nm + moment.drift_y_nm):
                 assert 1.1 * particle.radius_nm < place_nm < field_nm - 1.1 * particle.radius_nm
+
+
+def test_a_field_that_travels_loses_particles_and_finds_others():
+    """Every frame moves on by so many px; what enters and leaves is stated; nothing listed is cut."""
+    settings = replace(SEQUENCE, size_px=384, particles=20)
+    field_nm = settings.size_px * settings.pixel_size_nm
+    before, place = None, None
+    for moment in travel(settings, 60, np.random.default_rng(3), drift_px=5.0):
+        now = {particle.track for particle in moment.particles}
+        drift = np.array([moment.drift_x_nm, moment.drift_y_nm])
+        if before is not None:
+            assert np.hypot(*(drift - place)) == pytest.approx(5 * settings.pixel_size_nm)
+            stated = {
+                kind: {event.track for event in moment.events if event.event == kind}
+                for kind in ("appear", "vanish")
+            }
+            merged = {other for event in moment.events if event.event == "merge" for other in event.others}
+            assert stated["appear"] == now - before
+            assert stated["vanish"] | merged == before - now
+        for particle in moment.particles:
+            for place_nm in np.array([particle.x_nm, particle.y_nm]) + drift:
+                assert particle.radius_nm < place_nm < field_nm - particle.radius_nm
+        before, place = now, drift
+    assert len(before) >= 10
+
+
+def test_flicker_hides_the_share_that_is_asked_for():
+    settings = replace(SEQUENCE, size_px=512, particles=40)
+    whole = sum(len(m.particles) for m in travel(settings, 20, np.random.default_rng(4)))
+    shown = sum(len(m.particles) for m in travel(settings, 20, np.random.default_rng(4), flicker=0.1))
+    assert 0.85 * whole < shown < 0.95 * whole

@@ -53,6 +53,10 @@ def test_json_holds_every_figure():
     if "deeplab" in {case["segmentation"] for case in report["scaling"]}:
         assert 0 < report["network_limit_seconds"]["256"]
     assert [10, 15, 90] == list(report["published_seconds"].values())
+    one = report["sequence"]
+    assert (40, 64) == (one["frames"], one["size_px"])
+    assert one["frames_per_second"] > 0
+    assert 0 < one["share"] <= 1.1  # ticks of 10 ms
 
 
 @pytest.mark.system
@@ -60,7 +64,16 @@ def test_tables_name_the_machine_and_the_warm_up():
     """What a reader needs to know what the figures are of."""
     done = temwatch("benchmark", *SMALL)
     assert 0 == done.returncode, done.stderr
-    for words in ("cores", "warm-up", "scikit-image", "watershed", "end to end", "micrographs/min", "MB/s"):
+    for words in (
+        "cores",
+        "warm-up",
+        "scikit-image",
+        "watershed",
+        "end to end",
+        "micrographs/min",
+        "MB/s",
+        "frames/s",
+    ):
         assert words in done.stdout
 
 

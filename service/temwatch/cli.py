@@ -168,6 +168,12 @@ def _simulate(commands: _Commands) -> None:
     )
     command.add_argument("--micrographs", type=_positive, default=6, metavar="N", help="how many (default 6)")
     command.add_argument("--frames", type=_positive, metavar="N", help="one stack of N frames instead")
+    command.add_argument(
+        "--drift", type=float, default=0.0, metavar="PX", help="px that the field of a stack travels a frame"
+    )
+    command.add_argument(
+        "--flicker", type=float, default=0.0, metavar="SHARE", help="share of particles a frame does not show"
+    )
     command.add_argument("--overlap", choices=("low", "medium", "high"), default="low", help="default low")
     command.add_argument(
         "--seed", type=int, default=0, metavar="N", help="same seed, same micrographs (default 0)"

@@ -77,11 +77,33 @@ class SampleSettings(Section):
         return value
 
 
-class SequenceSettings(Section):
+class TrackingSettings(Section):
+    """How particles are followed from frame to frame."""
+
+    memory_frames: int = Field(
+        3, ge=0, le=1000, description="frames a particle may be missing from and still be the same"
+    )
+    largest_step_spacings: float = Field(
+        0.5,
+        gt=0,
+        le=2,
+        description="distances between neighbours that a particle may move from frame to frame, drift apart",
+    )
+
+
+class SequenceSettings(TrackingSettings):
     """Which folders of numbered files are sequences; stacks and Gatan's in situ tree are by themselves."""
 
     folders: tuple[str, ...] = Field(
         (), description="patterns of folders below the watched one whose numbered files are frames"
+    )
+    frame_interval_s: float | None = Field(
+        None, gt=0, description="s between frames where neither file nor folder names tell; empty: not known"
+    )
+    gap_seconds: float = Field(
+        30.0,
+        gt=0,
+        description="s to wait for a missing frame before it counts as a gap; it may still come later",
     )
     picture_every_frames: int = Field(100, ge=1, description="frames between two that get pictures")
 

@@ -12,6 +12,7 @@ from temwatch.analysis import shape
 from temwatch.analysis.cleaning import regions, small_holes, speckles, touches_border
 from temwatch.analysis.outline import visible_fraction
 from temwatch.analysis.separation import SEPARATORS, contour
+from temwatch.analysis.separation.population import UNKNOWN, population_of
 from temwatch.config import SeparationSettings
 from temwatch.domain import Mask, Reason, Region, Rejection
 
@@ -40,8 +41,11 @@ def part(
     -------
     Regions, convex or parted, which may overlap; and what was given up.
     """
-    parts: list[Region] = []
+    # in reading order: of a clump, what it is parted into later
+    parts: list[list[Region]] = []
     rejections: list[Rejection] = []
+    clumps: list[tuple[Region, list[Region]]] = []
+    whole: list[Region] = []
     limit = settings.convexity_threshold
     if settings.method == "contour":
         limit = max(limit, contour.CLUMP_CONVEXITY)
@@ -54,22 +58,30 @@ def part(
             outline = shape.outline(region.mask)
             convexity = shape.convexity(outline)
             # a shallow notch shows in the solidity first
-            if min(convexity, shape.solidity(outline)) >= limit:
-                parts.append(region)
+            least = min(convexity, shape.solidity(outline))
+            if least >= settings.convexity_threshold and not touches_border(region, mask.shape):
+                whole.append(region)
+            if least >= limit:
+                parts.append([region])
             elif convexity < settings.min_convexity:
                 rejections.append(Rejection(region=region, reason=Reason.LOW_CONVEXITY))
             elif settings.max_holes is not None and _holes(region.mask) > settings.max_holes:
                 rejections.append(Rejection(region=region, reason=Reason.TOO_MANY_HOLES))
             else:
-                found, given_up = SEPARATORS[settings.method](
-                    replace(region, mask=region.mask & ~_view(gaps, region)),
-                    shape=mask.shape,
-                    smallest_px=smallest_px,
-                    settings=settings,
-                )
-                parts += [_finished(found_part, region, smallest_px, settings.method) for found_part in found]
-                rejections += given_up
-    return parts, rejections
+                parts.append([])
+                clumps.append((region, parts[-1]))
+    population = population_of(whole) if settings.method == "contour" else UNKNOWN
+    for clump, into in clumps:
+        found, given_up = SEPARATORS[settings.method](
+            replace(clump, mask=clump.mask & ~_view(gaps, clump)),
+            shape=mask.shape,
+            smallest_px=smallest_px,
+            settings=settings,
+            population=population,
+        )
+        into += [_finished(part, clump, smallest_px, settings.method) for part in found]
+        rejections += given_up
+    return [part for group in parts for part in group], rejections
 
 
 def sift(

@@ -155,8 +155,9 @@ def describe(
 def warm_up(methods: Iterable[SeparationMethod]) -> None:
     """Compile, or load from the cache, what the first micrograph of each method would otherwise wait for."""
     y, x = np.mgrid[:128, :64]
-    # two discs, and a corner, which bends inwards once only: contour leaves that to UECS
+    # two discs, one that stands alone, and a corner, which bends inwards once only: that is left to UECS
     discs = ((x - 20) ** 2 + (y - 32) ** 2 < 150) | ((x - 43) ** 2 + (y - 32) ** 2 < 150)
+    discs |= (x - 12) ** 2 + (y - 57) ** 2 < 40
     corner = (y > 70) & (y < 110) & (x > 10) & (x < 50) & ((y > 90) | (x < 30))
     for method in methods:
         resolve(discs | corner, pixel_size_nm=0.5, separate=method)

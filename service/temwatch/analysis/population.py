@@ -62,7 +62,7 @@ def population(
     """A population of those values that are finite and count for something, sorted once for all."""
     weights = np.ones(len(values)) if weights is None else weights
     sound = np.isfinite(values) & np.isfinite(weights) & (weights > 0)
-    order = np.argsort(values[sound], kind="stable")
+    order = np.argsort(values[sound])
     return Population(
         values=values[sound][order],
         weights=np.asarray(weights[sound][order], float),
@@ -79,7 +79,7 @@ def figures(found: Population) -> Mapping[str, Figure]:
     `statistics.summarise` does. Several answers are made of one population, so the last few are kept.
     """
     values = _figures(found)
-    error = resampling.standard_errors(found.values, found.weights, found.field, found.fields, QUANTILES)
+    error = resampling.standard_errors(field_sums(found), QUANTILES) if len(found.values) else {}
     factor = interval_factor(found.fields)
     return {
         name: Figure(
@@ -90,6 +90,12 @@ def figures(found: Population) -> Mapping[str, Figure]:
         )
         for name in FIGURES
     }
+
+
+@lru_cache(maxsize=8)
+def field_sums(found: Population) -> resampling.Sums:
+    """What each field brings into a draw of the bootstrap; of at least one value."""
+    return resampling.sums(found.values, found.weights, found.field, found.fields)
 
 
 def _figures(found: Population) -> dict[str, float | None]:
@@ -176,8 +182,20 @@ def _round_width(width: float) -> float:
     return min((1.0, 2.0, 5.0, 10.0), key=lambda digit: abs(math.log(digit * power / width))) * power
 
 
-def density(found: Population, points: int = 201) -> tuple[Reals, Reals]:
+def density(
+    found: Population, points: int = 201, limits: tuple[float, float] = (-math.inf, math.inf)
+) -> tuple[Reals, Reals]:
     """A smooth density of the weighted values: Gaussian kernels of Silverman's width, from a fine histogram.
+
+    Parameters
+    ----------
+    found : Population
+        What is described.
+    points : int
+        Number of abscissae.
+    limits : tuple of float
+        What the descriptor cannot leave; there the density is reflected, so that nothing is said to lie
+        beyond (Silverman, Density Estimation, 1986, section 2.10).
 
     Returns
     -------
@@ -191,14 +209,22 @@ def density(found: Population, points: int = 201) -> tuple[Reals, Reals]:
     spread = math.sqrt(_variance(x, w, found.effective_count))
     spread = min(spread, float(upper - lower) / 1.349) if upper > lower else spread
     width = 0.9 * spread * found.effective_count ** (-1 / 5)
-    low, high = float(x[0]) - 3 * width, float(x[-1]) + 3 * width
+    lowest, highest = (
+        (limits[0] if x[0] >= limits[0] else -math.inf),
+        (limits[1] if x[-1] <= limits[1] else math.inf),
+    )
+    low, high = max(float(x[0]) - 3 * width, lowest), min(float(x[-1]) + 3 * width, highest)
     cells = max(512, math.ceil(4 * (high - low) / width))
     cells = min(cells, 8192)
     mass, edges = np.histogram(x, cells, (low, high), weights=w)
     step = float(edges[1] - edges[0])
-    reach = math.ceil(4 * width / step)
+    reach = min(math.ceil(4 * width / step), cells)
     kernel = np.exp(-0.5 * (np.arange(-reach, reach + 1) * step / width) ** 2)
-    smooth = np.convolve(mass, kernel / kernel.sum(), mode="same") if 2 * reach + 1 <= cells else mass
+    beyond = (
+        mass[:reach][::-1] if low == lowest else np.zeros(reach),
+        mass[-reach:][::-1] if high == highest else np.zeros(reach),
+    )
+    smooth = np.convolve(np.concatenate([beyond[0], mass, beyond[1]]), kernel / kernel.sum(), mode="valid")
     centres = (edges[:-1] + edges[1:]) / 2
     at = np.linspace(low, high, points)
     return at, np.interp(at, centres, smooth / (w.sum() * step))

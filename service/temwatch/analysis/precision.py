@@ -7,7 +7,8 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from temwatch.analysis.population import Population, figures, interval_factor
+from temwatch.analysis import resampling
+from temwatch.analysis.population import QUANTILES, Population, field_sums, figures, interval_factor
 
 _STEPS = 14
 _MOST_FIELDS = 100_000
@@ -35,25 +36,34 @@ def steps(found: Population, most: int = _STEPS) -> list[Step]:
     if found.fields < 2:
         return []
     numbers = np.unique(np.round(np.geomspace(found.fields, 2, most)).astype(int))
+    seen = np.cumsum(np.bincount(found.field, minlength=found.fields))
     result = []
     for fields in numbers.tolist():
-        part = found if fields == found.fields else _first(found, fields)
-        known = figures(part)
-        relative = {
-            name: figure.half_width / figure.value if figure.value and figure.half_width is not None else None
-            for name, figure in known.items()
-        }
-        result.append(
-            Step(fields=fields, particles=len(part.values), mean=relative["mean"], d50=relative["d50"])
-        )
+        mean, d50 = _now(found) if fields == found.fields else _after(found, fields)
+        result.append(Step(fields=fields, particles=int(seen[fields - 1]), mean=mean, d50=d50))
     return result
 
 
-def _first(found: Population, fields: int) -> Population:
-    part = found.field < fields
-    return Population(
-        values=found.values[part], weights=found.weights[part], field=found.field[part], fields=fields
+def _now(found: Population) -> tuple[float | None, ...]:
+    known = figures(found)
+    return tuple(_relative(known[name].half_width, known[name].value) for name in ("mean", "d50"))
+
+
+def _after(found: Population, fields: int) -> tuple[float | None, ...]:
+    """Relative half-widths of mean and D50 after the first fields, whatever their number of particles."""
+    if not len(found.values):
+        return None, None
+    part = field_sums(found).first(fields)
+    errors, factor = resampling.standard_errors(part, {"d50": QUANTILES["d50"]}), interval_factor(fields)
+    values = {"mean": part.mean(), "d50": part.quantile(QUANTILES["d50"])}
+    return tuple(
+        _relative(factor * errors[name] if factor and name in errors else None, value)
+        for name, value in values.items()
     )
+
+
+def _relative(half_width: float | None, value: float | None) -> float | None:
+    return half_width / value if value and half_width is not None else None
 
 
 def fields_needed(relative_half_width: float, fields: int, target: float) -> int | None:

@@ -7,6 +7,7 @@ fields is then one row of a matrix product, so that the cost does not grow with 
 from __future__ import annotations
 
 from collections.abc import Mapping
+from dataclasses import dataclass
 from functools import lru_cache
 
 import numpy as np
@@ -19,25 +20,79 @@ _BINS = 256
 _SEED = 20230405  # fixed: the same data give the same interval
 
 
-def standard_errors(
-    values: NDArray[np.float64],
-    weights: NDArray[np.float64],
-    field: NDArray[np.int64],
-    fields: int,
-    quantiles: Mapping[str, float],
-) -> dict[str, float]:
-    """Bootstrap standard errors of mean, sd, gsd and the named quantiles; none for fewer than two fields.
+@dataclass(frozen=True, slots=True, kw_only=True, eq=False)
+class Sums:
+    """What each field brings into a draw.
 
-    `values` are in ascending order.
+    `moments` has a row a field: the weight, and the weighted first and second power of the values about
+    `centre`, then of their logarithms where all are positive. `mass` is the weight between `edges`.
     """
-    if fields < 2 or len(np.unique(field)) < 2:
+
+    centre: float
+    moments: NDArray[np.float64]
+    edges: NDArray[np.float64]
+    mass: NDArray[np.float32]
+
+    def first(self, fields: int) -> Sums:
+        """The same of the first fields alone."""
+        return Sums(
+            centre=self.centre, moments=self.moments[:fields], edges=self.edges, mass=self.mass[:fields]
+        )
+
+    def mean(self) -> float | None:
+        """Weighted mean of all values; None without any."""
+        total, first = self.moments[:, 0].sum(), self.moments[:, 1].sum()
+        return self.centre + float(first / total) if total > 0 else None
+
+    def quantile(self, level: float) -> float | None:
+        """A quantile, to the fineness of the edges; None without any values."""
+        below = np.cumsum(self.mass.sum(axis=0, dtype=np.float64))[None, :]
+        return float(_quantile(below, self.edges, level)[0]) if below[0, -1] > 0 else None
+
+
+def sums(
+    values: NDArray[np.float64], weights: NDArray[np.float64], field: NDArray[np.int64], fields: int
+) -> Sums:
+    """Reduce every field once; `values` are in ascending order and at least one."""
+    # centred, so that the difference of two sums of squares keeps its digits
+    centre = float(np.average(values, weights=weights))
+    centred = values - centre
+    columns = [weights, weights * centred, weights * centred**2]
+    if values[0] > 0:
+        logs = np.log(values)
+        logs -= np.average(logs, weights=weights)
+        columns += [weights * logs, weights * logs**2]
+    share = np.cumsum(weights)
+    at = np.searchsorted(share, np.linspace(0, share[-1], _BINS + 1)[1:-1])
+    inner = np.unique(values[np.minimum(at, len(values) - 1)])
+    bins = np.searchsorted(inner, values, side="left")
+    count = len(inner) + 1
+    mass = np.bincount(field * count + bins, weights, fields * count).reshape(fields, count)
+    return Sums(
+        centre=centre,
+        moments=np.column_stack([np.bincount(field, column, fields) for column in columns]),
+        edges=np.concatenate((values[:1], inner, values[-1:])),
+        mass=(mass / weights.mean()).astype(np.float32),
+    )
+
+
+def standard_errors(known: Sums, quantiles: Mapping[str, float]) -> dict[str, float]:
+    """Bootstrap standard errors of mean, sd, gsd and the named quantiles; none for fewer than two fields."""
+    if np.count_nonzero(known.moments[:, 0]) < 2:
         return {}
-    draws = _draws(fields)
-    errors = _moment_errors(values, weights, field, fields, draws)
-    return errors | _quantile_errors(values, weights, field, fields, draws, quantiles)
+    draws = _draws(len(known.moments))
+    total, *rest = (draws.astype(np.float64) @ known.moments).T
+    filled = total > 0  # a draw of empty fields alone says nothing
+    first, second, *third = (column[filled] / total[filled] for column in rest)
+    errors = {"mean": _spread(first), "sd": _spread(np.sqrt(np.maximum(second - first**2, 0)))}
+    if third:
+        errors["gsd"] = _spread(np.exp(np.sqrt(np.maximum(third[1] - third[0] ** 2, 0))))
+    below = np.cumsum(draws @ known.mass, axis=1, dtype=np.float64)
+    below = below[below[:, -1] > 0]
+    return errors | {name: _spread(_quantile(below, known.edges, level)) for name, level in quantiles.items()}
 
 
-@lru_cache(maxsize=8)
+@lru_cache(maxsize=4)
 def _draws(fields: int) -> NDArray[np.float32]:
     """How often each field is in each draw, shape (DRAWS, fields)."""
     random = np.random.default_rng(_SEED)
@@ -46,58 +101,16 @@ def _draws(fields: int) -> NDArray[np.float32]:
     return np.bincount(flat, minlength=DRAWS * fields).reshape(DRAWS, fields).astype(np.float32)
 
 
-def _moment_errors(
-    values: NDArray[np.float64],
-    weights: NDArray[np.float64],
-    field: NDArray[np.int64],
-    fields: int,
-    draws: NDArray[np.float32],
-) -> dict[str, float]:
-    # centred, so that the difference of two sums of squares keeps its digits
-    centred = values - np.average(values, weights=weights)
-    positive = bool(values[0] > 0)
-    columns = [weights, weights * centred, weights * centred**2]
-    if positive:
-        logs = np.log(values)
-        logs -= np.average(logs, weights=weights)
-        columns += [weights * logs, weights * logs**2]
-    sums = np.column_stack([np.bincount(field, column, fields) for column in columns])
-    total, *rest = (draws.astype(np.float64) @ sums).T
-    filled = total > 0  # a draw of empty fields alone says nothing
-    first, second, *third = (column[filled] / total[filled] for column in rest)
-    errors = {"mean": _spread(first), "sd": _spread(np.sqrt(np.maximum(second - first**2, 0)))}
-    if positive:
-        errors["gsd"] = _spread(np.exp(np.sqrt(np.maximum(third[1] - third[0] ** 2, 0))))
-    return errors
-
-
-def _quantile_errors(
-    values: NDArray[np.float64],
-    weights: NDArray[np.float64],
-    field: NDArray[np.int64],
-    fields: int,
-    draws: NDArray[np.float32],
-    quantiles: Mapping[str, float],
-) -> dict[str, float]:
-    share = np.cumsum(weights)
-    at = np.searchsorted(share, np.linspace(0, share[-1], _BINS + 1)[1:-1])
-    inner = np.unique(values[np.minimum(at, len(values) - 1)])
-    edges = np.concatenate((values[:1], inner, values[-1:]))
-    bins = np.searchsorted(inner, values, side="left")
-    count = len(inner) + 1
-    mass = np.bincount(field * count + bins, weights, fields * count).reshape(fields, count)
-    below = np.cumsum(draws @ (mass / weights.mean()).astype(np.float32), axis=1, dtype=np.float64)
-    below = below[below[:, -1] > 0]
+def _quantile(below: NDArray[np.float64], edges: NDArray[np.float64], level: float) -> NDArray[np.float64]:
+    """One quantile of each row of cumulative masses, linear within a bin."""
     rows = np.arange(len(below))
-    errors = {}
-    for name, level in quantiles.items():
-        wanted = level * below[:, -1]
-        cell = np.minimum((below < wanted[:, None]).sum(axis=1), count - 1)
-        before = np.where(cell > 0, below[rows, cell - 1], 0.0)
-        inside = np.maximum(below[rows, cell] - before, 1e-12)
-        part = np.clip((wanted - before) / inside, 0, 1)
-        errors[name] = _spread(edges[cell] + part * (edges[cell + 1] - edges[cell]))
-    return errors
+    wanted = level * below[:, -1]
+    cell = np.minimum((below < wanted[:, None]).sum(axis=1), below.shape[1] - 1)
+    before = np.where(cell > 0, below[rows, cell - 1], 0.0)
+    inside = np.maximum(below[rows, cell] - before, 1e-12)
+    part = np.clip((wanted - before) / inside, 0, 1)
+    found: NDArray[np.float64] = edges[cell] + part * (edges[cell + 1] - edges[cell])
+    return found
 
 
 def _spread(draws: NDArray[np.float64]) -> float:

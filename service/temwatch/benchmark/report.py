@@ -19,6 +19,7 @@ from temwatch.analysis.separation import SEPARATORS
 from temwatch.benchmark.end_to_end import EndToEnd, end_to_end, write
 from temwatch.benchmark.limits import Limits, limits
 from temwatch.benchmark.scaling import Case, case
+from temwatch.benchmark.sequence import SequenceRun, sequence
 from temwatch.benchmark.stages import Stage, stages
 from temwatch.config import SegmentationMethod
 from temwatch.engine.pool import usable_cores
@@ -32,6 +33,7 @@ OTHERS = tuple((size, count) for size in (1024, 2048, 4096) for count in (50, 50
 PUBLISHED_SECONDS = {"without separation": 10.0, "with separation": 15.0, "high overlap": 90.0}
 """A micrograph on a Quadro RTX 5000, at most: Gumbiowski et al., Nanoscale Adv. 2023, 5, 2318."""
 
+FRAMES_A_REPEAT = 40
 PACKAGES = ("numpy", "scipy", "numba", "scikit-image", "torch")
 
 
@@ -59,6 +61,7 @@ class Report:
     limits: Limits
     network_limit_seconds: dict[str, float]
     published_seconds: dict[str, float]
+    sequence: SequenceRun
 
 
 def run(
@@ -104,6 +107,8 @@ def run(
     say("measuring what the machine can do")
     best = limits(network=bool(default_weights()))
     network = _network_seconds((size for size, _ in fields), best.network_operations_per_second)
+    say("timing a sequence")
+    frame = simulator.simulate_micrograph(_settings(size_px // 4, max(1, particles // 16)), 1)
     return Report(
         machine=_machine(),
         size_px=size_px,
@@ -116,6 +121,7 @@ def run(
         limits=best,
         network_limit_seconds=network,
         published_seconds=PUBLISHED_SECONDS,
+        sequence=sequence(frame, FRAMES_A_REPEAT * repeat),
     )
 
 

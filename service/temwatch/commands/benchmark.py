@@ -40,6 +40,13 @@ def run(arguments: argparse.Namespace) -> int:
     console.print(_stages(report))
     console.print("ratio: CPU seconds / those of label and regionprops_table on the same mask\n")
     console.print(_ways(report))
+    one = report.sequence
+    console.print(
+        f"\nsequence: {one.frames} frames of {one.size_px} px, {one.particles:.0f} particles, threshold: "
+        f"{one.frames_per_second:.1f} frames/s from file to track, {1000 * one.cpu_seconds_per_frame:.1f} ms "
+        f"of CPU a frame, {100 * one.share:.0f} % of what {one.cores} cores allow",
+        soft_wrap=True,
+    )
     console.print(_scaling(report), width=max(140, console.width))
     console.print(
         "cold: the first micrograph of a new process, imports and weights included; least: what "

@@ -20,6 +20,8 @@ def run(arguments: argparse.Namespace) -> int:
         frames=arguments.frames,
         overlap=arguments.overlap,
         seed=arguments.seed,
+        drift_px=arguments.drift,
+        flicker=arguments.flicker,
     )
     try:
         written = list(

@@ -12,7 +12,7 @@ from rich.table import Table
 from temwatch import config as configuration
 from temwatch.config import Config
 from temwatch.errors import TemwatchError
-from temwatch.ledger import File, Reader, is_held
+from temwatch.ledger import File, Reader, followed, following, is_held
 
 _MOST_LINES = 50
 
@@ -24,6 +24,8 @@ def run(arguments: argparse.Namespace) -> int:
     with Reader(config.output.state) as reader, reader.snapshot():
         console.print("service: " + ("running" if is_held(config.output.state) else "stopped"))
         console.print(_samples(reader))
+        for line in _sequences(reader):
+            console.print(line, soft_wrap=True, markup=False)
         for line in (*_differences(reader), *_outdated(reader, config)):
             console.print(line, soft_wrap=True, markup=False)
         receipt = reader.receipt()
@@ -50,6 +52,22 @@ def _samples(reader: Reader) -> Table:
     return table
 
 
+def _sequences(reader: Reader) -> Iterator[str]:
+    """How far every sequence is followed, and what is missing in it."""
+    for of in following.progress(reader):
+        found = followed.overview(reader, of)
+        words = [f"{found.frames} frames", f"{found.tracks} tracks"]
+        words += [f"{count} {event}" for event, count in found.events.items()]
+        if found.waiting:
+            words.append(f"{found.waiting} frames wait")
+        elif of.ended:
+            words.append("at rest")
+        yield f"sequence {of.sample}/{of.sequence}: {', '.join(words)}"
+        for first, last in found.gaps[:_MOST_LINES]:
+            missing = f"frame {first} is" if first == last else f"frames {first} to {last} are"
+            yield f"sequence {of.sample}/{of.sequence}: {missing} missing"
+
+
 def _differences(reader: Reader) -> Iterator[str]:
     """Every file that was seen and is not done, by name; of very many the last."""
     receipt = reader.receipt()
@@ -67,6 +85,8 @@ def _differences(reader: Reader) -> Iterator[str]:
 def _waits_for(file: File) -> str:
     if file.claimed:
         return "in hand"
+    if file.position is not None and file.frame is None:
+        return "gets its number when the frames of its second are all there"
     tried = f"could not be read {file.attempts} times" if file.attempts else ""
     if file.crashes:
         tried = f"a worker died on it {file.crashes} times"

@@ -8,7 +8,7 @@ from datetime import UTC, datetime
 from typing import Any
 
 from temwatch.config import Config
-from temwatch.engine import steering
+from temwatch.engine import following, steering
 from temwatch.errors import StartError
 from temwatch.ledger import Reader, is_held, open_ledger, post_request
 
@@ -29,7 +29,10 @@ def steer(config: Config, kind: str, **arguments: Any) -> dict[str, Any]:
     if not is_held(state):
         with open_ledger(state) as ledger:
             try:
-                return steering.at_once(steering.act(ledger, config, kind, arguments, steering.resolve_here))
+                done = steering.at_once(steering.act(ledger, config, kind, arguments, steering.resolve_here))
+                if kind == "rebuild":
+                    following.catch_up(ledger, config)
+                return done
             except OSError as error:
                 raise StartError(f"cannot be written: {error}") from None
     number = post_request(state, kind, arguments, datetime.now(UTC))

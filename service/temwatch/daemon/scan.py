@@ -36,7 +36,7 @@ def scan(
 ) -> Iterator[Found]:
     """Every file below `root` whose name matches, hidden names and the folders in `skip` left out.
 
-    Symbolic links are followed only where they stay within `root`.
+    Symbolic links are followed only where they stay within `root`, and those to folders only by a whole scan.
 
     Parameters
     ----------
@@ -88,7 +88,9 @@ def scan(
                     continue
                 if entry.is_dir():
                     status = entry.stat()
-                    if recursive:  # through a link at last, so that a file is found at its own place
+                    # through a link at last, so that a file is found at its own place; that place may lie
+                    # outside of a part, so a part is never left by a link
+                    if recursive and not (below and entry.is_symlink()):
                         place = 0 if entry.is_symlink() else len(stack)
                         stack.insert(place, (path, (status.st_dev, status.st_ino)))
                     if matches:

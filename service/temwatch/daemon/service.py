@@ -234,6 +234,7 @@ def arrival(config: Config, root: Path, found: Found, source: str) -> Arrival:
         sample=place.sample,
         sequence=place.sequence,
         frame=place.frame,
+        position=place.position,
         size_bytes=found.size_bytes,
         mtime_ns=found.mtime_ns,
         source=source,

@@ -157,7 +157,11 @@ class Cluster:
     def _order(self, job: Job) -> ClusterOrder:
         config = self._config
         return ClusterOrder(
-            read=replace(read_order(job, config), spooled=Path(job.file.name + job.spooled.suffix)),
+            read=replace(
+                read_order(job, config),
+                spooled=Path(job.file.name + job.spooled.suffix),
+                small_pictures=None,  # a worker writes nothing but its spool: without a film
+            ),
             size_bytes=job.file.size_bytes,
             mtime_ns=job.file.mtime_ns,
             segmentation=config.segmentation,

@@ -21,6 +21,7 @@ import structlog
 from temwatch.config import Config
 from temwatch.domain import Analysis, Method, Segmenter, Status
 from temwatch.engine import patience, work
+from temwatch.engine.following import Follower
 from temwatch.engine.furnishing import Folder
 from temwatch.engine.job import Finished, Job, Pulse, Way
 from temwatch.engine.local import Local
@@ -68,6 +69,7 @@ class Engine:
         self._publisher = Publisher(
             ledger, config, self._resolve_again, self._local.submit, self._post_folder
         )
+        self._follower = Follower(ledger, config, self._publisher.publish, self.wake)
         self._jobs: list[Job] = []
         self._unpublished: list[Job] = []
         self._unfurnished: dict[int, Job] = {}  # by file: its rows are there, its pictures are to come
@@ -114,8 +116,9 @@ class Engine:
                     if not self._busy() or time.monotonic() > deadline_s:
                         break
                 else:
+                    follows = self._follower.turn(patient=not until_empty)
                     self._claim()
-                    if until_empty and not self._busy():
+                    if until_empty and not self._busy() and not follows:
                         break
                 folders.take_left(self._way.room)
                 self._look_for_stuck_workers()
@@ -124,6 +127,7 @@ class Engine:
                 self._turn()
         finally:
             self._way.close()
+            self._follower.close()
             for job in self._jobs:
                 self._ledger.release(job.file.id)
             if self._unpublished:
@@ -179,10 +183,12 @@ class Engine:
     def _advance(self, future: Future[Any], job: Job, stage: str, index: int) -> None:
         """One task of a job is done: take the next step, or turn its failure into a row with its reason."""
         if job not in self._jobs:
-            return  # it ended meanwhile: another frame of it failed, or its worker died
+            return  # it ended meanwhile: its worker died
         job.tasks -= stage != "segment"
+        if not job.came_back(future):
+            return
         try:
-            outcome = future.result()
+            outcome = job.outcome(future)
         except InputError as error:
             self._put_off_or_reject(job, error)
             return

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Sequence
 from concurrent.futures import Future
+from concurrent.futures.process import BrokenProcessPool
 from dataclasses import dataclass, field
 from datetime import datetime
 from pathlib import Path
@@ -59,6 +60,8 @@ class Job:
     recorded: Recorded | None = None
     reason: str = ""
     arrival_to_result_s: float = 0.0
+    running: set[Future[Any]] = field(default_factory=set)
+    failed: Future[Any] | None = None  # the first task that failed
     tasks: int = 0  # that workers have in hand
     since_s: float = 0.0  # monotonic: last sign of a worker that has it in hand
 
@@ -99,6 +102,26 @@ class Job:
             stages=self.stages,
             arrival_to_result_s=self.arrival_to_result_s,
         )
+
+    def came_back(self, future: Future[Any]) -> bool:
+        """One of its tasks is done; False where it has failed and others of them still run.
+
+        They are waited for, so that whoever has the file next meets no worker that still draws a frame of it.
+        """
+        self.running.discard(future)
+        error = None if future.cancelled() else future.exception()
+        died = isinstance(error, BrokenProcessPool)
+        if died or (error and self.failed is None):
+            self.failed = future
+        if died or self.failed is None:
+            return True
+        for other in tuple(self.running):
+            other.cancel()
+        return not self.running
+
+    def outcome(self, future: Future[Any]) -> Any:
+        """What the task gave, or the error of the first that failed."""
+        return (self.failed or future).result()
 
     def images(self) -> list[Image]:
         """What there is to segment."""

@@ -19,6 +19,7 @@ from temwatch.engine import pool, work
 from temwatch.engine.job import Job, Post
 from temwatch.engine.lane import Lanes
 from temwatch.engine.publishing import folder_of
+from temwatch.outputs import film
 
 log = structlog.get_logger(__name__)
 
@@ -105,6 +106,7 @@ class Local:
             self._in_pool(job, "picture", 0, work.draw, order)
         log.debug("stage", stage="segment", id=job.file.id, path=job.file.path)
         future = self._lanes.submit(job.images())
+        job.running.add(future)
         future.add_done_callback(lambda done: self._post(done, job, "segment", 0))
 
     def advance(self, job: Job, stage: str, index: int, outcome: Any) -> bool:
@@ -143,6 +145,7 @@ class Local:
         job.tasks, job.since_s = job.tasks + 1, time.monotonic()
         log.debug("stage", stage=stage, id=job.file.id, path=job.file.path)
         future = self.submit(task, order)
+        job.running.add(future)
         future.add_done_callback(lambda done: self._post(done, job, stage, index))
 
 
@@ -155,6 +158,14 @@ def read_order(job: Job, config: Config) -> work.ReadOrder:
         pixel_size_nm=job.file.pixel_size_nm or config.samples.pixel_size_nm,
         sequence=job.file.sequence,
         frame=job.file.frame,
+        elapsed_s=job.file.elapsed_s,
+        interval_s=config.sequences.frame_interval_s,
+        small_pictures=film.folder_of(
+            config.output.folder, job.file.sample, job.file.sequence or job.file.name
+        )
+        if config.output.pictures
+        else None,
+        name=job.file.name,
         first=job.first,
         sha256=job.sha256,
     )

@@ -13,7 +13,7 @@ from pathlib import Path
 from temwatch.config import SeparationMethod
 
 
-def start(workers: int, caches: Path, method: SeparationMethod) -> ProcessPoolExecutor:
+def start(workers: int, caches: Path, method: SeparationMethod | None) -> ProcessPoolExecutor:
     """Start `workers` processes, the method's code compiled and cached below `caches`; 0 takes one a core.
 
     They are forked from a clean server process: forking the daemon, with its threads and torch, is unsafe.
@@ -42,15 +42,16 @@ def kill(pool: ProcessPoolExecutor) -> None:
         process.kill()
 
 
-def _begin(caches: str, method: SeparationMethod) -> None:
+def _begin(caches: str, method: SeparationMethod | None) -> None:
     """First in a worker: leave signals to the daemon, die with it, compile before the first micrograph."""
     signal.signal(signal.SIGINT, signal.SIG_IGN)
     signal.signal(signal.SIGTERM, signal.SIG_IGN)
     threading.Thread(target=_die_with_parent, daemon=True).start()
     os.environ.setdefault("NUMBA_CACHE_DIR", str(Path(caches) / "numba"))  # the systemd unit names its own
-    from temwatch.engine.work import warm_up
+    if method is not None:
+        from temwatch.engine.work import warm_up
 
-    warm_up(method)
+        warm_up(method)
 
 
 def _die_with_parent() -> None:

@@ -15,15 +15,20 @@ from temwatch.domain import Analysis, Frame, Image, Metadata, Method, Micrograph
 from temwatch.engine import spool
 from temwatch.formats.damage import unreadable
 from temwatch.ledger import Packed, Result, pack
-from temwatch.outputs import pictures, publish
+from temwatch.outputs import film, pictures, publish
 from temwatch.outputs.files import replacing
 
-_BATCH_PIXELS = 32 * 1024**2  # frames of a stack that are in memory together
+# frames of a stack that are in memory together; more of them would only come later to page and tables
+_BATCH_PIXELS = 32 * 1024**2
+_BATCH_FRAMES = 64
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class ReadOrder:
-    """Bring one file from the share and read it, or the next frames of a stack from `first` on."""
+    """Bring one file from the share and read it, or the next frames of a stack from `first` on.
+
+    `small_pictures` is where those for the film go, if any are wanted; `name` is the file's output name.
+    """
 
     source: Path
     spooled: Path
@@ -31,8 +36,12 @@ class ReadOrder:
     pixel_size_nm: float | None
     sequence: str | None
     frame: int | None
+    elapsed_s: float | None = None
+    interval_s: float | None = None
     first: int = 0
     sha256: str | None = None
+    small_pictures: Path | None = None
+    name: str = ""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True, eq=False)
@@ -118,7 +127,7 @@ def read(order: ReadOrder) -> ReadResult:
         height, width = source.shape
         batch = range(1)
         if source.frames is not None:
-            count = max(1, _BATCH_PIXELS // (height * width))
+            count = min(_BATCH_FRAMES, max(1, _BATCH_PIXELS // (height * width)))
             batch = range(order.first, min(order.first + count, source.frames))
         micrographs = tuple(
             Micrograph(
@@ -134,6 +143,10 @@ def read(order: ReadOrder) -> ReadResult:
         )
     except OSError as error:
         raise unreadable(error) from None
+    if order.small_pictures is not None:
+        _write_small_pictures(
+            order.small_pictures, order.name, micrographs, of_stack=source.frames is not None
+        )
     return ReadResult(
         micrographs=micrographs,
         sha256=sha256,
@@ -142,13 +155,32 @@ def read(order: ReadOrder) -> ReadResult:
     )
 
 
+def _write_small_pictures(
+    folder: Path, name: str, micrographs: tuple[Micrograph, ...], *, of_stack: bool
+) -> None:
+    for micrograph in micrographs:
+        if micrograph.frame is not None and micrograph.frame.index % film.every(micrograph.frame.index) == 0:
+            path = film.small_picture(folder, name, micrograph.frame.index, of_stack=of_stack)
+            film.write_small_picture(path, micrograph.image)
+
+
 def _frame(order: ReadOrder, source: formats.Source, index: int) -> Frame | None:
     if source.frames is not None:
-        elapsed_s = None if source.interval_s is None else index * source.interval_s
-        return Frame(sequence=order.sequence or order.source.stem, index=index, elapsed_s=elapsed_s)
+        return Frame(
+            sequence=order.source.stem,
+            index=index,
+            elapsed_s=_elapsed_s(index, source.interval_s or order.interval_s),
+        )
     if order.sequence is not None and order.frame is not None:
-        return Frame(sequence=order.sequence, index=order.frame)
+        elapsed_s = order.elapsed_s
+        if elapsed_s is None:
+            elapsed_s = _elapsed_s(order.frame, order.interval_s)
+        return Frame(sequence=order.sequence, index=order.frame, elapsed_s=elapsed_s)
     return None
+
+
+def _elapsed_s(index: int, interval_s: float | None) -> float | None:
+    return None if interval_s is None else index * interval_s
 
 
 def origin(micrograph: Micrograph) -> Origin:

@@ -35,9 +35,11 @@ def _add_one(
         if (newest.size_bytes, newest.mtime_ns) == seen:
             return None
         if newest.status is Status.PENDING and not newest.claimed and not newest.frames_recorded:
-            # it changed before anybody read it: still the same work
+            # it changed before anybody read it: still the same work, and what failed before tells nothing now
             connection.execute(
-                "UPDATE files SET size_bytes = ?, mtime_ns = ? WHERE id = ?", (*seen, newest.id)
+                """UPDATE files SET size_bytes = ?, mtime_ns = ?, not_before = NULL, attempts = 0, crashes = 0
+                    WHERE id = ?""",
+                (*seen, newest.id),
             )
             return newest.id
     connection.execute("INSERT OR IGNORE INTO samples (sample) VALUES (?)", (sample,))
@@ -55,6 +57,7 @@ def _add_one(
         "mtime_ns": arrival.mtime_ns,
         "source": arrival.source,
         "pixel_size_nm": arrival.pixel_size_nm,
+        "position": arrival.position,
         "detected_at": utc_text(arrival.detected_at),
     }
     inserted = connection.execute(
@@ -109,7 +112,11 @@ def claim(connection: sqlite3.Connection, limit: int, now: datetime) -> list[Fil
     cursor.row_factory = file_from
     files: list[File] = cursor.execute(
         f"""SELECT {FILE_COLUMNS} FROM files f WHERE f.status = 'pending' AND NOT f.claimed
-            AND (f.not_before IS NULL OR f.not_before <= ?) ORDER BY f.id LIMIT ?""",
+            AND (f.position IS NULL OR f.frame IS NOT NULL)
+            AND (f.position IS NULL OR f.frame IS NOT NULL)
+            AND (f.not_before IS NULL OR f.not_before <= ?) AND NOT EXISTS (
+                SELECT 1 FROM files h WHERE h.root = f.root AND h.path = f.path AND h.claimed)
+            ORDER BY f.id LIMIT ?""",
         (utc_text(now), limit),
     ).fetchall()
     connection.executemany(
@@ -182,7 +189,7 @@ def retry(
 
 
 def _designations(file: File) -> set[str]:
-    return {file.path, str(file.location), file.name}
+    return {file.path, str(file.location), file.name} | ({file.sequence} if file.sequence else set())
 
 
 def _reopen(connection: sqlite3.Connection, file: File) -> None:

@@ -152,24 +152,26 @@ def record(
             return _duplicate(
                 connection, file, sha256, original, analysed_at=last["analysed_at"], seconds=last["seconds"]
             )
-    status = Status.SUPERSEDED if _is_overtaken(connection, file_id) else Status.DONE
+    if frames_total is not None and file.sequence is not None:
+        # a stack in a folder of frames is a sequence of its own
+        connection.execute("UPDATE files SET sequence = NULL, frame = NULL WHERE id = ?", (file_id,))
     there = {
         row[0] for row in connection.execute("SELECT frame FROM micrographs WHERE file_id = ?", (file_id,))
     }
-    ids = tuple(
-        _insert(connection, file, item, status) for item in packed if item.micrograph["frame"] not in there
-    )
-    end = status if finished or status is Status.SUPERSEDED else Status.PENDING
+    ids = tuple(_insert(connection, file, item) for item in packed if item.micrograph["frame"] not in there)
+    end = Status.DONE if finished else Status.PENDING
     _settle(connection, file, end, sha256 if packed else None, frames_total)
     return Recorded(status=end, micrograph_ids=ids)
 
 
-def _insert(connection: sqlite3.Connection, file: File, packed: Packed, status: Status) -> int:
+def _insert(connection: sqlite3.Connection, file: File, packed: Packed) -> int:
     row = packed.micrograph
+    if file.position is not None and row["frame"] is not None:
+        row = {**row, "frame": file.frame, "elapsed_s": file.elapsed_s}  # it was numbered anew meanwhile
     connection.execute(
         "INSERT OR IGNORE INTO methods (digest, json) VALUES (?, ?)", (row["method"], packed.method_json)
     )
-    micrograph_id = insert_micrograph(connection, file, status, row)
+    micrograph_id = insert_micrograph(connection, file, Status.DONE, row)
     insert_details(connection, micrograph_id, packed.particles, packed.rejections)
     connection.execute(
         "INSERT INTO segmentations VALUES (?, ?, ?, ?, ?, ?, ?, ?)", (micrograph_id, *packed.segmentation)
@@ -221,11 +223,8 @@ def reject(
     file = _pending(connection, file_id)
     if isinstance(file, Recorded):
         return file
-    if _is_overtaken(connection, file_id):
-        status = Status.SUPERSEDED
     micrograph_id = insert_micrograph(connection, file, status, values)
-    if status in (Status.FAILED, Status.REFUSED):
-        count(connection, "micrographs_failed", values["reason_code"])
+    count(connection, "micrographs_failed", values["reason_code"])
     _settle(connection, file, status, values["sha256"], None)
     return Recorded(status=status, micrograph_ids=(micrograph_id,))
 
@@ -310,25 +309,13 @@ def _settle(
 ) -> None:
     connection.execute(
         """UPDATE files SET status = ?, claimed = CASE WHEN ? = 'pending' THEN claimed ELSE 0 END,
-            sha256 = coalesce(?, sha256), frames_total = coalesce(?, frames_total), changes = changes + ?
+            sha256 = coalesce(?, sha256), frames_total = coalesce(?, frames_total), changes = changes + 1
             WHERE id = ?""",
-        (str(status), str(status), sha256, frames_total, int(status is not Status.SUPERSEDED), file.id),
+        (str(status), str(status), sha256, frames_total, file.id),
     )
-    if status in (Status.DONE, Status.FAILED, Status.REFUSED, Status.DUPLICATE):
+    if status is not Status.PENDING:
         count(connection, "micrographs_processed", status)
-    if status is not Status.SUPERSEDED:
-        supersede_earlier(connection, file.id)
-
-
-def _is_overtaken(connection: sqlite3.Connection, file_id: int) -> bool:
-    """Whether a later revision of the file has rows already."""
-    found = connection.execute(
-        """SELECT 1 FROM files f
-            JOIN files n ON n.root = f.root AND n.path = f.path AND n.revision > f.revision
-            JOIN micrographs m ON m.file_id = n.id WHERE f.id = ? LIMIT 1""",
-        (file_id,),
-    ).fetchone()
-    return found is not None
+    supersede_earlier(connection, file.id)
 
 
 def _place(file: File) -> tuple[str | bytes, str | bytes]:

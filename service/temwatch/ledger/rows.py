@@ -16,7 +16,10 @@ from temwatch.ledger.names import from_stored
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Arrival:
-    """A complete file that the intake found; `path` is below `root`, with /."""
+    """A complete file that the intake found; `path` is below `root`, with /.
+
+    `position` is a frame's place in Gatan's tree, from which `numbering` makes its number.
+    """
 
     root: str
     path: str
@@ -28,6 +31,7 @@ class Arrival:
     sequence: str | None = None
     frame: int | None = None
     pixel_size_nm: float | None = None
+    position: int | None = None
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -54,6 +58,8 @@ class File:
     detected_at: datetime
     not_before: datetime | None
     frames_total: int | None
+    position: int | None
+    elapsed_s: float | None
     frames_recorded: int
 
     @property
@@ -81,7 +87,7 @@ class Recorded:
     """What became of a file when it was handed in: its status now, and the rows that were added.
 
     `status` is PENDING for a stack with frames to come, DUPLICATE where the sample has the same content
-    already, under the path `duplicate_of`, and SUPERSEDED where a later revision was faster.
+    already, under the path `duplicate_of`, and SUPERSEDED where a later revision has taken the file's place.
     """
 
     status: Status
@@ -169,7 +175,7 @@ class Request:
 
 FILE_COLUMNS = """f.id, f.root, f.path, f.revision, f.sample, f.sequence, f.frame, f.name, f.size_bytes,
     f.mtime_ns, f.sha256, f.status, f.claimed, f.attempts, f.crashes, f.source, f.pixel_size_nm,
-    f.detected_at, f.not_before, f.frames_total,
+    f.detected_at, f.not_before, f.frames_total, f.position, f.elapsed_s,
     (SELECT count(*) FROM micrographs m WHERE m.file_id = f.id AND m.frame IS NOT NULL) AS frames_recorded"""
 
 MICROGRAPH_COLUMNS = """m.id, m.file_id, f.name, f.root, m.sample, f.path AS micrograph, f.sequence, m.frame,

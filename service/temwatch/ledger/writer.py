@@ -182,7 +182,10 @@ class Ledger:
         return {from_stored(path): (size_bytes, mtime_ns) for path, size_bytes, mtime_ns, _ in rows}
 
     def claim(self, limit: int, now: datetime) -> list[File]:
-        """Take up to `limit` pending files in hand, oldest first, but none that is to wait beyond `now`."""
+        """Take up to `limit` pending files in hand, oldest first, but none that is to wait beyond `now`.
+
+        Of one file never two revisions are in hand together: they have the same pictures to write.
+        """
         with self._transaction() as connection:
             return arrivals.claim(connection, limit, now)
 
@@ -253,8 +256,7 @@ class Ledger:
 
         Recording is idempotent: a file that is finished and a frame that is there change nothing. A stack
         comes in batches, `finished=False` before the last; after a crash it goes on from
-        `File.frames_recorded`. Whether the content is a duplicate or the file was replaced meanwhile is
-        decided here, once more.
+        `File.frames_recorded`. Whether the content is a duplicate is decided here, once more.
         """
         packed = [result if isinstance(result, Packed) else recording.pack(result) for result in results]
         with self._transaction() as connection:
@@ -309,6 +311,7 @@ class Ledger:
         """Let every table and output folder of a sample be written anew at the next publication."""
         with self._transaction() as connection:
             make_stale(connection, sample, particles=True)
+            connection.execute("UPDATE sequences SET generation = generation + 1 WHERE sample = ?", (sample,))
             connection.execute(
                 "UPDATE files SET changes = changes + 1 WHERE sample = ? AND status <> 'superseded'",
                 (sample,),

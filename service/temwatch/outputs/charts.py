@@ -21,7 +21,7 @@ Chart = Literal["histogram", "scatter", "convergence", "border"]
 
 # Okabe and Ito's palette, distinguishable with any colour vision (jfly.uni-koeln.de/color)
 BLUE, ORANGE, GREEN, GREY = "#0072B2", "#D55E00", "#009E73", "#595959"
-_STYLE: dict[Any, Any] = {
+STYLE: dict[Any, Any] = {
     "font.size": 8,
     "font.family": "sans-serif",
     "font.sans-serif": ["Arial", "Liberation Sans", "DejaVu Sans"],
@@ -36,7 +36,7 @@ _STYLE: dict[Any, Any] = {
 }
 _SIZE_IN = (3.35, 2.4)  # one column of a journal: 85 mm
 _DPI = 600
-_drawing = threading.Lock()  # matplotlib's settings are global
+drawing = threading.Lock()  # matplotlib's settings are global
 
 
 def render(fields: Fields, sample: str, chart: Chart, kind: Kind, view: View) -> bytes:
@@ -45,7 +45,7 @@ def render(fields: Fields, sample: str, chart: Chart, kind: Kind, view: View) ->
     from matplotlib.backends.backend_agg import FigureCanvasAgg
     from matplotlib.figure import Figure
 
-    with _drawing, mpl.rc_context(_STYLE):
+    with drawing, mpl.rc_context(STYLE):
         figure = Figure(figsize=_SIZE_IN, layout="constrained")
         FigureCanvasAgg(figure)
         axes = figure.add_subplot()
@@ -108,6 +108,8 @@ def _scatter(axes: Axes, fields: Fields, view: View) -> None:
 
 
 def _convergence(axes: Axes, fields: Fields, view: View) -> None:
+    from matplotlib.ticker import LogLocator
+
     answer = populations.convergence(fields, view, 2.0)
     steps = answer["steps"]
     for name, words, colour, line in (("mean", "mean", BLUE, "o-"), ("d50", "D50", ORANGE, "s--")):
@@ -118,7 +120,9 @@ def _convergence(axes: Axes, fields: Fields, view: View) -> None:
             axes.plot(*zip(*known, strict=True), line, color=colour, markersize=3, label=words)
     axes.axhline(answer["target_percent"], color=GREY, linewidth=0.8, linestyle=":")
     axes.set_yscale("log")
+    axes.yaxis.set_major_locator(LogLocator(subs=(1, 2, 5)))
     axes.yaxis.set_major_formatter("{x:g}")
+    axes.yaxis.set_minor_formatter("")
     axes.set_xlabel("micrographs")
     axes.set_ylabel("half-width of the\n95 % interval (%)")
     if axes.get_legend_handles_labels()[0]:

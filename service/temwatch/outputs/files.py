@@ -3,10 +3,12 @@
 from __future__ import annotations
 
 import os
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
 from typing import BinaryIO
+
+_BLOCK_CHARACTERS = 1 << 20
 
 
 @contextmanager
@@ -54,3 +56,33 @@ def length(path: Path) -> int:
         return path.stat().st_size
     except FileNotFoundError:
         return -1
+
+
+def append(path: Path, start: int, pieces: Iterable[bytes]) -> int:
+    """Cut a file back to `start` bytes and write on from there; gives its new length."""
+    with path.open("r+b", buffering=0) as stream:
+        stream.truncate(start)
+        stream.seek(start)
+        try:
+            for block in pieces:
+                remaining = memoryview(block)
+                while remaining:  # a disk that fills up takes a part
+                    remaining = remaining[stream.write(remaining) :]
+        except OSError:
+            stream.truncate(start)
+            raise
+        os.fsync(stream.fileno())
+        return stream.tell()
+
+
+def blocks(texts: Iterable[str]) -> Iterator[bytes]:
+    """Text in pieces of about a megabyte: a reader of the file sees whole rows."""
+    block: list[str] = []
+    size = 0
+    for text in texts:
+        block.append(text)
+        size += len(text)
+        if size > _BLOCK_CHARACTERS:
+            yield "".join(block).encode()
+            block, size = [], 0
+    yield "".join(block).encode()

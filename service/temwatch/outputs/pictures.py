@@ -47,7 +47,7 @@ def write_pictures(folder: Path, name: str, image: Pixels, analysis: Analysis) -
 def write_micrograph(folder: Path, name: str, image: Pixels, pixel_size_nm: float) -> Image.Image:
     """Write the one picture that needs the pixels: the others are drawn on it."""
     make_folder(folder)
-    picture = Image.fromarray(_grey(image))
+    picture = Image.fromarray(grey(image))
     draw_scale_bar(picture, pixel_size_nm)
     _save(picture, folder / f"{name}_micrograph.png")
     return picture
@@ -143,7 +143,8 @@ def scale_label(length_nm: float) -> str:
     return f"{length_nm / 1000:g} µm" if length_nm >= 1000 else f"{length_nm:g} nm"
 
 
-def _grey(image: Pixels) -> NDArray[np.uint8]:
+def grey(image: Pixels) -> NDArray[np.uint8]:
+    """The grey values of a micrograph, float32 (y, x), stretched over 8 bits."""
     step = 2 if image.size > _MANY_PIXELS else 1  # a quarter of a large picture has the same percentiles
     low, high = np.percentile(image[::step, ::step], _PERCENTILES)
     if high <= low:

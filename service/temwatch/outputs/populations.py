@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Iterable, Mapping
+from collections.abc import Mapping
 from dataclasses import asdict, dataclass
 from functools import lru_cache
 from typing import Any, Literal
@@ -36,6 +36,11 @@ NAMES: Mapping[Descriptor, tuple[str, str]] = {
 }
 """Words and unit of every descriptor that has a population."""
 
+_LIMITS: Mapping[Descriptor, tuple[float, float]] = {
+    "circularity": (0.0, 1.0),
+    "aspect_ratio": (1.0, math.inf),
+}
+_SIZES = (0.0, math.inf)
 _MOST_DOTS = 2000
 
 
@@ -75,7 +80,7 @@ def describe(fields: Fields, view: View) -> dict[str, Any]:
     """Histogram, smooth density, fits and figures of one population."""
     found = select(fields, view)
     bars = population.histogram(found)
-    x, y = population.density(found)
+    x, y = population.density(found, limits=_LIMITS.get(view.descriptor, _SIZES))
     return {
         **_head(fields, found, view),
         "figures": _figures(population.figures(found)),
@@ -286,8 +291,9 @@ def _percent(share: float | None) -> float | None:
 
 def short(value: Any) -> Any:
     """Numbers with six digits, which is more than a picture or a person can tell; None where not finite."""
-    if value is None or isinstance(value, int | str):
+    if isinstance(value, float):
+        return float(f"{value:.6g}") if math.isfinite(value) else None
+    if value is None or isinstance(value, (int, str)):
         return value
-    if isinstance(value, Iterable):
-        return [short(float(one)) for one in value]
-    return float(f"{value:.6g}") if math.isfinite(value) else None
+    values = value.tolist() if isinstance(value, np.ndarray) else value
+    return [short(float(one)) for one in values]

@@ -11,19 +11,19 @@ import json
 import os
 from collections.abc import Callable, Generator, Iterable, Iterator, Mapping
 from functools import partial
+from itertools import chain
 from pathlib import Path
 from typing import BinaryIO
 
 from temwatch.domain import Status
 from temwatch.ledger import Ledger, Publication, Reader
-from temwatch.outputs import parquet, pictures, workbook
-from temwatch.outputs.files import length, replacing
+from temwatch.outputs import parquet, pictures, sequences, workbook
+from temwatch.outputs.files import append, blocks, length, replacing
 from temwatch.outputs.running import Running
 from temwatch.outputs.tables import MICROGRAPHS, PARTICLES, TABLES, Table, csv_text, header, lines, summary
 
 _SUMMARY = "summary.json"
 _SMALL_SAMPLE = 20_000  # particles; above, the statistics wait until a fiftieth has been added
-_BLOCK_CHARACTERS = 1 << 20
 
 
 def _summary(reader: Reader, sample: str, stream: BinaryIO, running: Running | None = None) -> None:
@@ -93,6 +93,11 @@ def publish_tables(
                 published += _follow(table, reader, sample, path, before.get(table.file))
             except OSError as error:
                 trouble = trouble or error
+        for file in sequences.TABLES:
+            try:
+                published += sequences.follow(file, reader, sample, output / sample / file, before.get(file))
+            except OSError as error:
+                trouble = trouble or error
         if published or written:
             ledger.published(sample, published, written)
     if trouble:
@@ -128,14 +133,14 @@ def write_folder(state: Path, folder: Path, sample: str) -> None:
         A file could not be written; a later call goes on.
     """
     with Reader(state) as reader, reader.snapshot():
-        rows = [row for row in reader.micrographs_named(sample, folder.name) if row.status is Status.DONE]
-        for row in rows:
-            name = row.name if row.frames_total is None else f"{row.name}_{row.frame or 0:06d}"
-            pictures.draw_again(folder, name, partial(reader.analysis, row.id))
-        if rows:
+        # a stack may have more frames than fit into memory
+        rows = (row for row in reader.micrographs_named(sample, folder.name) if row.status is Status.DONE)
+        if (first := next(rows, None)) is not None:
             with replacing(folder / f"{folder.name}_particles.csv") as stream:
                 stream.write(header(PARTICLES).encode())
-                for row in rows:
+                for row in chain([first], rows):
+                    name = row.name if row.frames_total is None else f"{row.name}_{row.frame or 0:06d}"
+                    pictures.draw_again(folder, name, partial(reader.analysis, row.id))
                     stream.write(lines(PARTICLES, reader, row).encode())
             return
     if folder.is_dir():
@@ -154,7 +159,7 @@ def _follow(
     last_id, there = reader.last_id(sample), length(path)
     if before is None or before.generation != generation or there < before.bytes:
         with replacing(path) as stream:
-            for block in _blocks(csv_text(table, reader, sample)):
+            for block in blocks(csv_text(table, reader, sample)):
                 stream.write(block)
             size = stream.tell()
     elif before.through_id == last_id and there == before.bytes:
@@ -162,38 +167,8 @@ def _follow(
     else:
         rows = reader.micrographs(sample, after_id=before.through_id)
         new = (lines(table, reader, row) for row in rows)
-        size = _append(path, before.bytes, _blocks(new))
+        size = append(path, before.bytes, blocks(new))
     return [Publication(file=table.file, bytes=size, through_id=last_id, generation=generation)]
-
-
-def _append(path: Path, start: int, blocks: Iterator[bytes]) -> int:
-    """Cut a file back to `start` bytes and write on from there; gives its new length."""
-    with path.open("r+b", buffering=0) as stream:
-        stream.truncate(start)
-        stream.seek(start)
-        try:
-            for block in blocks:
-                remaining = memoryview(block)
-                while remaining:  # a disk that fills up takes a part
-                    remaining = remaining[stream.write(remaining) :]
-        except OSError:
-            stream.truncate(start)
-            raise
-        os.fsync(stream.fileno())
-        return stream.tell()
-
-
-def _blocks(texts: Iterable[str]) -> Iterator[bytes]:
-    """Text in pieces of about a megabyte: a reader of the file sees whole rows."""
-    block: list[str] = []
-    size = 0
-    for text in texts:
-        block.append(text)
-        size += len(text)
-        if size > _BLOCK_CHARACTERS:
-            yield "".join(block).encode()
-            block, size = [], 0
-    yield "".join(block).encode()
 
 
 def _remove(folder: Path) -> None:
@@ -318,6 +293,7 @@ def export(reader: Reader, folder: Path, sample: str, formats: Iterable[str]) ->
             for table in TABLES:
                 paths.append(folder / table.file)
                 with replacing(paths[-1]) as stream:
-                    for block in _blocks(csv_text(table, reader, sample)):
+                    for block in blocks(csv_text(table, reader, sample)):
                         stream.write(block)
+            paths += sequences.export(reader, folder, sample)
     return paths

@@ -106,7 +106,7 @@ def lines(table: Table, reader: Reader, row: MicrographRow) -> str:
     """Lines of a csv file that one micrograph has."""
     shared = _shared(table, row)
     kinds = [column.kind for column in table.columns if column.name not in shared]
-    in_words = [(index, _CELL[kind]) for index, kind in enumerate(kinds) if kind not in _NUMBER]
+    in_words = [(index, CELL[kind]) for index, kind in enumerate(kinds) if kind not in _NUMBER]
     templates: dict[tuple[bool, ...], str] = {}
     text = []
     for record in table.rows(reader, row):
@@ -128,7 +128,7 @@ def _template(table: Table, shared: Mapping[str, Any], formats: Iterator[str]) -
     """A line with a place for every value that is the row's own."""
     return (
         ",".join(
-            _CELL[column.kind](shared[column.name]).replace("%", "%%")
+            CELL[column.kind](shared[column.name]).replace("%", "%%")
             if column.name in shared
             else next(formats)
             for column in table.columns
@@ -178,7 +178,7 @@ def _time(value: datetime | None) -> str:
 _NUMBER = {"real": "%.7g", "integer": "%d"}
 """As `_real` and `_integer` write what SQLite gives, which knows neither NaN nor a negative zero."""
 
-_CELL: dict[str, Callable[[Any], str]] = {
+CELL: dict[str, Callable[[Any], str]] = {
     "text": _text,
     "integer": _integer,
     "real": _real,

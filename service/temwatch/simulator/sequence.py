@@ -36,6 +36,9 @@ SEQUENCE = Settings(
 
 INTERVAL_S = 0.5
 _DRIFT_SHARE = 0.04
+_JITTER = 0.05
+"""Standard deviation of a particle's way by diffusion over the whole sequence, in mean radii."""
+_TURN_RAD = 0.05
 _RIPENING = 0.5
 _LEAST_RADIUS_SHARE = 0.3
 
@@ -61,7 +64,10 @@ class Moving:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Event:
-    """What happened between the frame before and `frame`: vanish, or merge of `others` into `track`."""
+    """What happened between the frame before and `frame`: vanish, or merge of `others` into `track`.
+
+    Where the field of view travels, vanish and appear too when a particle leaves or enters it.
+    """
 
     frame: int
     event: str
@@ -71,13 +77,17 @@ class Event:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Moment:
-    """All that is true of one frame; the field has moved by the drift since the first one."""
+    """All that is true of one frame; the field has moved by the drift since the first one.
+
+    `cut` are the particles at the border of a field that travels: on the picture, but not whole.
+    """
 
     index: int
     particles: tuple[Moving, ...]
     events: tuple[Event, ...] = field(default=())
     drift_x_nm: float = 0.0
     drift_y_nm: float = 0.0
+    cut: tuple[Moving, ...] = ()
 
 
 def evolve(settings: Settings, frames: int, rng: np.random.Generator) -> Iterator[Moment]:
@@ -103,6 +113,91 @@ def evolve(settings: Settings, frames: int, rng: np.random.Generator) -> Iterato
             drift_x_nm=float(drift[0]),
             drift_y_nm=float(drift[1]),
         )
+
+
+def travel(
+    settings: Settings, frames: int, rng: np.random.Generator, *, drift_px: float = 0.0, flicker: float = 0.0
+) -> Iterator[Moment]:
+    """Lives of the particles as far as they are in view and seen.
+
+    Parameters
+    ----------
+    settings, frames, rng
+        As in `evolve`.
+    drift_px : float
+        Way of the field from frame to frame: it travels over a larger specimen, winding, so that particles
+        leave it and others enter. 0: the drift of `evolve`, which keeps every particle in the field.
+    flicker : float
+        Share of the particles that a frame does not show; `particles` leaves them out.
+    """
+    moments = _voyage(settings, frames, rng, drift_px) if drift_px else evolve(settings, frames, rng)
+    for moment in moments:
+        shown = rng.random(len(moment.particles)) >= flicker if flicker else None
+        yield (
+            moment
+            if shown is None
+            else replace(
+                moment, particles=tuple(p for p, show in zip(moment.particles, shown, strict=True) if show)
+            )
+        )
+
+
+def _voyage(settings: Settings, frames: int, rng: np.random.Generator, drift_px: float) -> Iterator[Moment]:
+    """A window that travels over a specimen of at most twice its side and turns back at the border."""
+    room_px = math.ceil(min(drift_px * frames, 0.5 * settings.size_px))
+    size_px = settings.size_px + 2 * room_px
+    density = settings.particles / settings.size_px**2
+    specimen = replace(settings, size_px=size_px, particles=round(density * size_px**2))
+    room_nm, step_nm = (length * settings.pixel_size_nm for length in (room_px, drift_px))
+    place, heading = np.zeros(2), rng.uniform(0, math.tau)
+    before: dict[int, Moving] = {}
+    for moment in evolve(specimen, frames, rng):
+        if moment.index:
+            heading += rng.normal(0, _TURN_RAD)
+            step = step_nm * np.array([math.cos(heading), math.sin(heading)])
+            beyond = np.abs(place + step) > room_nm
+            step[beyond] *= -1
+            heading, place = math.atan2(step[1], step[0]), place + step
+        moved = [
+            replace(particle, x_nm=particle.x_nm - room_nm, y_nm=particle.y_nm - room_nm)
+            for particle in moment.particles
+        ]
+        inside = {particle.track: particle for particle in moved if _in_view(particle, place, settings, 1)}
+        near = (particle for particle in moved if _in_view(particle, place, settings, -1))
+        yield Moment(
+            index=moment.index,
+            particles=tuple(inside.values()),
+            events=_as_seen(moment, before, inside) if moment.index else (),
+            drift_x_nm=float(place[0]),
+            drift_y_nm=float(place[1]),
+            cut=tuple(particle for particle in near if particle.track not in inside),
+        )
+        before = inside
+
+
+def _in_view(particle: Moving, shift_nm: NDArray[np.float64], settings: Settings, side: int) -> bool:
+    """Whether the particle is whole in the field and free of its border (1), or at least in part (-1)."""
+    reach_nm = side * particle.radius_nm * math.sqrt(particle.aspect_ratio) + 2 * settings.pixel_size_nm
+    place_nm = np.array([particle.x_nm, particle.y_nm]) + shift_nm
+    far_nm = settings.size_px * settings.pixel_size_nm - reach_nm
+    return bool((place_nm > reach_nm).all() and (place_nm < far_nm).all())
+
+
+def _as_seen(moment: Moment, before: dict[int, Moving], now: dict[int, Moving]) -> tuple[Event, ...]:
+    """The events that somebody could see who looks at the field alone."""
+    merges = []
+    for event in moment.events:
+        others = tuple(other for other in event.others if other in before)
+        if event.event == "merge" and event.track in before and event.track in now and others:
+            merges.append(replace(event, others=others))
+    taken = {other for event in merges for other in event.others}
+    vanished = (Event(frame=moment.index, event="vanish", track=track) for track in before)
+    appeared = (Event(frame=moment.index, event="appear", track=track) for track in now)
+    return (
+        *merges,
+        *(event for event in vanished if event.track not in now and event.track not in taken),
+        *(event for event in appeared if event.track not in before),
+    )
 
 
 def _first(settings: Settings, rng: np.random.Generator, margin_px: float) -> tuple[Moving, ...]:
@@ -143,8 +238,8 @@ def _distance_nm(first: Moving, second: Moving) -> float:
 def _step(
     particle: Moving, particles: tuple[Moving, ...], mean_nm: float, frames: int, rng: np.random.Generator
 ) -> Moving:
-    """Brownian motion of a hundredth of the radius, and the migrants' walk."""
-    shift = rng.normal(0, 0.01 * mean_nm, 2)
+    """Diffusion on the support, and the migrants' walk."""
+    shift = rng.normal(0, _JITTER * mean_nm / math.sqrt(frames), 2)
     target = next((other for other in particles if other.track == particle.towards), None)
     if target is not None:
         # the pace of a few radii in the time of the sequence
@@ -216,15 +311,17 @@ def film(
     light = imaging.illumination(settings, rng)
     for moment in moments:
         field_ = imaging.empty_field(settings)
-        projections = [project(_body(particle, moment, settings)) for particle in moment.particles]
-        crystals = [particle.crystals for particle in moment.particles]
+        shown = (*moment.particles, *moment.cut)
+        projections = [project(body(particle, moment, settings)) for particle in shown]
+        crystals = [particle.crystals for particle in shown]
         imaging.add_particles(field_, settings, zip(projections, crystals, strict=True))
         shift_px = np.array([moment.drift_y_nm, moment.drift_x_nm]) / settings.pixel_size_nm
         relative = imaging.transmitted(field_, settings, imaging.shifted(carbon, shift_px))
         yield moment, imaging.expose(relative * light, settings, rng)
 
 
-def _body(particle: Moving, moment: Moment, settings: Settings) -> Body:
+def body(particle: Moving, moment: Moment, settings: Settings) -> Body:
+    """A particle as a solid where the drift has brought it."""
     return Body(
         solid=shapes.ellipsoid(2 * particle.radius_nm / settings.pixel_size_nm, particle.aspect_ratio),
         x_px=(particle.x_nm + moment.drift_x_nm) / settings.pixel_size_nm,

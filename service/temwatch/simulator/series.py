@@ -17,7 +17,7 @@ from temwatch.errors import UsageError
 from temwatch.simulator.acquisition import SERIES_START, digits, micrographs_of, taken_at
 from temwatch.simulator.dm import write_dm, write_dm_stack
 from temwatch.simulator.micrograph import metadata_of
-from temwatch.simulator.sequence import INTERVAL_S, SEQUENCE, Moment, evolve, film
+from temwatch.simulator.sequence import INTERVAL_S, SEQUENCE, Moment, film, travel
 from temwatch.simulator.settings import Overlap, Settings
 from temwatch.simulator.truth import Truth, save_truth
 
@@ -34,6 +34,8 @@ def write_series(
     overlap: Overlap = "low",
     seed: int = 0,
     size_px: int = 1024,
+    drift_px: float = 0.0,
+    flicker: float = 0.0,
 ) -> Iterator[Path]:
     """Write simulated micrographs, or one stack, with the truth beside each; yield each path when complete.
 
@@ -53,14 +55,21 @@ def write_series(
         The same seed gives the same files.
     size_px : int
         Side of a micrograph or frame.
+    drift_px, flicker : float
+        Of a stack: how far the field travels from frame to frame, and the share of particles that a frame
+        does not show; see `temwatch.simulator.sequence.travel`. The truth holds what can be seen.
     """
     for name, value in (("micrographs", micrographs), ("frames", frames)):
         if value is not None and value < 1:
             raise UsageError(f"{name} must be at least 1, found {value}")
     if seed < 0:
         raise UsageError(f"seed must not be negative, found {seed}")
+    if not 0 <= drift_px <= size_px / 4:
+        raise UsageError(f"drift must be from 0 to a quarter of the field, found {drift_px:g} px")
+    if not 0 <= flicker < 1:
+        raise UsageError(f"flicker must be from 0 to below 1, found {flicker:g}")
     if frames is not None:
-        return _write_stack(output, frames, seed, size_px)
+        return _write_stack(output, frames, seed, size_px, drift_px, flicker)
     return _write_micrographs(output, micrographs, overlap, seed, size_px)
 
 
@@ -95,12 +104,15 @@ def _picture(truth: Truth) -> Picture.Image:
     return Picture.fromarray(grey.astype(np.uint8))
 
 
-def _write_stack(output: Path, frames: int, seed: int, size_px: int) -> Iterator[Path]:
+def _write_stack(
+    output: Path, frames: int, seed: int, size_px: int, drift_px: float, flicker: float
+) -> Iterator[Path]:
     output.mkdir(parents=True, exist_ok=True)
     settings = _sized(SEQUENCE, size_px)
     path = output / f"Au_seed{seed}_ripening.dm4"
     life, exposure = np.random.default_rng((seed, 0)), np.random.default_rng((seed, 1))
-    exposed = film(evolve(settings, frames, life), settings, exposure)
+    lives = travel(settings, frames, life, drift_px=drift_px, flicker=flicker)
+    exposed = film(lives, settings, exposure)
     with ExitStack() as files:
         tables = {
             name: csv.writer(

@@ -17,16 +17,32 @@ _FONTS = ("DejaVuSans", "DejaVuSans-Bold", "DejaVuSerif-Bold", "STIXGeneral", "S
 """They come with matplotlib."""
 _UNITS = ("nm", "nm", "nm", "µm", "um")
 _LENGTHS = (1, 2, 5, 10, 20, 25, 50, 100, 200, 500)
+_STRIP_TEXTS = (
+    "HV 80.0kV",
+    "100 nm",
+    "x50.0k Zoom-1 HC-1 100.0kV",
+    "TEM system",
+    "2024/05/17 16:32:29",
+    "Print Mag: 60000x",
+)
 PLACES_TRIED = 6
+STRIP_SHARE = 0.15
+"""Of the tiles that are written on, those that end in the strip that microscopes print below a picture."""
 
 
 def lettered(image: NDArray[np.float32], labels: Labels, random: np.random.Generator) -> NDArray[np.float32]:
     """Write up to three things on a normalised tile, upright, where there is the least particle.
 
-    Labels stay: a particle under a letter is one all the same.
+    Labels stay: a particle under a letter is one all the same. A strip is laid over no particle.
     """
     height, width = image.shape
     result = image
+    if random.random() < STRIP_SHARE:
+        strip = _strip(random, width)
+        rows = len(strip)
+        if rows < height and not labels[-rows:].any():
+            result = image.copy()
+            result[-rows:] = strip
     for _ in range(int(random.integers(1, 4))):
         ink, box = _written(random, most_px=min(height, width) - 8)
         rows, columns = ink.shape
@@ -75,6 +91,27 @@ def _written(random: np.random.Generator, most_px: int) -> tuple[NDArray[np.floa
         draw.rectangle((first, height - margin - bar[1], first + bar[0], height - margin - 1), fill=255)
     ink = np.asarray(layer, np.float32) / np.float32(255)
     return ink[:most_px, :most_px], bool(random.random() < 0.2)
+
+
+def _strip(random: np.random.Generator, width: int) -> NDArray[np.float32]:
+    """The strip below a picture, (y, x): light writing on black or dark on white, often a bar as well."""
+    height = int(random.integers(8, 40))
+    layer = Picture.new("L", (width, height), 0)
+    draw = ImageDraw.Draw(layer)
+    font = _font(str(random.choice(_FONTS)), max(5, int(height * random.uniform(0.25, 0.8))))
+    column = int(random.integers(-width // 2, width // 4))
+    while column < width:
+        text = str(random.choice(_STRIP_TEXTS))
+        draw.text((column, int(random.integers(0, max(1, height // 3)))), text, fill=255, font=font)
+        column += int(draw.textlength(text, font=font)) + int(random.integers(4, width))
+    if random.random() < 0.5:
+        first, last = sorted(random.integers(0, width, 2).tolist())
+        draw.line((first, height // 2, last, height // 2), fill=255, width=max(1, height // 10))
+    ink = np.asarray(layer, np.float32) / np.float32(255)
+    paper, level = random.uniform(-2.2, -1.0), random.uniform(0.9, 2.2)
+    if random.random() < 0.25:
+        paper, level = level, paper
+    return np.asarray(paper * (1 - ink) + level * ink, np.float32)
 
 
 @cache

@@ -133,7 +133,10 @@ TEMWATCH = Recipe(
 REFINE = replace(
     TEMWATCH,
     name="refine",
-    stages=(Stage(name="labelled", steps=12000, simulated_share=0.3, learning_rate=4e-4, warm_up_steps=200),),
+    stages=(
+        Stage(name="labelled", steps=12000, simulated_share=0.25, learning_rate=3e-4, warm_up_steps=200),
+    ),
+    validate_every=2000,
 )
 """Only the second stage, for weights that are there already (`--start-from`)."""
 

@@ -96,7 +96,7 @@ def train(
         output / "division.json", json.dumps([[item.name for item in part] for part in parts], indent=1)
     )
     simulated = _simulated(recipe, output, seed, max(1, workers), report, stop)
-    tiles = Tiles(recipe, parts[0], simulated, seed=seed)
+    tiles = Tiles(recipe, parts[0], simulated, seed=tiles_seed(seed, first))
     total = total_steps(recipe, tiles.steps_per_epoch())
     description = weights.Description(
         architecture=recipe.architecture,
@@ -155,6 +155,11 @@ def training_digest(
             digest.update(np.ascontiguousarray(item.image).tobytes())
             digest.update(np.ascontiguousarray(item.labels).tobytes())
     return digest.hexdigest()
+
+
+def tiles_seed(seed: int, first: weights.WeightsFile | None) -> int:
+    """The seed of the tiles: a training that goes on from weights sees others than the one that made them."""
+    return seed if first is None else seed ^ int(first.sha256[:12], 16)
 
 
 def _first_weights(recipe: Recipe, path: Path | None) -> weights.WeightsFile | None:
@@ -270,7 +275,9 @@ def _validate(
 ) -> dict[str, float]:
     def segment(images: Sequence[Image]) -> list[Segmentation]:
         return [
-            deeplab.segmentation_of(deeplab.probabilities(state.average, image, description), description)
+            deeplab.segmentation_of(
+                deeplab.probabilities(state.average, image, description), image, description
+            )
             for image in images
         ]
 

@@ -18,7 +18,7 @@ from temwatch.config import Config
 from temwatch.ledger import Reader, post_request
 from temwatch.metrics import Vitals
 from temwatch.outputs import tables
-from temwatch.web import answers, micrographs, now, page, statistics, takeaway
+from temwatch.web import answers, micrographs, now, page, sequences, statistics, takeaway
 from temwatch.web.context import Context, known_sample
 from temwatch.web.events import Hub
 from temwatch.web.populations import Populations
@@ -61,7 +61,7 @@ def build(
     _health(app, vitals, registry)
     _samples(app, reader)
     _events(app, hub)
-    for part in (now, statistics, takeaway, micrographs):
+    for part in (now, statistics, sequences, takeaway, micrographs):
         part.add(app, service)
     page.add(app)
     return app

@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import io
 import json
+import threading
 from pathlib import Path
 from typing import Annotated, Any, Literal
 
@@ -19,6 +21,9 @@ from temwatch.web.kept import Kept
 
 Number = Annotated[int, InPath(ge=1)]
 Edge = Literal["320", "1600"]
+Stamp = Annotated[
+    str, Query(max_length=40, description="when it was analysed: the browser may keep that picture")
+]
 
 _PREVIEW_BYTES = 32 * 1024**2
 _OUTLINE_BYTES = 16 * 1024**2
@@ -28,6 +33,7 @@ _MISSING: dict[int | str, dict[str, Any]] = {404: {"description": "no such micro
 def add(app: FastAPI, service: Context) -> None:
     """Put the routes into the application."""
     opened = pixels.Pictures()
+    threading.Thread(target=pixels.warm_up, daemon=True).start()
     previews, drawn = Kept(_PREVIEW_BYTES), Kept(_OUTLINE_BYTES)
 
     def published_at(row: MicrographRow, kind: str) -> Path:
@@ -89,12 +95,16 @@ def add(app: FastAPI, service: Context) -> None:
         response_class=Response,
         summary="The micrograph, small and quick: longest edge of 320 or 1600 px",
     )
-    def preview(id: int, edge_px: Edge = "1600") -> Response:
+    def preview(id: int, edge_px: Edge = "1600", t: Stamp = "") -> Response:
         with service.reader() as ledger:
             path = published(known_micrograph(ledger, id), "micrograph")
-        key = path, path.stat().st_mtime_ns, edge_px
-        content = previews.get(key, lambda: pixels.preview(path, int(edge_px)))
-        return Response(content, media_type="image/jpeg", headers={"Cache-Control": "no-cache"})
+        stamp = path.stat().st_mtime_ns
+        content = previews.get((path, stamp, "1600"), lambda: pixels.preview(path, 1600))
+        if edge_px != "1600":
+            large = io.BytesIO(content)  # whoever looks at the strip looks at the large one too
+            content = previews.get((path, stamp, edge_px), lambda: pixels.preview(large, int(edge_px)))
+        kept = "private, max-age=86400, immutable" if t else "no-cache"
+        return Response(content, media_type="image/jpeg", headers={"Cache-Control": kept})
 
     @app.get(
         "/api/micrographs/{id}/{kind}.png",

@@ -8,6 +8,7 @@ from collections import OrderedDict
 from pathlib import Path
 from typing import Any
 
+import numpy as np
 from PIL import Image, ImageDraw
 
 from temwatch.analysis.polygons import polygon
@@ -19,6 +20,11 @@ from temwatch.outputs.populations import short
 _CROP_MARGIN = 0.35
 _CROP_PX = 160
 _MOST_OPEN = 3  # decoded micrographs of 4096 px are 16 MiB each
+
+
+def warm_up() -> None:
+    """Load or compile what draws outlines; the first page that asks would wait for it otherwise."""
+    polygon(Region(origin_px=(0, 0), mask=np.ones((9, 9), bool)))
 
 
 class Pictures:
@@ -41,9 +47,10 @@ class Pictures:
             return self._open[key]
 
 
-def preview(path: Path, edge_px: int) -> bytes:
-    """A micrograph as JPEG with a longest edge of at most `edge_px`."""
-    with Image.open(path) as picture:
+def preview(source: Path | io.BytesIO, edge_px: int) -> bytes:
+    """A micrograph as JPEG with a longest edge of at most `edge_px`, from its picture or a larger preview."""
+    with Image.open(source) as picture:
+        picture.draft("L", (edge_px, edge_px))  # a JPEG is decoded small, anything else as it is
         small = picture.convert("L")
         small.thumbnail((edge_px, edge_px), Image.Resampling.LANCZOS, reducing_gap=2.0)
     return _encoded(small, "JPEG", quality=82)

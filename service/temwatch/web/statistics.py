@@ -10,7 +10,6 @@ from starlette.requests import Request
 from starlette.responses import Response
 
 from temwatch.analysis import comparison
-from temwatch.ledger.population import sequences
 from temwatch.outputs import populations
 from temwatch.outputs.populations import Border, Descriptor, View, Weighting
 from temwatch.web.context import Context, json_response, known_sample
@@ -105,28 +104,6 @@ def add(app: FastAPI, service: Context) -> None:
 
     _particles(app, service)
     _comparison(app, service)
-
-    @app.get(
-        "/api/samples/{sample}/sequences",
-        responses=_UNKNOWN,
-        summary="Count and mean size of every frame of the sample's sequences",
-    )
-    def frames(sample: str) -> list[dict[str, Any]]:
-        with service.reader() as ledger:
-            known_sample(ledger, sample)
-            found = sequences(ledger, sample)
-        columns = (
-            "micrograph_id",
-            "frame",
-            "elapsed_s",
-            "particles",
-            "mean_equivalent_diameter_nm",
-            "particle_fraction",
-        )
-        return [
-            {"sequence": name, **{column: [getattr(frame, column) for frame in frames] for column in columns}}
-            for name, frames in found.items()
-        ]
 
 
 def _particles(app: FastAPI, service: Context) -> None:

@@ -12,13 +12,14 @@ from urllib.parse import quote
 from fastapi import FastAPI
 from fastapi.responses import HTMLResponse, Response, StreamingResponse
 
-from temwatch.outputs import charts, report, tables, workbook
+from temwatch.outputs import charts, report, sequences, tables, workbook
 from temwatch.outputs.populations import Border, Descriptor, View, Weighting
 from temwatch.web import answers
 from temwatch.web.context import Context, known_sample
 
 _UNKNOWN: dict[int | str, dict[str, Any]] = {404: {"description": "no such sample"}}
 _TABLES = {"particles": tables.PARTICLES, "micrographs": tables.MICROGRAPHS, "rejections": tables.REJECTIONS}
+Table = Literal["particles", "micrographs", "rejections", "frames", "tracks", "events"]
 _CHART_TYPES = {"png": "image/png", "svg": "image/svg+xml"}
 _EXCEL = "application/vnd.openxmlformats-officedocument.spreadsheetml.sheet"
 
@@ -39,13 +40,16 @@ def add(app: FastAPI, service: Context) -> None:
     @app.get(
         "/api/samples/{sample}/tables/{table}.csv", responses=_UNKNOWN, summary="One of the sample's tables"
     )
-    def table(sample: str, table: Literal["particles", "micrographs", "rejections"]) -> StreamingResponse:
+    def table(sample: str, table: Table) -> StreamingResponse:
         with service.reader() as ledger:
             known_sample(ledger, sample)
 
         def lines() -> Iterator[str]:
             with service.reader() as ledger:
-                yield from tables.csv_text(_TABLES[table], ledger, sample)
+                if table in _TABLES:
+                    yield from tables.csv_text(_TABLES[table], ledger, sample)
+                else:
+                    yield from sequences.csv_text(ledger, f"{table}.csv", sample)
 
         return StreamingResponse(
             lines(),

@@ -30,9 +30,8 @@ def _threshold(
 def _deeplab(
     settings: SegmentationSettings, on_out_of_memory: Callable[[], None] = lambda: None, /
 ) -> Segmenter:
-    # threads of torch that wait for each other must not spin: the cores have other work, and on a busy
-    # machine spinning doubled the CPU time of the network
-    os.environ.setdefault("OMP_WAIT_POLICY", "passive")
+    # read when torch is loaded: threads that spin while they wait for each other take cores from other work
+    os.environ.setdefault("OMP_WAIT_POLICY", "PASSIVE")
     from temwatch.analysis.segmentation import deeplab  # torch: seconds to import
 
     return deeplab.build(settings, on_out_of_memory)

@@ -13,8 +13,23 @@ from temwatch.errors import WeightsError
 FORMAT = "temwatch-1"
 DEFAULT_NAME = "deeplab.safetensors"
 
+
 THRESHOLD = 0.5
 """Probability above which a pixel is particle."""
+
+SURE = 0.9
+"""Probability that a particle reaches somewhere: hysteresis, as Canny's edges (IEEE PAMI 1986, 8, 679).
+
+Letters, debris and the grain of the film make the network doubt; a particle is doubtful at its outline only.
+Between 0.85 and 0.93 the choice matters little.
+"""
+
+HOLE_LEVEL = 0.25
+"""A hole is filled up to here on the way from the darkness of its particle (0) to that of the background (1).
+
+Bright-field contrast is mass and thickness: what is as dark as the particle around it is particle. A gap that
+touching particles enclose is as bright as the background.
+"""
 
 _PACKAGE = Path(__file__).resolve().parents[2]
 
@@ -91,7 +106,12 @@ def of(settings: SegmentationSettings) -> Path:
 
 def parameters(settings: SegmentationSettings) -> tuple[tuple[str, str | float], ...]:
     """What decides the mask beside the weights."""
-    return ("particles", settings.particles), ("threshold", THRESHOLD)
+    return (
+        ("particles", settings.particles),
+        ("threshold", THRESHOLD),
+        ("sure", SURE),
+        ("hole_level", HOLE_LEVEL),
+    )
 
 
 def read(path: Path) -> WeightsFile:

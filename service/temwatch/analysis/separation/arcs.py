@@ -76,8 +76,8 @@ def arcs_of(mask: NDArray[np.bool_], squared: Integers) -> Arcs:
     """
     points, loops = outlines(mask)
     radius = _inscribed_radius(squared)
-    coarse = _gaussian(min(max(SMOOTHING_PX, SMOOTHING_SHARE * radius), MOST_SMOOTHING_PX))
-    fine = _gaussian(SMOOTHING_PX)
+    coarse = gaussian(min(max(SMOOTHING_PX, SMOOTHING_SHARE * radius), MOST_SMOOTHING_PX))
+    fine = gaussian(SMOOTHING_PX)
     centre = np.empty(2, np.float64)
     centre[0], centre[1] = points[:, 0].mean(), points[:, 1].mean()
     found = [(points[:0], points[:0], np.zeros((6, 6), np.float64)) for _ in range(0)]
@@ -86,10 +86,10 @@ def arcs_of(mask: NDArray[np.bool_], squared: Integers) -> Arcs:
         count = len(closed)
         if count < 8:
             continue
-        cuts = _concave_points(_smoothed_closed(closed, coarse), CONCAVE_TURN)
+        cuts = _concave_points(smoothed_closed(closed, coarse), CONCAVE_TURN)
         if len(cuts) == 0 and loop > 0:
             continue
-        way = _lengths(_smoothed_closed(closed, fine))
+        way = _lengths(smoothed_closed(closed, fine))
         for index in range(max(len(cuts), 1)):
             first = cuts[index] if len(cuts) else 0
             last = cuts[(index + 1) % len(cuts)] if len(cuts) else count - 1
@@ -201,7 +201,7 @@ def outlines(mask: NDArray[np.bool_]) -> tuple[Floats, Integers]:
     total = 0
     pieces = [np.empty((0, 2), np.float64) for _ in range(0)]
     corners, _, _ = trace(mask)
-    piece = _midpoints(corners)
+    piece = midpoints(corners)
     pieces.append(piece)
     total += len(piece)
     runs, number, area, box = label_runs(~mask, 0)
@@ -209,7 +209,7 @@ def outlines(mask: NDArray[np.bool_]) -> tuple[Floats, Integers]:
         if box[part, 0] == 0 or area[part] < 3:
             continue
         corners, _, _ = trace(cut_out(runs, number, box, part))
-        piece = _midpoints(corners)[::-1].copy()
+        piece = midpoints(corners)[::-1].copy()
         piece[:, 0] += box[part, 0]
         piece[:, 1] += box[part, 1]
         pieces.append(piece)
@@ -223,7 +223,8 @@ def outlines(mask: NDArray[np.bool_]) -> tuple[Floats, Integers]:
 
 
 @njit(cache=True, nogil=True)
-def _midpoints(corners: Integers) -> Floats:
+def midpoints(corners: Integers) -> Floats:
+    """Midpoints of the cracks between the corners of an outline, (n, 2)."""
     total = 0
     count = len(corners)
     for index in range(count):
@@ -243,7 +244,7 @@ def _midpoints(corners: Integers) -> Floats:
 
 
 @njit(cache=True, nogil=True)
-def _gaussian(sigma: float) -> Floats:
+def gaussian(sigma: float) -> Floats:
     """Half of a Gaussian kernel from its centre outwards, normalised as a whole."""
     reach = math.ceil(3 * sigma)
     kernel = np.empty(reach + 1, np.float64)
@@ -254,7 +255,7 @@ def _gaussian(sigma: float) -> Floats:
 
 
 @njit(cache=True, nogil=True)
-def _smoothed_closed(points: Floats, kernel: Floats) -> Floats:
+def smoothed_closed(points: Floats, kernel: Floats) -> Floats:
     """A closed curve, smoothed."""
     margin, count = len(kernel) - 1, len(points)
     extended = np.empty((count + 2 * margin, 2), np.float64)

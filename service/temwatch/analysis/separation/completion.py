@@ -12,7 +12,7 @@ from temwatch.analysis.outline import visible_fraction
 from temwatch.analysis.runs import cut_out, label_runs, peaks, pooled
 from temwatch.analysis.separation.arcs import Arcs
 from temwatch.analysis.separation.distance import squared_distances
-from temwatch.analysis.separation.fitting import Floats, Integers, filled, fitted_ellipse
+from temwatch.analysis.separation.fitting import Floats, Integers, filled, fitted_ellipse, total_sums
 from temwatch.analysis.separation.grouping import (
     ECCENTRICITY,
     MOST_ELONGATED,
@@ -20,9 +20,9 @@ from temwatch.analysis.separation.grouping import (
     ROUGHNESS,
     SHAPE_NOISE_PX,
     members_of,
-    total_sums,
 )
 from temwatch.analysis.separation.hulls import direction, gap, hull_of, seen, wrapped
+from temwatch.analysis.separation.likelihood import likely_ellipse, stretch
 
 HARDLY_HIDDEN = 0.04
 """Share of the outline that a straight line completes."""
@@ -35,11 +35,17 @@ rounder one is tried that may be off by more."""
 WITHIN = 0.85
 """Share of an ellipse that must lie in the clump."""
 STEPS = 12
+"""Points of a curve that completes an outline ..."""
+SECTORS = 72
+"""... and of a whole ellipse."""
 NEW_AREA = 0.12
 """A particle that lies in better seen ones but for this share of its area explains nothing."""
 FRAGMENT = 0.25
 FRAGMENT_SEEN = 0.5
 """What has less than this share of the median area in its clump, and of whose outline less is seen."""
+SPECK = 4.0
+"""What is smaller than the micrograph's particles by so many standard deviations is a speck on the outline of
+a particle."""
 LEFT_OVER = 0.5
 LEFT_OVER_PX = 3.0
 """What no particle explains is one itself where a disc fits in of this share of the others' median radius,
@@ -47,7 +53,9 @@ and of this radius; else it goes to the particles within this distance."""
 
 
 @njit(cache=True, nogil=True)
-def parts_of(mask: NDArray[np.bool_], arcs: Arcs, group: Integers) -> tuple[NDArray[np.bool_], Integers]:
+def parts_of(
+    mask: NDArray[np.bool_], arcs: Arcs, group: Integers, prior: Floats
+) -> tuple[NDArray[np.bool_], Integers]:
     """Pixels of the particles that groups of arcs belong to.
 
     Parameters
@@ -56,6 +64,8 @@ def parts_of(mask: NDArray[np.bool_], arcs: Arcs, group: Integers) -> tuple[NDAr
         The clump with a margin of background.
     arcs, group
         Its arcs, and the number of the group of each.
+    prior
+        See `grouping.grouped`.
 
     Returns
     -------
@@ -72,7 +82,7 @@ def parts_of(mask: NDArray[np.bool_], arcs: Arcs, group: Integers) -> tuple[NDAr
             points, along = members_of(arcs.points, arcs.along, arcs.starts, members)
             if len(points) >= 5:
                 shares[number], shapes[2 * number], shapes[2 * number + 1] = _shape(
-                    points, along, arcs, members, mask
+                    points, along, arcs, members, mask, prior
                 )
     covered = np.full(mask.shape, -1, np.int64)
     crops = [(0, 0, np.zeros((0, 0), np.bool_)) for _ in range(0)]
@@ -116,16 +126,29 @@ def _without_fragments(
 
 @njit(cache=True, nogil=True)
 def _shape(
-    points: Floats, along: Floats, arcs: Arcs, members: NDArray[np.bool_], mask: NDArray[np.bool_]
+    points: Floats,
+    along: Floats,
+    arcs: Arcs,
+    members: NDArray[np.bool_],
+    mask: NDArray[np.bool_],
+    prior: Floats,
 ) -> tuple[float, Floats, Floats]:
     """Hidden share of a particle's outline, its hull, and a polygon beyond that (or none)."""
     hull, hidden, perimeter, area, _, _, _ = hull_of(points, along)
     polygon = points[hull]
+    least = prior[0] - SPECK * prior[1]
     share = hidden / perimeter if perimeter > 0 else 1.0
     if share <= HARDLY_HIDDEN:
         return share, polygon, points[:0]
+    if prior[3] < math.inf:
+        ellipse = likely_ellipse(arcs, members, prior)
+        if ellipse[2] < least:
+            return share, points[:0], points[:0]
+        return share, _around(ellipse, points, along), points[:0]
+    if share < MOSTLY_HIDDEN and math.log(max(area, 1.0) / math.pi) / 2 < least:
+        return share, points[:0], points[:0]
     tolerance = NOISE_PX + ROUGHNESS * math.sqrt(area / math.pi)
-    sums = total_sums(arcs, members)
+    sums = total_sums(arcs.sums, members)
     for attempt in range(2 if share >= MOSTLY_HIDDEN else 1):
         ellipse = fitted_ellipse(sums, SHAPE_NOISE_PX, ROUND_ECCENTRICITY if attempt else ECCENTRICITY)
         misfit = ROUND_MISFIT if attempt else ELLIPSE_MISFIT
@@ -145,6 +168,37 @@ def _ellipse(ellipse: Floats, centre: Floats) -> Floats:
         curve[index, 0] = centre[0] + ellipse[0] + x * math.sin(ellipse[4]) + y * math.cos(ellipse[4])
         curve[index, 1] = centre[1] + ellipse[1] + x * math.cos(ellipse[4]) - y * math.sin(ellipse[4])
     return curve
+
+
+@njit(cache=True, nogil=True)
+def _around(ellipse: Floats, points: Floats, along: Floats) -> Floats:
+    """Polygon around an ellipse's centre: arcs where they are seen, the ellipse where they are not."""
+    size = math.exp(ellipse[2])
+    a, b, d = stretch(ellipse[3], ellipse[4])
+    total = len(points)
+    polygon = np.empty((total + SECTORS, 2), np.float64)
+    angles = np.empty(total + SECTORS, np.float64)
+    for index in range(total):
+        y, x = (points[index, 0] - ellipse[0]) / size, (points[index, 1] - ellipse[1]) / size
+        angles[index] = math.atan2(a * y - b * x, d * x - b * y)
+        polygon[index] = points[index]
+    is_seen = np.zeros(SECTORS, np.bool_)
+    for index in range(total - 1):
+        step = math.hypot(points[index + 1, 0] - points[index, 0], points[index + 1, 1] - points[index, 1])
+        if seen(along, index, index + 1, step):
+            turn = wrapped(angles[index + 1] - angles[index])
+            parts = int(abs(turn) / (2 * math.pi) * SECTORS) + 1
+            for part in range(parts + 1):
+                angle = wrapped(angles[index] + turn * part / parts)
+                is_seen[int((angle + math.pi) / (2 * math.pi) * SECTORS) % SECTORS] = True
+    for sector in range(SECTORS):
+        if not is_seen[sector]:
+            angle = (sector + 0.5) / SECTORS * 2 * math.pi - math.pi
+            x, y = size * math.cos(angle), size * math.sin(angle)
+            polygon[total, 0], polygon[total, 1] = ellipse[0] + b * x + d * y, ellipse[1] + a * x + b * y
+            angles[total] = angle
+            total += 1
+    return polygon[np.argsort(angles[:total], kind="mergesort")]
 
 
 @njit(cache=True, nogil=True)

@@ -2,42 +2,69 @@
 
 The outline of a clump is cut where it bends inwards; its arcs are joined to particles (`grouping`); what of a
 particle's outline is hidden in the clump is completed (`completion`), by an ellipse where one fits, else in
-the directions in which the arcs end. So ellipses, rods and facetted particles are all found, and an overlap
-belongs to both. Where outlines say nothing, because a clump bends inwards on one side only, UECS parts it.
+the directions in which the arcs end. What is likely is learned from the particles that stand alone on the
+same micrograph (`population`): their sizes, aspect ratios and roughness. So ellipses, rods and facetted
+particles are all found, and an overlap belongs to both. Where outlines say nothing, because a clump bends
+inwards on one side only, UECS parts it.
 """
 
 from __future__ import annotations
 
+import math
 from dataclasses import replace
 
 import numpy as np
 
+from temwatch.analysis import shape as shapes
 from temwatch.analysis.outline import convexity
 from temwatch.analysis.separation import uecs
 from temwatch.analysis.separation.arcs import arcs_of
 from temwatch.analysis.separation.completion import parts_of
 from temwatch.analysis.separation.distance import squared_distances
-from temwatch.analysis.separation.grouping import grouped
+from temwatch.analysis.separation.grouping import FACETTED, grouped, most_hidden
+from temwatch.analysis.separation.population import UNKNOWN, Population
 from temwatch.config import SeparationSettings
 from temwatch.domain import Region, Rejection
 
 CLUMP_CONVEXITY = 0.98
 """Two particles that overlap by more than half are a region above the usual threshold of 0.95; its outline
 shows them all the same."""
+DENTED = 0.9
+"""Where nothing says that the particles are ellipses, one of this convexity and solidity may have a dent."""
+MOSTLY_SEEN = 0.5
+"""Where no more than this is hidden of any particle, hulls of facetted particles are surer than ellipses."""
 MOST_ARCS = 1500
 """Pairs of arcs are compared, so a clump of some 500 particles and more would take minutes: UECS parts it."""
 
 
 def separate(
-    clump: Region, *, shape: tuple[int, int], smallest_px: int, settings: SeparationSettings
+    clump: Region,
+    *,
+    shape: tuple[int, int],
+    smallest_px: int,
+    settings: SeparationSettings,
+    population: Population = UNKNOWN,
 ) -> tuple[list[Region], list[Rejection]]:
     """Part a clump; see `Separator`."""
+    if not population.are_ellipses and _is_odd(clump, shape, smallest_px, settings):
+        return [clump], []
     canvas = np.pad(clump.mask, 1)
     row, column = clump.origin_px[0] - 1, clump.origin_px[1] - 1
     squared = squared_distances(canvas)
     arcs = arcs_of(canvas, squared)
     if 1 < len(arcs.starts) - 1 <= MOST_ARCS:
-        pixels, parts = parts_of(canvas, arcs, grouped(arcs, canvas))
+        prior = population.prior(arcs.radius)
+        group = None
+        if FACETTED < prior[3] < math.inf:
+            any_shape = np.append(prior[:3], math.inf)
+            group = grouped(arcs, canvas, any_shape)
+            if most_hidden(arcs, group) <= MOSTLY_SEEN:
+                prior = any_shape
+            else:
+                group = None
+        if group is None:
+            group = grouped(arcs, canvas, prior)
+        pixels, parts = parts_of(canvas, arcs, group, prior)
         if len(parts) > 1:
             return [
                 Region(
@@ -52,3 +79,15 @@ def separate(
         return [clump], []
     found, given_up = uecs.separate(clump, shape=shape, smallest_px=smallest_px, settings=settings)
     return [replace(part, separated_by="uecs" if part.separated else "") for part in found], given_up
+
+
+def _is_odd(clump: Region, shape: tuple[int, int], smallest_px: int, settings: SeparationSettings) -> bool:
+    """Whether a clump may as well be one particle with a waist or a dent: erosion does not part it either."""
+    outline = shapes.outline(clump.mask)
+    least = min(shapes.convexity(outline), shapes.solidity(outline))
+    if least >= settings.convexity_threshold:
+        return True
+    if least < DENTED:
+        return False
+    found, _ = uecs.separate(clump, shape=shape, smallest_px=smallest_px, settings=settings)
+    return len(found) == 1 and not found[0].separated

@@ -32,6 +32,16 @@ def conic_sums(points: Floats, centre: Floats) -> Floats:
 
 
 @njit(cache=True, nogil=True)
+def total_sums(sums: Floats, members: NDArray[np.bool_]) -> Floats:
+    """Sums that an ellipse through the chosen arcs is fitted from."""
+    total = np.zeros((6, 6), np.float64)
+    for arc in range(len(members)):
+        if members[arc]:
+            total += sums[arc]
+    return total
+
+
+@njit(cache=True, nogil=True)
 def fitted_ellipse(sums: Floats, noise_px: float, eccentricity: float) -> Floats:
     """Ellipse from sums, drawn towards a circle where the points leave its shape open.
 

@@ -1,7 +1,9 @@
 """Compiled kernels of the contour method: which arcs belong to one particle.
 
-Particles are taken for convex. Arcs of one particle then lie on the outline of one convex shape, their hull,
-and where they do not, the outline goes on hidden inside the clump. Of all pairs the best is joined first.
+Of all pairs the best is joined first. What is best is said by `likelihood` where the micrograph's particles
+are known and ellipses describe them. Otherwise particles are taken for convex: arcs of one particle then lie
+on the outline of one convex shape, their hull, and where they do not, the outline goes on hidden inside the
+clump.
 """
 
 from __future__ import annotations
@@ -14,8 +16,9 @@ from numpy.typing import NDArray
 
 from temwatch.analysis.separation.arcs import Arcs
 from temwatch.analysis.separation.distance import squared_distances
-from temwatch.analysis.separation.fitting import Floats, Integers, fitted_ellipse
+from temwatch.analysis.separation.fitting import Floats, Integers, fitted_ellipse, total_sums
 from temwatch.analysis.separation.hulls import hull_of, outside_length, points_inside
+from temwatch.analysis.separation.likelihood import cost_of, farthest
 
 NOISE_PX = 0.6
 """How far off a point of an outline on the pixel grid is: half a pixel, and a little by the segmentation."""
@@ -46,50 +49,88 @@ UNEVEN_WEIGHT = 1.0
 off by the tolerance; and a hidden part that bends by a full turn at one of its ends and not at the other."""
 JOINED = 0.8
 """Two groups are joined where that costs less than this share of what both cost."""
+FACETTED = 0.03
+"""Roughness from which on an ellipse is only a likeness: a join has to lie on one hull as well."""
 UNKNOWN = math.inf
 """Depth of a single arc in its hull before it is measured."""
 GIANT = 3.0
 GIANT_HIDDEN = 0.3
-"""A joined particle that is larger than this over the median of its clump, and hidden by more than this."""
+"""A joined particle that is larger than this over its clump's median, and hidden by more than this ..."""
+UNLIKELY = 3.0
+"""... or by so many standard deviations than the micrograph's other particles."""
 
 
 @njit(cache=True, nogil=True)
-def grouped(arcs: Arcs, mask: NDArray[np.bool_]) -> Integers:
-    """Join arcs that lie on one convex shape, best first: (m,) number of the group that each belongs to."""
+def grouped(arcs: Arcs, mask: NDArray[np.bool_], prior: Floats) -> Integers:
+    """Join arcs that are the outline of one particle, best first: (m,) number of the group of each.
+
+    Parameters
+    ----------
+    arcs, mask
+        Arcs of a clump, and the clump with a margin of background.
+    prior
+        What is expected of its particles (`Population.prior`). Where they are no ellipses, hulls decide.
+    """
     count = len(arcs.starts) - 1
     group = np.arange(count)
-    cost = np.empty(count, np.float64)
-    depth = np.empty(count, np.float64)
-    for arc in range(count):
-        cost[arc], depth[arc], _ = _evidence(arcs, group == arc, mask, UNKNOWN)
     away = squared_distances(~mask)
+    cost = np.empty(count, np.float64)
+    depth = np.zeros(count, np.float64)
+    for arc in range(count):
+        cost[arc], depth[arc] = _alone(arcs, group == arc, prior, mask, away)
     gain = np.full((count, count), -1.0)
     best = np.full(count, -1.0)
     partner = np.zeros(count, np.int64)
     for a in range(count):
         for b in range(a + 1, count):
-            gain[a, b] = _gain(a, b, group, arcs, mask, away, cost, depth)
+            gain[a, b] = _gain(a, b, group, arcs, prior, mask, away, cost, depth)
         _rank(a, gain, best, partner)
     while True:
         first = int(np.argmax(best)) if count else 0
         if count == 0 or best[first] <= 0:
-            return _without_giants(arcs, group)
+            return group if prior[3] < math.inf else _without_giants(arcs, group, prior)
         second = partner[first]
         for arc in range(count):
             if group[arc] == second:
                 group[arc] = first
         gain[second, :] = -1.0
         gain[:, second] = -1.0
-        cost[first], depth[first], _ = _evidence(arcs, group == first, mask, UNKNOWN)
+        cost[first], depth[first] = _alone(arcs, group == first, prior, mask, away)
         for other in range(count):
             if group[other] == other and other != first:
                 a, b = min(first, other), max(first, other)
-                gain[a, b] = _gain(a, b, group, arcs, mask, away, cost, depth)
+                gain[a, b] = _gain(a, b, group, arcs, prior, mask, away, cost, depth)
         for a in range(count):
             if a in (first, second) or partner[a] in (first, second):
                 _rank(a, gain, best, partner)
             elif a < first and gain[a, first] > best[a]:
                 best[a], partner[a] = gain[a, first], first
+
+
+@njit(cache=True, nogil=True)
+def most_hidden(arcs: Arcs, group: Integers) -> float:
+    """Largest share of its hull's outline that is hidden of any group."""
+    most = 0.0
+    for number in range(len(group)):
+        members = group == number
+        if members.any():
+            points, along = members_of(arcs.points, arcs.along, arcs.starts, members)
+            if len(points) >= 3:
+                _, hidden, perimeter, _, _, _, _ = hull_of(points, along)
+                most = max(most, hidden / perimeter)
+    return most
+
+
+@njit(cache=True, nogil=True)
+def _alone(
+    arcs: Arcs, members: NDArray[np.bool_], prior: Floats, mask: NDArray[np.bool_], away: Integers
+) -> tuple[float, float]:
+    """Cost of a group, and its depth in its hull where hulls decide."""
+    if prior[3] < math.inf:
+        likely = cost_of(arcs, members, prior, mask, away, math.inf)
+        return likely, (_evidence(arcs, members, mask, UNKNOWN)[1] if prior[3] > FACETTED else 0.0)
+    cost, depth, _ = _evidence(arcs, members, mask, UNKNOWN)
+    return cost, depth
 
 
 @njit(cache=True, nogil=True)
@@ -119,8 +160,8 @@ def _is_between(arcs: Arcs, a: int, b: int, away: Integers) -> bool:
 
 
 @njit(cache=True, nogil=True)
-def _without_giants(arcs: Arcs, group: Integers) -> Integers:
-    """Take apart again what became much larger than the clump's other particles, and is mostly guessed."""
+def _without_giants(arcs: Arcs, group: Integers, prior: Floats) -> Integers:
+    """Take apart again what became much larger than other particles, and is mostly guessed."""
     count = len(group)
     areas = np.zeros(count, np.float64)
     hidden_share = np.zeros(count, np.float64)
@@ -132,6 +173,7 @@ def _without_giants(arcs: Arcs, group: Integers) -> Integers:
                 _, hidden, perimeter, areas[number], _, _, _ = hull_of(points, along)
                 hidden_share[number] = hidden / perimeter
     limit = GIANT * np.median(areas[areas > 0]) if (areas > 0).any() else 0.0
+    limit = min(limit, math.pi * math.exp(2 * (prior[0] + UNLIKELY * prior[1])))
     result = group.copy()
     for number in range(count):
         if areas[number] > limit and hidden_share[number] > GIANT_HIDDEN:
@@ -147,12 +189,25 @@ def _gain(
     b: int,
     group: Integers,
     arcs: Arcs,
+    prior: Floats,
     mask: NDArray[np.bool_],
     away: Integers,
     cost: Floats,
     depth: Floats,
 ) -> float:
     """What is won by taking two groups for one particle; not above 0 where they cannot be."""
+    if prior[3] < math.inf:
+        apart = arcs.middles[a] - arcs.middles[b]
+        if math.hypot(apart[0], apart[1]) > farthest(prior) or not _is_between(arcs, a, b, away):
+            return -1.0
+        both = cost[a] + cost[b]
+        joined = (group == a) | (group == b)
+        gain = float(both - cost_of(arcs, joined, prior, mask, away, both))
+        # an ellipse is only a likeness of facetted particles, their hull is not
+        if gain <= 0 or prior[3] <= FACETTED:
+            return gain
+        _, _, fits = _evidence(arcs, joined, mask, max(depth[a], depth[b]))
+        return gain if fits else -1.0
     if not _is_between(arcs, a, b, away):
         return -1.0
     together, _, fits = _evidence(arcs, (group == a) | (group == b), mask, max(depth[a], depth[b]))
@@ -183,16 +238,6 @@ def members_of(
 
 
 @njit(cache=True, nogil=True)
-def total_sums(arcs: Arcs, members: NDArray[np.bool_]) -> Floats:
-    """Sums that an ellipse through the chosen arcs is fitted from."""
-    sums = np.zeros((6, 6), np.float64)
-    for arc in range(len(members)):
-        if members[arc]:
-            sums += arcs.sums[arc]
-    return sums
-
-
-@njit(cache=True, nogil=True)
 def _evidence(
     arcs: Arcs, members: NDArray[np.bool_], mask: NDArray[np.bool_], known_depth: float
 ) -> tuple[float, float, bool]:
@@ -213,7 +258,7 @@ def _evidence(
             return 1.0, depth, False
         if points_inside(arcs.outline, chosen, hull, SLACK * tolerance) > OUTSIDE_POINTS:
             return 1.0, depth, False
-    ellipse = fitted_ellipse(total_sums(arcs, members), SHAPE_NOISE_PX, ECCENTRICITY)
+    ellipse = fitted_ellipse(total_sums(arcs.sums, members), SHAPE_NOISE_PX, ECCENTRICITY)
     misfit = ellipse[5] / tolerance if ellipse[2] > 0 else MOST_MISFIT
     share = hidden / perimeter if perimeter > 0 else 1.0
     cost = share + MISFIT_WEIGHT * min(misfit, MOST_MISFIT) ** 2 + UNEVEN_WEIGHT * uneven

@@ -24,6 +24,7 @@ from numpy.typing import NDArray
 from temwatch.analysis.outline import convexity
 from temwatch.analysis.runs import cut_out, label_runs, peaks, pooled
 from temwatch.analysis.separation.distance import framed, squared_distances
+from temwatch.analysis.separation.population import UNKNOWN, Population
 from temwatch.config import SeparationSettings
 from temwatch.domain import Reason, Region, Rejection
 
@@ -39,9 +40,15 @@ NEW_AREA = 0.1
 
 
 def separate(
-    clump: Region, *, shape: tuple[int, int], smallest_px: int, settings: SeparationSettings
+    clump: Region,
+    *,
+    shape: tuple[int, int],
+    smallest_px: int,
+    settings: SeparationSettings,
+    population: Population = UNKNOWN,
 ) -> tuple[list[Region], list[Rejection]]:
     """Part a clump; see `Separator`."""
+    del population
     canvas, row, column = framed(clump, shape)
     parts: list[Region] = []
     rejections: list[Rejection] = []

@@ -19,6 +19,7 @@ from numpy.typing import NDArray
 from scipy import ndimage
 
 from temwatch.analysis.separation.distance import framed, squared_distances
+from temwatch.analysis.separation.population import UNKNOWN, Population
 from temwatch.config import SeparationSettings
 from temwatch.domain import Region, Rejection
 
@@ -27,10 +28,15 @@ DEPTH_PX = 2.0
 
 
 def separate(
-    clump: Region, *, shape: tuple[int, int], smallest_px: int, settings: SeparationSettings
+    clump: Region,
+    *,
+    shape: tuple[int, int],
+    smallest_px: int,
+    settings: SeparationSettings,
+    population: Population = UNKNOWN,
 ) -> tuple[list[Region], list[Rejection]]:
     """Part a clump; see `Separator`. Nothing is given up: every pixel belongs to one part."""
-    del smallest_px, settings
+    del smallest_px, settings, population
     canvas, row, column = framed(clump, shape)
     if canvas.all():
         return [clump], []

@@ -1,13 +1,13 @@
 // Border correction: large particles touch the border more often and are missed; the correction puts them back.
 import { ask, of } from "./ask.js";
-import { colour, draw, faint, stairs, withUnit } from "./charts.js";
+import { colour, densityOf, draw, faint, stairs, withUnit } from "./charts.js";
 import { controls, query } from "./population.js";
 import { digits, empty, figure, make, percent, table } from "./words.js";
 
 export const title = "Border";
 
 let parts;
-const signed = (value) => (value === null ? "–" : `${value > 0 ? "+" : ""}${digits(value, 2)} %`);
+const signed = (value) => (value === null ? "–" : `${value > 0 ? "+" : ""}${digits(value, 2)}\u2009%`);
 
 export function mount(section, page) {
   parts = {
@@ -27,7 +27,8 @@ export async function update(section, page, signal) {
   if (!page.sample) return void (parts.title.textContent = "No sample yet");
   const answer = await ask(of(page.sample, `border?${query(page.settings)}`), signal);
   if (!answer.particles) return void parts.table.replaceChildren(empty("No particles yet."));
-  parts.title.textContent = `${signed(answer.shift_percent.mean)} of the mean`;
+  const shift = answer.shift_percent.mean;
+  parts.title.textContent = shift === 0 ? "The mean does not shift" : `The mean shifts by ${signed(shift)}`;
   parts.lead.textContent = `${percent(answer.seen_whole_percent)} of the particles of ${page.sample} lie wholly within their micrograph, by estimate.`;
   parts.table.replaceChildren(
     table(`The ${answer.name} as measured and corrected`, [withUnit(answer.name, answer.unit), "measured", "corrected", "shift"],
@@ -38,7 +39,7 @@ export async function update(section, page, signal) {
     stairs(answer.edges, answer.density.raw, { name: "measured", fill: "tozeroy", fillcolor: faint("data", 0.25), line: { shape: "hv", width: 2.5, color: colour("data") } }),
     stairs(answer.edges, answer.density.corrected, { name: "corrected", line: { shape: "hv", width: 2.5, color: colour("second"), dash: "dash" } }),
   ], {
-    x: { title: withUnit(answer.name, answer.unit) }, y: { title: `${answer.weighting} density`, rangemode: "tozero" },
+    x: { title: withUnit(answer.name, answer.unit) }, y: { title: densityOf(answer.weighting, answer.unit), rangemode: "tozero" },
     label: `Distribution of the ${answer.name}, measured and corrected; the mean shifts by ${signed(answer.shift_percent.mean)}`,
   });
 }

@@ -35,8 +35,8 @@ function axis(more = {}) {
   return {
     gridcolor: colour("line"),
     zeroline: false,
-    linecolor: colour("quiet"),
-    tickcolor: colour("quiet"),
+    linecolor: colour("edge"),
+    tickcolor: colour("edge"),
     ticks: "outside",
     ticklen: 5,
     tickfont: { color: colour("quiet") },
@@ -52,11 +52,16 @@ export async function draw(node, traces, { x = {}, y = {}, label, ...layout } = 
   const plotly = await load();
   const size = parseFloat(getComputedStyle(document.documentElement).fontSize);
   node.setAttribute("aria-label", label);
-  await plotly.react(node, traces, {
+  const scale = size / 17;
+  const scaled = (line) => line && { ...line, width: scale * (line.width ?? 2) };
+  const thick = (one) => ({ ...one, line: scaled(one.line), ...(one.marker?.size ? { marker: { ...one.marker, size: scale * one.marker.size } } : {}) });
+  layout.shapes = layout.shapes?.map((one) => ({ ...one, line: scaled(one.line) }));
+  await plotly.react(node, traces.map(thick), {
     paper_bgcolor: "rgba(0,0,0,0)",
     plot_bgcolor: "rgba(0,0,0,0)",
     font: { family: getComputedStyle(document.body).fontFamily, size: 0.86 * size, color: colour("text") },
     margin: { l: 4 * size, r: size, t: size, b: 3.2 * size },
+    hovermode: "closest",
     hoverlabel: { bgcolor: colour("raised"), bordercolor: colour("line"), font: { color: colour("text") } },
     legend: { orientation: "h", x: 0, y: 1.02, yanchor: "bottom", bgcolor: "rgba(0,0,0,0)" },
     bargap: 0.04,
@@ -67,6 +72,11 @@ export async function draw(node, traces, { x = {}, y = {}, label, ...layout } = 
   }, { displayModeBar: false, responsive: true });
   return plotly;
 }
+
+// a name may hold what plotly takes for markup
+export const plain = (text) => text.replace(/[<>&]/g, "");
+
+export const densityOf = (weighting, unit) => `${weighting} density${unit ? ` (1/${unit})` : ""}`;
 
 export const withUnit = (name, unit) => (unit ? `${name} (${unit})` : name);
 

@@ -16,7 +16,7 @@ export function mount(section, page) {
     input,
     drop: make("label", { className: "drop", htmlFor: "manual" }, make("strong", {}, "Drop a csv of diameters here"), make("span", {}, "or choose a file. ImageJ and Excel tables are understood; without a unit in the heading, nm.")),
     failed: make("p", { className: "failed", role: "alert", hidden: true }),
-    result: make("div", { hidden: true }),
+    result: make("div", { className: "result", hidden: true }),
     words: make("h1", { className: "giant words" }),
     lead: make("p", { className: "lead" }),
     chart: make("div", { className: "chart tall", role: "img" }),
@@ -65,7 +65,7 @@ export async function update(section, page, signal) {
 async function show(answer, sample) {
   const [ours, theirs] = [0, 1];
   const differs = answer.welch_p < 0.05;
-  parts.words.textContent = `${answer.difference > 0 ? "+" : ""}${digits(answer.difference, 2)} nm`;
+  parts.words.textContent = answer.difference ? `By hand ${digits(Math.abs(answer.difference), 2)} nm ${answer.difference > 0 ? "larger" : "smaller"}` : "No difference";
   parts.lead.textContent = `${file.name} against ${sample}: the means ${differs ? "differ" : "do not differ"} at the 5 % level (Welch, ${probability(answer.welch_p)}).`;
   parts.table.replaceChildren(
     table("Automatic and manual diameters", ["diameter (nm)", "automatic", "manual"], [
@@ -73,9 +73,9 @@ async function show(answer, sample) {
       ["standard deviation", digits(answer.sd[ours], 3), digits(answer.sd[theirs], 3)],
       ["median", digits(answer.median[ours]), digits(answer.median[theirs])],
       ["particles", count(answer.count[ours]), count(answer.count[theirs])]]),
-    table("Two-sample tests", ["test", "statistic", "probability"], [
-      ["Welch, means", `t = ${digits(answer.welch_t, 3)}`, probability(answer.welch_p)],
-      ["Kolmogorov–Smirnov", `D = ${digits(answer.ks_distance, 2)}`, probability(answer.ks_p)]]),
+    table("Two-sample tests", ["test", "statistic", "p"], [
+      ["Welch, means", `t = ${digits(answer.welch_t, 3)}`, probability(answer.welch_p, "")],
+      ["Kolmogorov–Smirnov", `D = ${digits(answer.ks_distance, 2)}`, probability(answer.ks_p, "")]]),
     make("p", { className: "caption" }, `Column read: ${answer.column}. The tests take particles to be independent. Nothing of the file is kept.`));
   const mean = (value, series, dash) => ({ type: "line", yref: "paper", y0: 0, y1: 1, x0: value, x1: value, line: { color: colour(series), width: 2, dash } });
   await draw(parts.chart, [

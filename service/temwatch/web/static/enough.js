@@ -3,10 +3,11 @@ import { ask, of } from "./ask.js";
 import { colour, draw } from "./charts.js";
 import { verdict } from "./now.js";
 import { controls, query } from "./population.js";
-import { count, digits, make, percent, plural, table } from "./words.js";
+import { digits, make, percent, plural, rough, table } from "./words.js";
 
 export const title = "Enough yet?";
 
+const MOST_AHEAD = 4; // times what there is
 let parts;
 
 export function mount(section, page) {
@@ -44,9 +45,12 @@ export async function update(section, page, signal) {
   await showChart(answer);
 }
 
+// beyond a million the spread is not that of one log-normal population
+const many = (number) => (number > 1e6 ? "over a million" : rough(number));
+
 function forecast(known) {
   if (known.enough) return "enough";
-  return known.fields_more === null ? "too early" : `about ${count(known.fields_more)} more`;
+  return known.fields_more === null ? "too early" : `about ${rough(known.fields_more)} more`;
 }
 
 function showNumbers(answer) {
@@ -60,7 +64,7 @@ function showNumbers(answer) {
     make("h2", {}, "The standard's numbers"),
     make("p", {}, answer.iso_13322_1),
     needed.mean ? table("Independent particles for this target", [`independent particles for ±${answer.target_percent} %`, "of this spread"],
-      [["mean", count(needed.mean)], ["median, D50", count(needed.d50)], ["volume-weighted mean", count(needed.volume_mean)]]) : "",
+      [["mean", many(needed.mean)], ["median, D50", many(needed.d50)], ["volume-weighted mean", many(needed.volume_mean)]]) : "",
     make("p", { className: "caption" }, "Particles of one micrograph are alike; that is why the intervals here count micrographs."));
 }
 
@@ -73,8 +77,12 @@ async function showChart(answer) {
   });
   const ahead = (name, key, series) => {
     const known = answer[name];
-    if (known.enough || known.fields_needed === null) return [];
-    return [{ type: "scatter", mode: "lines", x: [answer.fields, known.fields_needed], y: [known.percent, answer.target_percent],
+    if (known.enough || !(known.fields_needed > answer.fields)) return [];
+    // a power of the number of micrographs, close to the square root, is straight in both logarithms
+    const power = Math.log(answer.target_percent / known.percent) / Math.log(known.fields_needed / answer.fields);
+    const last = Math.min(known.fields_needed, Math.max(MOST_AHEAD * answer.fields, 12)); // the measured part stays legible
+    const x = Array.from({ length: 25 }, (_, step) => answer.fields * (last / answer.fields) ** (step / 24));
+    return [{ type: "scatter", mode: "lines", x, y: x.map((fields) => known.percent * (fields / answer.fields) ** power),
       line: { color: colour(series), width: 1.5, dash: "dot" }, showlegend: false, hoverinfo: "skip" }];
   };
   await draw(parts.chart, [

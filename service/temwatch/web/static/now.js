@@ -1,11 +1,12 @@
 // Now: the last micrograph, what the sample looks like so far, and whether it is enough.
 import { ask, of } from "./ask.js";
-import { bars, colour, draw, faint, withUnit } from "./charts.js";
+import { bars, colour, draw, faint, plain, withUnit } from "./charts.js";
 import { Viewer } from "./viewer.js";
-import { clock, count, digits, empty, figure, make, percent, plural, seconds } from "./words.js";
+import { clock, count, digits, empty, figure, make, percent, plural, rough, seconds } from "./words.js";
 
 export const title = "Now";
 
+const FAR = 999; // micrographs that nobody takes
 let viewer;
 let parts;
 let chosen = null;
@@ -82,11 +83,14 @@ function showOne(row) {
 }
 
 async function showSample(page, row, signal) {
+  // the figures of another sample fade until those of this one are there
+  parts.sample.parentElement.classList.toggle("waits", parts.sample.textContent !== row.sample);
   const [known, precision] = await Promise.all([
     ask(of(row.sample, "population"), signal),
     ask(of(row.sample, `convergence?curve=false&target_percent=${page.settings.target}`), signal),
   ]);
   parts.sample.textContent = row.sample;
+  parts.sample.parentElement.classList.remove("waits");
   parts.mean.replaceChildren(figure(known.figures.mean), make("small", {}, " nm"));
   parts.counted.textContent = `mean diameter of ${plural(known.particles, "particle", "particles")} on ${plural(known.micrographs, "micrograph", "micrographs")} · SD ${digits(known.figures.sd.value, 3)} nm`;
   showGauge(precision);
@@ -95,11 +99,15 @@ async function showSample(page, row, signal) {
     bars(known, "particles", { y: known.histogram.counts, marker: { color: faint("data", 0.75) }, hovertemplate: "%{x:.4g} nm: %{y} particles<extra></extra>" }),
   ], {
     x: { title: withUnit("equivalent diameter", "nm") },
-    y: { nticks: 4 },
+    y: { title: "particles", nticks: 4 },
     showlegend: false,
     shapes: row.mean_equivalent_diameter_nm === null ? [] : [{
       type: "line", yref: "paper", y0: 0, y1: 1, x0: row.mean_equivalent_diameter_nm, x1: row.mean_equivalent_diameter_nm,
       line: { color: colour("second"), width: 2, dash: "dot" },
+    }],
+    annotations: row.mean_equivalent_diameter_nm === null ? [] : [{
+      yref: "paper", y: 1, yanchor: "bottom", x: row.mean_equivalent_diameter_nm, text: `mean of ${plain(row.name)}`, showarrow: false,
+      font: { color: colour("second") },
     }],
     label: `Histogram of ${known.particles} equivalent diameters; the dotted line is the mean of this micrograph`,
   });
@@ -114,7 +122,8 @@ export function verdict(precision, name = "mean") {
   }
   if (enough) return ["Enough", `±${percent(half)}, wanted ±${percent(precision.target_percent)}`];
   if (more === null) return [`±${percent(half)}`, "Too early to foretell."];
-  return [`About ${plural(more, "more micrograph", "more micrographs")}`, `±${percent(half)} now, wanted ±${percent(precision.target_percent)}`];
+  if (more > FAR) return ["Far from enough", `±${percent(half)} now, wanted ±${percent(precision.target_percent)}`];
+  return [`About ${rough(more)} more ${more === 1 ? "micrograph" : "micrographs"}`, `±${percent(half)} now, wanted ±${percent(precision.target_percent)}`];
 }
 
 function showGauge(precision) {
@@ -145,12 +154,12 @@ function showStrip(recent, row, page) {
 function tile(one, key, page) {
   const done = one.status === "done";
   const picture = done && !one.has_picture ? make("span", { className: "cross none", "aria-hidden": "true" }, "–") : done
-    ? make("img", { src: `api/micrographs/${one.id}/preview.jpg?edge_px=320`, alt: "", loading: "lazy", decoding: "async" })
+    ? make("img", { src: `api/micrographs/${one.id}/preview.jpg?edge_px=320&t=${encodeURIComponent(one.analysed_at)}`, alt: "", loading: "lazy", decoding: "async" })
     : make("span", { className: "cross", "aria-hidden": "true" }, one.status === "duplicate" ? "=" : "!");
   const button = make("button", { type: "button", className: one.status, title: one.reason ?? one.micrograph, onclick: () => (done ? page.look(one.id) : page.open("trouble")) },
     picture,
     make("span", { className: "tile-name" }, one.frame === null ? one.name : `${one.name} ${one.frame}`),
-    make("span", { className: "tile-words" }, done ? `${count(one.particles)} · ${digits(one.mean_equivalent_diameter_nm, 3)} nm` : MARKS[one.status] ?? one.status, " ", make("time", {}, clock(one.analysed_at))));
+    make("span", { className: "tile-words" }, make("span", {}, done ? `${count(one.particles)} · ${digits(one.mean_equivalent_diameter_nm, 3)} nm` : MARKS[one.status] ?? one.status), make("time", {}, clock(one.analysed_at))));
   return make("li", { "data-key": key }, button);
 }
 

@@ -84,6 +84,7 @@ function warn(text = null) {
 }
 
 let lastSaid = null;
+let askedFor;
 async function refresh() {
   let fresh;
   try {
@@ -107,8 +108,11 @@ async function refresh() {
   else state("ready", "watching");
   warn("");
   say(fresh.last);
-  const hasSequences = fresh.recent.some((one) => one.sample === page.sample && one.frame !== null) || (await sequences.exist(page.sample));
-  by("to-sequences").hidden = !hasSequences;
+  if (fresh.recent.some((one) => one.sample === page.sample && one.frame !== null)) by("to-sequences").hidden = false;
+  else if (askedFor !== page.sample) {
+    askedFor = page.sample; // once a sample, not with every micrograph: five pages would ask
+    by("to-sequences").hidden = !(await sequences.exist(page.sample));
+  }
   await update();
 }
 

@@ -1,12 +1,13 @@
 // The population of the sample: histogram, fits and figures; a bar or a dot shows its particles.
 import { ask, of } from "./ask.js";
-import { bars, colour, draw, faint, withUnit } from "./charts.js";
+import { bars, colour, densityOf, draw, faint, withUnit } from "./charts.js";
 import { DESCRIPTORS, count, digits, edge, empty, figure, make, plural, table } from "./words.js";
 
 export const title = "Population";
 
 const FIGURES = { mean: "mean", sd: "standard deviation", d50: "median, D50", d10: "D10", d90: "D90", gsd: "geometric SD" };
 const WEIGHTINGS = { number: "Number", area: "Area", volume: "Volume" };
+const POOR = 0.1; // of the cumulative distribution, to be seen by eye
 let parts;
 let known = null;
 let bar = 0;
@@ -85,23 +86,22 @@ export async function update(section, page, signal) {
 
 function showFigures(answer) {
   parts.figures.replaceChildren(
-    table(`Figures of the ${answer.name}`, [withUnit(answer.name, answer.unit), "value ± 95 %"],
+    table(`Figures of the ${answer.name}`, [withUnit(answer.name, answer.unit), "± 95 % interval"],
       [...Object.entries(FIGURES).map(([key, words]) => [words, figure(answer.figures[key])]),
         ["particles", count(answer.particles)], ["micrographs", count(answer.micrographs)]]),
     make("p", { className: "caption" }, answer.fields > 1
       ? `95 % intervals from a bootstrap over ${plural(answer.fields, "independent field of view", "independent fields of view")}.`
       : "An interval needs two micrographs; frames of one sequence show the same particles."));
   const [better, other] = answer.fits;
-  parts.fit.textContent = better
-    ? `${better.name[0].toUpperCase()}${better.name.slice(1)} describes it better: ${parameters(better, answer.unit)}, largest cumulative distance ${digits(better.distance, 2)}${other ? ` (${other.name}: ${digits(other.distance, 2)})` : ""}.`
-    : "";
+  parts.fit.textContent = !better ? ""
+    : `${better.name[0].toUpperCase()}${better.name.slice(1)} describes it better: ${parameters(better, answer.unit)}. Largest cumulative distance ${digits(better.distance, 2)}${other ? `, ${other.name} ${digits(other.distance, 2)}` : ""}.${better.distance > POOR ? " Neither is a good description." : ""}`;
 }
 
 function parameters(fit, unit) {
   const tail = unit ? ` ${unit}` : "";
   return fit.name === "normal"
-    ? `mean ${digits(fit.location)}${tail}, SD ${digits(fit.scale, 3)}${tail}`
-    : `median ${digits(Math.exp(fit.location))}${tail}, geometric SD ${digits(Math.exp(fit.scale), 3)}`;
+    ? `mean ${digits(fit.location, 3)}${tail}, SD ${digits(fit.scale, 3)}${tail}`
+    : `median ${digits(Math.exp(fit.location), 3)}${tail}, geometric SD ${digits(Math.exp(fit.scale), 3)}`;
 }
 
 async function showHistogram(answer, page) {
@@ -120,7 +120,7 @@ async function showHistogram(answer, page) {
   ];
   await draw(parts.chart, traces, {
     x: { title: withUnit(answer.name, answer.unit), range: [edges[0], edges.at(-1)] },
-    y: { title: `${answer.weighting} density${answer.unit ? ` (1/${answer.unit})` : ""}`, rangemode: "tozero" },
+    y: { title: densityOf(answer.weighting, answer.unit), rangemode: "tozero" },
     label: `Histogram of ${answer.particles} particles: ${answer.name}`,
   });
   bar = Math.min(bar, counts.length - 1);
@@ -181,7 +181,7 @@ async function showDots(dots, page) {
     marker: { size: 6, color: faint("data", 0.55), line: { width: 0 } },
     hovertemplate: "%{x:.3g} nm, circularity %{y:.2f}<extra></extra>",
   }], {
-    x: { title: withUnit(dots.x.name, dots.x.unit) }, y: { title: dots.y.name }, showlegend: false, hovermode: "closest",
+    x: { title: withUnit(dots.x.name, dots.x.unit), rangemode: "nonnegative" }, y: { title: dots.y.name }, showlegend: false,
     label: `Equivalent diameter against circularity of ${dots.shown} particles`,
   });
   parts.dotted.textContent = dots.shown < dots.particles ? `${count(dots.shown)} of ${count(dots.particles)} particles, evenly chosen.` : "";

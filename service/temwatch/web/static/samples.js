@@ -1,14 +1,23 @@
 // Up to six samples side by side, each with its colour and its dash.
 import { ask, of } from "./ask.js";
-import { DASHES, SERIES, colour, draw, withUnit } from "./charts.js";
+import { DASHES, SERIES, colour, densityOf, draw, plain, withUnit } from "./charts.js";
 import { controls, query } from "./population.js";
 import { count, empty, figure, make, table } from "./words.js";
 
 export const title = "Samples";
 
 const MOST = 6;
-const chosen = new Set();
+const WIDE = 4; // medians further apart than this are shown over the logarithm
+const chosen = new Map(); // by sample, its place among the series: a sample keeps its colour while it is shown
+const ROUND = [-3, -2, -1, 0, 1, 2, 3, 4, 5, 6].flatMap((power) => [1, 2, 5].map((digit) => Number(`${digit}e${power}`)));
 let parts;
+
+function choose(name) {
+  const taken = new Set(chosen.values());
+  chosen.set(name, SERIES.findIndex((_, place) => !taken.has(place)));
+}
+
+const swatch = (place) => make("span", { className: "swatch", style: place === undefined ? "" : `background:var(--${SERIES[place]})` });
 
 export function mount(section, page) {
   parts = {
@@ -26,18 +35,28 @@ export async function update(section, page, signal) {
   parts.controls.sync();
   const known = page.now.samples.filter((one) => one.particles);
   if (!known.length) return void parts.table.replaceChildren(empty("No sample yet."));
-  for (const name of chosen) if (!known.some((one) => one.sample === name)) chosen.delete(name);
-  if (!chosen.size) for (const one of byTime(known).slice(0, 3)) chosen.add(one.sample);
+  for (const name of chosen.keys()) if (!known.some((one) => one.sample === name)) chosen.delete(name);
+  if (!chosen.size) {
+    const latest = byTime(known).slice(0, 3);
+    for (const one of known) if (latest.includes(one)) choose(one.sample);
+  }
   showList(known, page);
   const names = known.map((one) => one.sample).filter((name) => chosen.has(name));
   const answers = await Promise.all(names.map((name) => ask(of(name, `population?${query(page.settings)}`), signal)));
   parts.table.replaceChildren(table("Figures of the samples", [withUnit(answers[0].name, answers[0].unit), "mean", "SD", "D10", "D50", "D90", "particles", "micrographs"],
-    answers.map((one, index) => [names[index], ...["mean", "sd", "d10", "d50", "d90"].map((key) => figure(one.figures[key])), count(one.particles), count(one.micrographs)])));
-  await draw(parts.chart, answers.map((one, index) => ({
-    type: "scatter", mode: "lines", name: names[index], x: one.smooth.x, y: one.smooth.y,
-    line: { color: colour(SERIES[index]), width: 3, dash: DASHES[index] }, hovertemplate: `%{x:.4g}<extra>${names[index].replace(/[<>&]/g, "")}</extra>`,
-  })), {
-    x: { title: withUnit(answers[0].name, answers[0].unit) }, y: { title: `${page.settings.weighting} density`, rangemode: "tozero" }, showlegend: true,
+    answers.map((one, index) => [make("span", { className: "tick" }, swatch(chosen.get(names[index])), names[index]), ...["mean", "sd", "d10", "d50", "d90"].map((key) => figure(one.figures[key])), count(one.particles), count(one.micrographs)])));
+  // sizes of several orders: their logarithm, over which the density of each is x times as high
+  const medians = answers.map((one) => one.figures.d50.value).filter((value) => value > 0);
+  const wide = Math.max(...medians) > WIDE * Math.min(...medians);
+  const first = (one) => (wide ? one.figures.d10.value / WIDE : -Infinity);
+  await draw(parts.chart, answers.map((one, index) => {
+    const kept = one.smooth.x.map((x, at) => [x, one.smooth.y[at]]).filter(([x]) => x > first(one));
+    const place = chosen.get(names[index]);
+    return { type: "scatter", mode: "lines", name: plain(names[index]), x: kept.map(([x]) => x), y: kept.map(([x, y]) => (wide ? x * y : y)),
+      line: { color: colour(SERIES[place]), width: 3, dash: DASHES[place] }, hovertemplate: `%{x:.4g}<extra>${plain(names[index])}</extra>` };
+  }), {
+    x: { title: withUnit(answers[0].name, answers[0].unit), ...(wide ? { type: "log", tickvals: ROUND, ticktext: ROUND.map(String) } : {}) },
+    y: { title: wide ? `${page.settings.weighting} density of the logarithm` : densityOf(page.settings.weighting, answers[0].unit), rangemode: "tozero" }, showlegend: true,
     label: `Distributions of ${names.length} samples`,
   });
 }
@@ -46,17 +65,20 @@ const byTime = (known) => [...known].sort((a, b) => (b.last_analysed_at ?? "").l
 
 function showList(known, page) {
   const full = chosen.size >= MOST;
-  const names = known.map((one) => one.sample).filter((name) => chosen.has(name));
-  const state = JSON.stringify([known.map((one) => [one.sample, one.particles]), names]);
+  const state = JSON.stringify([known.map((one) => [one.sample, one.particles]), [...chosen]]);
   if (parts.list.dataset.state === state) return;
   const focused = document.activeElement?.value;
   parts.list.dataset.state = state;
   parts.list.replaceChildren(make("legend", { className: "unseen" }, "Samples"), ...known.map((one) => {
-    const place = names.indexOf(one.sample);
+    const place = chosen.get(one.sample);
     const label = make("label", { className: "tick" },
-      make("input", { type: "checkbox", value: one.sample, checked: place >= 0, disabled: full && place < 0,
-        onchange: (event) => { chosen[event.target.checked ? "add" : "delete"](one.sample); page.refresh(); } }),
-      make("span", { className: "swatch", style: place >= 0 ? `background:var(--${SERIES[place]})` : "" }),
+      make("input", { type: "checkbox", value: one.sample, checked: place !== undefined, disabled: full && place === undefined,
+        onchange: (event) => {
+          if (event.target.checked) choose(one.sample);
+          else chosen.delete(one.sample);
+          page.refresh();
+        } }),
+      swatch(place),
       make("span", {}, one.sample, make("small", {}, ` ${count(one.particles)}`)));
     return label;
   }));

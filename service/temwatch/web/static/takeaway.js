@@ -16,7 +16,7 @@ const CHARTS = { histogram: "Distribution with fits", scatter: "Size and circula
 let parts;
 
 export function mount(section, page) {
-  parts = { controls: controls(page), title: make("h1"), report: make("a", { className: "button", target: "_blank", rel: "noopener" }, "Open the report"),
+  parts = { controls: controls(page), title: make("h1"), report: make("a", { className: "button main", target: "_blank", rel: "noopener" }, "Open the report"),
     tables: make("ul", { className: "downloads" }), charts: make("div", { className: "thumbnails" }) };
   section.append(
     make("div", { className: "head" }, make("div", {}, parts.title, make("p", { className: "lead" }, "One page of A4, with the methods text, after ISO 21363.")), parts.report),

@@ -1,6 +1,6 @@
 // Trouble: what does not work, in plain words, what to do about it, and trying again.
 import { ask, post } from "./ask.js";
-import { clock, empty, make, plural } from "./words.js";
+import { clock, count, make, plural } from "./words.js";
 
 export const title = "Trouble";
 
@@ -23,8 +23,8 @@ export function mount(section, page) {
 export async function update(section, page, signal) {
   const found = await ask("api/trouble", signal);
   const files = found.refused + found.failed;
-  parts.title.textContent = files || found.service.length ? plural(files + found.service.length, "trouble", "troubles") : "No trouble";
-  parts.lead.textContent = files ? `${plural(found.refused, "file was refused", "files were refused")}, ${plural(found.failed, "file failed", "files failed")}.` : "Every file was measured.";
+  parts.title.textContent = found.service[0]?.what.replace(/\.$/, "") ?? (files ? `${plural(files, "file was", "files were")} not measured` : "No trouble");
+  parts.lead.textContent = files ? `${count(found.refused)} refused, ${count(found.failed)} failed` : "Nothing was refused and nothing failed.";
   parts.all.hidden = !files || !found.changes_allowed;
   parts.service.replaceChildren(...found.service.map((one) => make("div", { className: "trouble-item service" }, make("h2", {}, one.what), make("p", {}, one.what_to_do))));
   const typed = new Map([...parts.files.querySelectorAll("input")].map((input) => [input.name, input.value]));
@@ -32,7 +32,6 @@ export async function update(section, page, signal) {
   if (parts.files.dataset.state === state) return;
   parts.files.dataset.state = state;
   parts.files.replaceChildren(...found.files.map((one) => item(one, found.changes_allowed, typed, page)));
-  if (!found.files.length) parts.files.replaceChildren(make("li", {}, empty("Nothing was refused and nothing failed.")));
 }
 
 function item(one, allowed, typed, page) {

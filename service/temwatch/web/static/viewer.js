@@ -1,7 +1,13 @@
-// A micrograph with its outlines: zoom, pan, what lies under the pointer, and a scale bar.
+// A micrograph with its outlines: zoom, pan, what lies under the pointer, a scale bar, and a legend that hides and shows.
 import { ask } from "./ask.js";
-import { REASONS, digits, make } from "./words.js";
+import { REASONS, count, digits, make } from "./words.js";
 
+const KINDS = {
+  alone: ["alone", "A particle that stands by itself"],
+  separated: ["separated", "A particle that was parted from a clump"],
+  overlapping: ["overlapping", "A clump that was measured whole: its convexity is below the threshold"],
+  rejected: ["rejected", "Not counted; the reason is under the pointer (R)"],
+};
 const SVG = "http://www.w3.org/2000/svg";
 const MOST_ZOOM = 40;
 const SHARP_FROM = 1.6; // beyond this zoom the full micrograph replaces its preview
@@ -17,6 +23,13 @@ function path(polygon) {
   let text = "";
   for (let at = 0; at < polygon.length; at += 2) text += `${at ? "L" : "M"}${polygon[at] / 2} ${polygon[at + 1] / 2}`;
   return `${text}Z`;
+}
+
+// a picture that cannot be loaded must not keep the outlines away
+async function decoded(address) {
+  const picture = new Image();
+  picture.src = address;
+  await picture.decode().catch(() => {});
 }
 
 export function roundLength(target) {
@@ -37,13 +50,14 @@ export class Viewer {
     this.note = make("p", { className: "note", hidden: true }, "No picture of this one was kept; these are its outlines.");
     this.buttons = {};
     const tools = make("div", { className: "tools", role: "toolbar", "aria-label": "Micrograph" },
-      this.#button("outlines", "Outlines", "O", () => this.toggle("outlines")),
-      this.#button("rejected", "Rejected", "R", () => this.toggle("rejected")),
+      ...Object.entries(KINDS).map(([kind, [text, title]]) => this.#switch(kind, text, title)),
+      make("span", { className: "gap" }),
       this.#button("closer", "+", "+", () => this.zoom(1.5), "Zoom in"),
       this.#button("further", "−", "−", () => this.zoom(1 / 1.5), "Zoom out"),
-      this.#button("whole", "Whole", "0", () => this.whole()));
-    this.element = make("div", { className: "viewer" }, this.drawing, this.bar, this.note, this.tip, tools);
-    this.shown = { outlines: true, rejected: true };
+      this.#button("whole", "Fit", "0", () => this.whole(), "The whole micrograph"));
+    this.frame = make("div", { className: "frame" }, this.drawing, this.bar, this.note, this.tip);
+    this.element = make("div", { className: "viewer" }, this.frame, tools);
+    this.hidden = new Set();
     this.size = [1024, 1024];
     this.id = null;
     this.#listen();
@@ -55,9 +69,28 @@ export class Viewer {
     return this.buttons[name];
   }
 
+  #switch(kind, text, title) {
+    const number = make("b");
+    const button = make("button", { type: "button", title, className: `legend ${kind}`, onclick: () => this.toggle(kind) },
+      make("span", { className: "sign", "aria-hidden": "true" }), text, " ", number);
+    this.buttons[kind] = button;
+    button.number = number;
+    return button;
+  }
+
   async show(row, signal) {
-    if (row.id === this.id && row.analysed_at === this.analysedAt) return;
+    if (row.id === this.id && row.analysed_at === this.analysedAt) return void this.element.classList.remove("waits");
+    // a row that was analysed again has the same number and another picture
+    const stamp = encodeURIComponent(row.analysed_at);
+    const preview = `api/micrographs/${row.id}/preview.jpg?t=${stamp}`;
+    // picture and outlines change together: outlines of one on the picture of another would be a lie
+    // the last picture fades at once, since the numbers beside it are those of the next already
+    this.element.classList.add("waits");
+    const early = row.has_picture ? decoded(preview) : null;
     const found = await ask(`api/micrographs/${row.id}/outlines`, signal);
+    if (found.has_picture) await (early ?? decoded(preview));
+    signal?.throwIfAborted();
+    this.element.classList.remove("waits");
     this.id = row.id;
     this.analysedAt = row.analysed_at;
     this.size = [found.width_px, found.height_px];
@@ -67,9 +100,8 @@ export class Viewer {
     this.image.setAttribute("height", found.height_px);
     this.sharp = false;
     this.note.hidden = found.has_picture;
-    // a row that was analysed again has the same number and another picture
-    this.stamp = encodeURIComponent(row.analysed_at);
-    if (found.has_picture) this.image.setAttribute("href", `api/micrographs/${row.id}/preview.jpg?t=${this.stamp}`);
+    this.stamp = stamp;
+    if (found.has_picture) this.image.setAttribute("href", preview);
     else this.image.removeAttribute("href");
     this.hasPicture = found.has_picture;
     this.drawing.setAttribute("aria-label", `Micrograph ${row.name} with the outlines of ${found.particles.length} particles`);
@@ -81,7 +113,7 @@ export class Viewer {
     const particles = document.createDocumentFragment();
     for (const one of found.particles) {
       const outline = svg("path", { d: path(one.polygon), class: one.kind });
-      outline.words = `${digits(one.equivalent_diameter_nm, 3)} nm · circularity ${digits(one.circularity, 2)}${one.kind === "alone" ? "" : ` · ${one.kind}`}`;
+      outline.words = `Particle ${one.number} · ${digits(one.equivalent_diameter_nm, 3)} nm · circularity ${digits(one.circularity, 2)}${one.kind === "alone" ? "" : ` · ${KINDS[one.kind][0]}`}`;
       particles.append(outline);
     }
     const rejections = document.createDocumentFragment();
@@ -92,17 +124,24 @@ export class Viewer {
     }
     this.particles.replaceChildren(particles);
     this.rejections.replaceChildren(rejections);
+    for (const kind of Object.keys(KINDS)) {
+      const number = kind === "rejected" ? found.rejections.length : found.particles.filter((one) => one.kind === kind).length;
+      this.buttons[kind].number.textContent = count(number);
+    }
   }
 
-  toggle(what) {
-    this.shown[what] = !this.shown[what];
+  // one kind of outline, or those of all particles
+  toggle(...kinds) {
+    const hide = !kinds.every((kind) => this.hidden.has(kind));
+    for (const kind of kinds) this.hidden[hide ? "add" : "delete"](kind);
     this.#paint();
   }
 
   #paint() {
-    this.particles.style.display = this.shown.outlines ? "" : "none";
-    this.rejections.style.display = this.shown.rejected ? "" : "none";
-    for (const what of ["outlines", "rejected"]) this.buttons[what].setAttribute("aria-pressed", String(this.shown[what]));
+    for (const kind of Object.keys(KINDS)) {
+      this.drawing.classList.toggle(`without-${kind}`, this.hidden.has(kind));
+      this.buttons[kind].setAttribute("aria-pressed", String(!this.hidden.has(kind)));
+    }
   }
 
   whole() {
@@ -204,7 +243,7 @@ export class Viewer {
     this.tip.hidden = !words;
     if (!words) return;
     this.tip.textContent = words;
-    const frame = this.element.getBoundingClientRect();
+    const frame = this.frame.getBoundingClientRect();
     const [x, y] = [event.clientX - frame.left, event.clientY - frame.top];
     this.tip.style.left = `${Math.min(x + 14, frame.width - this.tip.offsetWidth - 8)}px`;
     this.tip.style.top = `${y > frame.height - 70 ? y - this.tip.offsetHeight - 10 : y + 18}px`;
@@ -214,7 +253,7 @@ export class Viewer {
   key(event) {
     const step = this.box ? this.box[2] / 8 : 0;
     const moves = { ArrowLeft: [-step, 0], ArrowRight: [step, 0], ArrowUp: [0, -step], ArrowDown: [0, step] };
-    const acts = { o: () => this.toggle("outlines"), r: () => this.toggle("rejected"), "+": () => this.zoom(1.5), "=": () => this.zoom(1.5), "-": () => this.zoom(1 / 1.5), 0: () => this.whole() };
+    const acts = { o: () => this.toggle("alone", "separated", "overlapping"), r: () => this.toggle("rejected"), "+": () => this.zoom(1.5), "=": () => this.zoom(1.5), "-": () => this.zoom(1 / 1.5), 0: () => this.whole() };
     if (this.element.classList.contains("zoomed") && moves[event.key]) this.move(...moves[event.key]);
     else if (acts[event.key.toLowerCase()]) acts[event.key.toLowerCase()]();
     else return false;

@@ -22,6 +22,9 @@ export function count(number) {
   return number === null || number === undefined ? "–" : String(number).replace(/\B(?=(\d{3})+$)/g, THIN);
 }
 
+// a forecast, to the two digits that it can have at most
+export const rough = (number) => count(Number(number.toPrecision(2)));
+
 export const plural = (number, one, many) => `${count(number)} ${number === 1 ? one : many}`;
 
 // four digits, or as many as the interval allows: two digits of the half-width
@@ -54,8 +57,8 @@ export function seconds(value) {
   return value < 100 ? value.toFixed(1) : count(Math.round(value));
 }
 
-export function probability(p) {
-  return p < 0.001 ? "p < 0.001" : `p = ${p.toFixed(p < 0.1 ? 3 : 2)}`;
+export function probability(p, name = "p = ") {
+  return p < 0.001 ? `${name.replace("=", "<") || "< "}0.001` : `${name}${p.toFixed(p < 0.1 ? 3 : 2)}`;
 }
 
 export const clock = (text) => (text ? new Date(text).toLocaleTimeString([], { hour: "2-digit", minute: "2-digit", hourCycle: "h23" }) : "");

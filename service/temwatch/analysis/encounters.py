@@ -1,0 +1,95 @@
+"""How two particles met: by contact of their pixels, and by the balance of area or volume.
+
+Two spheres that coalesce keep their volume, two that only touch keep the area of their shadows; what the
+partner gains must lie between the two. A particle that dissolves leaves its neighbours as they were.
+"""
+
+from __future__ import annotations
+
+import math
+
+import numpy as np
+from numba import njit
+from numpy.typing import NDArray
+
+from temwatch.domain import Mask
+
+LEAST_NOISE = 0.01
+"""Least standard deviation that the logarithm of a measured diameter is given."""
+
+MOST = 8.0
+"""Most that the balance of sizes counts for: segmentation errs more often than a normal distribution."""
+
+CONTACT_WEIGHT = 4.0
+"""What full contact counts for beside the balance of sizes."""
+
+SCEPTICISM = 1.0
+"""What has to be outweighed before two particles are said to have merged."""
+
+
+@njit(cache=True, nogil=True)
+def touching(
+    first_origin_px: NDArray[np.int64],
+    first: Mask,
+    second_origin_px: NDArray[np.int64],
+    second: Mask,
+    reach_px: int,
+) -> float:
+    """Share of the smaller region's pixels with a pixel of the larger one at most `reach_px` away.
+
+    Each region is a crop and the place of its top left pixel (row, column).
+    """
+    if first.sum() > second.sum():
+        first_origin_px, second_origin_px = second_origin_px, first_origin_px
+        first, second = second, first
+    down = first_origin_px[0] - second_origin_px[0]
+    right = first_origin_px[1] - second_origin_px[1]
+    height, width = second.shape
+    close = total = 0
+    for row in range(first.shape[0]):
+        for column in range(first.shape[1]):
+            if not first[row, column]:
+                continue
+            total += 1
+            found = False
+            for y in range(max(row + down - reach_px, 0), min(row + down + reach_px + 1, height)):
+                for x in range(max(column + right - reach_px, 0), min(column + right + reach_px + 1, width)):
+                    offset = (y - row - down) ** 2 + (x - column - right) ** 2
+                    if second[y, x] and offset <= reach_px**2:
+                        found = True
+                        break
+                if found:
+                    break
+            close += found
+    return close / total if total else 0.0
+
+
+def balance(larger_px: float, smaller_px: float, log_gain: float, noise: float) -> float:
+    """Logarithm of how much likelier a change of size is if the smaller particle was taken in than if not.
+
+    Parameters
+    ----------
+    larger_px, smaller_px : float
+        Diameters before.
+    log_gain : float
+        Logarithm of the larger one's diameter after / before.
+    noise : float
+        Standard deviation of that logarithm when nothing happens.
+    """
+    noise = max(noise, LEAST_NOISE)
+    share = smaller_px / larger_px
+    by_volume, by_area = math.log1p(share**3) / 3, math.log1p(share**2) / 2
+    away = max(by_volume - log_gain, log_gain - by_area, 0.0)
+    return min(max((log_gain**2 - away**2) / (2 * noise**2), -MOST), MOST)
+
+
+def evidence(other_px: float, lost_px: float, log_gain: float, noise: float, contact: float) -> float:
+    """Logarithm of how much likelier it is that a particle was taken in by another than that it vanished.
+
+    `other_px` and `lost_px` are the diameters before, `log_gain` is that of the other one since, `contact`
+    how closely they met, from `touching`. Positive: taken in.
+    """
+    larger_px, smaller_px = max(other_px, lost_px), min(other_px, lost_px)
+    # where the smaller one's track went on, what it is now is held against the larger one
+    gained = log_gain + math.log(other_px / larger_px)
+    return balance(larger_px, smaller_px, gained, noise) + CONTACT_WEIGHT * contact - SCEPTICISM

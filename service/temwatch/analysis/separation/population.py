@@ -1,0 +1,120 @@
+"""What the whole particles of a micrograph say about those in its clumps."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Sequence
+from typing import NamedTuple
+
+import numpy as np
+from numba import njit
+from numpy.typing import NDArray
+
+from temwatch.analysis.outline import trace
+from temwatch.analysis.separation.arcs import SMOOTHING_PX, gaussian, midpoints, smoothed_closed
+from temwatch.analysis.separation.fitting import Floats, conic_sums, fitted_ellipse
+from temwatch.domain import Region
+
+LEAST_PX = 60
+"""The outline of a smaller particle is mostly pixel grid."""
+USUAL_SPREAD = 0.35
+USUAL_ECCENTRICITY = 0.15
+USUAL_WEIGHT = 4.0
+"""What is expected before any particle was seen, and how many particles that counts as: sizes spread by a
+third, an aspect ratio of 1.3."""
+LEAST_SPREAD = 0.1
+LEAST_ECCENTRICITY = 0.05
+LEAST_ROUGHNESS = 0.01
+MOST_ROUGHNESS = 0.07
+"""An outline that is off by more than this share of its radius is no ellipse, and ellipses part nothing."""
+ELONGATED = 0.2
+SMOOTH = 0.03
+"""Particles that are elongated, with an aspect ratio of some 1.7 and more, and rougher than this are rods."""
+
+
+class Population(NamedTuple):
+    """Sizes and shapes of particles that stand alone, each counted by its area.
+
+    A clump's pixels are those of its large particles, and specks are many: counted by number they would
+    decide.
+
+    Attributes
+    ----------
+    worth
+        How many particles this is worth.
+    log_radius, spread
+        Mean and standard deviation of the logarithm of the equivalent radius in px.
+    eccentricity
+        Standard deviation of each of the two components of half the logarithm of the aspect ratio.
+    roughness
+        Root mean square distance of the outline from an ellipse, over the radius.
+    """
+
+    worth: float
+    log_radius: float
+    spread: float
+    eccentricity: float
+    roughness: float
+
+    @property
+    def are_ellipses(self) -> bool:
+        """Whether ellipses describe the particles, rather than any convex outline."""
+        return self.worth > 0 and (self.eccentricity < ELONGATED or self.roughness < SMOOTH)
+
+    def prior(self, radius_px: float) -> Floats:
+        """What is expected in a clump of this inscribed radius: (4,) mean, spread, eccentricity, roughness.
+
+        The roughness is infinite where the particles are no ellipses.
+        """
+        weight = USUAL_WEIGHT / 2
+        mean = (self.worth * self.log_radius + weight * math.log(radius_px)) / (self.worth + weight)
+        return np.array(
+            [
+                mean,
+                max(self.spread, LEAST_SPREAD),
+                max(self.eccentricity, LEAST_ECCENTRICITY),
+                min(max(self.roughness, LEAST_ROUGHNESS), MOST_ROUGHNESS) if self.are_ellipses else math.inf,
+            ]
+        )
+
+
+UNKNOWN = Population(0.0, 0.0, USUAL_SPREAD, USUAL_ECCENTRICITY, MOST_ROUGHNESS)
+"""No particle stands alone."""
+
+
+def population_of(regions: Sequence[Region]) -> Population:
+    """Population of regions that are one particle each."""
+    fitted = [_ellipse_of(np.pad(r.mask, 1)) for r in regions if np.count_nonzero(r.mask) >= LEAST_PX]
+    ellipses = np.array([ellipse for ellipse in fitted if ellipse[2] > 0]).reshape(-1, 6)
+    if not len(ellipses):
+        return UNKNOWN
+    area = ellipses[:, 2] * ellipses[:, 3]
+    size = np.log(area) / 2
+    elongation = np.minimum(np.log(ellipses[:, 2] / ellipses[:, 3]) / 2, 1.0)
+    roughness = np.minimum(ellipses[:, 5] / np.sqrt(area), 0.1)
+    share = area / area.sum()
+    count = float(1 / (share**2).sum())
+    trust = count / (count + USUAL_WEIGHT)
+    order = np.argsort(size)
+    below = np.cumsum(share[order]) - share[order] / 2
+    low, middle, high = np.interp([0.16, 0.5, 0.84], below, size[order])
+    spread = math.sqrt(trust * ((high - low) / 2) ** 2 + (1 - trust) * USUAL_SPREAD**2)
+    return Population(
+        worth=count,
+        # the mean by number of sizes that are lognormal with this mean by area
+        log_radius=float(middle) - 2 * spread**2,
+        spread=spread,
+        eccentricity=math.sqrt(
+            trust * float(share @ elongation**2) / 2 + (1 - trust) * USUAL_ECCENTRICITY**2
+        ),
+        roughness=math.sqrt(float(share @ roughness**2)),
+    )
+
+
+@njit(cache=True, nogil=True)
+def _ellipse_of(mask: NDArray[np.bool_]) -> Floats:
+    corners, _, _ = trace(mask)
+    points = smoothed_closed(midpoints(corners), gaussian(SMOOTHING_PX))
+    centre = np.array([points[:, 0].mean(), points[:, 1].mean()])
+    # the points alone decide
+    return fitted_ellipse(conic_sums(points, centre), 0.1, 1.0)

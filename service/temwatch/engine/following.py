@@ -1,0 +1,277 @@
+"""Follows the particles of sequences through the frames that are recorded, beside the engine's own work.
+
+A process of its own links batch after batch, in the order of the frames; the conductor records each in one
+transaction. A frame that comes when others behind it are followed already makes following go back to before
+it, so that the tracks are those of the right order, whatever the order of arrival was.
+"""
+
+from __future__ import annotations
+
+import math
+import threading
+import time
+from collections.abc import Callable
+from concurrent.futures import Future, ProcessPoolExecutor
+from concurrent.futures.process import BrokenProcessPool
+from dataclasses import dataclass
+from datetime import UTC, datetime
+
+import structlog
+
+from temwatch.config import Config
+from temwatch.engine import link, pool
+from temwatch.ledger import Ledger, Publication, Reader, following, numbering
+from temwatch.ledger.following import Progress
+from temwatch.outputs import publish, sequences
+
+log = structlog.get_logger(__name__)
+
+_BATCH_FRAMES = 64
+_MAX_CRASHES = 3
+_LOOK_SECONDS = 30.0
+_NUMBER_SECONDS = 0.25  # a large tree that waits for a second to be over is not to be counted at every turn
+_REST_INTERVALS = 10  # a sequence has ended, for now, when so many frames have failed to come
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class _Task:
+    """What the worker has in hand."""
+
+    order: link.LinkOrder | link.DrawOrder
+    future: Future[object]
+
+
+class Follower:
+    """One task at a time; `turn` belongs into the conductor's loop.
+
+    Parameters
+    ----------
+    ledger, config
+        As for the engine.
+    publish : callable
+        Called with the sample whose tables have something new.
+    wake : callable
+        Called, from another thread, when the worker has finished a task.
+    """
+
+    def __init__(
+        self, ledger: Ledger, config: Config, publish: Callable[[str], None], wake: Callable[[], None]
+    ) -> None:
+        self._ledger = ledger
+        self._config = config
+        self._publish = publish
+        self._wake = wake
+        self._pool: ProcessPoolExecutor | None = None
+        self._reader: Reader | None = None
+        self._task: _Task | None = None
+        self._turn_of = 0
+        self._crashes: dict[int, int] = {}
+        self._given_up: set[int] = set()
+        self._undrawn: set[int] = set()
+        self._looked_s = self._numbered_s = -math.inf
+
+    def turn(self, *, patient: bool) -> bool:
+        """Take the next step; gives whether there is one to wait for.
+
+        Parameters
+        ----------
+        patient : bool
+            Wait for frames that are missing; else every gap is final, and so is the end of every sequence
+            that has no file waiting.
+        """
+        now = datetime.now(UTC)
+        gap_s = self._config.sequences.gap_seconds if patient else 0.0
+        if not patient or time.monotonic() - self._numbered_s > _NUMBER_SECONDS:
+            self._numbered_s = time.monotonic()
+            numbering.number(
+                self._ledger, now=now, gap_s=gap_s, interval_s=self._config.sequences.frame_interval_s
+            )
+        if self._task is not None and self._task.future.done():
+            task, self._task = self._task, None
+            self._take(task)
+        return self._task is not None or self._begin_next(now, gap_s, patient=patient)
+
+    def close(self) -> None:
+        """End the worker; what it had in hand is followed at the next start."""
+        self._end_worker()
+        if self._reader is not None:
+            self._reader.close()
+            self._reader = None
+
+    def _end_worker(self) -> None:
+        if self._pool is not None:
+            pool.kill(self._pool)
+            self._pool = None
+
+    def _begin_next(self, now: datetime, gap_s: float, *, patient: bool) -> bool:
+        """Give the worker the next thing to do, every sequence in its turn; False where there is none."""
+        moved, reader = False, self._open_reader()
+        unfinished = following.progress(reader, unfinished=True)
+        for of in sorted(unfinished, key=lambda one: (one.id <= self._turn_of, one.id)):
+            if of.id in self._given_up:
+                continue
+            through = -1 if of.through is None else of.through
+            if of.ended and of.first is not None:
+                self._go_back(of, min(of.first, through + 1))
+                moved = True
+                continue
+            waiting = following.ready(reader, of, limit=_BATCH_FRAMES, now=now, gap_s=gap_s)
+            if any(frame.micrograph_id is not None for frame in waiting):
+                self._submit(link.link, of, tuple(waiting))
+            elif waiting:
+                moved = following.record(self._ledger, of, (), b"", [frame.id for frame in waiting])
+            elif of.first is not None and of.first <= through:
+                self._go_back(of, of.first)
+                moved = True
+            elif self._has_ended(reader, of, now, patient=patient):
+                self._submit(link.close, of, ())
+            if self._task is not None:
+                self._turn_of = of.id
+                return True
+        return moved or self._begin_drawing(reader)
+
+    def _open_reader(self) -> Reader:
+        """One for all turns: this is asked very often, and mostly in vain."""
+        if self._reader is None:
+            self._reader = self._ledger.reader()
+        return self._reader
+
+    def _begin_drawing(self, reader: Reader) -> bool:
+        """With nothing to follow, let the worker draw a sequence that has grown or ended."""
+        now_s = time.monotonic()
+        look = now_s - self._looked_s > _LOOK_SECONDS  # a rebuild makes what was drawn stale
+        if not look and not self._undrawn:
+            return False
+        there = {of.id: of for of in following.progress(reader)}
+        if look:
+            self._undrawn, self._looked_s = set(there), now_s
+        for number in sorted(self._undrawn):
+            of = there[number]
+            due = sequences.is_due(reader, of) if of.last_id else None
+            if due is None:
+                self._undrawn.discard(number)
+            elif due:
+                output = self._config.output
+                order = link.DrawOrder(
+                    ledger=self._ledger.state, progress=of, output=output.folder, film=output.pictures
+                )
+                self._start(link.draw, order)
+                return True
+        return False
+
+    def _go_back(self, of: Progress, frame: int) -> None:
+        again = following.go_back(self._ledger, of, frame)
+        log.info("following again", sample=of.sample, sequence=of.sequence, frame=frame, frames=again)
+        self._wake()
+
+    def _has_ended(self, reader: Reader, of: Progress, now: datetime, *, patient: bool) -> bool:
+        rest = following.rests_since(reader, of)
+        if rest is None:
+            return False
+        last, interval_s = rest
+        wait_s = max(self._config.sequences.gap_seconds, _REST_INTERVALS * interval_s)
+        ends = not patient or not 0 <= (now - last).total_seconds() < wait_s
+        ends = ends or following.is_complete(reader, of)
+        return ends and not following.has_files_waiting(reader, of)
+
+    def _submit(
+        self,
+        task: Callable[[link.LinkOrder], object],
+        of: Progress,
+        waiting: tuple[following.Waiting, ...],
+    ) -> None:
+        order = link.LinkOrder(
+            ledger=self._ledger.state, progress=of, waiting=waiting, settings=self._config.sequences
+        )
+        self._start(task, order)
+
+    def _start(self, task: Callable[..., object], order: link.LinkOrder | link.DrawOrder) -> None:
+        if self._pool is None:
+            self._pool = pool.start(1, self._config.output.state / "cache", None)
+        try:
+            future: Future[object] = self._pool.submit(task, order)
+        except BrokenProcessPool as error:
+            future = Future()
+            future.set_exception(error)
+        self._task = _Task(order, future)
+        future.add_done_callback(lambda _: self._wake())
+
+    def _take(self, task: _Task) -> None:
+        """Record what the worker found, or deal with its failure."""
+        of = task.order.progress
+        error = task.future.exception()
+        if isinstance(error, BrokenProcessPool):
+            self._end_worker()
+            self._crashes[of.id] = self._crashes.get(of.id, 0) + 1
+            if self._crashes[of.id] >= _MAX_CRASHES:
+                self._give_up(of, error)
+            return
+        if isinstance(task.order, link.DrawOrder):
+            self._was_drawn(of, error, task.future)
+            return
+        if isinstance(error, link.StaleState):
+            following.go_back(self._ledger, of, 0)
+            return
+        if error is not None:
+            self._give_up(of, error)
+            return
+        self._crashes.pop(of.id, None)
+        self._undrawn.add(of.id)
+        match task.future.result():
+            case link.LinkResult(frames=frames, state=state):
+                done = [waiting.id for waiting in task.order.waiting]
+                if following.record(self._ledger, of, frames, state, done):
+                    _tell_of_gaps(of, frames)
+            case tuple() as events:
+                following.end(self._ledger, of, events)
+                log.info("sequence at rest", sample=of.sample, sequence=of.sequence, through=of.through)
+        self._publish(of.sample)
+
+    def _was_drawn(self, of: Progress, error: BaseException | None, future: Future[object]) -> None:
+        if error is not None:  # it is tried again when there is more to draw, and at the next start
+            log.warning("sequence cannot be drawn", sample=of.sample, sequence=of.sequence, reason=str(error))
+            self._undrawn.discard(of.id)
+            return
+        drawn = future.result()
+        assert isinstance(drawn, Publication)
+        self._ledger.published(of.sample, [drawn])
+
+    def _give_up(self, of: Progress, error: BaseException) -> None:
+        """A defect costs the tracks of one sequence, until the next start; its particles are there."""
+        self._given_up.add(of.id)
+        log.error(
+            "sequence cannot be followed",
+            sample=of.sample,
+            sequence=of.sequence,
+            through=of.through,
+            reason=f"{type(error).__name__}: {error}",
+            exc_info=error,
+        )
+
+
+def _tell_of_gaps(of: Progress, frames: tuple[following.FollowedFrame, ...]) -> None:
+    before = of.through
+    for frame in frames:
+        if before is not None and frame.frame > before + 1:
+            log.warning(
+                "gap in a sequence",
+                sample=of.sample,
+                sequence=of.sequence,
+                first=before + 1,
+                last=frame.frame - 1,
+            )
+        before = frame.frame
+
+
+def catch_up(ledger: Ledger, config: Config) -> None:
+    """Follow and draw all that can be by now, for a command that holds the ledger itself."""
+    woken = threading.Event()
+    follower = Follower(
+        ledger, config, lambda sample: publish.publish(ledger, config.output.folder, sample), woken.set
+    )
+    try:
+        while follower.turn(patient=True):
+            woken.wait(1.0)
+            woken.clear()
+    finally:
+        follower.close()

@@ -1,0 +1,61 @@
+"""`temwatch status`: the receipt adds up, and every difference between seen and done has its name."""
+
+from datetime import timedelta
+
+import pytest
+
+from ledger_cases import START, arrival, sha256, take
+from system import Service, temwatch
+from temwatch.domain import Status
+from temwatch.ledger import open_ledger
+
+
+@pytest.fixture
+def service(tmp_path):
+    """Stopped, with a file of every kind in its ledger."""
+    service = Service(tmp_path)
+    with open_ledger(service.state) as ledger:
+        take(ledger, "good.dm3", 0)
+        take(ledger, "replaced.dm3", 1)
+        take(ledger, "replaced.dm3", 2, mtime_ns=2)
+        for status, code, reason in (
+            (Status.REFUSED, "truncated", "is short"),
+            (Status.FAILED, "input_output", "the share gave up"),
+        ):
+            ledger.add(arrival(f"{status}.dm3"))
+            (file,) = ledger.claim(1, START)
+            ledger.reject_file(file.id, status=status, code=code, reason=reason, at=START)
+        ledger.add(arrival("copy.dm3"))
+        (file,) = ledger.claim(1, START)
+        ledger.recognise(file.id, sha256(0), START)
+        ledger.add(arrival("later.dm3"))
+        (file,) = ledger.claim(1, START)
+        ledger.release(file.id, not_before=START + timedelta(days=36500), reason="input_output")
+        ledger.add(arrival("waits.dm3"))
+        ledger.add(arrival("held.dm3", sample="Pt"))
+    return service
+
+
+def test_every_difference_is_named(service):
+    """With its reason, and what is waited for."""
+    done = temwatch("status", "--config", service.config)
+    assert 0 == done.returncode, done.stderr
+    lines = done.stdout.splitlines()
+    assert "service: stopped" == lines[0]
+    expected = "seen 9 = done 2 + refused 1 + failed 1 + duplicates 1 + superseded 1 + pending 3"
+    assert expected == lines[-1]
+    named = sorted(line for line in lines if ".dm3" in line)
+    for begin, line in zip(
+        (
+            "duplicate: copy.dm3: same content as good.dm3",
+            "failed: failed.dm3: the share gave up",
+            "pending: held.dm3: waits for its turn",
+            "pending: later.dm3: could not be read 1 times, tried again at",
+            "pending: waits.dm3: waits for its turn",
+            "refused: refused.dm3: is short",
+            "superseded: replaced.dm3",
+        ),
+        named,
+        strict=True,
+    ):
+        assert line.startswith(begin)

@@ -1,0 +1,267 @@
+"""Frames are followed in their order, once each, whatever order they come in and whatever is killed."""
+
+import time
+from dataclasses import replace
+from datetime import UTC, datetime
+
+import numpy as np
+import pytest
+
+from ledger_cases import METHOD, arrival, disc, particle, result
+from temwatch.config import Config
+from temwatch.domain import Analysis, Region, Segmentation
+from temwatch.engine.following import Follower
+from temwatch.ledger import Reader, following, open_ledger
+from temwatch.outputs import publish
+
+pytestmark = pytest.mark.system
+SIZE_PX = 160
+
+
+def drifting(frame, pixel_size_nm=0.1):
+    """Twelve discs that drift; one vanishes at frame 6, and frame 9 is blank."""
+    random = np.random.default_rng(5)
+    mask = np.zeros((SIZE_PX, SIZE_PX), bool)
+    regions = []
+    for number in range(12):
+        crop = disc(4 + number % 3)
+        row, column = 8 + 36 * (number // 4) + frame, 8 + 36 * (number % 4) + frame // 2
+        if frame == 9 or (number == 5 and frame >= 6):
+            continue
+        mask[row : row + len(crop), column : column + len(crop)] |= crop
+        regions.append(Region(origin_px=(row, column), mask=crop))
+    analysis = Analysis(
+        mask=mask,
+        particles=tuple(particle(random, region, pixel_size_nm) for region in regions),
+        rejections=(),
+        method=METHOD,
+        pixel_size_nm=pixel_size_nm,
+    )
+    return replace(
+        result(f"frame {frame}", 0, frame=frame),
+        segmentation=Segmentation(mask=mask),
+        analysis=analysis,
+        analysed_at=datetime.now(UTC),
+    )
+
+
+class Sequence:
+    """A folder of frames on its way through ledger and follower."""
+
+    def __init__(self, folder, **settings):
+        self.folder = folder
+        self.config = Config.model_validate(
+            {
+                "watch": {"folder": str(folder / "in")},
+                "output": {"folder": str(folder)},
+                "sequences": {"gap_seconds": 1000.0} | settings,
+            }
+        )
+        self.ledger = open_ledger(self.config.output.state)
+        self.follower = self.new_follower()
+
+    def new_follower(self):
+        return Follower(
+            self.ledger,
+            self.config,
+            lambda sample: publish.publish(self.ledger, self.folder, sample),
+            lambda: None,
+        )
+
+    def add(self, *frames, **more):
+        """Files that were found."""
+        found = [
+            arrival(f"run/{frame}.dm3", sample="run", sequence="run", frame=frame, **more) for frame in frames
+        ]
+        return self.ledger.add_all(found)
+
+    def analyse(self, *frames):
+        """Files that come and are analysed at once, in this order."""
+        for frame, number in zip(frames, self.add(*frames), strict=True):
+            self.ledger.claim(10, datetime.now(UTC))
+            self.ledger.record(number, [drifting(frame)])
+
+    def settle(self, *, patient=True):
+        """Until nothing is left to do."""
+        deadline = time.monotonic() + 120
+        while self.follower.turn(patient=patient):
+            assert time.monotonic() < deadline
+            time.sleep(0.005)
+
+    def close(self):
+        self.follower.close()
+        self.ledger.close()
+
+    def table(self, name):
+        return (self.folder / "run" / name).read_text()
+
+    def tables(self):
+        return [self.table(name) for name in ("frames.csv", "tracks.csv", "events.csv")]
+
+    def frames(self):
+        return [int(line.split(",")[1]) for line in self.table("frames.csv").splitlines()[1:]]
+
+
+@pytest.fixture
+def sequence(tmp_path):
+    """A sequence whose gaps stay open for long."""
+    made = Sequence(tmp_path)
+    yield made
+    made.close()
+
+
+@pytest.fixture(scope="module")
+def in_order(tmp_path_factory):
+    """Tables of fourteen frames that came in their order."""
+    made = Sequence(tmp_path_factory.mktemp("order"))
+    made.analyse(*range(14))
+    made.settle(patient=False)
+    yield made.tables()
+    made.close()
+
+
+def test_every_frame_has_a_row_and_every_particle_a_track(in_order):
+    """The blank frame has one with no particles, and breaks no track."""
+    frames, tracks, events = ([line.split(",") for line in table.splitlines()] for table in in_order)
+    header = "sequence,frame,elapsed_s,particles,mean_equivalent_diameter_nm,sd_equivalent_diameter_nm,"
+    assert header + "mean_area_nm2,particle_fraction,drift_x_nm,drift_y_nm" == ",".join(frames[0])
+    assert "sequence,track,frame,particle,x_nm,y_nm,equivalent_diameter_nm" == ",".join(tracks[0])
+    assert "sequence,frame,event,track,others" == ",".join(events[0])
+    assert [str(frame) for frame in range(14)] == [row[1] for row in frames[1:]]
+    assert ["12"] * 6 + ["11"] * 3 + ["0"] + ["11"] * 4 == [row[3] for row in frames[1:]]
+    assert ["", "", ""] == frames[10][4:7]
+    assert 12 == len({row[1] for row in tracks[1:]})
+    assert [["run", "6", "vanish"]] == [row[:3] for row in events[1:]]
+    drift_x_nm, drift_y_nm = (float(value) for value in frames[-1][8:])
+    assert (0.6, 1.3) == (pytest.approx(drift_x_nm, abs=0.03), pytest.approx(drift_y_nm, abs=0.03))
+    first, last = ([row for row in tracks[1:] if row[1] == "1"][index] for index in (0, -1))
+    assert [float(value) for value in first[4:6]] == pytest.approx(
+        [float(value) for value in last[4:6]], abs=0.1
+    )
+
+
+def test_out_of_order_is_the_same_as_in_order(sequence, in_order):
+    """As long as nothing is given up, nothing is followed too early."""
+    for frames in ([0, 2, 3], [1, 7, 6], [5, 4, 13], [12, 11, 8, 10, 9]):
+        sequence.analyse(*frames)
+        sequence.settle()
+    sequence.settle(patient=False)
+    assert in_order == sequence.tables()
+
+
+def test_a_gap_is_waited_for_and_then_given_up(tmp_path):
+    """What is known so far is published meanwhile; a gap has no row."""
+    sequence = Sequence(tmp_path, gap_seconds=1.0)
+    sequence.analyse(0, 1, 2, 4)
+    sequence.settle()
+    assert [0, 1, 2] == sequence.frames()[:3]
+    deadline = time.monotonic() + 60
+    while sequence.frames() != [0, 1, 2, 4]:
+        sequence.settle()
+        time.sleep(0.05)
+        assert time.monotonic() < deadline
+    sequence.close()
+
+
+def test_a_gap_is_not_given_up_while_its_file_waits(sequence):
+    """Nor waited for where the file was refused."""
+    sequence.analyse(0, 1)
+    (waiting,) = sequence.add(2)
+    sequence.ledger.claim(1, datetime.now(UTC))
+    sequence.analyse(3, 4)
+    sequence.settle(patient=False)
+    assert [0, 1] == sequence.frames()
+    sequence.ledger.reject_file(
+        waiting, status="refused", code="no_pixel_size", reason="none", at=datetime.now(UTC)
+    )
+    sequence.settle()
+    assert [0, 1, 3, 4] == sequence.frames()
+
+
+def test_a_late_frame_takes_its_place(sequence, in_order):
+    """Following goes back to before it, and the tables are those of the right order."""
+    sequence.analyse(*range(5), *range(6, 14))
+    sequence.settle(patient=False)
+    assert [*range(5), *range(6, 14)] == sequence.frames()
+    sequence.analyse(5)
+    sequence.settle(patient=False)
+    assert in_order == sequence.tables()
+
+
+def test_a_frame_that_is_replaced_is_followed_again(sequence, in_order):
+    """By a later revision of its file; one that is lost leaves a gap."""
+    sequence.analyse(*range(14))
+    sequence.settle(patient=False)
+    (changed,) = sequence.add(4, size_bytes=77)
+    sequence.ledger.claim(1, datetime.now(UTC))
+    sequence.ledger.record(changed, [replace(drifting(4), sha256="other")])
+    sequence.settle(patient=False)
+    assert in_order == sequence.tables()
+    sequence.ledger.retry(["run/3.dm3"])
+    sequence.settle(patient=False)
+    assert [0, 1, 2] == sequence.frames()  # it waits for its new analysis
+    (again,) = sequence.ledger.claim(1, datetime.now(UTC))
+    sequence.ledger.record(again.id, [drifting(3)])
+    sequence.settle(patient=False)
+    assert in_order == sequence.tables()
+
+
+def test_a_sequence_goes_on_after_its_end(sequence, in_order):
+    """What the end had shown is taken back."""
+    sequence.analyse(*range(8))
+    sequence.settle(patient=False)
+    assert "vanish" in sequence.table("events.csv")
+    sequence.analyse(*range(8, 14))
+    sequence.settle(patient=False)
+    assert in_order == sequence.tables()
+
+
+def test_a_killed_worker_costs_nothing(sequence, in_order, monkeypatch):
+    """Nor does a restart between two batches: identities stay."""
+    monkeypatch.setattr("temwatch.engine.following._BATCH_FRAMES", 3)
+    sequence.analyse(*range(14))
+    sequence.follower.turn(patient=False)
+    for process in sequence.follower._pool._processes.values():
+        process.kill()
+    while len(sequence.frames() if (sequence.folder / "run" / "frames.csv").exists() else []) < 6:
+        sequence.follower.turn(patient=False)
+        time.sleep(0.005)
+    sequence.follower.close()
+    sequence.follower = sequence.new_follower()
+    sequence.settle(patient=False)
+    assert in_order == sequence.tables()
+
+
+def test_a_batch_that_was_overtaken_is_not_recorded(sequence):
+    """Two followers, as after a kill that was not one, do not follow a frame twice."""
+    sequence.analyse(0, 1, 2)
+    with sequence.ledger.reader() as reader:
+        (before,) = following.progress(reader)
+    sequence.settle()
+    assert not following.record(sequence.ledger, before, (), b"", ())
+    assert [0, 1, 2] == sequence.frames()
+
+
+def test_rebuild_writes_the_same_bytes(sequence):
+    """From the ledger alone."""
+    sequence.analyse(*range(5))
+    sequence.settle(patient=False)
+    before = sequence.tables()
+    for path in (sequence.folder / "run").glob("*.csv"):
+        path.unlink()
+    publish.rebuild(sequence.ledger, sequence.folder, "run")
+    assert before == sequence.tables()
+    with Reader(sequence.ledger.state) as reader:
+        exported = publish.export(reader, sequence.folder / "elsewhere", "run", ["csv"])
+    assert {"frames.csv", "tracks.csv", "events.csv"} <= {path.name for path in exported}
+
+
+def test_states_of_the_tracker_stay_few(sequence, monkeypatch):
+    """One for so many frames, and the last."""
+    monkeypatch.setattr(following, "STATE_EVERY_FRAMES", 4)
+    monkeypatch.setattr("temwatch.engine.following._BATCH_FRAMES", 1)
+    sequence.analyse(*range(14))
+    sequence.settle(patient=False)
+    with sequence.ledger.reader() as reader:
+        states = reader._connection.execute("SELECT frame FROM tracker_states ORDER BY frame").fetchall()
+    assert [(3,), (7,), (11,), (13,)] == states

@@ -1,0 +1,70 @@
+"""From probabilities to a mask: what the network is sure of, and holes as dark as their particle."""
+
+import numpy as np
+import pytest
+from scipy import ndimage
+
+from temwatch.analysis.segmentation.masking import particle_mask, sure_parts, with_dark_holes
+
+ROWS, COLUMNS = np.indices((80, 120))
+
+
+def disc(row: float, column: float, radius_px: float) -> np.ndarray:
+    return np.hypot(ROWS - row, COLUMNS - column) < radius_px
+
+
+def test_a_part_stays_whole_where_the_network_is_sure_of_one_pixel():
+    probability = np.full((80, 120), 0.1, np.float32)
+    probability[disc(30, 30, 12)] = 0.6
+    probability[30, 30] = 0.95
+    probability[disc(30, 80, 12)] = 0.85
+
+    assert np.array_equal(disc(30, 30, 12), sure_parts(probability))
+
+
+def test_parts_that_meet_at_a_corner_are_one():
+    probability = np.zeros((6, 6), np.float32)
+    probability[1:3, 1:3], probability[3:5, 3:5] = 0.95, 0.6
+
+    assert 8 == np.count_nonzero(sure_parts(probability))
+    assert not sure_parts(np.zeros((6, 6), np.float32)).any()
+
+
+@pytest.mark.parametrize(("gain", "offset"), [(1.0, 0.0), (250.0, 3e4)])
+def test_a_dark_core_is_filled_and_a_bright_one_left(gain, offset):
+    image = np.full((80, 120), 1.0)
+    mask = (disc(40, 30, 20) & ~disc(40, 30, 8)) | (disc(40, 85, 20) & ~disc(40, 85, 8))
+    image[disc(40, 30, 20)] = -0.9  # its core is only missing in the mask
+    image[disc(40, 85, 20) & ~disc(40, 85, 8)] = -0.9  # a ring that the film is seen through
+    image += np.random.default_rng(0).normal(0, 0.3, image.shape)
+
+    filled = with_dark_holes(mask, gain * image + offset)
+
+    assert np.array_equal(disc(40, 30, 20) | mask, filled)
+
+
+def test_the_gap_that_three_particles_enclose_stays_open():
+    centres = ((30, 45), (30, 74.5), (55.5, 59.75))
+    mask = np.any([disc(row, column, 15.5) for row, column in centres], axis=0)
+    gap = ndimage.binary_fill_holes(mask) & ~mask
+    image = ndimage.gaussian_filter(np.where(mask, -1.0, 1.0), 1)
+
+    assert np.count_nonzero(gap) > 10
+    assert np.array_equal(mask, with_dark_holes(mask, image))
+
+
+@pytest.mark.parametrize("value", [False, True])
+def test_a_mask_without_holes_or_without_background_stays(value):
+    mask = np.full((20, 30), value)
+    image = np.zeros((20, 30))
+    assert np.array_equal(mask, with_dark_holes(mask, image))
+    mask[5:9, 5:9] = not value
+    assert np.array_equal(mask, with_dark_holes(mask, image))
+
+
+def test_both_together():
+    probability = np.where(disc(40, 40, 20) & ~disc(40, 40, 6), 0.97, 0.2).astype(np.float32)
+    probability[disc(40, 100, 8)] = 0.7
+    image = np.where(disc(40, 40, 20), -1.0, 1.0)
+
+    assert np.array_equal(disc(40, 40, 20), particle_mask(probability, image))
