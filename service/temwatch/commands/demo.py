@@ -34,7 +34,7 @@ folder = "results"
 [http]
 listen = "127.0.0.1:{port}"
 """
-_START_SECONDS = 60.0
+_START_SECONDS = 240.0
 _PATIENCE_SECONDS = 120.0
 
 
