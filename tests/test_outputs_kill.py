@@ -6,7 +6,6 @@ import shutil
 import subprocess
 import sys
 import tempfile
-import time
 from collections import Counter
 from pathlib import Path
 
@@ -100,11 +99,9 @@ def test_killed_at_random_moments(tmp_path, service):
     """Files keep arriving, some are replaced, and the service does not live long."""
     seed = random.randrange(10**6)
     moments, kills = random.Random(seed), 0
-    began = time.monotonic()
-    while time.monotonic() - began < 6:
+    while kills < 20:
         kills += service(tmp_path, 1 + kills // 3, seconds=moments.uniform(0.001, 0.12))[0] == -9
-    assert 0 == service(tmp_path)[0]
-    assert kills > 20, f"seed {seed}"
+    assert 0 == service(tmp_path)[0], f"seed {seed}"
     assert_every_micrograph_once(tmp_path)
     published = tables(tmp_path)
     with open_ledger(tmp_path / ".temwatch") as ledger:
