@@ -83,7 +83,6 @@ class Pulse:
     scanned: bool = False
     last_scan_at: datetime | None = None
     beat_s: float = 0.0
-    settling: int = 0
     event_overflows: int = 0
     asked_s: float | None = None
 
@@ -197,7 +196,6 @@ class Search:
             ready = self._ready(now_s)
         for origin, items in ready.items():
             self._intake.add(sorted(items, key=lambda item: item.mtime_ns), origin)
-        self._pulse.settling = len(self.candidates)
         self._pulse.scanned = self._pulse.scanned or bool(self._pulse.listed)
 
     @contextmanager

@@ -5,6 +5,7 @@ from __future__ import annotations
 import math
 from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
+from itertools import chain
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -20,8 +21,8 @@ from temwatch.ledger import Reader, followed
 from temwatch.ledger.followed import Step
 from temwatch.ledger.following import Progress
 from temwatch.outputs import charts
-from temwatch.outputs.files import blocks, replacing
-from temwatch.outputs.tables import CELL
+from temwatch.outputs.files import replacing, write_whole
+from temwatch.outputs.tables import csv_lines, header
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
@@ -113,9 +114,7 @@ def write(reader: Reader, folder: Path, of: Progress) -> None:
         "shares.csv": [_shares_row(growth.shares)],
     }
     for file, lines in rows.items():
-        with replacing(folder / file) as stream:
-            for block in blocks(_csv(TABLES[file], lines)):
-                stream.write(block)
+        write_whole(folder / file, chain([header(TABLES[file])], csv_lines(TABLES[file], lines)))
     _plot(growth, folder, of.sequence)
 
 
@@ -212,13 +211,6 @@ def _shares_row(found: Shares) -> list[Any]:
         found.dissolved,
         *found.by_number,
     ]
-
-
-def _csv(columns: tuple[Column, ...], rows: Iterable[list[Any]]) -> Iterator[str]:
-    cells = [CELL[column.kind] for column in columns]
-    yield ",".join(column.name for column in columns) + "\n"
-    for row in rows:
-        yield ",".join([cell(value) for cell, value in zip(cells, row, strict=True)]) + "\n"
 
 
 def _plot(growth: Growth, folder: Path, title: str) -> None:

@@ -3,10 +3,12 @@
 from __future__ import annotations
 
 import os
-from collections.abc import Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
 from typing import BinaryIO
+
+from temwatch.ledger import Publication
 
 _BLOCK_CHARACTERS = 1 << 20
 
@@ -86,3 +88,46 @@ def blocks(texts: Iterable[str]) -> Iterator[bytes]:
             yield "".join(block).encode()
             block, size = [], 0
     yield "".join(block).encode()
+
+
+def write_whole(path: Path, texts: Iterable[str]) -> int:
+    """Put text in the place of a file; gives its length in bytes."""
+    with replacing(path) as stream:
+        for block in blocks(texts):
+            stream.write(block)
+        return stream.tell()
+
+
+def keep_up(
+    path: Path,
+    before: Publication | None,
+    *,
+    last_id: int,
+    generation: int,
+    whole: Callable[[], Iterable[str]],
+    new: Callable[[int], Iterable[str]],
+) -> list[Publication]:
+    """Append to a table what is new, or write all of it where what was published no longer holds.
+
+    Parameters
+    ----------
+    path, before
+        The file, and how far it was published; None where it never was.
+    last_id, generation
+        The last row there is, and a number that changes when rows that were published have changed.
+    whole, new
+        The text of the whole table, and of the rows after a number.
+
+    Raises
+    ------
+    OSError
+        The file could not be written.
+    """
+    there = length(path)
+    if before is None or before.generation != generation or there < before.bytes:
+        size = write_whole(path, whole())
+    elif before.through_id == last_id and there == before.bytes:
+        return []
+    else:
+        size = append(path, before.bytes, blocks(new(before.through_id)))
+    return [Publication(file=path.name, bytes=size, through_id=last_id, generation=generation)]

@@ -18,7 +18,7 @@ from typing import BinaryIO
 from temwatch.domain import Status
 from temwatch.ledger import Ledger, Publication, Reader
 from temwatch.outputs import parquet, pictures, sequences, workbook
-from temwatch.outputs.files import append, blocks, length, replacing
+from temwatch.outputs.files import keep_up, length, replacing, write_whole
 from temwatch.outputs.tables import MICROGRAPHS, PARTICLES, TABLES, Table, csv_text, header, lines, summary
 
 _SUMMARY = "summary.json"
@@ -82,19 +82,14 @@ def _follow(
     generation, particles_generation = reader.generations(sample)
     if table is not MICROGRAPHS:
         generation = particles_generation
-    last_id, there = reader.last_id(sample), length(path)
-    if before is None or before.generation != generation or there < before.bytes:
-        with replacing(path) as stream:
-            for block in blocks(csv_text(table, reader, sample)):
-                stream.write(block)
-            size = stream.tell()
-    elif before.through_id == last_id and there == before.bytes:
-        return []
-    else:
-        rows = reader.micrographs(sample, after_id=before.through_id)
-        new = (lines(table, reader, row) for row in rows)
-        size = append(path, before.bytes, blocks(new))
-    return [Publication(file=table.file, bytes=size, through_id=last_id, generation=generation)]
+    return keep_up(
+        path,
+        before,
+        last_id=reader.last_id(sample),
+        generation=generation,
+        whole=lambda: csv_text(table, reader, sample),
+        new=lambda id: (lines(table, reader, row) for row in reader.micrographs(sample, after_id=id)),
+    )
 
 
 def _write_folder(ledger: Ledger, reader: Reader, sample: str, folder: Path) -> None:
@@ -103,7 +98,7 @@ def _write_folder(ledger: Ledger, reader: Reader, sample: str, folder: Path) -> 
     rows = (row for row in reader.micrographs_named(sample, folder.name) if row.status is Status.DONE)
     if (first := next(rows, None)) is not None:
         with replacing(folder / f"{folder.name}_particles.csv") as stream:
-            stream.write(header(PARTICLES).encode())
+            stream.write(header(PARTICLES.columns).encode())
             for row in chain([first], rows):
                 stream.write(lines(PARTICLES, reader, row).encode())
     elif folder.is_dir():
@@ -223,8 +218,6 @@ def export(reader: Reader, folder: Path, sample: str, formats: Iterable[str]) ->
                 continue
             for table in TABLES:
                 paths.append(folder / table.file)
-                with replacing(paths[-1]) as stream:
-                    for block in blocks(csv_text(table, reader, sample)):
-                        stream.write(block)
+                write_whole(paths[-1], csv_text(table, reader, sample))
             paths += sequences.export(reader, folder, sample)
     return paths

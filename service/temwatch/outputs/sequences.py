@@ -10,8 +10,8 @@ from temwatch.ledger import Publication, Reader, followed
 from temwatch.ledger.following import Progress
 from temwatch.outputs import curves
 from temwatch.outputs import film as films
-from temwatch.outputs.files import append, blocks, length, replacing
-from temwatch.outputs.tables import CELL
+from temwatch.outputs.files import keep_up, write_whole
+from temwatch.outputs.tables import csv_lines, header
 
 _FEWEST_FRAMES = 16  # of a sequence that grows, before it is drawn
 _SEQUENCE = Column("sequence", "text", "name of the sequence within its sample")
@@ -62,22 +62,19 @@ def follow(
     last_id = followed.last_id(reader, sample)
     if last_id == 0 and before is None:
         return []  # a sample without sequences
-    generation, there = followed.generation(reader, sample), length(path)
-    if before is None or before.generation != generation or there < before.bytes:
-        with replacing(path) as stream:
-            for block in blocks(csv_text(reader, file, sample)):
-                stream.write(block)
-            size = stream.tell()
-    elif before.through_id == last_id and there == before.bytes:
-        return []
-    else:
-        size = append(path, before.bytes, blocks(_lines(reader, file, sample, before.through_id)))
-    return [Publication(file=file, bytes=size, through_id=last_id, generation=generation)]
+    return keep_up(
+        path,
+        before,
+        last_id=last_id,
+        generation=followed.generation(reader, sample),
+        whole=lambda: csv_text(reader, file, sample),
+        new=lambda id: _lines(reader, file, sample, id),
+    )
 
 
 def csv_text(reader: Reader, file: str, sample: str) -> Iterator[str]:
     """A whole table of a sample, line by line."""
-    yield ",".join(column.name for column in TABLES[file]) + "\n"
+    yield header(TABLES[file])
     yield from _lines(reader, file, sample, 0)
 
 
@@ -87,16 +84,12 @@ def export(reader: Reader, folder: Path, sample: str) -> list[Path]:
         return []
     paths = [folder / file for file in TABLES]
     for path in paths:
-        with replacing(path) as stream:
-            for block in blocks(csv_text(reader, path.name, sample)):
-                stream.write(block)
+        write_whole(path, csv_text(reader, path.name, sample))
     return paths
 
 
 def _lines(reader: Reader, file: str, sample: str, after_id: int) -> Iterator[str]:
-    cells = [CELL[column.kind] for column in TABLES[file]]
-    for row in followed.rows(reader, file, sample, after_id=after_id):
-        yield ",".join([cell(value) for cell, value in zip(cells, row, strict=True)]) + "\n"
+    return csv_lines(TABLES[file], followed.rows(reader, file, sample, after_id=after_id))
 
 
 def draw(reader: Reader, output: Path, of: Progress, *, film: bool) -> Publication:

@@ -5,7 +5,7 @@ from __future__ import annotations
 import csv
 import io
 import math
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import asdict, dataclass
 from datetime import datetime
 from typing import Any
@@ -93,18 +93,25 @@ def _shared(table: Table, row: MicrographRow) -> dict[str, Any]:
     }
 
 
-def header(table: Table) -> str:
+def header(columns: Sequence[Column]) -> str:
     """First line of a csv file."""
-    return ",".join(column.name for column in table.columns) + "\n"
+    return ",".join(column.name for column in columns) + "\n"
+
+
+def csv_lines(columns: Sequence[Column], rows: Iterable[Sequence[Any]]) -> Iterator[str]:
+    """Lines of a csv file, a row each, every value as its column's kind is written."""
+    cells = [_CELL[column.kind] for column in columns]
+    for row in rows:
+        yield ",".join([cell(value) for cell, value in zip(cells, row, strict=True)]) + "\n"
 
 
 def lines(table: Table, reader: Reader, row: MicrographRow) -> str:
     """Lines of a csv file that one micrograph has."""
     shared = _shared(table, row)
-    own = [CELL[column.kind] for column in table.columns if column.name not in shared]
+    own = [_CELL[column.kind] for column in table.columns if column.name not in shared]
     # what the rows share is formatted once; the rest is filled in
     line = ",".join(
-        CELL[column.kind](shared[column.name]).replace("%", "%%") if column.name in shared else "%s"
+        _CELL[column.kind](shared[column.name]).replace("%", "%%") if column.name in shared else "%s"
         for column in table.columns
     )
     line += "\n"
@@ -116,15 +123,9 @@ def lines(table: Table, reader: Reader, row: MicrographRow) -> str:
 
 def csv_text(table: Table, reader: Reader, sample: str) -> Iterator[str]:
     """A whole csv file of a sample, one micrograph at a time."""
-    yield header(table)
+    yield header(table.columns)
     for row in reader.micrographs(sample):
         yield lines(table, reader, row)
-
-
-def particles_csv(reader: Reader, sample: str) -> Iterator[bytes]:
-    """particles.csv of a sample in pieces, as it is published."""
-    for text in csv_text(PARTICLES, reader, sample):
-        yield text.encode()
 
 
 def _real(value: float | None) -> str:
@@ -151,7 +152,7 @@ def _time(value: datetime | None) -> str:
     return "" if value is None else utc_text(value)
 
 
-CELL: dict[str, Callable[[Any], str]] = {
+_CELL: dict[str, Callable[[Any], str]] = {
     "text": _text,
     "integer": _integer,
     "real": _real,

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Hashable
 from typing import Annotated, Any
 
 from fastapi import FastAPI, HTTPException, Query
@@ -13,6 +14,7 @@ from temwatch.analysis import comparison
 from temwatch.outputs import populations
 from temwatch.outputs.populations import Border, Descriptor, View, Weighting
 from temwatch.web.context import Context, json_response, known_sample
+from temwatch.web.populations import Make
 
 _UNKNOWN: dict[int | str, dict[str, Any]] = {404: {"description": "no such sample"}}
 
@@ -22,9 +24,11 @@ Target = Annotated[float, Query(ge=0.05, le=100, description="wanted half-width 
 def add(app: FastAPI, service: Context) -> None:
     """Put the routes into the application."""
 
-    def check(sample: str) -> None:
+    def told(request: Request, sample: str, question: Hashable, make: Make) -> Response:
+        """What `make` says of a sample's population, made once for every state of the ledger."""
         with service.reader() as ledger:
             known_sample(ledger, sample)
+        return json_response(request, service.populations.answer(sample, question, make))
 
     @app.get(
         "/api/samples/{sample}/population",
@@ -38,10 +42,8 @@ def add(app: FastAPI, service: Context) -> None:
         weighting: Weighting = "number",
         border: Border = "raw",
     ) -> Response:
-        check(sample)
         view = View(descriptor=descriptor, weighting=weighting, border=border)
-        answer = service.populations.answer(sample, view, lambda fields: populations.describe(fields, view))
-        return json_response(request, answer)
+        return told(request, sample, view, lambda fields: populations.describe(fields, view))
 
     @app.get(
         "/api/samples/{sample}/convergence",
@@ -57,14 +59,13 @@ def add(app: FastAPI, service: Context) -> None:
         weighting: Weighting = "number",
         border: Border = "raw",
     ) -> Response:
-        check(sample)
         view = View(descriptor=descriptor, weighting=weighting, border=border)
-        answer = service.populations.answer(
+        return told(
+            request,
             sample,
             ("convergence", view, target_percent, curve),
             lambda fields: populations.convergence(fields, view, target_percent, curve=curve),
         )
-        return json_response(request, answer)
 
     @app.get(
         "/api/samples/{sample}/border",
@@ -77,13 +78,12 @@ def add(app: FastAPI, service: Context) -> None:
         descriptor: Descriptor = "equivalent_diameter_nm",
         weighting: Weighting = "number",
     ) -> Response:
-        check(sample)
-        answer = service.populations.answer(
+        return told(
+            request,
             sample,
             ("border", descriptor, weighting),
             lambda fields: populations.border_shift(fields, descriptor, weighting),
         )
-        return json_response(request, answer)
 
     @app.get(
         "/api/samples/{sample}/scatter",
@@ -96,11 +96,7 @@ def add(app: FastAPI, service: Context) -> None:
         x: Descriptor = "equivalent_diameter_nm",
         y: Descriptor = "circularity",
     ) -> Response:
-        check(sample)
-        answer = service.populations.answer(
-            sample, ("scatter", x, y), lambda fields: populations.scatter(fields, x, y)
-        )
-        return json_response(request, answer)
+        return told(request, sample, ("scatter", x, y), lambda fields: populations.scatter(fields, x, y))
 
     _particles(app, service)
     _comparison(app, service)
