@@ -197,12 +197,26 @@ def test_half_widths_shrink_and_the_forecast_comes_true():
 def test_earlier_steps_are_what_was_said_then():
     """The half-widths of the first fields are those that the page showed when there were no more."""
     x, field = fields_of(np.random.default_rng(12), 40, 60)
-    for step in precision.steps(made(x, field))[2:-1]:
+    for step in precision.steps(made(x, field))[:-1]:
         first = field < step.fields
-        then = precision.steps(made(x[first], field[first], step.fields))[-1]
-        assert then.particles == step.particles
-        assert then.mean == pytest.approx(step.mean, rel=1e-6)
-        assert then.d50 == pytest.approx(step.d50, rel=0.05)
+        assert precision.steps(made(x[first], field[first], step.fields))[-1] == step
+
+
+def test_what_is_kept_of_earlier_steps_changes_nothing():
+    """A curve that grew with its micrographs is the curve of all of them, a sequence that grows included."""
+    x, field = fields_of(np.random.default_rng(13), 25, 40)
+    field[::7] = 1  # frames of one sequence come between micrographs
+    known = {}
+    for until in (200, 333, 700, len(x)):
+        part = made(x[:until], field[:until], int(field[:until].max()) + 1)
+        assert precision.steps(part, known) == precision.steps(part)
+
+
+def test_the_last_step_alone_is_that_of_the_curve():
+    """What is asked with every micrograph agrees with what is asked now and then."""
+    x, field = fields_of(np.random.default_rng(14), 12, 30)
+    assert precision.steps(made(x, field))[-1:] == precision.last_step(made(x, field))
+    assert [] == precision.last_step(made([1.0, 2.0]))
 
 
 def test_steps_end_with_the_figures_of_the_whole():

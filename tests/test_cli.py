@@ -86,3 +86,19 @@ def test_wrong_usage_is_exit_code_2_and_no_traceback(arguments, code, tmp_path):
     assert code == done.returncode
     assert "Traceback" not in done.stderr + done.stdout
     assert (done.stderr + done.stdout).strip()
+
+
+@pytest.mark.parametrize(("set_already", "expected"), [(None, "1"), ("4", "4")])
+def test_products_take_one_thread_unless_told_otherwise(set_already, expected, tmp_path, monkeypatch):
+    """Set before numpy is loaded: its threads spin while they wait, and the engine needs the cores."""
+    monkeypatch.delenv("OPENBLAS_NUM_THREADS", raising=False)
+    if set_already:
+        monkeypatch.setenv("OPENBLAS_NUM_THREADS", set_already)
+    code = (
+        "import os, sys, temwatch.cli\n"
+        "assert 'numpy' not in sys.modules\n"
+        f"temwatch.cli.main(['run', '--config', {str(tmp_path / 'none.toml')!r}])\n"
+        "print(os.environ['OPENBLAS_NUM_THREADS'])"
+    )
+    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
+    assert expected == done.stdout.split()[-1]

@@ -224,7 +224,7 @@ def test_five_pages_that_ask_at_once_cost_one_answer(site):
 
     def ask():
         body = populations.answer(
-            "Au", ("test", "once"), lambda fields: asked.append(1) or len(fields.number)
+            "Au", ("test", "once"), lambda known: asked.append(1) or len(known.fields.number)
         )
         with lock:
             answers.append(json.loads(body))

@@ -26,6 +26,8 @@ exit codes: 0 all well; 1 some inputs failed or were refused, each named on stan
 def main(argv: Sequence[str] | None = None) -> int:
     """Run one command and return its exit code; what a user can cause is one line, never a traceback."""
     arguments = _parser().parse_args(argv)
+    # read when numpy is loaded: the products here are small, and its threads spin while they wait
+    os.environ.setdefault("OPENBLAS_NUM_THREADS", "1")
     try:
         # a command's module is imported only when it is called: torch and pandas take seconds to load
         command = importlib.import_module(f"temwatch.commands.{arguments.module}")

@@ -78,8 +78,16 @@ def figures(found: Population) -> Mapping[str, Figure]:
     Equal weights give the standard deviation with N - 1 and linearly interpolated percentiles, as
     `statistics.summarise` does. Several answers are made of one population, so the last few are kept.
     """
+    return figures_unkept(found)
+
+
+def figures_unkept(found: Population) -> Mapping[str, Figure]:
+    """The same of a population that nobody asks for again."""
     values = _figures(found)
-    error = resampling.standard_errors(field_sums(found), QUANTILES) if len(found.values) else {}
+    error = {}
+    if len(found.values):
+        sums = resampling.sums(found.values, found.weights, found.field, found.fields)
+        error = resampling.standard_errors(sums, QUANTILES)
     factor = interval_factor(found.fields)
     return {
         name: Figure(
@@ -90,12 +98,6 @@ def figures(found: Population) -> Mapping[str, Figure]:
         )
         for name in FIGURES
     }
-
-
-@lru_cache(maxsize=8)
-def field_sums(found: Population) -> resampling.Sums:
-    """What each field brings into a draw of the bootstrap; of at least one value."""
-    return resampling.sums(found.values, found.weights, found.field, found.fields)
 
 
 def _figures(found: Population) -> dict[str, float | None]:
@@ -149,10 +151,20 @@ def histogram(found: Population, edges: Reals | None = None) -> Histogram:
     """Histogram over bins of a round width; a bin holds its lower edge, the last one both."""
     if edges is None:
         edges = bin_edges(found)
-    counts, _ = np.histogram(found.values, edges)
-    weighted, _ = np.histogram(found.values, edges, weights=found.weights)
+    at = _places(found.values, edges)
     total = float(found.weights.sum()) or 1.0
-    return Histogram(edges=edges, counts=counts, density=weighted / (total * np.diff(edges)))
+    density = _mass(found.weights, at) / (total * np.diff(edges))
+    return Histogram(edges=edges, counts=np.diff(at), density=density)
+
+
+def _places(values: Reals, edges: Reals) -> NDArray[np.int64]:
+    """How many of ascending values lie below each edge; the last edge belongs to its bin."""
+    return np.append(np.searchsorted(values, edges[:-1]), np.searchsorted(values, edges[-1:], side="right"))
+
+
+def _mass(weights: Reals, places: NDArray[np.int64]) -> Reals:
+    """Sum of the weights between one place and the next."""
+    return np.diff(np.append(0.0, np.cumsum(weights))[places])
 
 
 def bin_edges(*several: Population) -> Reals:
@@ -216,7 +228,8 @@ def density(
     low, high = max(float(x[0]) - 3 * width, lowest), min(float(x[-1]) + 3 * width, highest)
     cells = max(512, math.ceil(4 * (high - low) / width))
     cells = min(cells, 8192)
-    mass, edges = np.histogram(x, cells, (low, high), weights=w)
+    edges = np.linspace(low, high, cells + 1)
+    mass = _mass(w, _places(x, edges))
     step = float(edges[1] - edges[0])
     reach = min(math.ceil(4 * width / step), cells)
     kernel = np.exp(-0.5 * (np.arange(-reach, reach + 1) * step / width) ** 2)

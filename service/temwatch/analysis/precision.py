@@ -3,14 +3,21 @@
 from __future__ import annotations
 
 import math
+from collections.abc import Mapping
 from dataclasses import dataclass
 
 import numpy as np
 
-from temwatch.analysis import resampling
-from temwatch.analysis.population import QUANTILES, Population, field_sums, figures, interval_factor
+from temwatch.analysis.population import Figure, Population, figures, figures_unkept, interval_factor
 
-_STEPS = 14
+ROUND_NUMBERS = tuple(
+    math.ceil(digit * 10**power)
+    for power in range(6)
+    for digit in (1, 1.5, 2, 3, 5, 7)
+    if digit * 10**power >= 2
+)
+"""Numbers of fields after which a step is told."""
+
 _MOST_FIELDS = 100_000
 _FEWEST_FIELDS = 3  # a spread of two micrographs foretells nothing
 
@@ -19,6 +26,10 @@ ISO_13322_1 = (
     "6 000 particles for a repeatable volume-mean diameter, at least 61 000 for percentiles such as D90."
 )
 """The standard's own numbers, for particles that are independent of each other."""
+
+
+Earlier = dict[tuple[int, int], tuple[float | None, float | None]]
+"""Relative half-widths of mean and D50 by number of fields and of their particles."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -31,35 +42,50 @@ class Step:
     d50: float | None
 
 
-def steps(found: Population, most: int = _STEPS) -> list[Step]:
-    """How the half-widths shrank as fields of view came in, at `most` numbers of fields, now the last."""
-    if found.fields < 2:
-        return []
-    numbers = np.unique(np.round(np.geomspace(found.fields, 2, most)).astype(int))
-    seen = np.cumsum(np.bincount(found.field, minlength=found.fields))
+def steps(found: Population, known: Earlier | None = None) -> list[Step]:
+    """How the half-widths shrank as fields of view came in, at round numbers of fields, now the last.
+
+    What was said after the first fields does not change when more come in: `known` holds it between calls
+    for one sample and one view, so that an update costs one step.
+    """
+    known = {} if known is None else known
+    seen = np.cumsum(np.bincount(found.field, minlength=found.fields)).tolist()
     result = []
-    for fields in numbers.tolist():
-        mean, d50 = _now(found) if fields == found.fields else _after(found, fields)
-        result.append(Step(fields=fields, particles=int(seen[fields - 1]), mean=mean, d50=d50))
+    for fields in [*(number for number in ROUND_NUMBERS if number < found.fields), found.fields]:
+        if fields < 2:
+            continue
+        particles = seen[fields - 1]
+        # a sequence is one field and grows: its particles are told apart by their number
+        if (fields, particles) not in known:
+            whole = fields == found.fields
+            known[fields, particles] = _half_widths(figures(found) if whole else _first(found, fields))
+        mean, d50 = known[fields, particles]
+        result.append(Step(fields=fields, particles=particles, mean=mean, d50=d50))
     return result
 
 
-def _now(found: Population) -> tuple[float | None, ...]:
-    known = figures(found)
-    return tuple(_relative(known[name].half_width, known[name].value) for name in ("mean", "d50"))
+def last_step(found: Population) -> list[Step]:
+    """The last of the steps alone; none below two fields."""
+    if found.fields < 2:
+        return []
+    mean, d50 = _half_widths(figures(found))
+    return [Step(fields=found.fields, particles=len(found.values), mean=mean, d50=d50)]
 
 
-def _after(found: Population, fields: int) -> tuple[float | None, ...]:
-    """Relative half-widths of mean and D50 after the first fields, whatever their number of particles."""
-    if not len(found.values):
-        return None, None
-    part = field_sums(found).first(fields)
-    errors, factor = resampling.standard_errors(part, {"d50": QUANTILES["d50"]}), interval_factor(fields)
-    values = {"mean": part.mean(), "d50": part.quantile(QUANTILES["d50"])}
-    return tuple(
-        _relative(factor * errors[name] if factor and name in errors else None, value)
-        for name, value in values.items()
+def _first(found: Population, fields: int) -> Mapping[str, Figure]:
+    """The figures as they were after the first fields."""
+    part = found.field < fields
+    return figures_unkept(
+        Population(
+            values=found.values[part], weights=found.weights[part], field=found.field[part], fields=fields
+        )
     )
+
+
+def _half_widths(known: Mapping[str, Figure]) -> tuple[float | None, float | None]:
+    """Relative half-widths of mean and D50."""
+    mean, d50 = (_relative(known[name].half_width, known[name].value) for name in ("mean", "d50"))
+    return mean, d50
 
 
 def _relative(half_width: float | None, value: float | None) -> float | None:

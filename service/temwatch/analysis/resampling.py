@@ -33,22 +33,6 @@ class Sums:
     edges: NDArray[np.float64]
     mass: NDArray[np.float32]
 
-    def first(self, fields: int) -> Sums:
-        """The same of the first fields alone."""
-        return Sums(
-            centre=self.centre, moments=self.moments[:fields], edges=self.edges, mass=self.mass[:fields]
-        )
-
-    def mean(self) -> float | None:
-        """Weighted mean of all values; None without any."""
-        total, first = self.moments[:, 0].sum(), self.moments[:, 1].sum()
-        return self.centre + float(first / total) if total > 0 else None
-
-    def quantile(self, level: float) -> float | None:
-        """A quantile, to the fineness of the edges; None without any values."""
-        below = np.cumsum(self.mass.sum(axis=0, dtype=np.float64))[None, :]
-        return float(_quantile(below, self.edges, level)[0]) if below[0, -1] > 0 else None
-
 
 def sums(
     values: NDArray[np.float64], weights: NDArray[np.float64], field: NDArray[np.int64], fields: int
@@ -87,7 +71,8 @@ def standard_errors(known: Sums, quantiles: Mapping[str, float]) -> dict[str, fl
     errors = {"mean": _spread(first), "sd": _spread(np.sqrt(np.maximum(second - first**2, 0)))}
     if third:
         errors["gsd"] = _spread(np.exp(np.sqrt(np.maximum(third[1] - third[0] ** 2, 0))))
-    below = np.cumsum(draws @ known.mass, axis=1, dtype=np.float64)
+    # summed over the bins before the draws: the same numbers, from a table of fields and not of draws
+    below = draws @ np.cumsum(known.mass, axis=1)
     below = below[below[:, -1] > 0]
     return errors | {name: _spread(_quantile(below, known.edges, level)) for name, level in quantiles.items()}
 
@@ -101,11 +86,11 @@ def _draws(fields: int) -> NDArray[np.float32]:
     return np.bincount(flat, minlength=DRAWS * fields).reshape(DRAWS, fields).astype(np.float32)
 
 
-def _quantile(below: NDArray[np.float64], edges: NDArray[np.float64], level: float) -> NDArray[np.float64]:
+def _quantile(below: NDArray[np.float32], edges: NDArray[np.float64], level: float) -> NDArray[np.float64]:
     """One quantile of each row of cumulative masses, linear within a bin."""
     rows = np.arange(len(below))
     wanted = level * below[:, -1]
-    cell = np.minimum((below < wanted[:, None]).sum(axis=1), below.shape[1] - 1)
+    cell = np.minimum(np.count_nonzero(below < wanted[:, None], axis=1), below.shape[1] - 1)
     before = np.where(cell > 0, below[rows, cell - 1], 0.0)
     inside = np.maximum(below[rows, cell] - before, 1e-12)
     part = np.clip((wanted - before) / inside, 0, 1)

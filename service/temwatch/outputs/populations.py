@@ -101,13 +101,20 @@ def describe(fields: Fields, view: View) -> dict[str, Any]:
     }
 
 
-def convergence(fields: Fields, view: View, target_percent: float, *, curve: bool = True) -> dict[str, Any]:
+def convergence(
+    fields: Fields,
+    view: View,
+    target_percent: float,
+    *,
+    curve: bool = True,
+    known: precision.Earlier | None = None,
+) -> dict[str, Any]:
     """Half-widths of mean and D50 against the number of micrographs, and how many more the target takes.
 
-    Without `curve` only the last step is told, which costs a tenth.
+    Without `curve` only the last step is told. `known` keeps what does not change when micrographs are added.
     """
     found = select(fields, view)
-    steps = precision.steps(found) if curve else precision.steps(found, 1)
+    steps = precision.steps(found, known) if curve else precision.last_step(found)
     answer = _head(fields, found, view) | {
         "target_percent": target_percent,
         "iso_13322_1": precision.ISO_13322_1,

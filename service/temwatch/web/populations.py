@@ -4,17 +4,30 @@ from __future__ import annotations
 
 import json
 import threading
-from collections import OrderedDict
+from collections import OrderedDict, defaultdict
 from collections.abc import Callable, Hashable
+from dataclasses import dataclass
 from typing import Any
 
+from temwatch.analysis.precision import Earlier
 from temwatch.ledger import Reader
 from temwatch.ledger.population import Fields, fields, versions
+from temwatch.outputs.populations import View
 
 _MOST_PARTICLES = 3_000_000  # about 250 MB; further samples are read again when somebody looks
 _MOST_ANSWERS = 128
 
-Make = Callable[[Fields], Any]
+
+@dataclass(frozen=True, slots=True, kw_only=True, eq=False)
+class Known:
+    """A sample as the ledger had it: generation and last row, particles, and steps that will not change."""
+
+    version: tuple[int, int]
+    fields: Fields
+    earlier: defaultdict[View, Earlier]
+
+
+Make = Callable[[Known], Any]
 
 
 class Populations:
@@ -26,19 +39,19 @@ class Populations:
     def __init__(self, reader: Callable[[], Reader]) -> None:
         self._reader = reader
         self._lock = threading.Lock()
-        self._fields: OrderedDict[str, tuple[tuple[int, int], Fields]] = OrderedDict()
+        self._known: OrderedDict[str, Known] = OrderedDict()
         self._answers: OrderedDict[Hashable, bytes] = OrderedDict()
 
     def fields(self, sample: str) -> Fields:
         """What was analysed of a sample until now."""
         with self._lock:
-            return self._current(sample)[1]
+            return self._current(sample).fields
 
     def answer(self, sample: str, question: Hashable, make: Make) -> bytes:
         """JSON of what `make` says of the sample, made once for every state of the ledger."""
         with self._lock:
-            version, known = self._current(sample)
-            key = (sample, version, question)
+            known = self._current(sample)
+            key = (sample, known.version, question)
             if key not in self._answers:
                 self._answers[key] = json.dumps(make(known), allow_nan=False, separators=(",", ":")).encode()
             self._answers.move_to_end(key)
@@ -46,21 +59,20 @@ class Populations:
                 self._answers.popitem(last=False)
             return self._answers[key]
 
-    def _current(self, sample: str) -> tuple[tuple[int, int], Fields]:
-        known = self._fields.get(sample)
+    def _current(self, sample: str) -> Known:
+        known = self._known.get(sample)
         with self._reader() as ledger, ledger.snapshot():
             version = versions(ledger, sample)
-            if known is None or known[0] != version:
-                if known is not None and known[0][0] == version[0]:
-                    latest = known[1].followed_by(fields(ledger, sample, after_id=known[0][1]))
-                else:
-                    latest = fields(ledger, sample)
-                known = version, latest
-        self._fields[sample] = known
-        self._fields.move_to_end(sample)
+            if known is None or known.version[0] != version[0]:
+                known = Known(version=version, fields=fields(ledger, sample), earlier=defaultdict(dict))
+            elif known.version != version:
+                later = fields(ledger, sample, after_id=known.version[1])
+                known = Known(version=version, fields=known.fields.followed_by(later), earlier=known.earlier)
+        self._known[sample] = known
+        self._known.move_to_end(sample)
         while (
-            len(self._fields) > 1
-            and sum(len(one.number) for _, one in self._fields.values()) > _MOST_PARTICLES
+            len(self._known) > 1
+            and sum(len(one.fields.number) for one in self._known.values()) > _MOST_PARTICLES
         ):
-            self._fields.popitem(last=False)
+            self._known.popitem(last=False)
         return known

@@ -43,7 +43,7 @@ def add(app: FastAPI, service: Context) -> None:
         border: Border = "raw",
     ) -> Response:
         view = View(descriptor=descriptor, weighting=weighting, border=border)
-        return told(request, sample, view, lambda fields: populations.describe(fields, view))
+        return told(request, sample, view, lambda known: populations.describe(known.fields, view))
 
     @app.get(
         "/api/samples/{sample}/convergence",
@@ -64,7 +64,9 @@ def add(app: FastAPI, service: Context) -> None:
             request,
             sample,
             ("convergence", view, target_percent, curve),
-            lambda fields: populations.convergence(fields, view, target_percent, curve=curve),
+            lambda known: populations.convergence(
+                known.fields, view, target_percent, curve=curve, known=known.earlier[view]
+            ),
         )
 
     @app.get(
@@ -82,7 +84,7 @@ def add(app: FastAPI, service: Context) -> None:
             request,
             sample,
             ("border", descriptor, weighting),
-            lambda fields: populations.border_shift(fields, descriptor, weighting),
+            lambda known: populations.border_shift(known.fields, descriptor, weighting),
         )
 
     @app.get(
@@ -96,7 +98,7 @@ def add(app: FastAPI, service: Context) -> None:
         x: Descriptor = "equivalent_diameter_nm",
         y: Descriptor = "circularity",
     ) -> Response:
-        return told(request, sample, ("scatter", x, y), lambda fields: populations.scatter(fields, x, y))
+        return told(request, sample, ("scatter", x, y), lambda known: populations.scatter(known.fields, x, y))
 
     _particles(app, service)
     _comparison(app, service)
