@@ -98,6 +98,38 @@ def test_outlines_are_those_of_the_regions(site):
         assert y.max() <= top + height + 0.5
 
 
+def test_what_a_view_shows_comes_with_the_state_of_the_service(site):
+    """In one answer, the same as one by one; of the last micrograph's sample unless another is named."""
+    now = site.json("/api/now?also=outlines&also=population&also=convergence&also=curve&also=scatter")
+    last, also = now["last"], now["also"]
+    assert (last["id"], last["sample"]) == (also["micrograph"], also["sample"])
+    sample = f"/api/samples/{last['sample']}"
+    for name, path in (
+        ("outlines", f"/api/micrographs/{last['id']}/outlines"),
+        ("population", f"{sample}/population"),
+        ("convergence", f"{sample}/convergence?curve=false"),
+        ("curve", f"{sample}/convergence"),
+        ("scatter", f"{sample}/scatter"),
+    ):
+        assert site.json(path) == also[name], name
+    chosen = "weighting=volume&descriptor=feret_max_nm&border=corrected&target_percent=1.5"
+    also = site.json(f"/api/now?also=population&also=curve&sample=Au&{chosen}")["also"]
+    assert {"sample", "population", "curve"} == set(also)
+    assert site.json(f"/api/samples/Au/population?{chosen.partition('&target')[0]}") == also["population"]
+    assert site.json(f"/api/samples/Au/convergence?{chosen}") == also["curve"]
+    assert {} == site.json("/api/now?also=population&sample=nobody")["also"] == site.json("/api/now")["also"]
+
+
+def test_whoever_has_the_answer_is_told_so(site):
+    """304 without a body, until something changes."""
+    path = "/api/now?also=population"
+    first = site.get(path)
+    again = site.get(path, headers={"If-None-Match": first.headers["etag"]})
+    assert (304, b"") == (again.status_code, again.content)
+    other = site.get("/api/now", headers={"If-None-Match": first.headers["etag"]})
+    assert 200 == other.status_code
+
+
 @pytest.mark.parametrize("shape", [(1, 1), (1, 5), (4, 1), (2, 2)])
 def test_the_smallest_regions_have_an_outline(shape):
     """A line of pixels is drawn as the rectangle that it is."""

@@ -186,8 +186,9 @@ def test_the_micrograph_can_be_zoomed_and_moved(open_page):
 
 
 def test_a_new_micrograph_appears_without_reload(open_page, service, series):
-    """An event tells the page; it is not given a clock to ask by."""
+    """An event tells the page; it is not given a clock to ask by. Numbers and outlines are one answer."""
     page = open_page(before="window.setInterval = () => 0")
+    until(page, "document.querySelectorAll('.viewer .particles path').length")
     page.evaluate(
         """() => {
             window.same = true;
@@ -198,6 +199,8 @@ def test_a_new_micrograph_appears_without_reload(open_page, service, series):
         }"""
     )
     page.wait_for_timeout(1000)
+    asked = []
+    page.on("request", lambda request: asked.append(urlsplit(request.url).path.rpartition("/")[2]))
     shutil.copy(sorted(series.glob("*.dm3"))[3], service.watched / "Au_04.dm3")
     until(page, "window.seen['Au_04']")
     assert page.evaluate("window.same"), "the page was loaded anew"
@@ -206,6 +209,9 @@ def test_a_new_micrograph_appears_without_reload(open_page, service, series):
     # a second on a machine with time to spare; the tests of others may run beside this one
     assert page.evaluate("window.seen['Au_04']") / 1000 - recorded < 10
     page.wait_for_selector(".strip li:first-child >> text=Au_04")
+    until(page, "document.querySelector('.strip li:first-child canvas')?.width === 320")
+    assert {"now", "preview.jpg"} == set(asked), asked
+    assert 1 == asked.count("preview.jpg")
 
 
 def test_the_histogram_counts_what_the_csv_holds_and_a_bar_shows_its_particles(open_page, service):

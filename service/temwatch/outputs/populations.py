@@ -303,4 +303,4 @@ def short(value: Any) -> Any:
     if value is None or isinstance(value, (int, str)):
         return value
     values = value.tolist() if isinstance(value, np.ndarray) else value
-    return [short(float(one)) for one in values]
+    return [float(f"{one:.6g}") if math.isfinite(one) else None for one in values]

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import json
 from collections.abc import Callable, Iterator
-from dataclasses import asdict
+from dataclasses import asdict, fields
 from datetime import datetime
 from pathlib import Path
 from typing import Any
@@ -14,6 +14,9 @@ from fastapi.responses import Response, StreamingResponse
 from temwatch.domain import particle_row, utc_text
 from temwatch.ledger import MicrographRow, Reader, SampleRow
 from temwatch.outputs import parquet, tables
+
+_INTERNAL = ("root", "file_id", "reason_code", "rejected")
+_SHOWN = tuple(field.name for field in fields(MicrographRow) if field.name not in _INTERNAL)
 
 
 def sample(row: SampleRow) -> dict[str, Any]:
@@ -31,13 +34,12 @@ def sample(row: SampleRow) -> dict[str, Any]:
 
 def micrograph(row: MicrographRow) -> dict[str, Any]:
     """One row of micrographs.csv, with the number that the pictures go by."""
-    values = asdict(row)
-    for internal in ("root", "file_id", "reason_code"):
-        del values[internal]
-    rejected = values.pop("rejected")
+    # field by field: `asdict` copies whatever it finds, which takes ten times as long
+    values = {name: getattr(row, name) for name in _SHOWN}
+    values["metadata"] = asdict(row.metadata)
     for name in ("acquired_at", "analysed_at"):
         values[name] = utc_text(values[name]) if values[name] else None
-    return values | {f"rejected_{reason}": count for reason, count in rejected.items()}
+    return values | {f"rejected_{reason}": count for reason, count in row.rejected.items()}
 
 
 def particles(reader: Reader, row: MicrographRow) -> list[dict[str, Any]]:

@@ -20,6 +20,7 @@ from temwatch.metrics import Vitals
 from temwatch.outputs import tables
 from temwatch.web import answers, micrographs, now, page, sequences, statistics, takeaway
 from temwatch.web.context import Context, known_sample
+from temwatch.web.drawn import Drawn
 from temwatch.web.events import Hub
 from temwatch.web.populations import Populations
 from temwatch.web.security import Guard, Limits, Token
@@ -54,6 +55,7 @@ def build(
         reader=reader,
         vitals=vitals,
         populations=Populations(reader),
+        drawn=Drawn(config.output.folder),
         token=Token(config.http.token_file, limits),
         post=post,
     )

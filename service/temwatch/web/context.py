@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import gzip
+import hashlib
 from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Any
@@ -14,6 +15,7 @@ from starlette.responses import Response
 from temwatch.config import Config
 from temwatch.ledger import MicrographRow, Reader
 from temwatch.metrics import Vitals
+from temwatch.web.drawn import Drawn
 from temwatch.web.populations import Populations
 from temwatch.web.security import Token
 
@@ -31,6 +33,7 @@ class Context:
     reader: Callable[[], Reader]
     vitals: Callable[[], Vitals]
     populations: Populations
+    drawn: Drawn
     token: Token
     post: Post
 
@@ -51,7 +54,33 @@ def known_micrograph(ledger: Reader, number: int) -> MicrographRow:
 
 def json_response(request: Request, content: bytes) -> Response:
     """JSON that is there as bytes; long ones are packed where the client can unpack them."""
-    headers = {"Vary": "Accept-Encoding"}
-    if len(content) > _WORTH_PACKING_BYTES and "gzip" in request.headers.get("accept-encoding", ""):
-        content, headers = gzip.compress(content, 1), headers | {"Content-Encoding": "gzip"}
-    return Response(content, media_type="application/json", headers=headers)
+    return packed(content).response(request)
+
+
+@dataclass(frozen=True, slots=True, kw_only=True, eq=False)
+class Packed:
+    """An answer ready to be sent to whoever asks: as it is, and packed where that is worth it."""
+
+    plain: bytes
+    gzipped: bytes | None
+    tag: str
+
+    def response(self, request: Request) -> Response:
+        """The answer for one client; 304 where it has this very answer already."""
+        headers = {"Vary": "Accept-Encoding", "ETag": self.tag}
+        if request.headers.get("if-none-match") == self.tag:
+            return Response(status_code=304, headers=headers)
+        content = self.plain
+        if self.gzipped is not None and "gzip" in request.headers.get("accept-encoding", ""):
+            content, headers = self.gzipped, headers | {"Content-Encoding": "gzip"}
+        return Response(content, media_type="application/json", headers=headers)
+
+
+def packed(content: bytes) -> Packed:
+    """Pack JSON once."""
+    worth = len(content) > _WORTH_PACKING_BYTES
+    return Packed(
+        plain=content,
+        gzipped=gzip.compress(content, 1) if worth else None,
+        tag=f'"{hashlib.sha256(content).hexdigest()[:20]}"',
+    )

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import io
-import json
 import threading
 from pathlib import Path
 from typing import Annotated, Any, Literal
@@ -26,7 +25,6 @@ Stamp = Annotated[
 ]
 
 _PREVIEW_BYTES = 32 * 1024**2
-_OUTLINE_BYTES = 16 * 1024**2
 _MISSING: dict[int | str, dict[str, Any]] = {404: {"description": "no such micrograph, or no such picture"}}
 
 
@@ -34,13 +32,10 @@ def add(app: FastAPI, service: Context) -> None:
     """Put the routes into the application."""
     opened = pixels.Pictures()
     threading.Thread(target=pixels.warm_up, daemon=True).start()
-    previews, drawn = Kept(_PREVIEW_BYTES), Kept(_OUTLINE_BYTES)
-
-    def published_at(row: MicrographRow, kind: str) -> Path:
-        return answers.picture(service.config.output.folder, row, kind)
+    previews = Kept(_PREVIEW_BYTES)
 
     def published(row: MicrographRow, kind: str) -> Path:
-        path = published_at(row, kind)
+        path = answers.picture(service.config.output.folder, row, kind)
         if not path.is_file():
             raise HTTPException(404, f"micrograph {row.id} has no {kind} picture")
         return path
@@ -64,13 +59,7 @@ def add(app: FastAPI, service: Context) -> None:
             row = known_micrograph(ledger, id)
             if row.status is not Status.DONE:
                 raise HTTPException(404, f"micrograph {id} has no outlines: it is {row.status}")
-            has_picture = published_at(row, "micrograph").is_file()
-
-            def draw() -> bytes:
-                found = pixels.outlines(ledger, row) | {"has_picture": has_picture}
-                return json.dumps(found, separators=(",", ":")).encode()
-
-            content = drawn.get((row.id, row.analysed_at, row.method, has_picture), draw)
+            content = service.drawn.outlines(ledger, row)
         return json_response(request, content)
 
     @app.get(

@@ -6,7 +6,8 @@ import json
 import math
 import threading
 from collections.abc import Hashable
-from typing import Annotated, Any
+from dataclasses import dataclass
+from typing import Annotated, Any, Literal
 
 from fastapi import Body, FastAPI, Path, Query
 from fastapi.responses import Response
@@ -16,12 +17,15 @@ import temwatch
 from temwatch.domain import Status, utc_text
 from temwatch.ledger import MicrographRow, Reader
 from temwatch.ledger.population import data_version, detected_at
-from temwatch.web import answers, trouble
-from temwatch.web.context import Context, json_response, known_micrograph
+from temwatch.outputs.populations import Border, Descriptor, View, Weighting
+from temwatch.web import answers, statistics, trouble
+from temwatch.web.context import Context, Packed, known_micrograph, packed
 
 _SHOWN_TROUBLES = 100
+_MOST_WISHES = 64
 _DAY_SECONDS = 86_400.0
 
+Also = Literal["outlines", "population", "convergence", "curve", "scatter"]
 Size = Annotated[
     float | None, Body(embed=True, gt=0, le=1e6, description="nm per pixel; empty: as the file says")
 ]
@@ -32,8 +36,19 @@ def add(app: FastAPI, service: Context) -> None:
     current = _Now(service)
 
     @app.get("/api/now", summary="State, last and recent micrographs, queue and samples, in one answer")
-    def now(request: Request, limit: Annotated[int, Query(ge=1, le=100)] = 24) -> Response:
-        return json_response(request, current.answer(limit))
+    def now(
+        request: Request,
+        limit: Annotated[int, Query(ge=1, le=100)] = 24,
+        also: Annotated[list[Also], Query(description="what a view needs, in the same answer")] = [],  # noqa: B006
+        sample: Annotated[str, Query(description="of this sample; empty: of the last micrograph's")] = "",
+        target_percent: statistics.Target = 2.0,
+        descriptor: Descriptor = "equivalent_diameter_nm",
+        weighting: Weighting = "number",
+        border: Border = "raw",
+    ) -> Response:
+        view = View(descriptor=descriptor, weighting=weighting, border=border)
+        wish = Wish(also=tuple(also), sample=sample, view=view, target_percent=target_percent)
+        return current.answer(limit, wish).response(request)
 
     @app.get("/api/trouble", summary="What does not work, refused and failed files, each with what to do")
     def troubles() -> dict[str, Any]:
@@ -51,6 +66,16 @@ def add(app: FastAPI, service: Context) -> None:
     _retry(app, service)
 
 
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Wish:
+    """What a page shows beside the state of the service."""
+
+    also: tuple[Also, ...]
+    sample: str
+    view: View
+    target_percent: float
+
+
 class _Now:
     """The answer for every open page, made anew only when something was committed to the ledger."""
 
@@ -58,9 +83,11 @@ class _Now:
         self._service = service
         self._lock = threading.Lock()
         self._ledger: Reader | None = None  # what it reads of `data_version` holds for one connection alone
-        self._kept: tuple[Hashable, bytes] | None = None
+        self._key: Hashable = None
+        self._recent: dict[int, dict[str, Any]] = {}
+        self._kept: dict[tuple[int, Wish], Packed] = {}
 
-    def answer(self, limit: int) -> bytes:
+    def answer(self, limit: int, wish: Wish) -> Packed:
         with self._lock:
             self._ledger = self._ledger or self._service.reader()
             vitals = self._service.vitals()
@@ -70,11 +97,39 @@ class _Now:
                 "trouble": trouble.of_service(vitals),
                 "changes_allowed": self._service.token.is_set,
             }
-            key = data_version(self._ledger), limit, json.dumps(said)
-            if self._kept is None or self._kept[0] != key:
-                answer = said | _recent(self._service, self._ledger, limit)
-                self._kept = key, json.dumps(answer, separators=(",", ":")).encode()
-            return self._kept[1]
+            key = data_version(self._ledger), json.dumps(said)
+            if self._key != key or len(self._kept) > _MOST_WISHES:
+                self._key, self._recent, self._kept = key, {}, {}
+            if (limit, wish) not in self._kept:
+                if limit not in self._recent:
+                    self._recent[limit] = _recent(self._service, self._ledger, limit)
+                recent = self._recent[limit]
+                parts = _wished(self._service, self._ledger, recent["recent"], wish)
+                text = json.dumps(said | recent, separators=(",", ":")).encode()
+                self._kept[limit, wish] = packed(text[:-1] + b',"also":' + parts + b"}")
+            return self._kept[limit, wish]
+
+
+def _wished(service: Context, ledger: Reader, recent: list[dict[str, Any]], wish: Wish) -> bytes:
+    """JSON of what a view needs of its sample, put together from answers that all pages share."""
+    last = next(
+        (row for row in recent if row["status"] == Status.DONE and wish.sample in ("", row["sample"])), None
+    )
+    sample = wish.sample or (last["sample"] if last else None)
+    if not wish.also or sample is None or not ledger.receipt(sample).seen:
+        return b"{}"
+    parts = {"sample": json.dumps(sample).encode()}
+    for name in wish.also:
+        if name in statistics.QUESTIONS:
+            question, make = statistics.QUESTIONS[name](wish.view, wish.target_percent)
+            parts[name] = service.populations.answer(sample, question, make)
+        elif last is not None:
+            with ledger.snapshot():
+                row = ledger.micrograph(last["id"])
+                if row is not None and row.status is Status.DONE:
+                    parts["micrograph"] = json.dumps(row.id).encode()
+                    parts[name] = service.drawn.outlines(ledger, row)
+    return b"{" + b",".join(b'"%s":%s' % (name.encode(), text) for name, text in parts.items()) + b"}"
 
 
 def _recent(service: Context, ledger: Reader, limit: int) -> dict[str, Any]:

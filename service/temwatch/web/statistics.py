@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Hashable
+from collections.abc import Callable, Hashable, Mapping
+from functools import partial
 from typing import Annotated, Any
 
 from fastapi import FastAPI, HTTPException, Query
@@ -14,11 +15,41 @@ from temwatch.analysis import comparison
 from temwatch.outputs import populations
 from temwatch.outputs.populations import Border, Descriptor, View, Weighting
 from temwatch.web.context import Context, json_response, known_sample
-from temwatch.web.populations import Make
+from temwatch.web.populations import Known, Make
 
 _UNKNOWN: dict[int | str, dict[str, Any]] = {404: {"description": "no such sample"}}
 
 Target = Annotated[float, Query(ge=0.05, le=100, description="wanted half-width in per cent")]
+
+
+Question = tuple[Hashable, Make]
+"""What an answer is kept by, and how it is made."""
+
+
+def _population(view: View, _: float) -> Question:
+    return view, lambda known: populations.describe(known.fields, view)
+
+
+def _convergence(view: View, target_percent: float, *, curve: bool = False) -> Question:
+    def make(known: Known) -> dict[str, Any]:
+        return populations.convergence(
+            known.fields, view, target_percent, curve=curve, known=known.earlier[view]
+        )
+
+    return ("convergence", view, target_percent, curve), make
+
+
+def _scatter(x: Descriptor, y: Descriptor) -> Question:
+    return ("scatter", x, y), lambda known: populations.scatter(known.fields, x, y)
+
+
+QUESTIONS: Mapping[str, Callable[[View, float], Question]] = {
+    "population": _population,
+    "convergence": _convergence,
+    "curve": partial(_convergence, curve=True),
+    "scatter": lambda *_: _scatter("equivalent_diameter_nm", "circularity"),
+}
+"""What a view can ask of its sample together with the state of the service."""
 
 
 def add(app: FastAPI, service: Context) -> None:
@@ -43,7 +74,7 @@ def add(app: FastAPI, service: Context) -> None:
         border: Border = "raw",
     ) -> Response:
         view = View(descriptor=descriptor, weighting=weighting, border=border)
-        return told(request, sample, view, lambda known: populations.describe(known.fields, view))
+        return told(request, sample, *_population(view, 0.0))
 
     @app.get(
         "/api/samples/{sample}/convergence",
@@ -60,14 +91,7 @@ def add(app: FastAPI, service: Context) -> None:
         border: Border = "raw",
     ) -> Response:
         view = View(descriptor=descriptor, weighting=weighting, border=border)
-        return told(
-            request,
-            sample,
-            ("convergence", view, target_percent, curve),
-            lambda known: populations.convergence(
-                known.fields, view, target_percent, curve=curve, known=known.earlier[view]
-            ),
-        )
+        return told(request, sample, *_convergence(view, target_percent, curve=curve))
 
     @app.get(
         "/api/samples/{sample}/border",
@@ -98,7 +122,7 @@ def add(app: FastAPI, service: Context) -> None:
         x: Descriptor = "equivalent_diameter_nm",
         y: Descriptor = "circularity",
     ) -> Response:
-        return told(request, sample, ("scatter", x, y), lambda known: populations.scatter(known.fields, x, y))
+        return told(request, sample, *_scatter(x, y))
 
     _particles(app, service)
     _comparison(app, service)

@@ -33,10 +33,12 @@ export function mount(section, page) {
     make("div", { className: "columns" }, make("div", { className: "panel" }, parts.table), make("div", { className: "panel" }, parts.standard)));
 }
 
+export const wants = (page) => `also=curve&target_percent=${page.settings.target}&${query(page.settings)}`;
+
 export async function update(section, page, signal) {
   parts.controls.sync();
   if (!page.sample) return void (parts.words.textContent = "No sample yet");
-  const answer = await ask(of(page.sample, `convergence?target_percent=${page.settings.target}&${query(page.settings)}`), signal);
+  const answer = page.told("curve", page.sample, wants(page)) ?? await ask(of(page.sample, `convergence?target_percent=${page.settings.target}&${query(page.settings)}`), signal);
   const [words, detail] = verdict(answer);
   parts.words.textContent = words;
   parts.words.classList.toggle("good", answer.mean.enough);

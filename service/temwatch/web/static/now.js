@@ -1,11 +1,12 @@
 // Now: the last micrograph, what the sample looks like so far, and whether it is enough.
 import { ask, of } from "./ask.js";
 import { bars, colour, draw, faint, plain, withUnit } from "./charts.js";
-import { Viewer } from "./viewer.js";
+import { Viewer, decoded, previewOf } from "./viewer.js";
 import { clock, count, digits, empty, figure, make, percent, plural, rough, seconds } from "./words.js";
 
 export const title = "Now";
 
+const TILE_PX = 320;
 const FAR = 999; // micrographs that nobody takes
 let viewer;
 let parts;
@@ -35,6 +36,8 @@ export function mount(section, page) {
   section.append(parts.nothing, parts.stage, parts.strip);
 }
 
+export const wants = (page) => page.micrograph ? "" : `also=outlines&also=population&also=convergence&target_percent=${page.settings.target}`;
+
 export async function update(section, page, signal) {
   const { last, recent, queue } = page.now;
   const row = await lookedAt(page, last, recent, signal);
@@ -49,7 +52,8 @@ export async function update(section, page, signal) {
   parts.back.hidden = !page.micrograph;
   showOne(row);
   // the picture and the numbers of the sample do not wait for each other
-  await Promise.all([viewer.show(row, signal), showSample(page, row, signal)]);
+  const told = page.now.also.micrograph === row.id ? page.told("outlines", row.sample, wants(page)) : undefined;
+  await Promise.all([viewer.show(row, told, signal), showSample(page, row, signal)]);
 }
 
 async function lookedAt(page, last, recent, signal) {
@@ -86,8 +90,8 @@ async function showSample(page, row, signal) {
   // the figures of another sample fade until those of this one are there
   parts.sample.parentElement.classList.toggle("waits", parts.sample.textContent !== row.sample);
   const [known, precision] = await Promise.all([
-    ask(of(row.sample, "population"), signal),
-    ask(of(row.sample, `convergence?curve=false&target_percent=${page.settings.target}`), signal),
+    page.told("population", row.sample, wants(page)) ?? ask(of(row.sample, "population"), signal),
+    page.told("convergence", row.sample, wants(page)) ?? ask(of(row.sample, `convergence?curve=false&target_percent=${page.settings.target}`), signal),
   ]);
   parts.sample.textContent = row.sample;
   parts.sample.parentElement.classList.remove("waits");
@@ -143,7 +147,7 @@ function showStrip(recent, row, page) {
   const known = new Map([...parts.strip.children].map((item) => [item.dataset.key, item]));
   const items = recent.map((one) => {
     const key = `${one.id} ${one.status} ${one.analysed_at}`;
-    const item = known.get(key) ?? tile(one, key, page);
+    const item = known.get(key) ?? tile(one, key, page, one.id === row?.id);
     item.firstChild.setAttribute("aria-pressed", String(one.id === row?.id));
     return item;
   });
@@ -151,10 +155,23 @@ function showStrip(recent, row, page) {
   if (items.length !== parts.strip.children.length || items.some((item, index) => item !== parts.strip.children[index])) parts.strip.replaceChildren(...items);
 }
 
-function tile(one, key, page) {
+// the one that is shown large is not fetched a second time, small
+function small(one) {
+  const canvas = make("canvas", { "aria-hidden": "true" });
+  decoded(previewOf(one)).then((large) => {
+    const scale = TILE_PX / Math.max(large.naturalWidth, large.naturalHeight, 1);
+    [canvas.width, canvas.height] = [large.naturalWidth * scale, large.naturalHeight * scale];
+    const pen = canvas.getContext("2d");
+    pen.imageSmoothingQuality = "high";
+    if (canvas.width && canvas.height) pen.drawImage(large, 0, 0, canvas.width, canvas.height);
+  });
+  return canvas;
+}
+
+function tile(one, key, page, large) {
   const done = one.status === "done";
-  const picture = done && !one.has_picture ? make("span", { className: "cross none", "aria-hidden": "true" }, "–") : done
-    ? make("img", { src: `api/micrographs/${one.id}/preview.jpg?edge_px=320&t=${encodeURIComponent(one.analysed_at)}`, alt: "", loading: "lazy", decoding: "async" })
+  const picture = done && !one.has_picture ? make("span", { className: "cross none", "aria-hidden": "true" }, "–") : done && large ? small(one) : done
+    ? make("img", { src: previewOf(one, TILE_PX), alt: "", loading: "lazy", decoding: "async" })
     : make("span", { className: "cross", "aria-hidden": "true" }, one.status === "duplicate" ? "=" : "!");
   const button = make("button", { type: "button", className: one.status, title: one.reason ?? one.micrograph, onclick: () => (done ? page.look(one.id) : page.open("trouble")) },
     picture,

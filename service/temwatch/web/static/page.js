@@ -1,5 +1,5 @@
 // The live page: which view is open, which sample is looked at, and when to ask again.
-import { ask } from "./ask.js";
+import { askAgain } from "./ask.js";
 import { fetchAhead } from "./charts.js";
 import { count, digits, make, options } from "./words.js";
 import * as now from "./now.js";
@@ -36,11 +36,18 @@ export const page = {
     else page.open("now");
   },
   refresh: () => update(),
+  // what the service told of a sample together with its state, if it was asked in these words
+  told(name, sample, query) {
+    const { also } = page.now;
+    return query === page.query && also.sample === sample ? also[name] : undefined;
+  },
+  query: null,
 };
 
 const viewName = () => (location.hash.slice(1) in VIEWS ? location.hash.slice(1) : "now");
 const sections = {};
 let running = null;
+let asked = null; // the question that page.now answers
 
 function build() {
   for (const [name, view] of Object.entries(VIEWS)) {
@@ -74,7 +81,9 @@ async function update() {
   try {
     if (page.now) await VIEWS[viewName()].update(section, page, mine.signal);
   } catch (error) {
-    if (error.name !== "AbortError") warn(error.message);
+    if (error.name === "AbortError") return;
+    asked = null; // the next answer is drawn even if it is the same
+    warn(error.message);
   }
 }
 
@@ -86,27 +95,29 @@ function warn(text = null) {
 let lastSaid = null;
 let askedFor;
 async function refresh() {
+  const query = VIEWS[viewName()].wants?.(page) ?? "";
+  const path = `api/now?${query}${page.chosen && query ? `&sample=${encodeURIComponent(page.chosen)}` : ""}`;
   let fresh;
   try {
-    fresh = await ask("api/now");
+    fresh = await askAgain(path, path === asked ? page.now : null);
   } catch (error) {
     state("trouble", error.message);
     return;
   }
+  asked = path;
+  if (!fresh) {
+    show(page.now);
+    if (!VIEWS[viewName()].wants) await update(); // it shows what that answer does not hold
+    return;
+  }
   if (fresh.version !== document.body.dataset.version) location.reload();
   page.now = fresh;
+  page.query = query;
   const followed = fresh.last?.sample ?? fresh.samples[0]?.sample ?? null;
   page.sample = fresh.samples.some((one) => one.sample === page.chosen) ? page.chosen : followed;
   const entries = fresh.samples.map((one) => [one.sample, one.sample]);
   options(by("sample"), [[FOLLOW, followed && !page.chosen ? `${followed} · following` : "Follow the microscope"], ...entries], page.chosen);
-  const files = fresh.samples.reduce((sum, one) => sum + one.refused + one.failed, 0);
-  const badge = fresh.trouble.length + files;
-  by("to-trouble").dataset.badge = badge ? count(badge) : "";
-  by("to-trouble").setAttribute("aria-label", badge ? `${trouble.title}, ${badge}` : trouble.title);
-  if (fresh.trouble.length) state("trouble", fresh.trouble[0].what);
-  else if (fresh.queue.waiting) state("busy", `${count(fresh.queue.waiting)} waiting`);
-  else state("ready", "watching");
-  warn("");
+  show(fresh);
   say(fresh.last);
   if (fresh.recent.some((one) => one.sample === page.sample && one.frame !== null)) by("to-sequences").hidden = false;
   else if (askedFor !== page.sample) {
@@ -114,6 +125,18 @@ async function refresh() {
     by("to-sequences").hidden = !(await sequences.exist(page.sample));
   }
   await update();
+}
+
+// how the service stands, in the head of the page
+function show({ samples: all, trouble: found, queue }) {
+  const files = all.reduce((sum, one) => sum + one.refused + one.failed, 0);
+  const badge = found.length + files;
+  by("to-trouble").dataset.badge = badge ? count(badge) : "";
+  by("to-trouble").setAttribute("aria-label", badge ? `${trouble.title}, ${badge}` : trouble.title);
+  if (found.length) state("trouble", found[0].what);
+  else if (queue.waiting) state("busy", `${count(queue.waiting)} waiting`);
+  else state("ready", "watching");
+  warn("");
 }
 
 function say(last) {
@@ -131,6 +154,7 @@ function state(kind, words) {
 
 // at once for the first event, then with pauses: longer ones where the service takes longer to answer
 let due = 0;
+let heard = 0;
 let planned = false;
 let asking = false;
 let again = false;
@@ -140,7 +164,7 @@ function soon() {
   planned = true;
   setTimeout(async () => {
     [planned, asking, again] = [false, true, false];
-    const started = performance.now();
+    const started = (heard = performance.now());
     await refresh().catch((error) => warn(error.message));
     due = performance.now() + Math.min(MOST_PAUSE_MS, Math.max(LEAST_PAUSE_MS, 3 * (performance.now() - started)));
     asking = false;
@@ -191,4 +215,5 @@ document.addEventListener("visibilitychange", soon);
 showView();
 listen();
 setTimeout(fetchAhead, 50);
-setInterval(soon, POLL_MS);
+// what comes without an event, such as a share that is down
+setInterval(() => performance.now() - heard > POLL_MS / 2 && soon(), POLL_MS);

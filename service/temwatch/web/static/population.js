@@ -66,12 +66,14 @@ export function mount(section, page) {
     make("div", { className: "panel" }, make("h2", {}, "Size and circularity"), parts.dots, parts.dotted));
 }
 
+export const wants = (page) => `also=population&also=scatter&${query(page.settings)}`;
+
 export async function update(section, page, signal) {
   parts.controls.sync();
   if (!page.sample) return void (parts.title.textContent = "No sample yet");
   const [answer, dots] = await Promise.all([
-    ask(of(page.sample, `population?${query(page.settings)}`), signal),
-    ask(of(page.sample, "scatter"), signal),
+    page.told("population", page.sample, wants(page)) ?? ask(of(page.sample, `population?${query(page.settings)}`), signal),
+    page.told("scatter", page.sample, wants(page)) ?? ask(of(page.sample, "scatter"), signal),
   ]);
   const other = known && (known.descriptor !== answer.descriptor || known.sample !== page.sample);
   known = { ...answer, sample: page.sample };

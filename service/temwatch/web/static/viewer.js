@@ -26,11 +26,16 @@ function path(polygon) {
 }
 
 // a picture that cannot be loaded must not keep the outlines away
-async function decoded(address) {
+export async function decoded(address) {
   const picture = new Image();
   picture.src = address;
   await picture.decode().catch(() => {});
+  return picture;
 }
+
+// a row that was analysed again has the same number and another picture
+export const previewOf = (row, edge = 0) =>
+  `api/micrographs/${row.id}/preview.jpg?${edge ? `edge_px=${edge}&` : ""}t=${encodeURIComponent(row.analysed_at)}`;
 
 export function roundLength(target) {
   const power = Math.floor(Math.log10(target));
@@ -78,16 +83,15 @@ export class Viewer {
     return button;
   }
 
-  async show(row, signal) {
+  // `told` are its outlines, where they are known already
+  async show(row, told, signal) {
     if (row.id === this.id && row.analysed_at === this.analysedAt) return void this.element.classList.remove("waits");
-    // a row that was analysed again has the same number and another picture
-    const stamp = encodeURIComponent(row.analysed_at);
-    const preview = `api/micrographs/${row.id}/preview.jpg?t=${stamp}`;
+    const preview = previewOf(row);
     // picture and outlines change together: outlines of one on the picture of another would be a lie
     // the last picture fades at once, since the numbers beside it are those of the next already
     this.element.classList.add("waits");
     const early = row.has_picture ? decoded(preview) : null;
-    const found = await ask(`api/micrographs/${row.id}/outlines`, signal);
+    const found = told ?? await ask(`api/micrographs/${row.id}/outlines`, signal);
     if (found.has_picture) await (early ?? decoded(preview));
     signal?.throwIfAborted();
     this.element.classList.remove("waits");
@@ -100,7 +104,7 @@ export class Viewer {
     this.image.setAttribute("height", found.height_px);
     this.sharp = false;
     this.note.hidden = found.has_picture;
-    this.stamp = stamp;
+    this.stamp = encodeURIComponent(row.analysed_at);
     if (found.has_picture) this.image.setAttribute("href", preview);
     else this.image.removeAttribute("href");
     this.hasPicture = found.has_picture;
