@@ -14,7 +14,8 @@ from PIL import Image
 from temwatch.analysis.polygons import polygon
 from temwatch.domain import Region
 from temwatch.errors import FAILURE_CODES, REFUSAL_CODES
-from temwatch.outputs.populations import NAMES
+from temwatch.ledger.population import fields
+from temwatch.outputs.populations import NAMES, View, select
 from temwatch.web import trouble
 from web_cases import Site, analysed
 
@@ -268,6 +269,35 @@ def test_five_pages_that_ask_at_once_cost_one_answer(site):
         thread.join()
     assert [1] == asked
     assert [len(table(site))] * 5 == answers
+
+
+def test_particles_that_come_later_are_sorted_into_the_rest(site):
+    """A population that grew micrograph by micrograph is that of all of them, ties and all."""
+    with site.reader() as reader:
+        whole = fields(reader, "Au")
+        last = int(whole.ids[-1])
+    count = int(np.searchsorted(whole.micrograph, len(whole.ids) - 1))
+    grown = replace(
+        whole,
+        ids=whole.ids[:-1],
+        field=whole.field[:-1],
+        width_px=whole.width_px[:-1],
+        height_px=whole.height_px[:-1],
+        pixel_size_nm=whole.pixel_size_nm[:-1],
+        micrograph=whole.micrograph[:count],
+        number=whole.number[:count],
+        values={name: values[:count] for name, values in whole.values.items()},
+    )
+    select(grown, View(weighting="volume"))
+    with site.reader() as reader:
+        grown = grown.followed_by(fields(reader, "Au", after_id=int(grown.ids[-1])))
+    assert last == grown.ids[-1]
+    assert 0 < count == len(grown.order["equivalent_diameter_nm"]) < len(whole.number)
+    for view in (View(), View(weighting="volume", border="corrected"), View(descriptor="circularity")):
+        expected, found = select(whole, view), select(grown, view)
+        for name in ("values", "weights", "field"):
+            assert getattr(expected, name).tolist() == getattr(found, name).tolist(), (view, name)
+        assert (np.diff(found.values) >= 0).all()
 
 
 def test_a_listener_hears_what_the_engine_sends(site):

@@ -62,7 +62,7 @@ def population(
     """A population of those values that are finite and count for something, sorted once for all."""
     weights = np.ones(len(values)) if weights is None else weights
     sound = np.isfinite(values) & np.isfinite(weights) & (weights > 0)
-    order = np.argsort(values[sound])
+    order = np.argsort(values[sound], kind="stable")  # one pass where they are sorted already
     return Population(
         values=values[sound][order],
         weights=np.asarray(weights[sound][order], float),

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import dataclasses
 from collections.abc import Sequence
 from dataclasses import dataclass
 from datetime import datetime
@@ -34,6 +35,8 @@ class Fields:
 
     `field` names what counts as one independent field of view: the file, or the sequence it is a frame of.
     `micrograph` and `number` place every particle: index into `ids`, and its number in the micrograph.
+    `order` holds places in ascending order for those columns that somebody has sorted, perhaps of fewer
+    particles: what came later is then sorted into the rest, and not all of it again.
     """
 
     ids: NDArray[np.int64]
@@ -44,6 +47,17 @@ class Fields:
     micrograph: NDArray[np.int64]
     number: NDArray[np.int64]
     values: dict[str, NDArray[np.float64]]
+    order: dict[str, NDArray[np.int64]] = dataclasses.field(default_factory=dict)
+
+    def sorted_by(self, name: str) -> NDArray[np.int64]:
+        """Places of the particles in ascending order of a column."""
+        known, count = self.order.get(name, np.empty(0, np.int64)), len(self.number)
+        if len(known) < count:
+            places = np.concatenate((known, np.arange(len(known), count)))
+            # a stable sort goes through what is in order already in one pass
+            known = places[np.argsort(self.values[name][places], kind="stable")]
+            self.order[name] = known
+        return known
 
     def followed_by(self, later: Fields) -> Fields:
         """These and later ones of the same sample."""
@@ -56,6 +70,7 @@ class Fields:
             micrograph=np.concatenate((self.micrograph, later.micrograph + len(self.ids))),
             number=np.concatenate((self.number, later.number)),
             values={name: np.concatenate((self.values[name], later.values[name])) for name in self.values},
+            order=dict(self.order),
         )
 
 

@@ -62,8 +62,12 @@ def select(fields: Fields, view: View) -> Population:
     weights = fields.values["equivalent_diameter_nm"] ** population.WEIGHTINGS[view.weighting]
     if view.border == "corrected":
         weights = weights * border.border_weights(_seen_whole(fields))
+    order = fields.sorted_by(view.descriptor)
     return population.population(
-        fields.values[view.descriptor], of_micrograph[fields.micrograph], len(names), weights
+        fields.values[view.descriptor][order],
+        of_micrograph[fields.micrograph[order]],
+        len(names),
+        weights[order],
     )
 
 

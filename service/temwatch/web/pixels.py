@@ -116,4 +116,5 @@ def outlines(reader: Reader, row: MicrographRow) -> dict[str, Any]:
 
 
 def _half_pixels(region: Region) -> list[int]:
-    return [round(2 * place) for place in polygon(region)]
+    found: list[int] = np.rint(np.multiply(2, polygon(region))).astype(int).tolist()
+    return found
