@@ -60,7 +60,7 @@ export async function draw(node, traces, { x = {}, y = {}, label, ...layout } = 
     paper_bgcolor: "rgba(0,0,0,0)",
     plot_bgcolor: "rgba(0,0,0,0)",
     font: { family: getComputedStyle(document.body).fontFamily, size: 0.86 * size, color: colour("text") },
-    margin: { l: 4 * size, r: size, t: size, b: 3.2 * size },
+    margin: { l: 4 * size, r: size, t: 1.6 * size, b: 3.2 * size },
     hovermode: "closest",
     hoverlabel: { bgcolor: colour("raised"), bordercolor: colour("line"), font: { color: colour("text") } },
     legend: { orientation: "h", x: 0, y: 1.02, yanchor: "bottom", bgcolor: "rgba(0,0,0,0)" },

@@ -34,6 +34,9 @@ export async function update(section, page, signal) {
   parts.files.replaceChildren(...found.files.map((one) => item(one, found.changes_allowed, typed, page)));
 }
 
+// a refusal ends in a remedy for the command line; the page says below what to do
+const reason = (one) => (one.status === "refused" ? one.reason.split("; ")[0] : one.reason);
+
 function item(one, allowed, typed, page) {
   const name = `pixel-size-${one.id}`;
   const size = one.reason_code === "no_pixel_size" && allowed
@@ -42,7 +45,7 @@ function item(one, allowed, typed, page) {
   const act = () => retry(`api/micrographs/${one.id}/retry`, size?.value ? { pixel_size_nm: Number(size.value) } : {}, page);
   return make("li", { className: `trouble-item ${one.status}` },
     make("div", {}, make("h2", {}, one.micrograph, make("small", {}, ` ${one.status} ${clock(one.analysed_at)}`)),
-      make("p", { className: "reason" }, one.reason), make("p", { className: "advice" }, one.what_to_do)),
+      make("p", { className: "reason", title: one.reason }, reason(one)), make("p", { className: "advice" }, one.what_to_do)),
     allowed ? make("div", { className: "line" }, size ? make("label", { className: "tick" }, size, "nm per pixel") : null,
       make("button", { type: "button", "aria-label": `Retry ${one.micrograph}`, onclick: act }, "Retry"))
       : null);
