@@ -83,6 +83,9 @@ export async function update(section, page, signal) {
   if (!answer.particles) return void parts.figures.replaceChildren(empty("No particles yet."));
   showFigures(answer);
   await showHistogram(answer, page);
+  // thousands of dots take longer than everything above them, which is seen first
+  await new Promise((shown) => setTimeout(() => requestAnimationFrame(shown)));
+  signal?.throwIfAborted();
   await showDots(dots, page);
 }
 
