@@ -46,6 +46,11 @@ def fill_again_and_again(service, disk, contents):
 
         wait_until(noticed, seconds=60, what=f"an end or a complaint with {left} KiB left")
         ballast.unlink()
+        wait_until(
+            lambda number=number: service.receipt()["done"] == number or service.process.poll() is not None,
+            seconds=120,
+            what=f"micrograph {number}, or the end",
+        )
         if service.process.poll() is not None:  # systemd starts it again: the code is not 2
             assert 3 == service.process.returncode
             assert "full" in service.log.read_text()

@@ -42,6 +42,17 @@ def test_json_holds_every_figure():
         assert {"read", "segment", "resolve", "record", "publish"} == set(way["stages"])
         assert 0 < sum(way["stages"].values()) < way["alone_seconds"] + 0.1
         assert way["micrographs_per_minute"] > 0
+        assert 0 <= way["cores_idle"] <= 1
+    assert {"threshold"} <= {case["segmentation"] for case in report["scaling"]}
+    for case in report["scaling"]:
+        assert case["total_seconds"] == pytest.approx(sum(case["stages"].values()))
+        assert case["cold_seconds"] > case["total_seconds"] > 0
+        assert case["peak_memory_bytes"] > 50e6
+        assert case["found"] > 0
+    assert all(value is None or value > 0 for value in report["limits"].values())
+    if "deeplab" in {case["segmentation"] for case in report["scaling"]}:
+        assert 0 < report["network_limit_seconds"]["256"]
+    assert [10, 15, 90] == list(report["published_seconds"].values())
     one = report["sequence"]
     assert (40, 64) == (one["frames"], one["size_px"])
     assert one["frames_per_second"] > 0

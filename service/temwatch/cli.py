@@ -255,7 +255,10 @@ def _benchmark(commands: _Commands) -> None:
     command = _add(commands, "benchmark", "time every stage beside scikit-image, and micrographs end to end")
     command.add_argument("--json", action="store_true", help="JSON instead of tables")
     command.add_argument(
-        "--size", type=_positive, default=2048, metavar="PX", help="side of the micrograph (default 2048)"
+        "--size",
+        type=_positive,
+        metavar="PX",
+        help="this size alone (default: 2048 px in detail, then 1024 to 4096 px with 50 to 5000 particles)",
     )
     command.add_argument(
         "--particles", type=_positive, default=2000, metavar="N", help="particles in it (default 2000)"

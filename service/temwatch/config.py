@@ -208,14 +208,9 @@ class EngineSettings(Section):
     """How the work is spread."""
 
     workers: int = Field(0, ge=0, description="processes that read, separate and measure; 0: one a core")
-    dask: str = Field("", description="address of a Dask scheduler; empty: this machine alone")
-
-    @field_validator("dask")
-    @classmethod
-    def _not_yet(cls, value: str) -> str:
-        if value:
-            raise ValueError("this version runs on one machine; leave it empty")
-        return value
+    dask: str = Field(
+        "", description="address of a Dask scheduler, such as tcp://head:8786; empty: this machine alone"
+    )
 
 
 class Config(Section):

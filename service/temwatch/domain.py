@@ -171,6 +171,7 @@ class Segmenter:
     """Turns a batch of images (float32, (y, x)) into segmentations; the rest names it in a Method.
 
     `probe` raises RuntimeError where the device does not work; None where there is nothing to probe.
+    `segment` may be called by several threads; `together` images of one size take less time than one by one.
     """
 
     name: str
@@ -178,6 +179,7 @@ class Segmenter:
     parameters: tuple[tuple[str, str | float | int | bool | None], ...] = ()
     model_sha256: str = ""
     probe: Callable[[], None] | None = field(default=None, compare=False)
+    together: int = field(default=1, compare=False)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True, eq=False)

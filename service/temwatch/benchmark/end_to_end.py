@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import queue
 import tempfile
 import threading
@@ -15,6 +16,7 @@ from temwatch import simulator
 from temwatch.analysis import pipeline, segmentation
 from temwatch.config import Config, SegmentationMethod
 from temwatch.domain import Status
+from temwatch.engine import pool
 from temwatch.engine.engine import Engine
 from temwatch.engine.job import Finished
 from temwatch.errors import StartError
@@ -30,7 +32,8 @@ class EndToEnd:
     """One segmenter's way from file to result, wall clock.
 
     `alone_seconds` is from the arrival of one micrograph to its result, `stages` says where that time goes.
-    The rates are of `micrographs` that arrive together.
+    The rates are of `micrographs` that arrive together; `cores_idle` is the share of the cores that nothing,
+    nor anything else on the machine, made use of meanwhile.
     """
 
     segmentation: str
@@ -41,6 +44,7 @@ class EndToEnd:
     stages: dict[str, float]
     micrographs: int
     micrographs_per_minute: float
+    cores_idle: float
     megabytes_per_second: float
 
 
@@ -50,7 +54,7 @@ def end_to_end(method: SegmentationMethod, field: Simulated, micrographs: int) -
         folder = Path(scratch, "acquisition")
         folder.mkdir()
         # one that does not count, one that arrives alone, and those that arrive together
-        paths = [_write(folder, field, number) for number in range(micrographs + 2)]
+        paths = [write(folder, field, number) for number in range(micrographs + 2)]
         config = Config.model_validate(
             {
                 "watch": {"folder": folder},
@@ -58,7 +62,7 @@ def end_to_end(method: SegmentationMethod, field: Simulated, micrographs: int) -
                 "segmentation": {"method": method},
             }
         )
-        results, seconds = _analysed(config, [paths[:1], paths[1:2], paths[2:]])
+        results, seconds, idle_seconds = _analysed(config, [paths[:1], paths[1:2], paths[2:]])
         size_bytes = sum(path.stat().st_size for path in paths[2:])
     alone = results[1]
     return EndToEnd(
@@ -70,12 +74,13 @@ def end_to_end(method: SegmentationMethod, field: Simulated, micrographs: int) -
         stages=alone.stages,
         micrographs=micrographs,
         micrographs_per_minute=60 * micrographs / seconds,
+        cores_idle=idle_seconds / (seconds * pool.usable_cores()),
         megabytes_per_second=size_bytes / 1e6 / seconds,
     )
 
 
-def _write(folder: Path, field: Simulated, number: int) -> Path:
-    """The same field under another date, so that none is a duplicate of another."""
+def write(folder: Path, field: Simulated, number: int) -> Path:
+    """A dm3 file; the same field under another date, so that none is a duplicate of another."""
     path = folder / f"{_SAMPLE}_{number:03d}.dm3"
     simulator.write_dm(
         path,
@@ -95,14 +100,14 @@ def _device(config: Config) -> str:
     return str(deeplab.find_device(config.segmentation.device))
 
 
-def _analysed(config: Config, groups: Sequence[Sequence[Path]]) -> tuple[list[Finished], float]:
-    """Hand the engine one group after the other: all results, and the seconds that the last group took."""
+def _analysed(config: Config, groups: Sequence[Sequence[Path]]) -> tuple[list[Finished], float, float]:
+    """Hand the engine one group after the other: all results, seconds that the last group took, and idle."""
     segmenter = segmentation.build(config.segmentation)
     config.output.state.mkdir(parents=True)
     done: queue.SimpleQueue[Finished] = queue.SimpleQueue()
     stop = threading.Event()
     results: list[Finished] = []
-    seconds = 0.0
+    seconds = idle_seconds = 0.0
     with open_ledger(config.output.state) as ledger:
         engine = Engine(
             config=config,
@@ -118,16 +123,22 @@ def _analysed(config: Config, groups: Sequence[Sequence[Path]]) -> tuple[list[Fi
             while not engine.pulse.beat_s and conductor.is_alive():
                 time.sleep(0.01)
             for group in groups:
-                started = time.perf_counter()
+                started, idle = time.perf_counter(), _idle_seconds()
                 ledger.add_all(_arrival(path) for path in group)
                 engine.wake()
                 results += [_next(done, conductor) for _ in group]
-                seconds = time.perf_counter() - started
+                seconds, idle_seconds = time.perf_counter() - started, _idle_seconds() - idle
         finally:
             stop.set()
             engine.wake()
             conductor.join()
-    return results, seconds
+    return results, seconds, idle_seconds
+
+
+def _idle_seconds() -> float:
+    """Seconds that the machine's cores have been idle, all together."""
+    fields = Path("/proc/stat").read_text(encoding="ascii").split(maxsplit=6)
+    return (int(fields[4]) + int(fields[5])) / os.sysconf("SC_CLK_TCK")
 
 
 def _arrival(path: Path) -> Arrival:

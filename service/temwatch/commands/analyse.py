@@ -24,7 +24,7 @@ from temwatch.daemon.service import arrival
 from temwatch.domain import Status
 from temwatch.engine.engine import Engine
 from temwatch.engine.job import Finished
-from temwatch.errors import UsageError
+from temwatch.errors import StartError, UsageError
 from temwatch.formats import READERS
 from temwatch.ledger import Arrival, File, Reader, folder_name, open_ledger
 
@@ -40,7 +40,9 @@ def run(arguments: argparse.Namespace) -> int:
         config.output.state.mkdir(parents=True, exist_ok=True)
     except OSError as error:
         raise UsageError(f"--output {arguments.output}: {error.strerror}") from None
-    segmenter = segmentation.build(config.segmentation)
+    # on a cluster its workers hold the network
+    build = segmentation.named if config.engine.dask else segmentation.build
+    segmenter = build(config.segmentation)
     method = pipeline.describe(segmenter, config.separation)
     trouble: list[Finished] = []
     with (
@@ -76,14 +78,19 @@ def run(arguments: argparse.Namespace) -> int:
             bar.update(task, description=f"{file.name}: frame {done} of {total}")
 
         stop = threading.Event()
-        engine = Engine(
-            config=config,
-            ledger=ledger,
-            segmenter=segmenter,
-            method=method,
-            listen=listen,
-            on_progress=frames,
-        )
+        try:
+            engine = Engine(
+                config=config,
+                ledger=ledger,
+                segmenter=segmenter,
+                method=method,
+                listen=listen,
+                on_progress=frames,
+            )
+        except StartError as error:
+            raise UsageError(f"--dask: {error}") from None
+        if engine.dashboard:
+            bar.console.print(f"cluster: {engine.dashboard}", highlight=False, soft_wrap=True)
 
         def interrupt(*_: object) -> None:
             stop.set()
@@ -124,7 +131,7 @@ def _settings(arguments: argparse.Namespace) -> Config:
     if arguments.config is not None:
         base = configuration.load(arguments.config).model_dump(exclude_unset=True)
     if arguments.dask:
-        raise UsageError("--dask: this version runs on one machine; leave it out")
+        base["engine"] = base.get("engine", {}) | {"dask": arguments.dask}
     size = arguments.pixel_size
     if size is not None and not (math.isfinite(size) and size > 0):
         raise UsageError(f"--pixel-size {size:g}: must be more than 0 nm")

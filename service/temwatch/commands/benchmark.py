@@ -12,7 +12,7 @@ from rich.console import Console
 from rich.table import Table
 
 from temwatch import benchmark
-from temwatch.benchmark import Report
+from temwatch.benchmark import OTHERS, Report
 
 STAGES = ("read", "segment", "resolve", "record", "publish")
 
@@ -22,7 +22,11 @@ def run(arguments: argparse.Namespace) -> int:
     structlog.configure(wrapper_class=structlog.make_filtering_bound_logger("critical"))
     with Console(stderr=True).status("") as status:
         report = benchmark.run(
-            size_px=arguments.size, particles=arguments.particles, repeat=arguments.repeat, say=status.update
+            size_px=arguments.size or 2048,
+            particles=arguments.particles,
+            repeat=arguments.repeat,
+            others=() if arguments.size else OTHERS,
+            say=status.update,
         )
     if arguments.json:
         json.dump(asdict(report), sys.stdout, indent=2)
@@ -43,6 +47,12 @@ def run(arguments: argparse.Namespace) -> int:
         f"of CPU a frame, {100 * one.share:.0f} % of what {one.cores} cores allow",
         soft_wrap=True,
     )
+    console.print(_scaling(report), width=max(140, console.width))
+    console.print(
+        "cold: the first micrograph of a new process, imports and weights included; least: what "
+        "the network's arithmetic alone would take at the speed of a large product of matrices on one core\n"
+    )
+    console.print(_limits(report))
     return 0
 
 
@@ -59,6 +69,44 @@ def _stages(report: Report) -> Table:
         found = "" if row.found is None else str(row.found)
         figures = (f"{row.wall_seconds:.3f}", f"{row.cpu_seconds:.3f}", f"{row.ratio:.2f}")
         table.add_row(row.stage, row.method, found, *figures)
+    return table
+
+
+def _scaling(report: Report) -> Table:
+    table = Table(title="CPU seconds of one core for one micrograph", title_justify="left")
+    for name in ("px", "particles", "found"):
+        table.add_column(name, justify="right")
+    table.add_column("segmented by")
+    for name in (*STAGES, "all", "cold", "least", "peak, MB", "micrographs/min"):
+        table.add_column(name, justify="right")
+    for case in report.scaling:
+        least = report.network_limit_seconds.get(str(case.size_px))
+        table.add_row(
+            str(case.size_px),
+            str(case.particles),
+            str(case.found),
+            case.segmentation,
+            *(f"{case.stages[stage]:.3f}" for stage in STAGES),
+            f"{case.total_seconds:.2f}",
+            f"{case.cold_seconds:.1f}",
+            "" if least is None or case.segmentation != "deeplab" else f"{least:.2f}",
+            f"{case.peak_memory_bytes / 1e6:.0f}",
+            f"{60 * report.machine.cores / case.total_seconds:.1f}",
+        )
+    return table
+
+
+def _limits(report: Report) -> Table:
+    table = Table(title="beside them", title_justify="left", show_header=False)
+    limits = report.limits
+    table.add_row("memory copy, GB/s", f"{limits.memory_copy_bytes_per_second / 1e9:.1f}")
+    table.add_row("disk, written and synced, MB/s", f"{limits.disk_write_bytes_per_second / 1e6:.0f}")
+    table.add_row("read from the page cache, MB/s", f"{limits.disk_read_bytes_per_second / 1e6:.0f}")
+    if limits.network_operations_per_second is not None:
+        rate = limits.network_operations_per_second / 1e9
+        table.add_row("arithmetic of one core, 10⁹ operations/s", f"{rate:.0f}")
+    for name, seconds in report.published_seconds.items():
+        table.add_row(f"ANTEMA as published, {name}, s a micrograph, below", f"{seconds:g}")
     return table
 
 
@@ -79,5 +127,6 @@ def _ways(report: Report) -> Table:
         f"micrographs/min, {first.micrographs} together",
         *(f"{way.micrographs_per_minute:.1f}" for way in report.end_to_end),
     )
+    table.add_row("cores idle, %", *(f"{100 * way.cores_idle:.0f}" for way in report.end_to_end))
     table.add_row("MB/s", *(f"{way.megabytes_per_second:.1f}" for way in report.end_to_end))
     return table

@@ -64,7 +64,10 @@ def run(
     hub, registry = Hub(), CollectorRegistry()
     observed = timings(registry)
     with open_ledger(config.output.state) as ledger:
-        segmenter = build(config.segmentation, lambda: ledger.count("out_of_memory"))
+        if config.engine.dask:  # the workers of the cluster hold the network
+            segmenter = segmentation.named(config.segmentation)
+        else:
+            segmenter = build(config.segmentation, lambda: ledger.count("out_of_memory"))
         method = pipeline.describe(segmenter, config.separation)
         health = device.Device(segmenter.probe, every_s=probe_every_s, deadline_s=probe_deadline_s)
         health.check()

@@ -1,7 +1,7 @@
 """Takes files from the ledger through read, segment, resolve, record and publish.
 
-One thread conducts: it alone writes the ledger and the tables. Reading and resolving are done by worker
-processes, segmenting by one thread that owns the network. What is in flight is bounded, and so is memory.
+One thread conducts: it alone writes the ledger and the tables. What happens to a file before its record is
+the business of a `Way`; what is in hand is bounded, and so is memory.
 """
 
 from __future__ import annotations
@@ -11,25 +11,30 @@ import shutil
 import threading
 import time
 from collections.abc import Callable, Sequence
-from concurrent.futures import Future, ProcessPoolExecutor
-from concurrent.futures.process import BrokenProcessPool
+from concurrent.futures import Future
 from datetime import UTC, datetime, timedelta
+from functools import partial
+from typing import Any
 
 import structlog
 
 from temwatch.config import Config
-from temwatch.domain import Analysis, Method, Segmentation, Segmenter, Status
-from temwatch.engine import patience, pool, work
+from temwatch.domain import Analysis, Method, Segmenter, Status
+from temwatch.engine import patience, work
 from temwatch.engine.following import Follower
-from temwatch.engine.job import Finished, Job, Pulse
-from temwatch.engine.lane import Lane
+from temwatch.engine.furnishing import Folder
+from temwatch.engine.job import Finished, Job, Pulse, Way
+from temwatch.engine.local import Local
 from temwatch.engine.publishing import Publisher
-from temwatch.errors import InputError, Unreadable
-from temwatch.ledger import File, Ledger, Recorded, Result
+from temwatch.errors import InputError, StartError, Unreadable
+from temwatch.ledger import File, Ledger, Recorded
 
 log = structlog.get_logger(__name__)
 
 _IDLE_SECONDS = 1.0
+_UNPUBLISHED_SECONDS = (
+    0.5  # a table is at most so far behind, and is written once for all that came meanwhile
+)
 
 
 class Engine:
@@ -50,26 +55,43 @@ class Engine:
         self.config = config
         self.pulse = Pulse()
         self._ledger = ledger
-        self._segmenter = segmenter
-        self._method = method
         self._listen = listen
         self._on_progress = on_progress
         self._source_up = source_up
         self._check_device = check_device
-        self._publisher = Publisher(ledger, config, self._resolve_again)
+        self._mail: queue.SimpleQueue[Callable[[], None] | None] = queue.SimpleQueue()
+        self._local = Local(config, segmenter, method, self._post)
+        self._way: Way = self._local
+        if config.engine.dask:
+            from temwatch.engine.cluster import Cluster  # dask: half a second to import
+
+            self._way = Cluster(config, method, self._post, self._local)
+        self._publisher = Publisher(
+            ledger, config, self._resolve_again, self._local.submit, self._post_folder
+        )
         self._follower = Follower(ledger, config, self._publisher.publish, self.wake)
-        self._mail: queue.SimpleQueue[tuple[Future[object], Job, str, int] | None] = queue.SimpleQueue()
         self._jobs: list[Job] = []
-        self._workers = config.engine.workers or pool.usable_cores()
+        self._unpublished: list[Job] = []
+        self._unfurnished: dict[int, Job] = {}  # by file: its rows are there, its pictures are to come
+        self._unpublished_since_s = 0.0
         self._spool = config.output.state / "spool"
-        self._pool: ProcessPoolExecutor | None = None
-        self._segmenting = Lane("segment")
         self._retry_after_s: Sequence[float] = ()
         self._held_until_s = 0.0
+
+    @property
+    def dashboard(self) -> str | None:
+        """Where the cluster shows what it does; None without one."""
+        return self._way.dashboard
 
     def wake(self) -> None:
         """Tell the conductor that the ledger may have something new."""
         self._mail.put(None)
+
+    def _post(self, future: Future[Any], job: Job, stage: str, index: int) -> None:
+        self._mail.put(partial(self._advance, future, job, stage, index))
+
+    def _post_folder(self, future: Future[Any], folder: Folder) -> None:
+        self._mail.put(partial(self._was_furnished, future, folder))
 
     def run(self, stop: threading.Event, *, until_empty: bool = False, grace_s: float = 20.0) -> None:
         """Work until `stop` is set, or until nothing is pending; only the former has patience with files.
@@ -79,46 +101,61 @@ class Engine:
         self._retry_after_s = () if until_empty else patience.RETRY_AFTER_S
         shutil.rmtree(self._spool, ignore_errors=True)
         self._spool.mkdir(parents=True)
-        self._start_workers()
+        self._way.start()
         self._publisher.publish_all()
         deadline_s: float | None = None
+        folders = self._publisher.folders
+        folders.patient = not until_empty
         try:
             while True:
                 self.pulse.beat_s = time.monotonic()
                 if stop.is_set():
-                    deadline_s = deadline_s or time.monotonic() + grace_s
-                    if not self._jobs or time.monotonic() > deadline_s:
+                    if deadline_s is None:
+                        deadline_s = time.monotonic() + grace_s
+                        folders.try_once_more()
+                    if not self._busy() or time.monotonic() > deadline_s:
                         break
                 else:
                     follows = self._follower.turn(patient=not until_empty)
                     self._claim()
-                    if until_empty and not self._jobs and not follows:
+                    if until_empty and not self._busy() and not follows:
                         break
+                folders.take_left(self._way.room)
                 self._look_for_stuck_workers()
                 self.pulse.in_flight = len(self._jobs)
                 self._publisher.now_and_then(idle=not self._jobs)
-                try:
-                    mail = self._mail.get(timeout=0 if self._publisher.busy else _IDLE_SECONDS)
-                except queue.Empty:
-                    continue
-                if mail is not None:
-                    self._advance(*mail)
+                self._turn()
         finally:
-            if self._pool is not None:
-                pool.kill(self._pool)
-            self._segmenting.close()
+            self._way.close()
             self._follower.close()
             for job in self._jobs:
                 self._ledger.release(job.file.id)
+            if self._unpublished:
+                self._publish()
+            for job in self._unfurnished.values():
+                self._tell(job)
             self._publisher.finish(everything=until_empty and not stop.is_set())
             shutil.rmtree(self._spool, ignore_errors=True)
+
+    def _turn(self) -> None:
+        """Take one piece of mail; where there is none, or it has been long, publish what is recorded."""
+        sooner = self._unpublished or self._publisher.folders.samples()
+        try:
+            mail = self._mail.get(timeout=0 if sooner or self._publisher.busy else _IDLE_SECONDS)
+        except queue.Empty:
+            if sooner:
+                self._publish()
+            return
+        if mail is not None:
+            mail()
+        if self._unpublished and time.monotonic() - self._unpublished_since_s > _UNPUBLISHED_SECONDS:
+            self._publish()
 
     def _claim(self) -> None:
         """Take up files while there is room; one on which a worker died before runs alone."""
         if time.monotonic() < self._held_until_s or not self._source_up():
             return
-        limit = self._workers + 1
-        while len(self._jobs) < limit and not any(job.file.crashes for job in self._jobs):
+        while self._in_hand() < self._way.room and not any(job.file.crashes for job in self._jobs):
             claimed = self._ledger.claim(1, datetime.now(UTC))
             if not claimed:
                 return
@@ -134,59 +171,36 @@ class Engine:
             )
             self._jobs.append(job)
             log.info("micrograph taken up", id=file.id, sample=file.sample, path=file.path)
-            self._read(job)
+            self._way.read(job)
 
-    def _read(self, job: Job) -> None:
-        override = job.file.pixel_size_nm or self.config.samples.pixel_size_nm
-        order = work.ReadOrder(
-            source=job.file.location,
-            spooled=job.spooled,
-            copy=job.copied,
-            pixel_size_nm=override,
-            sequence=job.file.sequence,
-            frame=job.file.frame,
-            elapsed_s=job.file.elapsed_s,
-            interval_s=self.config.sequences.frame_interval_s,
-            small_pictures=self._publisher.small_pictures(job.file),
-            name=job.file.name,
-            first=job.first,
-            sha256=job.sha256,
-        )
-        self._in_pool(job, "read", 0, work.read, order)
+    def _busy(self) -> bool:
+        folders = self._publisher.folders
+        return bool(self._jobs or self._unpublished or folders.busy or folders.waits)
 
-    def _in_pool(self, job: Job, stage: str, index: int, task: Callable[..., object], order: object) -> None:
-        assert self._pool is not None
-        job.using_pool, job.since_s = True, time.monotonic()
-        log.debug("stage", stage=stage, id=job.file.id, path=job.file.path)
-        try:
-            future: Future[object] = self._pool.submit(task, order)
-        except BrokenProcessPool as error:
-            future = Future()
-            future.set_exception(error)
-        self._follow(future, job, stage, index)
+    def _in_hand(self) -> int:
+        return len(self._jobs) + len(self._unpublished) + self._publisher.folders.in_hand
 
-    def _follow(self, future: Future[object], job: Job, stage: str, index: int) -> None:
-        job.running.add(future)
-        future.add_done_callback(lambda done: self._mail.put((done, job, stage, index)))
-
-    def _advance(self, future: Future[object], job: Job, stage: str, index: int) -> None:
+    def _advance(self, future: Future[Any], job: Job, stage: str, index: int) -> None:
         """One task of a job is done: take the next step, or turn its failure into a row with its reason."""
         if job not in self._jobs:
             return  # it ended meanwhile: its worker died
+        job.tasks -= stage != "segment"
         if not job.came_back(future):
             return
         try:
             outcome = job.outcome(future)
-        except BrokenProcessPool:
-            self._worker_died()
-            return
         except InputError as error:
             self._put_off_or_reject(job, error)
             return
         except MemoryError:
             self._reject(job, Unreadable("out_of_memory", "needs more memory than there is"))
             return
+        except StartError:
+            raise  # the cluster is gone, or its workers would find something else
         except Exception as error:  # the one place: a defect costs one micrograph, not the service
+            if self._way.died(error):
+                self._worker_died(job)
+                return
             if patience.is_full_disk(error):
                 self._wait_for_space(job, error)
                 return
@@ -196,17 +210,15 @@ class Engine:
             self._reject(job, Unreadable("internal", f"{stage}: {type(error).__name__}: {error}"))
             return
         job.since_s = time.monotonic()
-        match outcome:
-            case work.ReadResult():
-                self._was_read(job, outcome)
-            case work.ResolveResult():
-                job.resolved[index] = outcome
-                if len(job.resolved) == len(job.micrographs):
-                    self._was_resolved(job)
-            case (list() as segmentations, float() as seconds):
-                self._was_segmented(job, segmentations, seconds)
+        if stage == "read":
+            self._was_read(job, outcome)
+        elif self._way.advance(job, stage, index, outcome):
+            self._was_resolved(job)
 
-    def _was_read(self, job: Job, read: work.ReadResult) -> None:
+    def _was_read(self, job: Job, outcome: work.ReadResult | None) -> None:
+        read = self._way.seen(job, outcome)
+        if read is None:
+            return
         job.took("read", read.seconds)
         if job.sha256 is None:
             job.sha256, job.frames_total = read.sha256, read.frames_total
@@ -214,77 +226,86 @@ class Engine:
                 job.file.id, read.sha256, at=datetime.now(UTC), seconds=sum(job.stages.values())
             )
             if known is not None:
-                self._publish(job)
-                self._finish(job, known)
+                self._was_recorded(job, known)
                 return
-        job.micrographs, job.resolved, job.using_pool = read.micrographs, {}, False
-        images = [micrograph.image for micrograph in read.micrographs]
-
-        def segment() -> tuple[list[Segmentation], float]:
-            started = time.monotonic()
-            return self._segmenter.segment(images), time.monotonic() - started
-
-        log.debug("stage", stage="segment", id=job.file.id, path=job.file.path)
-        self._follow(self._segmenting.submit(segment), job, "segment", 0)
-
-    def _was_segmented(self, job: Job, segmentations: list[Segmentation], seconds: float) -> None:
-        job.took("segment", seconds)
-        job.segmentations = segmentations
-        folder = self._publisher.folder(job.file)
-        for index, micrograph in enumerate(job.micrographs):
-            every = self.config.sequences.picture_every_frames
-            drawn = micrograph.frame is None or micrograph.frame.index % every == 0
-            name = job.file.name
-            if job.frames_total is not None and micrograph.frame is not None:
-                name = f"{name}_{micrograph.frame.index:06d}"
-            drawing = work.Drawing(folder=folder, name=name, image=micrograph.image)
-            order = work.ResolveOrder(
-                pixel_size_nm=micrograph.pixel_size_nm,
-                segmentation=segmentations[index],
-                separation=self.config.separation,
-                method=self._method,
-                drawing=drawing if self.config.output.pictures and drawn else None,
-            )
-            self._in_pool(job, "resolve", index, work.resolve, order)
+        job.micrographs, job.resolved = read.micrographs, {}
+        self._way.analyse(job)
 
     def _was_resolved(self, job: Job) -> None:
         """A batch is complete: one transaction, then its rows are published."""
-        for resolved in job.resolved.values():
-            job.took("resolve", resolved.seconds)
-            job.took("publish", resolved.seconds_pictures)
-            job.particles += len(resolved.analysis.particles)
-            job.diameters_nm += (particle.equivalent_diameter_nm for particle in resolved.analysis.particles)
-        frames = len(job.micrographs)
-        seconds = sum(job.stages.get(stage, 0.0) for stage in ("read", "segment", "resolve"))
-        results = [
-            Result(
-                sha256=micrograph.sha256,
-                segmentation=segmentation,
-                analysis=job.resolved[index].analysis,
-                analysed_at=datetime.now(UTC),
-                seconds=(seconds - job.seconds_recorded) / frames,
-                acquired_at=micrograph.acquired_at,
-                frame=micrograph.frame,
-                metadata=micrograph.metadata,
-            )
-            for index, (micrograph, segmentation) in enumerate(
-                zip(job.micrographs, job.segmentations, strict=True)
-            )
-        ]
-        job.seconds_recorded = seconds
-        done = job.first + frames
+        results = job.results(datetime.now(UTC))
+        done = job.first + len(results)
         finished = job.frames_total is None or done >= job.frames_total
         log.debug("stage", stage="record", id=job.file.id, path=job.file.path)
         started = time.monotonic()
         recorded = self._ledger.record(job.file.id, results, finished=finished, frames_total=job.frames_total)
         job.took("record", time.monotonic() - started)
-        self._publish(job)
         if recorded.status is not Status.PENDING:
-            self._finish(job, recorded)
+            self._was_recorded(job, recorded)
         else:
+            self._publisher.publish(job.file.sample)
             self._on_progress(job.file, done, job.frames_total or done)
             job.first = done
-            self._read(job)
+            self._way.read(job)
+
+    def _was_recorded(self, job: Job, recorded: Recorded, reason: str = "") -> None:
+        """The ledger knows what became of a file; what lies beside it comes next."""
+        self._end(job)
+        if recorded.duplicate_of is not None:
+            reason = f"same content as {recorded.duplicate_of}"
+        job.recorded, job.reason = recorded, reason
+        if not self._unpublished:
+            self._unpublished_since_s = time.monotonic()
+        self._unpublished.append(job)
+
+    def _publish(self) -> None:
+        """Tables of every sample that has new rows, once for all of them; then pictures, by workers."""
+        jobs, self._unpublished = self._unpublished, []
+        folders = self._publisher.folders
+        for sample in {job.file.sample for job in jobs} | folders.samples():
+            log.debug("stage", stage="publish", sample=sample, jobs=len(jobs))
+            started = time.monotonic()
+            self._publisher.publish(sample)
+            mine = [job for job in jobs if job.file.sample == sample]
+            for job in mine:
+                job.took("publish", (time.monotonic() - started) / len(mine))
+                job.arrival_to_result_s = (datetime.now(UTC) - job.file.detected_at).total_seconds()
+        for job in jobs:
+            if folders.take(job.file.sample, job.file.id):
+                self._unfurnished[job.file.id] = job
+            else:
+                self._tell(job)
+
+    def _was_furnished(self, future: Future[Any], folder: Folder) -> None:
+        job = self._unfurnished.pop(folder.file_id, None)
+        try:
+            seconds = self._publisher.folders.done(future, folder)
+        except Exception as error:
+            if not self._local.died(error):
+                raise
+            seconds = 0.0
+            if self._local.broken:  # else others have died with it, and are running again
+                self._worker_died()
+        if job is not None:
+            job.took("publish", seconds)
+            self._tell(job)
+
+    def _tell(self, job: Job) -> None:
+        told = job.finished()
+        done = told.status is Status.DONE
+        what = f"{told.particles} particles" if done else f"{told.status} {told.reason}".strip()
+        self.pulse.last = f"{job.file.name}: {what}"
+        log.info(
+            "micrograph finished",
+            id=job.file.id,
+            sample=job.file.sample,
+            path=job.file.path,
+            status=str(told.status),
+            particles=told.particles,
+            reason=told.reason or None,
+            seconds=round(sum(told.stages.values()), 3),
+        )
+        self._listen(told)
 
     def _put_off_or_reject(self, job: Job, error: InputError) -> None:
         """A fault that may pass gets further attempts; while the share is gone none of them counts."""
@@ -332,56 +353,17 @@ class Engine:
             seconds=sum(job.stages.values()),
         )
         job.took("record", time.monotonic() - started)
-        self._publish(job)
-        self._finish(job, recorded, str(error))
-
-    def _publish(self, job: Job) -> None:
-        log.debug("stage", stage="publish", id=job.file.id, path=job.file.path)
-        started = time.monotonic()
-        self._publisher.publish(job.file.sample)
-        job.took("publish", time.monotonic() - started)
-
-    def _finish(self, job: Job, recorded: Recorded, reason: str = "") -> None:
-        self._end(job)
-        status = recorded.status
-        if recorded.duplicate_of is not None:
-            reason = f"same content as {recorded.duplicate_of}"
-        what = f"{job.particles} particles" if status is Status.DONE else f"{status} {reason}".strip()
-        self.pulse.last = f"{job.file.name}: {what}"
-        seconds = sum(job.stages.values())
-        log.info(
-            "micrograph finished",
-            id=job.file.id,
-            sample=job.file.sample,
-            path=job.file.path,
-            status=str(status),
-            particles=job.particles,
-            reason=reason or None,
-            seconds=round(seconds, 3),
-        )
-        self._listen(
-            Finished(
-                file=job.file,
-                status=status,
-                reason=reason,
-                micrograph_id=recorded.micrograph_ids[-1] if recorded.micrograph_ids else None,
-                frames=job.frames_total or 0,
-                particles=job.particles,
-                diameters_nm=tuple(job.diameters_nm),
-                stages=job.stages,
-                arrival_to_result_s=(datetime.now(UTC) - job.file.detected_at).total_seconds(),
-            )
-        )
+        self._was_recorded(job, recorded, str(error))
 
     def _end(self, job: Job) -> None:
         self._jobs.remove(job)
+        job.micrographs, job.resolved = (), {}
         job.spooled.unlink(missing_ok=True)
 
-    def _worker_died(self) -> None:
+    def _worker_died(self, told: Job | None = None) -> None:
         """A worker process ended: start new ones, and run what it may have died of alone."""
-        suspects = [job for job in self._jobs if job.using_pool]
+        suspects = self._way.bury(self._jobs, told)
         log.error("a worker process died", in_hand=[(job.file.id, job.file.path) for job in suspects])
-        self._start_workers()
         for job in suspects:
             delay = self._retry_after_s[job.file.crashes] if self._retry_after_s else 0
             crashes = self._ledger.crashed(
@@ -393,20 +375,14 @@ class Engine:
             else:
                 self._end(job)
 
-    def _start_workers(self) -> None:
-        if self._pool is not None:
-            pool.kill(self._pool)
-        self._pool = pool.start(
-            self._workers, self.config.output.state / "cache", self.config.separation.method
-        )
-
     def _look_for_stuck_workers(self) -> None:
         """A worker that does not come back is ended, unless the share is what it waits for."""
         limit_s = time.monotonic() - patience.STUCK_SECONDS
-        if self._source_up() and any(job.using_pool and job.since_s < limit_s for job in self._jobs):
-            self._worker_died()
+        stuck = [job for job in self._jobs if job.using_pool and job.since_s < limit_s]
+        if stuck and self._source_up():
+            self._worker_died(stuck[0])
 
     def _resolve_again(self, order: work.ResolveOrder) -> Analysis:
         """What a rebuild asks for: one analysis from a stored segmentation, by a worker."""
-        assert self._pool is not None
-        return self._pool.submit(work.resolve, order).result().analysis
+        analysis: Analysis = self._local.submit(work.resolve, order).result()
+        return analysis

@@ -4,28 +4,47 @@ from __future__ import annotations
 
 import json
 import time
+from collections.abc import Callable
+from concurrent.futures import Future
 from concurrent.futures.process import BrokenProcessPool
 from datetime import UTC, datetime
 from pathlib import Path
+from typing import Any
 
 import structlog
 
 from temwatch.config import Config
 from temwatch.engine import steering
+from temwatch.engine.furnishing import Folder, Furnisher
 from temwatch.ledger import File, Ledger, Request
-from temwatch.outputs import film, publish
+from temwatch.outputs import publish
+from temwatch.outputs.running import Running
 
 log = structlog.get_logger(__name__)
 
 _RETRY_SECONDS = 2.0
 _QUIET_SECONDS = 5.0
 _LOOK_SECONDS = 0.5
+_SUMMARY_SHARE = 0.02  # of the time goes into summary.json while micrographs arrive
+
+
+def folder_of(config: Config, file: File) -> Path:
+    """Where the pictures of a file go."""
+    return config.output.folder / file.sample / "micrographs" / file.name
 
 
 class Publisher:
-    """Keeps the tables of every sample in step with the ledger, and tries again where a disk was full."""
+    """Keeps the files of every sample in step with the ledger, and tries again where a disk was full."""
 
-    def __init__(self, ledger: Ledger, config: Config, resolve: steering.Resolve) -> None:
+    def __init__(
+        self,
+        ledger: Ledger,
+        config: Config,
+        resolve: steering.Resolve,
+        submit: Callable[..., Future[Any]],
+        post: Callable[[Future[Any], Folder], None],
+    ) -> None:
+        self.folders = Furnisher(ledger, config.output.folder, submit, post)
         self._ledger = ledger
         self._config = config
         self._resolve = resolve
@@ -33,22 +52,14 @@ class Publisher:
         self._folder = config.output.folder
         self._behind: dict[str, float] = {}
         self._changed: dict[str, float] = {}
+        self._running = Running()
+        self._summary_due_s: dict[str, float] = {}
         self._looked_s = 0.0
 
     @property
     def busy(self) -> bool:
-        """Whether a request has steps to come."""
-        return self._underway is not None
-
-    def folder(self, file: File) -> Path:
-        """Where the pictures of a file go."""
-        return self._folder / file.sample / "micrographs" / file.name
-
-    def small_pictures(self, file: File) -> Path | None:
-        """Where pictures for the film go, if the file turns out to be of a sequence."""
-        if not self._config.output.pictures:
-            return None
-        return film.folder_of(self._folder, file.sample, file.sequence or file.name)
+        """Whether a request has steps to come that wait for nothing."""
+        return self._underway is not None and not self.folders.waits
 
     def publish_all(self) -> None:
         """Bring every sample up to date, after a start or a crash."""
@@ -56,17 +67,23 @@ class Publisher:
             samples = [row.sample for row in reader.samples()]
         for sample in samples:
             self.publish(sample)
+            self.folders.look(sample)
 
     def publish(self, sample: str) -> None:
         """Write the rows that are recorded and not yet published."""
+        written = self.folders.written(sample)
         try:
-            publish.publish(self._ledger, self._folder, sample)
+            publish.publish_tables(self._ledger, self._folder, sample, written)
         except OSError as error:
             log.warning("tables cannot be written, trying again", sample=sample, reason=str(error))
             self._behind[sample] = time.monotonic() + _RETRY_SECONDS
             return
         self._behind.pop(sample, None)
-        self._changed[sample] = time.monotonic()
+        self._changed[sample] = now = time.monotonic()
+        if now >= self._summary_due_s.get(sample, 0.0):
+            self._write_whole(sample, ())
+            took_s = time.monotonic() - now
+            self._summary_due_s[sample] = now + took_s / _SUMMARY_SHARE
 
     def now_and_then(self, *, idle: bool) -> None:
         """Answer requests and catch up; with time to spare, write the workbooks of samples at rest."""
@@ -80,7 +97,12 @@ class Publisher:
             for request in self._ledger.requests()[:1]:
                 log.info("request", kind=request.kind, **request.arguments)
                 steps = steering.act(
-                    self._ledger, self._config, request.kind, request.arguments, self._resolve
+                    self._ledger,
+                    self._config,
+                    request.kind,
+                    request.arguments,
+                    self._resolve,
+                    self.folders.is_complete,
                 )
                 self._underway = request, steps
         for sample, due in list(self._behind.items()):
@@ -92,7 +114,7 @@ class Publisher:
 
     def finish(self, *, everything: bool) -> None:
         """At the end of the run; the one-shot command wants `everything` written before it returns."""
-        for sample in list(self._behind):
+        for sample in {*self._behind, *self.folders.samples()}:
             self.publish(sample)
         if everything:
             for sample in list(self._changed):
@@ -100,11 +122,18 @@ class Publisher:
 
     def _workbooks(self, sample: str) -> None:
         del self._changed[sample]
+        if self._write_whole(sample, self._config.output.formats):
+            self._running.forget(sample)
+        else:
+            self._changed[sample] = time.monotonic() + _RETRY_SECONDS
+
+    def _write_whole(self, sample: str, formats: tuple[str, ...]) -> bool:
         try:
-            publish.write_formats(self._ledger, self._folder, sample, self._config.output.formats)
+            publish.write_formats(self._ledger, self._folder, sample, formats, self._running)
         except OSError as error:
             log.warning("workbook cannot be written, trying again", sample=sample, reason=str(error))
-            self._changed[sample] = time.monotonic() + _RETRY_SECONDS
+            return False
+        return True
 
     def _go_on(self, request: Request, steps: steering.Steps) -> None:
         """One more step of what a command asked of the running service; the answer is JSON."""

@@ -18,10 +18,18 @@ Steps = Generator[None, None, Answer]
 Resolve = Callable[[work.ResolveOrder], Analysis]
 
 
-def act(ledger: Ledger, config: Config, kind: str, arguments: Mapping[str, Any], resolve: Resolve) -> Steps:
+def act(
+    ledger: Ledger,
+    config: Config,
+    kind: str,
+    arguments: Mapping[str, Any],
+    resolve: Resolve,
+    are_written: Callable[[str], bool] | None = None,
+) -> Steps:
     """Do what a command asks for; the generator's value is the answer.
 
     "retry" takes `paths` (list or None) and `pixel_size_nm` (float or None), "rebuild" takes `sample`.
+    Where an engine runs it writes the output folders, and `are_written` says whether a sample has them all.
 
     Raises
     ------
@@ -34,7 +42,7 @@ def act(ledger: Ledger, config: Config, kind: str, arguments: Mapping[str, Any],
             return {"files": len(files), "unknown": unknown}
         case "rebuild", {"sample": str() as sample}:
             renewed = yield from _renew(ledger, config.separation, sample, resolve)
-            yield from publish.rebuilding(ledger, config.output.folder, sample)
+            yield from publish.rebuilding(ledger, config.output.folder, sample, are_written)
             return {"renewed": renewed, "separation": config.separation.model_dump()}
     return {"error": f"this service does not know the request {kind!r}"}
 
@@ -104,4 +112,4 @@ def _renew(
 
 def resolve_here(order: work.ResolveOrder) -> Analysis:
     """Without workers: for a command that holds the ledger itself."""
-    return work.resolve(order).analysis
+    return work.resolve(order)

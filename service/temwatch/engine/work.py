@@ -1,18 +1,22 @@
-"""What worker processes do with a micrograph. Plain functions of their arguments: no ledger, no log."""
+"""What worker processes do with a micrograph: plain functions of their arguments that write no ledger."""
 
 from __future__ import annotations
 
+import tempfile
 import time
 from dataclasses import dataclass, replace
+from datetime import UTC, datetime
 from pathlib import Path
 
 from temwatch import formats
 from temwatch.analysis import pipeline
 from temwatch.config import SeparationMethod, SeparationSettings
-from temwatch.domain import Analysis, Frame, Image, Method, Micrograph, Segmentation
+from temwatch.domain import Analysis, Frame, Image, Metadata, Method, Micrograph, Segmentation
 from temwatch.engine import spool
 from temwatch.formats.damage import unreadable
-from temwatch.outputs import film, pictures
+from temwatch.ledger import Packed, Result, pack
+from temwatch.outputs import film, pictures, publish
+from temwatch.outputs.files import replacing
 
 # frames of a stack that are in memory together; more of them would only come later to page and tables
 _BATCH_PIXELS = 32 * 1024**2
@@ -42,28 +46,41 @@ class ReadOrder:
 
 @dataclass(frozen=True, slots=True, kw_only=True, eq=False)
 class ReadResult:
-    """What was read; `frames_total` is None for a single micrograph."""
+    """What was read; `frames_total` is None for a single micrograph.
+
+    `content` is the whole file where somebody else is to read it.
+    """
 
     micrographs: tuple[Micrograph, ...]
     sha256: str
     frames_total: int | None
     seconds: float
+    content: bytes | None = None
 
 
 @dataclass(frozen=True, slots=True, kw_only=True, eq=False)
 class ResolveOrder:
-    """Turn a segmentation into particles; `drawing` says which pictures to make, if any."""
+    """Turn a segmentation into particles."""
 
     pixel_size_nm: float
     segmentation: Segmentation
     separation: SeparationSettings
     method: Method
-    drawing: Drawing | None = None
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Origin:
+    """What the ledger is told of a micrograph besides its analysis."""
+
+    sha256: str
+    acquired_at: datetime | None
+    frame: Frame | None
+    metadata: Metadata
 
 
 @dataclass(frozen=True, slots=True, kw_only=True, eq=False)
 class Drawing:
-    """Pictures of a micrograph: their folder, the beginning of their names, and what is drawn on."""
+    """All pictures of a micrograph: their folder, the beginning of their names, and what is drawn on."""
 
     folder: Path
     name: str
@@ -71,12 +88,32 @@ class Drawing:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True, eq=False)
-class ResolveResult:
-    """What was found."""
+class AnalyseOrder:
+    """Turn a segmentation into rows of the ledger; `drawing` is None where the pictures come otherwise."""
 
-    analysis: Analysis
+    resolve: ResolveOrder
+    origin: Origin
+    drawing: Drawing | None = None
+
+
+@dataclass(frozen=True, slots=True, kw_only=True, eq=False)
+class Resolved:
+    """What was found, ready to be recorded; the moment and the seconds in it are the worker's own."""
+
+    packed: Packed
+    diameters_nm: tuple[float, ...]
     seconds: float
     seconds_pictures: float
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class PictureOrder:
+    """Draw a micrograph that lies in the spool."""
+
+    path: Path
+    pixel_size_nm: float
+    folder: Path
+    name: str
 
 
 def read(order: ReadOrder) -> ReadResult:
@@ -146,22 +183,86 @@ def _elapsed_s(index: int, interval_s: float | None) -> float | None:
     return None if interval_s is None else index * interval_s
 
 
-def resolve(order: ResolveOrder) -> ResolveResult:
-    """Separate and measure, then draw."""
-    started = time.monotonic()
+def origin(micrograph: Micrograph) -> Origin:
+    """Everything of a micrograph but its pixels."""
+    return Origin(
+        sha256=micrograph.sha256,
+        acquired_at=micrograph.acquired_at,
+        frame=micrograph.frame,
+        metadata=micrograph.metadata,
+    )
+
+
+def resolve(order: ResolveOrder) -> Analysis:
+    """Separate and measure."""
     analysis = pipeline.resolve(
         order.segmentation.mask,
         pixel_size_nm=order.pixel_size_nm,
         contacts=order.segmentation.contacts,
         settings=order.separation,
     )
-    analysis = replace(analysis, method=order.method)
+    return replace(analysis, method=order.method)
+
+
+def analyse(order: AnalyseOrder) -> Resolved:
+    """Separate, measure, pack for the ledger, and draw where that is asked for."""
+    started = time.monotonic()
+    analysis = resolve(order.resolve)
+    found = Result(
+        sha256=order.origin.sha256,
+        segmentation=order.resolve.segmentation,
+        analysis=analysis,
+        analysed_at=datetime.now(UTC),
+        seconds=time.monotonic() - started,
+        acquired_at=order.origin.acquired_at,
+        frame=order.origin.frame,
+        metadata=order.origin.metadata,
+    )
+    packed = pack(found)
     resolved = time.monotonic()
     if order.drawing is not None:
         pictures.write_pictures(order.drawing.folder, order.drawing.name, order.drawing.image, analysis)
-    return ResolveResult(
-        analysis=analysis, seconds=resolved - started, seconds_pictures=time.monotonic() - resolved
+    return Resolved(
+        packed=packed,
+        diameters_nm=tuple(particle.equivalent_diameter_nm for particle in analysis.particles),
+        seconds=resolved - started,
+        seconds_pictures=time.monotonic() - resolved,
     )
+
+
+def draw(order: PictureOrder) -> float:
+    """Write the picture of a micrograph, on which the others are drawn later; gives the seconds it took."""
+    started = time.monotonic()
+    image = formats.open_source(order.path, pixel_size_nm=order.pixel_size_nm).load(0)
+    pictures.write_micrograph(order.folder, order.name, image, order.pixel_size_nm)
+    return time.monotonic() - started
+
+
+def put(folder: Path, micrographs_png: dict[str, bytes]) -> float:
+    """Put pictures of micrographs in place that were drawn elsewhere; gives the seconds it took."""
+    started = time.monotonic()
+    for name, png in micrographs_png.items():
+        with replacing(folder / f"{name}_micrograph.png") as stream:
+            stream.write(png)
+    return time.monotonic() - started
+
+
+def content(source: Path) -> ReadResult:
+    """The bytes of a file, for a worker that does not see it; raises as `read` does."""
+    started = time.monotonic()
+    with tempfile.TemporaryDirectory() as folder:
+        copy = Path(folder, "copy")
+        sha256 = spool.fetch(source, copy)
+        whole = copy.read_bytes()
+    seconds = time.monotonic() - started
+    return ReadResult(micrographs=(), sha256=sha256, frames_total=None, seconds=seconds, content=whole)
+
+
+def furnish(state: Path, output: Path, sample: str, name: str) -> float:
+    """Write all that lies in the output folder of a recorded file; gives the seconds it took."""
+    started = time.monotonic()
+    publish.write_folder(state, output / sample / "micrographs" / name, sample)
+    return time.monotonic() - started
 
 
 def warm_up(method: SeparationMethod) -> None:

@@ -2,6 +2,7 @@
 
 from temwatch.ledger.names import folder_name
 from temwatch.ledger.reader import Reader
+from temwatch.ledger.recording import Packed, pack
 from temwatch.ledger.rows import (
     Arrival,
     File,
@@ -20,6 +21,7 @@ __all__ = [
     "File",
     "Ledger",
     "MicrographRow",
+    "Packed",
     "Publication",
     "Reader",
     "Receipt",
@@ -30,5 +32,6 @@ __all__ = [
     "folder_name",
     "is_held",
     "open_ledger",
+    "pack",
     "post_request",
 ]

@@ -299,13 +299,18 @@ class Reader:
             (micrograph_id,),
         ).fetchall()
 
-    def particle_columns(self, sample: str, columns: Sequence[str]) -> dict[str, NDArray[np.float64]]:
-        """Columns of all particles of a sample in the order of particles.csv; NaN where one is empty."""
+    def particle_columns(
+        self, sample: str, columns: Sequence[str], *, after_id: int = 0
+    ) -> dict[str, NDArray[np.float64]]:
+        """Columns of the particles of a sample in the order of particles.csv; NaN where one is empty.
+
+        `after_id` leaves out the micrographs up to this one.
+        """
         cursor = self._connection.execute(
             f"""SELECT {", ".join(f"p.{column}" for column in columns)} FROM micrographs m
                 JOIN particles p ON p.micrograph_id = m.id
-                WHERE m.sample = ? AND m.status = 'done' ORDER BY m.id, p.number""",
-            (sample,),
+                WHERE m.sample = ? AND m.id > ? AND m.status = 'done' ORDER BY m.id, p.number""",
+            (sample, after_id),
         )
         blocks = [np.empty((0, len(columns)))]
         while rows := cursor.fetchmany(_BATCH_ROWS):
@@ -350,13 +355,17 @@ class Reader:
             for row in rows
         }
 
-    def unwritten(self, sample: str) -> list[tuple[int, str, int]]:
-        """Id, name and `changes` of finished files whose output folder is out of date."""
+    def unwritten(
+        self, sample: str, *, file_id: int | None = None, limit: int = -1
+    ) -> list[tuple[int, str, int]]:
+        """Id, name and `changes` of finished files whose output folder is out of date, oldest first."""
+        only, values = ("", (sample,)) if file_id is None else ("AND f.id = ?", (sample, file_id))
         return self._connection.execute(
-            """SELECT f.id, f.name, f.changes FROM files f WHERE f.sample = ? AND f.written < f.changes
+            f"""SELECT f.id, f.name, f.changes FROM files f
+                WHERE f.sample = ? {only} AND f.written < f.changes
                 AND NOT EXISTS (SELECT 1 FROM files p WHERE p.sample = f.sample AND p.name_key = f.name_key
-                    AND p.status = 'pending') ORDER BY f.id""",
-            (sample,),
+                    AND p.status = 'pending') ORDER BY f.id LIMIT ?""",
+            (*values, limit),
         ).fetchall()
 
     def _value(self, query: str, *values: object) -> Any:

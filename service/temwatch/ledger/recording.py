@@ -7,7 +7,7 @@ from __future__ import annotations
 
 import sqlite3
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from datetime import datetime
 from statistics import fmean
 from typing import Any
@@ -48,6 +48,11 @@ class Packed:
     particles: Sequence[tuple[Any, ...]]
     rejections: Sequence[tuple[Any, ...]]
     segmentation: tuple[Any, ...]
+
+    def at(self, analysed_at: datetime, seconds: float) -> Packed:
+        """The same, analysed at another moment or in other seconds."""
+        row = {**self.micrograph, "analysed_at": utc_text(analysed_at), "seconds": float(seconds)}
+        return replace(self, micrograph=row)
 
 
 def pack(result: Result) -> Packed:

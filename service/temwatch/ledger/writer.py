@@ -21,6 +21,7 @@ from temwatch.ledger.bookkeeping import count, make_stale
 from temwatch.ledger.names import from_stored, to_stored
 from temwatch.ledger.packing import pack_mask
 from temwatch.ledger.reader import Reader
+from temwatch.ledger.recording import Packed
 from temwatch.ledger.rows import Arrival, File, Publication, Recorded, Request, Result
 from temwatch.ledger.schema import FILE_NAME, connect_to_write, migrate
 
@@ -246,7 +247,7 @@ class Ledger:
     def record(
         self,
         file_id: int,
-        results: Sequence[Result],
+        results: Sequence[Result | Packed],
         *,
         finished: bool = True,
         frames_total: int | None = None,
@@ -257,7 +258,7 @@ class Ledger:
         comes in batches, `finished=False` before the last; after a crash it goes on from
         `File.frames_recorded`. Whether the content is a duplicate is decided here, once more.
         """
-        packed = [recording.pack(result) for result in results]
+        packed = [result if isinstance(result, Packed) else recording.pack(result) for result in results]
         with self._transaction() as connection:
             return recording.record(connection, file_id, packed, finished=finished, frames_total=frames_total)
 

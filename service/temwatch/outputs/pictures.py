@@ -6,6 +6,7 @@ import math
 from collections.abc import Callable
 from pathlib import Path
 
+import imagecodecs
 import numpy as np
 from numpy.typing import NDArray
 from PIL import Image, ImageDraw, ImageFont
@@ -23,7 +24,7 @@ REJECTED = (213, 94, 0)
 REMOVED = (204, 121, 167)
 
 _PERCENTILES = (0.5, 99.5)  # of the grey values; a few hot pixels must not darken the rest
-_COMPRESSION = 3
+_MANY_PIXELS = 1 << 20
 
 
 def write_pictures(folder: Path, name: str, image: Pixels, analysis: Analysis) -> None:
@@ -40,11 +41,16 @@ def write_pictures(folder: Path, name: str, image: Pixels, analysis: Analysis) -
     analysis : Analysis
         What was found in it.
     """
+    write_views(folder, name, write_micrograph(folder, name, image, analysis.pixel_size_nm), analysis)
+
+
+def write_micrograph(folder: Path, name: str, image: Pixels, pixel_size_nm: float) -> Image.Image:
+    """Write the one picture that needs the pixels: the others are drawn on it."""
     make_folder(folder)
     picture = Image.fromarray(grey(image))
-    draw_scale_bar(picture, analysis.pixel_size_nm)
+    draw_scale_bar(picture, pixel_size_nm)
     _save(picture, folder / f"{name}_micrograph.png")
-    write_views(folder, name, picture, analysis)
+    return picture
 
 
 def write_views(folder: Path, name: str, micrograph: Image.Image, analysis: Analysis) -> None:
@@ -54,11 +60,13 @@ def write_views(folder: Path, name: str, micrograph: Image.Image, analysis: Anal
 
 
 def draw_again(folder: Path, name: str, analysis: Callable[[], Analysis]) -> None:
-    """Write mask and overlay once more on the published micrograph; nothing where that was never written."""
+    """Write mask and overlay on the published micrograph; nothing where that was never written."""
     path = folder / f"{name}_micrograph.png"
     if path.is_file():
         with Image.open(path) as micrograph:
-            write_views(folder, name, micrograph, analysis())
+            found = analysis()
+            if micrograph.size == found.mask.shape[::-1]:  # else a later revision has just been drawn
+                write_views(folder, name, micrograph, found)
 
 
 def overlay(micrograph: Image.Image, analysis: Analysis) -> Image.Image:
@@ -137,7 +145,8 @@ def scale_label(length_nm: float) -> str:
 
 def grey(image: Pixels) -> NDArray[np.uint8]:
     """The grey values of a micrograph, float32 (y, x), stretched over 8 bits."""
-    low, high = np.percentile(image, _PERCENTILES)
+    step = 2 if image.size > _MANY_PIXELS else 1  # a quarter of a large picture has the same percentiles
+    low, high = np.percentile(image[::step, ::step], _PERCENTILES)
     if high <= low:
         low, high = float(image.min()), float(image.max())
     span = float(high - low) or 1.0
@@ -159,5 +168,13 @@ def _outline(canvas: NDArray[np.uint8], region: Region, colour: tuple[int, int, 
 
 
 def _save(picture: Image.Image, path: Path) -> None:
+    # noise does not compress: looking for repetitions in it costs four times the time for 3 % of the size
+    grey = picture.mode == "L"
+    content = imagecodecs.png_encode(
+        np.asarray(picture),
+        level=1,
+        strategy=imagecodecs.PNG.STRATEGY.RLE if grey else imagecodecs.PNG.STRATEGY.DEFAULT,
+        filter=imagecodecs.PNG.FILTER.SUB,
+    )
     with replacing(path) as stream:
-        picture.save(stream, format="PNG", compress_level=_COMPRESSION)
+        stream.write(content)

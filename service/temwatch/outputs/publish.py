@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import json
 import os
-from collections.abc import Callable, Generator, Iterable
+from collections.abc import Callable, Generator, Iterable, Iterator, Mapping
 from functools import partial
 from itertools import chain
 from pathlib import Path
@@ -19,14 +19,16 @@ from temwatch.domain import Status
 from temwatch.ledger import Ledger, Publication, Reader
 from temwatch.outputs import parquet, pictures, sequences, workbook
 from temwatch.outputs.files import keep_up, length, replacing, write_whole
+from temwatch.outputs.running import Running
 from temwatch.outputs.tables import MICROGRAPHS, PARTICLES, TABLES, Table, csv_text, header, lines, summary
 
 _SUMMARY = "summary.json"
 _SMALL_SAMPLE = 20_000  # particles; above, the statistics wait until a fiftieth has been added
 
 
-def _summary(reader: Reader, sample: str, stream: BinaryIO) -> None:
-    text = json.dumps(summary(reader, sample), indent=2, ensure_ascii=False, allow_nan=False)
+def _summary(reader: Reader, sample: str, stream: BinaryIO, running: Running | None = None) -> None:
+    columns = None if running is None else running.columns(reader, sample)
+    text = json.dumps(summary(reader, sample, columns), indent=2, ensure_ascii=False, allow_nan=False)
     stream.write(f"{text}\n".encode())
 
 
@@ -38,7 +40,7 @@ OUTPUTS: dict[str, tuple[str, Callable[[Reader, str, BinaryIO], None]]] = {
 
 
 def publish(ledger: Ledger, output: Path, sample: str) -> None:
-    """Append what was recorded since to the tables of a sample; costs as much as there is new.
+    """Bring tables, output folders and summary of a sample up to date; costs as much as there is new.
 
     With nothing new it checks the lengths of the tables and repairs them.
 
@@ -47,32 +49,104 @@ def publish(ledger: Ledger, output: Path, sample: str) -> None:
     OSError
         Of the first file that could not be written. The others are up to date, and a later call goes on.
     """
-    folder, trouble = output / sample, None
-    with ledger.publishing, ledger.reader() as reader, reader.snapshot():
-        before, published = reader.publications(sample), []
-        for table in TABLES:
-            try:
-                published += _follow(table, reader, sample, folder / table.file, before.get(table.file))
-            except OSError as error:
-                trouble = trouble or error
-        for file in sequences.TABLES:
-            try:
-                published += sequences.follow(file, reader, sample, folder / file, before.get(file))
-            except OSError as error:
-                trouble = trouble or error
-        written: dict[int, int] = {}
+    trouble = None
+    with ledger.publishing:
         try:
-            for file_id, name, changes in reader.unwritten(sample):
-                _write_folder(ledger, reader, sample, folder / "micrographs" / name)
+            publish_tables(ledger, output, sample)
+        except OSError as error:
+            trouble = error
+        written: dict[int, int] = {}
+        published: list[Publication] = []
+        try:
+            for file_id, changes in _folders(ledger, output, sample):
                 written[file_id] = changes
-            if _summary_is_worth_it(reader, sample, before.get(_SUMMARY)):
-                published += _replace(reader, sample, folder / _SUMMARY, before.get(_SUMMARY), _summary)
+            with ledger.reader() as reader, reader.snapshot():
+                before = reader.publications(sample).get(_SUMMARY)
+                if _summary_is_worth_it(reader, sample, before):
+                    published = _replace(reader, sample, output / sample / _SUMMARY, before, _summary)
         except OSError as error:
             trouble = trouble or error
         if published or written:
             ledger.published(sample, published, written)
     if trouble:
         raise trouble
+
+
+def publish_tables(
+    ledger: Ledger, output: Path, sample: str, written: Mapping[int, int] | None = None
+) -> None:
+    """Append what was recorded since to the tables of a sample, whole micrographs.
+
+    `written` are output folders that were brought up to date meanwhile, see `Ledger.published`.
+
+    Raises
+    ------
+    OSError
+        Of the first table that could not be written. The others are up to date, and a later call goes on.
+    """
+    trouble = None
+    with ledger.publishing, ledger.reader() as reader, reader.snapshot():
+        before, published = reader.publications(sample), []
+        for table in TABLES:
+            path = output / sample / table.file
+            try:
+                published += _follow(table, reader, sample, path, before.get(table.file))
+            except OSError as error:
+                trouble = trouble or error
+        for file in sequences.TABLES:
+            try:
+                published += sequences.follow(file, reader, sample, output / sample / file, before.get(file))
+            except OSError as error:
+                trouble = trouble or error
+        if published or written:
+            ledger.published(sample, published, written)
+    if trouble:
+        raise trouble
+
+
+def _folders(ledger: Ledger, output: Path, sample: str) -> Iterator[tuple[int, int]]:
+    """Write every output folder that is out of date; gives file and `changes` for the ledger to know."""
+    with ledger.reader() as reader:
+        unwritten = reader.unwritten(sample)
+    for file_id, name, changes in unwritten:
+        write_folder(ledger.state, output / sample / "micrographs" / name, sample)
+        yield file_id, changes
+
+
+def write_folder(state: Path, folder: Path, sample: str) -> None:
+    """Mask, overlay and table of one file; without a result it keeps no folder.
+
+    The micrograph's own picture is what the others are drawn on; where it was never written there are none.
+
+    Parameters
+    ----------
+    state : Path
+        Folder of the ledger.
+    folder : Path
+        The file's output folder, whose name is the file's name in the ledger.
+    sample : str
+        The sample.
+
+    Raises
+    ------
+    OSError
+        A file could not be written; a later call goes on.
+    """
+    with Reader(state) as reader, reader.snapshot():
+        # a stack may have more frames than fit into memory
+        rows = (row for row in reader.micrographs_named(sample, folder.name) if row.status is Status.DONE)
+        if (first := next(rows, None)) is not None:
+            with replacing(folder / f"{folder.name}_particles.csv") as stream:
+                stream.write(header(PARTICLES.columns).encode())
+                for row in chain([first], rows):
+                    name = row.name if row.frames_total is None else f"{row.name}_{row.frame or 0:06d}"
+                    pictures.draw_again(folder, name, partial(reader.analysis, row.id))
+                    stream.write(lines(PARTICLES, reader, row).encode())
+            return
+    if folder.is_dir():
+        with Reader(state) as now:  # a retry that came after the snapshot may be drawing its pictures
+            if any(name == folder.name for _, name, _ in now.unwritten(sample)):
+                _remove(folder)
 
 
 def _follow(
@@ -90,21 +164,6 @@ def _follow(
         whole=lambda: csv_text(table, reader, sample),
         new=lambda id: (lines(table, reader, row) for row in reader.micrographs(sample, after_id=id)),
     )
-
-
-def _write_folder(ledger: Ledger, reader: Reader, sample: str, folder: Path) -> None:
-    """The table of one file's own particles; a file without a result keeps no folder."""
-    # a stack may have more frames than fit into memory
-    rows = (row for row in reader.micrographs_named(sample, folder.name) if row.status is Status.DONE)
-    if (first := next(rows, None)) is not None:
-        with replacing(folder / f"{folder.name}_particles.csv") as stream:
-            stream.write(header(PARTICLES.columns).encode())
-            for row in chain([first], rows):
-                stream.write(lines(PARTICLES, reader, row).encode())
-    elif folder.is_dir():
-        with ledger.reader() as now:  # a retry that came after the snapshot may be drawing its pictures
-            if any(name == folder.name for _, name, _ in now.unwritten(sample)):
-                _remove(folder)
 
 
 def _remove(folder: Path) -> None:
@@ -141,7 +200,9 @@ def _replace(
     return [Publication(file=path.name, bytes=size, through_id=last_id, generation=generation)]
 
 
-def write_formats(ledger: Ledger, output: Path, sample: str, formats: Iterable[str]) -> None:
+def write_formats(
+    ledger: Ledger, output: Path, sample: str, formats: Iterable[str], running: Running | None = None
+) -> None:
     """Write what is only ever written whole, where it is out of date: for a sample that has come to rest.
 
     Parameters
@@ -154,13 +215,18 @@ def write_formats(ledger: Ledger, output: Path, sample: str, formats: Iterable[s
         The sample.
     formats : iterable of str
         Names in `OUTPUTS`; others are left out (csv is the business of `publish`), summary.json never is.
+    running : Running, optional
+        What it holds of the sample need not be read again for summary.json.
 
     Raises
     ------
     OSError
         A file could not be written; a later call goes on.
     """
-    wanted = [(_SUMMARY, _summary), *(OUTPUTS[name] for name in formats if name in OUTPUTS)]
+    wanted: list[tuple[str, Callable[[Reader, str, BinaryIO], None]]] = [
+        (_SUMMARY, partial(_summary, running=running)),
+        *(OUTPUTS[name] for name in formats if name in OUTPUTS),
+    ]
     with ledger.publishing, ledger.reader() as reader, reader.snapshot():
         before = reader.publications(sample)
         for pattern, write in wanted:
@@ -181,21 +247,24 @@ def rebuild(ledger: Ledger, output: Path, sample: str) -> None:
         pass
 
 
-def rebuilding(ledger: Ledger, output: Path, sample: str) -> Generator[None, None, None]:
-    """The same step by step, one for each micrograph and a last one for the tables."""
+def rebuilding(
+    ledger: Ledger, output: Path, sample: str, are_written: Callable[[str], bool] | None = None
+) -> Generator[None, None, None]:
+    """The same step by step, one for each output folder and a last one for the tables.
+
+    With `are_written` somebody else writes the folders that are out of date, and the steps only wait for it.
+    """
     with ledger.reader() as reader:
         made = reader.publications(sample)
-        ids = [row.id for row in reader.micrographs(sample) if row.status is Status.DONE]
-    for number in ids:
-        with ledger.reader() as reader:
-            row = reader.micrograph(number)  # it may have been superseded since
-            if row is not None and row.status is Status.DONE:
-                name = row.name if row.frames_total is None else f"{row.name}_{row.frame or 0:06d}"
-                folder = output / sample / "micrographs" / row.name
-                pictures.draw_again(folder, name, partial(reader.analysis, number))
-        yield
+    ledger.mark_stale(sample)
+    if are_written is None:
+        for file_id, changes in _folders(ledger, output, sample):
+            ledger.published(sample, (), {file_id: changes})
+            yield
+    else:
+        while not are_written(sample):
+            yield
     with ledger.publishing:
-        ledger.mark_stale(sample)
         publish(ledger, output, sample)
         write_formats(
             ledger,

@@ -3,12 +3,16 @@
 from __future__ import annotations
 
 import csv
+import functools
 import io
 import math
-from collections.abc import Callable, Iterable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import asdict, dataclass
 from datetime import datetime
 from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
 
 from temwatch.analysis.statistics import DESCRIPTORS, summarise
 from temwatch.domain import (
@@ -132,6 +136,7 @@ def _real(value: float | None) -> str:
     return "" if value is None or value != value else f"{value + 0.0:.7g}"
 
 
+@functools.lru_cache(1024)  # few words stand in many rows
 def _text(value: str | None) -> str:
     if not value:
         return ""
@@ -161,8 +166,12 @@ _CELL: dict[str, Callable[[Any], str]] = {
 }
 
 
-def summary(reader: Reader, sample: str) -> dict[str, Any]:
+def summary(
+    reader: Reader, sample: str, columns: Mapping[str, NDArray[np.float64]] | None = None
+) -> dict[str, Any]:
     """What summary.json says: counts, rejections, methods, and statistics of every descriptor.
+
+    `columns` are those of the sample's particles where somebody has read them already.
 
     Raises
     ------
@@ -182,5 +191,5 @@ def summary(reader: Reader, sample: str) -> dict[str, Any]:
         "files": files,
         "rejected": {str(reason): count for reason, count in row.rejected.items()},
         "methods": list(row.methods),
-        "statistics": summarise(reader.particle_columns(sample, DESCRIPTORS)),
+        "statistics": summarise(columns or reader.particle_columns(sample, DESCRIPTORS)),
     }

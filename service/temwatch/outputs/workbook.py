@@ -32,13 +32,18 @@ def write(reader: Reader, sample: str, stream: BinaryIO) -> None:
         "head": book.add_format({"bold": True}),
         "time": book.add_format({"num_format": "yyyy-mm-dd hh:mm:ss"}),
     }
-    _sheets(book, formats, "particles", PARTICLES.columns, _rows(PARTICLES, reader, sample))
-    _sheets(book, formats, "micrographs", MICROGRAPHS.columns, _rows(MICROGRAPHS, reader, sample))
+    split = [
+        _sheets(book, formats, name, table.columns, _rows(table, reader, sample))
+        for name, table in (("particles", PARTICLES), ("micrographs", MICROGRAPHS))
+    ]
     statistics = summary(reader, sample)["statistics"]
     columns = (Column("descriptor", "text", ""), *(Column(name, "real", "") for name in _FIGURES))
     table = ([name, *(figures.get(figure) for figure in _FIGURES)] for name, figures in statistics.items())
     _sheets(book, formats, "statistics", columns, table)
     _charts(book, formats, reader, sample)
+    notes = [[f"{', '.join(names)}: one table, {SHEET_ROWS:,} rows a sheet"] for names in split if names[1:]]
+    if notes:
+        _sheets(book, formats, "notes", (Column("note", "text", ""),), iter(notes))
     book.close()
 
 
@@ -93,12 +98,14 @@ def _sheets(
     name: str,
     columns: Sequence[Column],
     rows: Iterator[list[Any]],
-) -> None:
-    number, sheet, line = 1, _sheet(book, formats, name, columns), 1
+) -> list[str]:
+    """Write a table into as many sheets as it needs; gives their names."""
+    sheet, line, names = _sheet(book, formats, name, columns), 1, [name]
     for row in rows:
         if line == SHEET_ROWS:
-            number, line = number + 1, 1
-            sheet = _sheet(book, formats, f"{name} {number}", columns)
+            line = 1
+            names.append(f"{name} {len(names) + 1}")
+            sheet = _sheet(book, formats, names[-1], columns)
         for index, value in enumerate(row):
             match value:
                 case None:
@@ -115,6 +122,7 @@ def _sheets(
                 case _ if math.isfinite(value):
                     sheet.write_number(line, index, value)
         line += 1
+    return names
 
 
 def _sheet(book: xlsxwriter.Workbook, formats: dict[str, Any], name: str, columns: Sequence[Column]) -> Any:

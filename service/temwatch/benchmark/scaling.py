@@ -1,0 +1,127 @@
+"""One micrograph after the other through the stages' own functions, in a fresh process: cold, then warm.
+
+Seconds are CPU seconds of one core. They hold on a machine that does other work, and their sum is what one
+micrograph costs: `cores / sum` is the rate that no engine can exceed.
+"""
+
+from __future__ import annotations
+
+import multiprocessing
+import tempfile
+import time
+from collections.abc import Callable
+from concurrent.futures import ProcessPoolExecutor
+from dataclasses import dataclass
+from datetime import UTC, datetime
+from pathlib import Path
+from typing import Any
+
+from temwatch.analysis import pipeline, segmentation
+from temwatch.config import SegmentationMethod, SegmentationSettings, SeparationSettings
+from temwatch.domain import Segmentation
+from temwatch.engine import work
+from temwatch.ledger import Arrival, open_ledger
+from temwatch.outputs import publish
+
+STAGES = ("read", "segment", "resolve", "record", "publish")
+_SAMPLE = "benchmark"
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Case:
+    """CPU seconds of one micrograph, by stage, and of the first one of a new process, imports included."""
+
+    size_px: int
+    particles: int
+    segmentation: str
+    found: int
+    stages: dict[str, float]
+    total_seconds: float
+    cold_seconds: float
+    peak_memory_bytes: int
+
+
+def case(path: Path, size_px: int, particles: int, method: SegmentationMethod) -> Case:
+    """Measure a micrograph in a process of its own."""
+    context = multiprocessing.get_context("spawn")
+    with ProcessPoolExecutor(1, mp_context=context) as pool:
+        return pool.submit(_case, path, size_px, particles, method).result()
+
+
+def _case(path: Path, size_px: int, particles: int, method: SegmentationMethod) -> Case:
+    segmenter = segmentation.build(SegmentationSettings(method=method))
+    with tempfile.TemporaryDirectory(prefix="temwatch-benchmark-") as scratch:
+        _once(path, Path(scratch, "cold"), segmenter.segment, method)
+        cold = time.process_time()  # since the process began
+        stages, found = _once(path, Path(scratch, "warm"), segmenter.segment, method)
+    return Case(
+        size_px=size_px,
+        particles=particles,
+        segmentation=method,
+        found=found,
+        stages=stages,
+        total_seconds=sum(stages.values()),
+        cold_seconds=cold,
+        peak_memory_bytes=_peak_memory_bytes(),
+    )
+
+
+def _peak_memory_bytes() -> int:
+    """Of this process alone; what getrusage says begins with the peak of the process that started it."""
+    for line in Path("/proc/self/status").read_text(encoding="ascii").splitlines():
+        if line.startswith("VmHWM:"):
+            return 1024 * int(line.split()[1])
+    return 0
+
+
+def _once(
+    path: Path, output: Path, segment: Callable[..., list[Segmentation]], method: SegmentationMethod
+) -> tuple[dict[str, float], int]:
+    """The way that the engine's tasks go, one after the other."""
+    stages: dict[str, float] = {}
+
+    def timed(stage: str, task: Callable[[], Any]) -> Any:
+        started = time.process_time()
+        outcome = task()
+        stages[stage] = stages.get(stage, 0.0) + time.process_time() - started
+        return outcome
+
+    settings = SeparationSettings()
+    named = segmentation.named(SegmentationSettings(method=method))
+    with open_ledger(output / ".temwatch") as ledger:
+        status = path.stat()
+        ledger.add(
+            Arrival(
+                root=str(path.parent),
+                path=path.name,
+                sample=_SAMPLE,
+                size_bytes=status.st_size,
+                mtime_ns=status.st_mtime_ns,
+                source="startup",
+                detected_at=datetime.now(UTC),
+            )
+        )
+        (file,) = ledger.claim(1, datetime.now(UTC))
+        spooled = output / "spooled.dm3"
+        order = work.ReadOrder(
+            source=path, spooled=spooled, copy=True, pixel_size_nm=None, sequence=None, frame=None
+        )
+        (micrograph,) = timed("read", lambda: work.read(order)).micrographs
+        (found,) = timed("segment", lambda: segment([micrograph.image]))
+        resolve = work.ResolveOrder(
+            pixel_size_nm=micrograph.pixel_size_nm,
+            segmentation=found,
+            separation=settings,
+            method=pipeline.describe(named, settings),
+        )
+        task = work.AnalyseOrder(resolve=resolve, origin=work.origin(micrograph))
+        resolved = timed("resolve", lambda: work.analyse(task))
+        folder = output / _SAMPLE / "micrographs" / file.name
+        picture = work.PictureOrder(
+            path=spooled, pixel_size_nm=micrograph.pixel_size_nm, folder=folder, name=file.name
+        )
+        timed("publish", lambda: work.draw(picture))
+        timed("record", lambda: ledger.record(file.id, [resolved.packed]))
+        timed("publish", lambda: publish.publish_tables(ledger, output, _SAMPLE))
+        timed("publish", lambda: work.furnish(ledger.state, output, _SAMPLE, file.name))
+    return {stage: stages[stage] for stage in STAGES}, len(resolved.diameters_nm)

@@ -1,0 +1,188 @@
+"""The way of a file through this machine: worker processes, and threads that share the network.
+
+While a micrograph is segmented, a worker draws its picture: the only one that needs the pixels.
+"""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Callable, Sequence
+from concurrent.futures import Future, ProcessPoolExecutor
+from concurrent.futures.process import BrokenProcessPool
+from typing import Any
+
+import structlog
+
+from temwatch.config import Config
+from temwatch.domain import Method, Segmentation, Segmenter
+from temwatch.engine import pool, work
+from temwatch.engine.job import Job, Post
+from temwatch.engine.lane import Lanes
+from temwatch.engine.publishing import folder_of
+from temwatch.outputs import film
+
+log = structlog.get_logger(__name__)
+
+
+class Local:
+    """Fulfils `Way`."""
+
+    def __init__(self, config: Config, segmenter: Segmenter, method: Method, post: Post) -> None:
+        self._config = config
+        self._method = method
+        self._post = post
+        self._workers = config.engine.workers or pool.usable_cores()
+        self._pool: ProcessPoolExecutor | None = None
+        self._lanes = Lanes(segmenter, pool.usable_cores())
+        # what the segmenter takes together must be able to wait, and every worker must have something to do
+        self._room = 2 * self._workers + segmenter.together
+
+    @property
+    def dashboard(self) -> str | None:
+        """The service has a page of its own."""
+        return None
+
+    @property
+    def room(self) -> int:
+        """Files that may be in hand at once."""
+        return self._room
+
+    def start(self) -> None:
+        """Start the workers; those of before are ended."""
+        if self._pool is not None:
+            pool.kill(self._pool)
+        caches = self._config.output.state / "cache"
+        self._pool = pool.start(self._workers, caches, self._config.separation.method)
+
+    def close(self) -> None:
+        """End workers and threads."""
+        if self._pool is not None:
+            pool.kill(self._pool)
+        self._lanes.close()
+
+    def died(self, error: BaseException) -> bool:
+        """All tasks in the pool fail with it."""
+        return isinstance(error, BrokenProcessPool)
+
+    def bury(self, jobs: Sequence[Job], job: Job | None) -> list[Job]:  # noqa: ARG002 - all hang on one pool
+        """Every task of the pool is gone."""
+        self.start()
+        return [one for one in jobs if one.using_pool]
+
+    def seen(self, job: Job, read: work.ReadResult | None) -> work.ReadResult | None:  # noqa: ARG002
+        """Workers of this machine see what it sees."""
+        return read
+
+    @property
+    def broken(self) -> bool:
+        """Whether a worker has died since the last start."""
+        return self._pool is not None and bool(self._pool._broken)
+
+    def submit(self, task: Callable[..., Any], *arguments: object) -> Future[Any]:
+        """Have a worker do something that belongs to no job."""
+        assert self._pool is not None
+        try:
+            return self._pool.submit(task, *arguments)
+        except BrokenProcessPool as error:
+            failed: Future[Any] = Future()
+            failed.set_exception(error)
+            return failed
+
+    def read(self, job: Job) -> None:
+        """By a worker, from the share into the spool."""
+        self._in_pool(job, "read", 0, work.read, read_order(job, self._config))
+
+    def analyse(self, job: Job) -> None:
+        """Segment; meanwhile the picture of a single micrograph is drawn."""
+        config = self._config
+        job.undrawn = job.copied and job.frames_total is None and is_drawn(job, 0, config)
+        if job.undrawn:
+            order = work.PictureOrder(
+                path=job.spooled,
+                pixel_size_nm=job.micrographs[0].pixel_size_nm,
+                folder=folder_of(config, job.file),
+                name=job.file.name,
+            )
+            self._in_pool(job, "picture", 0, work.draw, order)
+        log.debug("stage", stage="segment", id=job.file.id, path=job.file.path)
+        future = self._lanes.submit(job.images())
+        job.running.add(future)
+        future.add_done_callback(lambda done: self._post(done, job, "segment", 0))
+
+    def advance(self, job: Job, stage: str, index: int, outcome: Any) -> bool:
+        """From segmentations to particles, every frame of a batch by itself."""
+        match stage:
+            case "segment":
+                job.segmentations, seconds = outcome
+                job.took("segment", seconds)
+                for frame, segmentation in enumerate(job.segmentations):
+                    self._in_pool(job, "resolve", frame, work.analyse, self._order(job, frame, segmentation))
+                job.segmentations = []
+            case "picture":
+                job.took("publish", outcome)
+                job.undrawn = False
+            case "resolve":
+                job.resolved[index] = outcome
+        return len(job.resolved) == len(job.micrographs) and not job.undrawn
+
+    def _order(self, job: Job, index: int, segmentation: Segmentation) -> work.AnalyseOrder:
+        micrograph, config = job.micrographs[index], self._config
+        drawing = None
+        if (not job.copied or job.frames_total is not None) and is_drawn(job, index, config):
+            drawing = drawing_of(job, index, config)
+        return work.AnalyseOrder(
+            resolve=work.ResolveOrder(
+                pixel_size_nm=micrograph.pixel_size_nm,
+                segmentation=segmentation,
+                separation=config.separation,
+                method=self._method,
+            ),
+            origin=work.origin(micrograph),
+            drawing=drawing,
+        )
+
+    def _in_pool(self, job: Job, stage: str, index: int, task: Callable[..., object], order: object) -> None:
+        job.tasks, job.since_s = job.tasks + 1, time.monotonic()
+        log.debug("stage", stage=stage, id=job.file.id, path=job.file.path)
+        future = self.submit(task, order)
+        job.running.add(future)
+        future.add_done_callback(lambda done: self._post(done, job, stage, index))
+
+
+def read_order(job: Job, config: Config) -> work.ReadOrder:
+    """What a worker needs to know to read the next of a file."""
+    return work.ReadOrder(
+        source=job.file.location,
+        spooled=job.spooled,
+        copy=job.copied,
+        pixel_size_nm=job.file.pixel_size_nm or config.samples.pixel_size_nm,
+        sequence=job.file.sequence,
+        frame=job.file.frame,
+        elapsed_s=job.file.elapsed_s,
+        interval_s=config.sequences.frame_interval_s,
+        small_pictures=film.folder_of(
+            config.output.folder, job.file.sample, job.file.sequence or job.file.name
+        )
+        if config.output.pictures
+        else None,
+        name=job.file.name,
+        first=job.first,
+        sha256=job.sha256,
+    )
+
+
+def is_drawn(job: Job, index: int, config: Config) -> bool:
+    """Whether a micrograph or frame gets pictures."""
+    frame = job.micrographs[index].frame
+    return config.output.pictures and (
+        frame is None or frame.index % config.sequences.picture_every_frames == 0
+    )
+
+
+def drawing_of(job: Job, index: int, config: Config) -> work.Drawing:
+    """Where the pictures of a micrograph or frame go, and what is drawn on."""
+    micrograph = job.micrographs[index]
+    name = job.file.name
+    if job.frames_total is not None and micrograph.frame is not None:
+        name = f"{name}_{micrograph.frame.index:06d}"
+    return work.Drawing(folder=folder_of(config, job.file), name=name, image=micrograph.image)

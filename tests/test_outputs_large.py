@@ -1,0 +1,111 @@
+"""A sample of many particles: what one more micrograph costs, and files that others can read."""
+
+import io
+import itertools
+import time
+from dataclasses import replace
+
+import duckdb
+import numpy as np
+import openpyxl
+import pandas
+import polars
+import pytest
+
+from ledger_cases import START, arrival, result, sha256
+from temwatch.analysis.statistics import DESCRIPTORS
+from temwatch.ledger import open_ledger, pack
+from temwatch.outputs import publish, workbook
+from temwatch.outputs.running import Running
+from temwatch.outputs.tables import summary
+
+PER_MICROGRAPH = 200
+
+
+@pytest.fixture(scope="module")
+def packed():
+    """One micrograph; what is measured here does not look into it."""
+    return pack(result("any", PER_MICROGRAPH))
+
+
+def append(ledger, packed, numbers, output=None):
+    """Record micrographs as the engine does; gives the CPU seconds of each record and its publication."""
+    costs = []
+    for number in numbers:
+        ledger.add(arrival(f"Au/{number}.dm3", sample="Au"))
+        (file,) = ledger.claim(1, START)
+        row = {**packed.micrograph, "sha256": sha256(str(number))}
+        started = time.process_time()
+        assert ledger.recognise(file.id, row["sha256"], START) is None
+        ledger.record(file.id, [replace(packed, micrograph=row)])
+        if output is not None:
+            publish.publish_tables(ledger, output, "Au")
+        costs.append(time.process_time() - started)
+    return costs
+
+
+@pytest.mark.parametrize(
+    "particles", [50_000, pytest.param(1_000_000, marks=[pytest.mark.soak, pytest.mark.timeout(0)])]
+)
+def test_one_more_micrograph_costs_the_same_in_a_large_sample(tmp_path, packed, particles):
+    """At 1 M particles 1.2 times what it costs at 10 k, at most; medians of CPU seconds of one run."""
+    few, many = 10_000 // PER_MICROGRAPH, particles // PER_MICROGRAPH
+    with open_ledger(tmp_path / ".temwatch") as ledger:
+        append(ledger, packed, range(few))
+        publish.publish_tables(ledger, tmp_path, "Au")
+        at_few = append(ledger, packed, range(few, few + 20), tmp_path)
+        append(ledger, packed, range(few + 20, many))
+        publish.publish_tables(ledger, tmp_path, "Au")
+        at_many = append(ledger, packed, range(many, many + 20), tmp_path)
+    print(f"{np.median(at_few) * 1e3:.2f} ms, {np.median(at_many) * 1e3:.2f} ms")
+    assert np.median(at_many) < (1.2 if particles == 1_000_000 else 1.5) * np.median(at_few)
+
+
+def test_running_numbers_are_those_of_the_ledger(tmp_path, packed):
+    """After every micrograph, and after rows that were read have changed."""
+    running = Running()
+    with open_ledger(tmp_path / ".temwatch") as ledger, ledger.reader() as reader:
+        for number in range(7):
+            append(ledger, packed, [number])
+            if number == 4:
+                ledger.mark_stale("Au")
+            kept, whole = running.columns(reader, "Au"), reader.particle_columns("Au", DESCRIPTORS)
+            for name in DESCRIPTORS:
+                assert np.array_equal(whole[name], kept[name])
+            assert summary(reader, "Au") == summary(reader, "Au", kept)
+
+
+def test_a_workbook_goes_on_in_a_further_sheet(tmp_path, packed, monkeypatch):
+    """A sheet that is full is followed by another, with a note in the first one's place of the sheets."""
+    monkeypatch.setattr(workbook, "SHEET_ROWS", 300)
+    with open_ledger(tmp_path / ".temwatch") as ledger, ledger.reader() as reader:
+        append(ledger, packed, range(3))
+        stream = io.BytesIO()
+        workbook.write(reader, "Au", stream)
+        expected = reader.particle_columns("Au", ["area_nm2"])["area_nm2"]
+    stream.seek(0)
+    book = openpyxl.load_workbook(stream, read_only=True)
+    sheets = [name for name in book.sheetnames if name.startswith("particles")]
+    assert ["particles", "particles 2", "particles 3"] == sheets
+    rows = [list(book[name].iter_rows(values_only=True)) for name in sheets]
+    assert all(len(sheet) <= 300 for sheet in rows)
+    assert rows[0][0] == rows[1][0] == rows[2][0]
+    place = rows[0][0].index("area_nm2")
+    areas = [row[place] for row in itertools.chain.from_iterable(sheet[1:] for sheet in rows)]
+    assert np.allclose(expected, areas)
+    notes = list(book["notes"].iter_rows(values_only=True))
+    assert any("particles 2" in str(row[0]) and "particles 3" in str(row[0]) for row in notes)
+
+
+def test_parquet_is_read_by_pandas_polars_and_duckdb(tmp_path, packed):
+    """The same numbers, whoever reads them."""
+    with open_ledger(tmp_path / ".temwatch") as ledger:
+        append(ledger, packed, range(3))
+        publish.write_formats(ledger, tmp_path, "Au", ["parquet"])
+        with ledger.reader() as reader:
+            areas = reader.particle_columns("Au", ["area_nm2"])["area_nm2"]
+    path = tmp_path / "Au" / "particles.parquet"
+    count, mean = duckdb.execute(f"SELECT count(*), avg(area_nm2) FROM '{path}'").fetchone()
+    assert (len(areas), pytest.approx(areas.mean())) == (count, mean)
+    assert np.array_equal(areas, polars.read_parquet(path)["area_nm2"].to_numpy())
+    assert np.array_equal(areas, pandas.read_parquet(path)["area_nm2"].to_numpy())
