@@ -33,7 +33,9 @@ def service(tmp_path, analysed):
     """Stopped, with a copy of these results."""
     service = Service(tmp_path, separation=CLUMPED, watch={"folder": str(analysed.watched)})
     shutil.copytree(analysed.output, service.output)
-    return service
+    yield service
+    if service.process is not None and service.process.poll() is None:
+        service.kill()
 
 
 def sample(service):

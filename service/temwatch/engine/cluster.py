@@ -129,9 +129,7 @@ class Cluster:
     def seen(self, job: Job, read: work.ReadResult | None) -> work.ReadResult | None:
         """What was read; where no worker sees the file its content is read here, and posted again."""
         if read is None:
-            job.tasks += 1
-            future = self._local.submit(work.content, job.file.location)
-            future.add_done_callback(lambda done: self._post(done, job, "read", 0))
+            self._here(job, "read", work.content, job.file.location)
             return None
         if read.content is not None:
             self._sent[job.file.id] = read.content
@@ -148,10 +146,7 @@ class Cluster:
             job.took(name, seconds)
         job.resolved = dict(enumerate(found.resolved))
         if found.micrographs_png:
-            job.tasks += 1
-            folder = folder_of(self._config, job.file)
-            future = self._local.submit(work.put, folder, found.micrographs_png)
-            future.add_done_callback(lambda done: self._post(done, job, "put", 0))
+            self._here(job, "put", work.put, folder_of(self._config, job.file), found.micrographs_png)
         return not found.micrographs_png
 
     def _order(self, job: Job) -> ClusterOrder:
@@ -170,8 +165,17 @@ class Cluster:
             picture_every_frames=config.sequences.picture_every_frames if config.output.pictures else None,
         )
 
+    def _here(self, job: Job, stage: str, task: Callable[..., object], *arguments: object) -> None:
+        """By a worker of this machine."""
+        job.since_s = time.monotonic()
+        future = self._local.submit(task, *arguments)
+        job.running[future] = stage
+        future.add_done_callback(lambda done: self._post(done, job, stage, 0))
+
     def _submit(self, job: Job, stage: str, task: Callable[..., object], order: ClusterOrder) -> None:
-        job.tasks, job.since_s = job.tasks + 1, time.monotonic()
+        job.since_s = time.monotonic()
+        future: Future[Any] = Future()
+        job.running[future] = stage
         with warnings.catch_warnings():
             # content goes with its task, through the scheduler: what lies on a worker is lost with it
             warnings.filterwarnings("ignore", message="Sending large graph")
@@ -179,14 +183,13 @@ class Cluster:
         self._tasks.add(asked)
 
         def done(answered: DaskFuture) -> None:
-            future: Future[Any] = Future()
+            self._tasks.discard(answered)
             try:
                 future.set_result(answered.result())
             except CancelledError:
                 future.set_exception(StartError(f"the Dask scheduler at {self._config.engine.dask} is gone"))
-            except Exception as error:  # noqa: BLE001 - handed on as it is
+            except Exception as error:  # noqa: BLE001 - an executor too hands on whatever it was
                 future.set_exception(error)
-            self._tasks.discard(answered)
             self._post(future, job, stage, 0)
 
         asked.add_done_callback(done)

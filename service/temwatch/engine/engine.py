@@ -19,10 +19,9 @@ from typing import Any
 import structlog
 
 from temwatch.config import Config
-from temwatch.domain import Analysis, Method, Segmenter, Status
+from temwatch.domain import Method, Segmenter, Status
 from temwatch.engine import patience, work
 from temwatch.engine.following import Follower
-from temwatch.engine.furnishing import Folder
 from temwatch.engine.job import Finished, Job, Pulse, Way
 from temwatch.engine.local import Local
 from temwatch.engine.publishing import Publisher
@@ -32,9 +31,6 @@ from temwatch.ledger import File, Ledger, Recorded
 log = structlog.get_logger(__name__)
 
 _IDLE_SECONDS = 1.0
-_UNPUBLISHED_SECONDS = (
-    0.5  # a table is at most so far behind, and is written once for all that came meanwhile
-)
 
 
 class Engine:
@@ -67,13 +63,10 @@ class Engine:
 
             self._way = Cluster(config, method, self._post, self._local)
         self._publisher = Publisher(
-            ledger, config, self._resolve_again, self._local.submit, self._post_folder
+            ledger, config, submit=self._local.submit, post=self._mail.put, tell=self._tell
         )
         self._follower = Follower(ledger, config, self._publisher.publish, self.wake)
         self._jobs: list[Job] = []
-        self._unpublished: list[Job] = []
-        self._unfurnished: dict[int, Job] = {}  # by file: its rows are there, its pictures are to come
-        self._unpublished_since_s = 0.0
         self._spool = config.output.state / "spool"
         self._retry_after_s: Sequence[float] = ()
         self._held_until_s = 0.0
@@ -90,9 +83,6 @@ class Engine:
     def _post(self, future: Future[Any], job: Job, stage: str, index: int) -> None:
         self._mail.put(partial(self._advance, future, job, stage, index))
 
-    def _post_folder(self, future: Future[Any], folder: Folder) -> None:
-        self._mail.put(partial(self._was_furnished, future, folder))
-
     def run(self, stop: threading.Event, *, until_empty: bool = False, grace_s: float = 20.0) -> None:
         """Work until `stop` is set, or until nothing is pending; only the former has patience with files.
 
@@ -103,16 +93,15 @@ class Engine:
         self._spool.mkdir(parents=True)
         self._way.start()
         self._publisher.publish_all()
+        self._publisher.folders.patient = not until_empty
         deadline_s: float | None = None
-        folders = self._publisher.folders
-        folders.patient = not until_empty
         try:
             while True:
                 self.pulse.beat_s = time.monotonic()
                 if stop.is_set():
                     if deadline_s is None:
                         deadline_s = time.monotonic() + grace_s
-                        folders.try_once_more()
+                        self._publisher.folders.try_once_more()
                     if not self._busy() or time.monotonic() > deadline_s:
                         break
                 else:
@@ -120,8 +109,8 @@ class Engine:
                     self._claim()
                     if until_empty and not self._busy() and not follows:
                         break
-                folders.take_left(self._way.room)
-                self._look_for_stuck_workers()
+                self._publisher.folders.take_left(self._way.room)
+                self._look_for_dead_workers()
                 self.pulse.in_flight = len(self._jobs)
                 self._publisher.now_and_then(idle=not self._jobs)
                 self._turn()
@@ -130,32 +119,25 @@ class Engine:
             self._follower.close()
             for job in self._jobs:
                 self._ledger.release(job.file.id)
-            if self._unpublished:
-                self._publish()
-            for job in self._unfurnished.values():
-                self._tell(job)
             self._publisher.finish(everything=until_empty and not stop.is_set())
             shutil.rmtree(self._spool, ignore_errors=True)
 
     def _turn(self) -> None:
         """Take one piece of mail; where there is none, or it has been long, publish what is recorded."""
-        sooner = self._unpublished or self._publisher.folders.samples()
         try:
-            mail = self._mail.get(timeout=0 if sooner or self._publisher.busy else _IDLE_SECONDS)
+            mail = self._mail.get(timeout=0 if self._publisher.hurries else _IDLE_SECONDS)
         except queue.Empty:
-            if sooner:
-                self._publish()
+            self._publisher.publish_recorded(at_once=True)
             return
         if mail is not None:
             mail()
-        if self._unpublished and time.monotonic() - self._unpublished_since_s > _UNPUBLISHED_SECONDS:
-            self._publish()
+        self._publisher.publish_recorded(at_once=False)
 
     def _claim(self) -> None:
         """Take up files while there is room; one on which a worker died before runs alone."""
         if time.monotonic() < self._held_until_s or not self._source_up():
             return
-        while self._in_hand() < self._way.room and not any(job.file.crashes for job in self._jobs):
+        while self._has_room():
             claimed = self._ledger.claim(1, datetime.now(UTC))
             if not claimed:
                 return
@@ -173,22 +155,23 @@ class Engine:
             log.info("micrograph taken up", id=file.id, sample=file.sample, path=file.path)
             self._way.read(job)
 
-    def _busy(self) -> bool:
-        folders = self._publisher.folders
-        return bool(self._jobs or self._unpublished or folders.busy or folders.waits)
+    def _has_room(self) -> bool:
+        in_hand = len(self._jobs) + self._publisher.in_hand
+        return in_hand < self._way.room and not any(job.file.crashes for job in self._jobs)
 
-    def _in_hand(self) -> int:
-        return len(self._jobs) + len(self._unpublished) + self._publisher.folders.in_hand
+    def _busy(self) -> bool:
+        return bool(self._jobs) or self._publisher.waits
 
     def _advance(self, future: Future[Any], job: Job, stage: str, index: int) -> None:
         """One task of a job is done: take the next step, or turn its failure into a row with its reason."""
         if job not in self._jobs:
             return  # it ended meanwhile: its worker died
-        job.tasks -= stage != "segment"
-        if not job.came_back(future):
+        back = job.came_back(future, stage)
+        if back is None:
             return
+        future, stage = back
         try:
-            outcome = job.outcome(future)
+            outcome = future.result()
         except InputError as error:
             self._put_off_or_reject(job, error)
             return
@@ -236,7 +219,7 @@ class Engine:
         results = job.results(datetime.now(UTC))
         done = job.first + len(results)
         finished = job.frames_total is None or done >= job.frames_total
-        log.debug("stage", stage="record", id=job.file.id, path=job.file.path)
+        job.begins("record")
         started = time.monotonic()
         recorded = self._ledger.record(job.file.id, results, finished=finished, frames_total=job.frames_total)
         job.took("record", time.monotonic() - started)
@@ -249,46 +232,12 @@ class Engine:
             self._way.read(job)
 
     def _was_recorded(self, job: Job, recorded: Recorded, reason: str = "") -> None:
-        """The ledger knows what became of a file; what lies beside it comes next."""
+        """The ledger knows what became of a file; its tables and what lies beside it come next."""
         self._end(job)
         if recorded.duplicate_of is not None:
             reason = f"same content as {recorded.duplicate_of}"
         job.recorded, job.reason = recorded, reason
-        if not self._unpublished:
-            self._unpublished_since_s = time.monotonic()
-        self._unpublished.append(job)
-
-    def _publish(self) -> None:
-        """Tables of every sample that has new rows, once for all of them; then pictures, by workers."""
-        jobs, self._unpublished = self._unpublished, []
-        folders = self._publisher.folders
-        for sample in {job.file.sample for job in jobs} | folders.samples():
-            log.debug("stage", stage="publish", sample=sample, jobs=len(jobs))
-            started = time.monotonic()
-            self._publisher.publish(sample)
-            mine = [job for job in jobs if job.file.sample == sample]
-            for job in mine:
-                job.took("publish", (time.monotonic() - started) / len(mine))
-                job.arrival_to_result_s = (datetime.now(UTC) - job.file.detected_at).total_seconds()
-        for job in jobs:
-            if folders.take(job.file.sample, job.file.id):
-                self._unfurnished[job.file.id] = job
-            else:
-                self._tell(job)
-
-    def _was_furnished(self, future: Future[Any], folder: Folder) -> None:
-        job = self._unfurnished.pop(folder.file_id, None)
-        try:
-            seconds = self._publisher.folders.done(future, folder)
-        except Exception as error:
-            if not self._local.died(error):
-                raise
-            seconds = 0.0
-            if self._local.broken:  # else others have died with it, and are running again
-                self._worker_died()
-        if job is not None:
-            job.took("publish", seconds)
-            self._tell(job)
+        self._publisher.take(job)
 
     def _tell(self, job: Job) -> None:
         told = job.finished()
@@ -375,14 +324,11 @@ class Engine:
             else:
                 self._end(job)
 
-    def _look_for_stuck_workers(self) -> None:
-        """A worker that does not come back is ended, unless the share is what it waits for."""
+    def _look_for_dead_workers(self) -> None:
+        """Some die of an output folder; some do not come back, unless the share is what they wait for."""
+        if self._local.broken and not any(job.using_pool for job in self._jobs):
+            self._worker_died()  # else a job tells of it, and which one it was
         limit_s = time.monotonic() - patience.STUCK_SECONDS
         stuck = [job for job in self._jobs if job.using_pool and job.since_s < limit_s]
         if stuck and self._source_up():
             self._worker_died(stuck[0])
-
-    def _resolve_again(self, order: work.ResolveOrder) -> Analysis:
-        """What a rebuild asks for: one analysis from a stored segmentation, by a worker."""
-        analysis: Analysis = self._local.submit(work.resolve, order).result()
-        return analysis

@@ -115,7 +115,7 @@ class Furnisher:
         return True
 
     def done(self, future: Future[Any], folder: Folder) -> float:
-        """Remember what was written; gives the seconds it took, or raises what went wrong but a full disk."""
+        """Remember what was written, or that it is to be tried again; gives the seconds it took."""
         self._in_hand.discard((folder.sample, folder.name))
         seconds = 0.0
         try:
@@ -124,7 +124,7 @@ class Furnisher:
             self._crashes[folder.file_id] = self._crashes.get(folder.file_id, 0) + 1
             if self._crashes[folder.file_id] < _MAX_CRASHES:
                 self._left[folder.sample] = time.monotonic() + _RETRY_SECONDS
-                raise
+                return 0.0
             log.error("no pictures: workers die of them", sample=folder.sample, name=folder.name)
         except OSError as error:
             log.warning("pictures cannot be written, trying again", sample=folder.sample, reason=str(error))

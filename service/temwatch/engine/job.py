@@ -10,9 +10,13 @@ from datetime import datetime
 from pathlib import Path
 from typing import Any, Protocol
 
+import structlog
+
 from temwatch.domain import Image, Micrograph, Segmentation, Status
 from temwatch.engine import work
 from temwatch.ledger import File, Packed, Recorded
+
+log = structlog.get_logger(__name__)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -60,10 +64,13 @@ class Job:
     recorded: Recorded | None = None
     reason: str = ""
     arrival_to_result_s: float = 0.0
-    running: set[Future[Any]] = field(default_factory=set)
-    failed: Future[Any] | None = None  # the first task that failed
-    tasks: int = 0  # that workers have in hand
+    running: dict[Future[Any], str] = field(default_factory=dict)  # tasks in hand, by stage
+    failed: tuple[Future[Any], str] | None = None  # the first task that failed
     since_s: float = 0.0  # monotonic: last sign of a worker that has it in hand
+
+    def begins(self, stage: str) -> None:
+        """Say so in the log."""
+        log.debug("stage", stage=stage, id=self.file.id, path=self.file.path)
 
     def took(self, stage: str, seconds: float) -> None:
         """Add to the time that a stage has taken."""
@@ -71,8 +78,8 @@ class Job:
 
     @property
     def using_pool(self) -> bool:
-        """Whether a worker has something of it in hand."""
-        return self.tasks > 0
+        """Whether a worker process, or a cluster, has something of it in hand."""
+        return any(stage != "segment" for stage in self.running.values())
 
     def results(self, now: datetime) -> list[Packed]:
         """What was found in the batch, ready to be recorded; the batch is let go."""
@@ -103,25 +110,23 @@ class Job:
             arrival_to_result_s=self.arrival_to_result_s,
         )
 
-    def came_back(self, future: Future[Any]) -> bool:
-        """One of its tasks is done; False where it has failed and others of them still run.
+    def came_back(self, future: Future[Any], stage: str) -> tuple[Future[Any], str] | None:
+        """One of its tasks is done: what to go on with, this one or the first that failed, and its stage.
 
-        They are waited for, so that whoever has the file next meets no worker that still draws a frame of it.
+        None where one has failed and others still run. They are waited for, so that whoever has the file next
+        meets no worker that still draws a frame of it.
         """
-        self.running.discard(future)
+        self.running.pop(future, None)
         error = None if future.cancelled() else future.exception()
-        died = isinstance(error, BrokenProcessPool)
-        if died or (error and self.failed is None):
-            self.failed = future
-        if died or self.failed is None:
-            return True
+        if isinstance(error, BrokenProcessPool):
+            return future, stage  # nothing of it runs any more
+        if error and self.failed is None:
+            self.failed = future, stage
+        if self.failed is None:
+            return future, stage
         for other in tuple(self.running):
             other.cancel()
-        return not self.running
-
-    def outcome(self, future: Future[Any]) -> Any:
-        """What the task gave, or the error of the first that failed."""
-        return (self.failed or future).result()
+        return None if self.running else self.failed
 
     def images(self) -> list[Image]:
         """What there is to segment."""

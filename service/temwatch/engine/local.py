@@ -11,8 +11,6 @@ from concurrent.futures import Future, ProcessPoolExecutor
 from concurrent.futures.process import BrokenProcessPool
 from typing import Any
 
-import structlog
-
 from temwatch.config import Config
 from temwatch.domain import Method, Segmentation, Segmenter
 from temwatch.engine import pool, work
@@ -20,8 +18,6 @@ from temwatch.engine.job import Job, Post
 from temwatch.engine.lane import Lanes
 from temwatch.engine.publishing import folder_of
 from temwatch.outputs import film
-
-log = structlog.get_logger(__name__)
 
 
 class Local:
@@ -64,10 +60,10 @@ class Local:
         """All tasks in the pool fail with it."""
         return isinstance(error, BrokenProcessPool)
 
-    def bury(self, jobs: Sequence[Job], job: Job | None) -> list[Job]:  # noqa: ARG002 - all hang on one pool
-        """Every task of the pool is gone."""
+    def bury(self, jobs: Sequence[Job], job: Job | None) -> list[Job]:
+        """Every task of the pool is gone; the one that told of it is no longer among those that run."""
         self.start()
-        return [one for one in jobs if one.using_pool]
+        return [one for one in jobs if one is job or one.using_pool]
 
     def seen(self, job: Job, read: work.ReadResult | None) -> work.ReadResult | None:  # noqa: ARG002
         """Workers of this machine see what it sees."""
@@ -90,6 +86,7 @@ class Local:
 
     def read(self, job: Job) -> None:
         """By a worker, from the share into the spool."""
+        job.begins("read")
         self._in_pool(job, "read", 0, work.read, read_order(job, self._config))
 
     def analyse(self, job: Job) -> None:
@@ -104,10 +101,8 @@ class Local:
                 name=job.file.name,
             )
             self._in_pool(job, "picture", 0, work.draw, order)
-        log.debug("stage", stage="segment", id=job.file.id, path=job.file.path)
-        future = self._lanes.submit(job.images())
-        job.running.add(future)
-        future.add_done_callback(lambda done: self._post(done, job, "segment", 0))
+        job.begins("segment")
+        self._follow(self._lanes.submit(job.images()), job, "segment", 0)
 
     def advance(self, job: Job, stage: str, index: int, outcome: Any) -> bool:
         """From segmentations to particles, every frame of a batch by itself."""
@@ -115,6 +110,7 @@ class Local:
             case "segment":
                 job.segmentations, seconds = outcome
                 job.took("segment", seconds)
+                job.begins("resolve")
                 for frame, segmentation in enumerate(job.segmentations):
                     self._in_pool(job, "resolve", frame, work.analyse, self._order(job, frame, segmentation))
                 job.segmentations = []
@@ -142,10 +138,11 @@ class Local:
         )
 
     def _in_pool(self, job: Job, stage: str, index: int, task: Callable[..., object], order: object) -> None:
-        job.tasks, job.since_s = job.tasks + 1, time.monotonic()
-        log.debug("stage", stage=stage, id=job.file.id, path=job.file.path)
-        future = self.submit(task, order)
-        job.running.add(future)
+        job.since_s = time.monotonic()
+        self._follow(self.submit(task, order), job, stage, index)
+
+    def _follow(self, future: Future[Any], job: Job, stage: str, index: int) -> None:
+        job.running[future] = stage
         future.add_done_callback(lambda done: self._post(done, job, stage, index))
 
 

@@ -8,14 +8,17 @@ from collections.abc import Callable
 from concurrent.futures import Future
 from concurrent.futures.process import BrokenProcessPool
 from datetime import UTC, datetime
+from functools import partial
 from pathlib import Path
 from typing import Any
 
 import structlog
 
 from temwatch.config import Config
-from temwatch.engine import steering
+from temwatch.domain import Analysis
+from temwatch.engine import steering, work
 from temwatch.engine.furnishing import Folder, Furnisher
+from temwatch.engine.job import Job
 from temwatch.ledger import File, Ledger, Request
 from temwatch.outputs import publish
 from temwatch.outputs.running import Running
@@ -25,6 +28,7 @@ log = structlog.get_logger(__name__)
 _RETRY_SECONDS = 2.0
 _QUIET_SECONDS = 5.0
 _LOOK_SECONDS = 0.5
+_UNPUBLISHED_SECONDS = 0.5  # so far a table may lag, to be written once for all that came meanwhile
 _SUMMARY_SHARE = 0.02  # of the time goes into summary.json while micrographs arrive
 
 
@@ -40,14 +44,24 @@ class Publisher:
         self,
         ledger: Ledger,
         config: Config,
-        resolve: steering.Resolve,
+        *,
         submit: Callable[..., Future[Any]],
-        post: Callable[[Future[Any], Folder], None],
+        post: Callable[[Callable[[], None]], None],
+        tell: Callable[[Job], None],
     ) -> None:
-        self.folders = Furnisher(ledger, config.output.folder, submit, post)
+        self.folders = Furnisher(
+            ledger,
+            config.output.folder,
+            submit,
+            lambda future, folder: post(partial(self._was_furnished, future, folder)),
+        )
         self._ledger = ledger
         self._config = config
-        self._resolve = resolve
+        self._submit = submit
+        self._tell = tell
+        self._recorded: list[Job] = []
+        self._recorded_since_s = 0.0
+        self._unfurnished: dict[int, Job] = {}  # by file: its rows are published, its pictures are to come
         self._underway: tuple[Request, steering.Steps] | None = None
         self._folder = config.output.folder
         self._behind: dict[str, float] = {}
@@ -57,9 +71,58 @@ class Publisher:
         self._looked_s = 0.0
 
     @property
-    def busy(self) -> bool:
-        """Whether a request has steps to come that wait for nothing."""
-        return self._underway is not None and not self.folders.waits
+    def in_hand(self) -> int:
+        """Files that wait for their tables or their pictures."""
+        return len(self._recorded) + self.folders.in_hand
+
+    @property
+    def waits(self) -> bool:
+        """Whether there is something to publish yet."""
+        return bool(self._recorded) or self.folders.busy or self.folders.waits
+
+    @property
+    def hurries(self) -> bool:
+        """Whether there is something to do as soon as there is no mail."""
+        asked = self._underway is not None and not self.folders.waits
+        return asked or bool(self._recorded or self.folders.samples())
+
+    def take(self, job: Job) -> None:
+        """The ledger knows what became of a file."""
+        if not self._recorded:
+            self._recorded_since_s = time.monotonic()
+        self._recorded.append(job)
+
+    def publish_recorded(self, *, at_once: bool) -> None:
+        """Tables of every sample that has new rows, once for all of them; then pictures, by workers."""
+        waited_s = time.monotonic() - self._recorded_since_s
+        if not at_once and not (self._recorded and waited_s > _UNPUBLISHED_SECONDS):
+            return
+        for job in self._publish_rows():
+            if self.folders.take(job.file.sample, job.file.id):
+                self._unfurnished[job.file.id] = job
+            else:
+                self._tell(job)
+
+    def _publish_rows(self) -> list[Job]:
+        jobs, self._recorded = self._recorded, []
+        for sample in {job.file.sample for job in jobs} | self.folders.samples():
+            mine = [job for job in jobs if job.file.sample == sample]
+            for job in mine:
+                job.begins("publish")
+            started = time.monotonic()
+            self.publish(sample)
+            for job in mine:
+                job.took("publish", (time.monotonic() - started) / len(mine))
+                job.arrival_to_result_s = (datetime.now(UTC) - job.file.detected_at).total_seconds()
+        return jobs
+
+    def _was_furnished(self, future: Future[Any], folder: Folder) -> None:
+        """Its pictures are there; where they are not, they come later."""
+        seconds = self.folders.done(future, folder)
+        job = self._unfurnished.pop(folder.file_id, None)
+        if job is not None:
+            job.took("publish", seconds)
+            self._tell(job)
 
     def publish_all(self) -> None:
         """Bring every sample up to date, after a start or a crash."""
@@ -101,7 +164,7 @@ class Publisher:
                     self._config,
                     request.kind,
                     request.arguments,
-                    self._resolve,
+                    self._resolve_again,
                     self.folders.is_complete,
                 )
                 self._underway = request, steps
@@ -113,12 +176,16 @@ class Publisher:
                 self._workbooks(sample)
 
     def finish(self, *, everything: bool) -> None:
-        """At the end of the run; the one-shot command wants `everything` written before it returns."""
-        for sample in {*self._behind, *self.folders.samples()}:
+        """At the end of the run: nothing lags behind the ledger but what was asked for by format.
+
+        The one-shot command wants `everything` written before it returns.
+        """
+        for job in (*self._publish_rows(), *self._unfurnished.values()):
+            self._tell(job)  # pictures that no worker has drawn are drawn at the next start
+        for sample in list(self._behind):
             self.publish(sample)
-        if everything:
-            for sample in list(self._changed):
-                self._workbooks(sample)
+        for sample in list(self._changed):
+            self._write_whole(sample, self._config.output.formats if everything else ())
 
     def _workbooks(self, sample: str) -> None:
         del self._changed[sample]
@@ -149,3 +216,8 @@ class Publisher:
         self._underway = None
         self._looked_s = 0.0  # another may wait
         self._ledger.answer(request.id, json.dumps(answer), datetime.now(UTC))
+
+    def _resolve_again(self, order: work.ResolveOrder) -> Analysis:
+        """What a rebuild asks for: one analysis from a stored segmentation, by a worker."""
+        analysis: Analysis = self._submit(work.resolve, order).result()
+        return analysis

@@ -18,6 +18,7 @@ from torch.utils.data import DataLoader
 
 from temwatch.analysis.segmentation import deeplab, preprocessing, weights
 from temwatch.analysis.segmentation.network import network
+from temwatch.analysis.segmentation.tiles import has_bfloat16
 from temwatch.domain import Image, Segmentation
 from temwatch.errors import Interrupted, UsageError
 from temwatch.training import checkpoint, data, pool
@@ -252,7 +253,7 @@ def _step(state: State, batch: Tile, recipe: Recipe, rate: float, place: torch.d
     batch = {name: tensor.to(place, non_blocking=True) for name, tensor in batch.items()}
     image = batch.pop("image").contiguous(memory_format=torch.channels_last)
     state.net.train()
-    with torch.autocast(place.type, torch.bfloat16, enabled=deeplab.has_bfloat16(place)):
+    with torch.autocast(place.type, torch.bfloat16, enabled=has_bfloat16(place)):
         logits = state.net(image)
     value = loss(logits, **batch, kind=recipe.loss)
     state.optimizer.zero_grad(set_to_none=True)

@@ -28,7 +28,6 @@ from temwatch.analysis.segmentation import preprocessing, weights
 from temwatch.analysis.segmentation.masking import particle_mask
 from temwatch.analysis.segmentation.network import network
 from temwatch.analysis.segmentation.tiles import TILE_PX, device_of, tiled
-from temwatch.analysis.segmentation.tiles import has_bfloat16 as has_bfloat16  # training asks for it here
 from temwatch.config import SegmentationSettings
 from temwatch.domain import Image, Mask, Segmentation, Segmenter
 from temwatch.errors import StartError, WeightsError
