@@ -27,7 +27,7 @@ from temwatch.analysis import pipeline, segmentation
 from temwatch.config import Config, SegmentationSettings, SeparationSettings
 from temwatch.domain import Method, Micrograph, Segmenter
 from temwatch.engine import spool, work
-from temwatch.engine.job import Job, Post
+from temwatch.engine.job import Batch, Job, Post
 from temwatch.engine.local import Local, read_order
 from temwatch.engine.publishing import folder_of
 from temwatch.errors import StartError, Unreadable
@@ -121,7 +121,7 @@ class Cluster:
         """Hash it, on a worker if one sees it."""
         self._submit(job, "read", look, self._order(job))
 
-    def analyse(self, job: Job) -> None:
+    def analyse(self, job: Job, read: work.ReadResult) -> None:  # noqa: ARG002 - it was only hashed
         """The rest of the way in one task."""
         order = replace(self._order(job), content=self._sent.pop(job.file.id, None))
         self._submit(job, "analyse", analyse, order)
@@ -135,19 +135,21 @@ class Cluster:
             self._sent[job.file.id] = read.content
         return read
 
-    def advance(self, job: Job, stage: str, index: int, outcome: Any) -> bool:  # noqa: ARG002
+    def advance(self, job: Job, stage: str, index: int, outcome: Any) -> None:  # noqa: ARG002
         """After the analysis its pictures are put in place, and then it may be recorded."""
         if stage == "put":
             job.took("publish", outcome)
-            return True
+            job.batches[0].undrawn = False
+            return
         found: Found = outcome
         job.frames_total = found.frames_total
         for name, seconds in found.seconds.items():
             job.took(name, seconds)
-        job.resolved = dict(enumerate(found.resolved))
-        if found.micrographs_png:
+        resolved = dict(enumerate(found.resolved))
+        undrawn = bool(found.micrographs_png)
+        job.batches.append(Batch(first=0, frames=len(resolved), resolved=resolved, undrawn=undrawn))
+        if undrawn:
             self._here(job, "put", work.put, folder_of(self._config, job.file), found.micrographs_png)
-        return not found.micrographs_png
 
     def _order(self, job: Job) -> ClusterOrder:
         config = self._config
@@ -175,6 +177,7 @@ class Cluster:
     def _submit(self, job: Job, stage: str, task: Callable[..., object], order: ClusterOrder) -> None:
         job.since_s = time.monotonic()
         future: Future[Any] = Future()
+        future.set_running_or_notify_cancel()  # what a worker has begun is waited for
         job.running[future] = stage
         with warnings.catch_warnings():
             # content goes with its task, through the scheduler: what lies on a worker is lost with it

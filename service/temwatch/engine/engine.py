@@ -195,8 +195,10 @@ class Engine:
         job.since_s = time.monotonic()
         if stage == "read":
             self._was_read(job, outcome)
-        elif self._way.advance(job, stage, index, outcome):
-            self._was_resolved(job)
+        else:
+            self._way.advance(job, stage, index, outcome)
+            while job in self._jobs and job.batches and job.batches[0].is_complete:
+                self._was_resolved(job)
 
     def _was_read(self, job: Job, outcome: work.ReadResult | None) -> None:
         read = self._way.seen(job, outcome)
@@ -211,13 +213,16 @@ class Engine:
             if known is not None:
                 self._was_recorded(job, known)
                 return
-        job.micrographs, job.resolved = read.micrographs, {}
-        self._way.analyse(job)
+        self._way.analyse(job, read)
+        job.first += len(read.micrographs)
+        if job.wants_more:
+            self._way.read(job)
 
     def _was_resolved(self, job: Job) -> None:
         """A batch is complete: one transaction, then its rows are published."""
+        first = job.batches[0].first
         results = job.results(datetime.now(UTC))
-        done = job.first + len(results)
+        done = first + len(results)
         finished = job.frames_total is None or done >= job.frames_total
         job.begins("record")
         started = time.monotonic()
@@ -228,8 +233,10 @@ class Engine:
         else:
             self._publisher.publish(job.file.sample)
             self._on_progress(job.file, done, job.frames_total or done)
-            job.first = done
-            self._way.read(job)
+            if job.wants_more:
+                self._way.read(job)
+            elif job.ahead and not job.batches:
+                self._post(job.ahead, job, "read", done)
 
     def _was_recorded(self, job: Job, recorded: Recorded, reason: str = "") -> None:
         """The ledger knows what became of a file; its tables and what lies beside it come next."""
@@ -306,7 +313,9 @@ class Engine:
 
     def _end(self, job: Job) -> None:
         self._jobs.remove(job)
-        job.micrographs, job.resolved = (), {}
+        job.batches = []
+        for task in tuple(job.running):
+            task.cancel()
         job.spooled.unlink(missing_ok=True)
 
     def _worker_died(self, told: Job | None = None) -> None:

@@ -12,11 +12,13 @@ from typing import Any, Protocol
 
 import structlog
 
-from temwatch.domain import Image, Micrograph, Segmentation, Status
+from temwatch.domain import Micrograph, Status
 from temwatch.engine import work
 from temwatch.ledger import File, Packed, Recorded
 
 log = structlog.get_logger(__name__)
+
+_BATCHES = 2
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -44,19 +46,32 @@ class Pulse:
 
 
 @dataclass(slots=True, eq=False)
+class Batch:
+    """A micrograph, or frames of a stack that were read together, until their rows are recorded."""
+
+    first: int  # frame of the stack
+    frames: int
+    micrographs: tuple[Micrograph, ...] = ()
+    resolved: dict[int, work.Resolved] = field(default_factory=dict)
+    undrawn: bool = False  # its picture must be there before its rows are
+
+    @property
+    def is_complete(self) -> bool:
+        """Whether it can be recorded."""
+        return len(self.resolved) == self.frames and not self.undrawn
+
+
+@dataclass(slots=True, eq=False)
 class Job:
-    """One file on its way; for a stack, the batch of frames that is in hand."""
+    """One file on its way; of a stack, one batch is read while the one before is worked on."""
 
     file: File
     spooled: Path
     copied: bool
-    first: int
+    first: int  # frame that is read next
     sha256: str | None = None
     frames_total: int | None = None
-    micrographs: tuple[Micrograph, ...] = ()
-    segmentations: list[Segmentation] = field(default_factory=list)
-    resolved: dict[int, work.Resolved] = field(default_factory=dict)
-    undrawn: bool = False  # its picture must be there before its rows are
+    batches: list[Batch] = field(default_factory=list)
     stages: dict[str, float] = field(default_factory=dict)
     particles: int = 0
     diameters_nm: list[float] = field(default_factory=list)
@@ -66,6 +81,7 @@ class Job:
     arrival_to_result_s: float = 0.0
     running: dict[Future[Any], str] = field(default_factory=dict)  # tasks in hand, by stage
     failed: tuple[Future[Any], str] | None = None  # the first task that failed
+    ahead: Future[Any] | None = None  # a read that failed while there was something to record
     since_s: float = 0.0  # monotonic: last sign of a worker that has it in hand
 
     def begins(self, stage: str) -> None:
@@ -81,9 +97,18 @@ class Job:
         """Whether a worker process, or a cluster, has something of it in hand."""
         return any(stage != "segment" for stage in self.running.values())
 
+    @property
+    def wants_more(self) -> bool:
+        """Whether the next frames are to be read, so that nobody waits for them."""
+        left = self.frames_total is not None and self.first < self.frames_total
+        return (
+            left and len(self.batches) < _BATCHES and "read" not in self.running.values() and not self.ahead
+        )
+
     def results(self, now: datetime) -> list[Packed]:
-        """What was found in the batch, ready to be recorded; the batch is let go."""
-        found = [self.resolved[index] for index in range(len(self.resolved))]
+        """What was found in the first batch, ready to be recorded; the batch is let go."""
+        batch = self.batches.pop(0)
+        found = [batch.resolved[index] for index in range(batch.frames)]
         for resolved in found:
             self.took("resolve", resolved.seconds)
             self.took("publish", resolved.seconds_pictures)
@@ -91,7 +116,6 @@ class Job:
             self.diameters_nm += resolved.diameters_nm
         seconds = sum(self.stages.get(stage, 0.0) for stage in ("read", "segment", "resolve"))
         each_s, self.seconds_recorded = (seconds - self.seconds_recorded) / max(1, len(found)), seconds
-        self.resolved, self.micrographs = {}, ()
         return [resolved.packed.at(now, each_s) for resolved in found]
 
     def finished(self) -> Finished:
@@ -114,12 +138,15 @@ class Job:
         """One of its tasks is done: what to go on with, this one or the first that failed, and its stage.
 
         None where one has failed and others still run. They are waited for, so that whoever has the file next
-        meets no worker that still draws a frame of it.
+        meets no worker that still draws a frame of it. Before a read that fails, what was read is recorded.
         """
         self.running.pop(future, None)
         error = None if future.cancelled() else future.exception()
         if isinstance(error, BrokenProcessPool):
             return future, stage  # nothing of it runs any more
+        if error and stage == "read" and self.batches and self.failed is None:
+            self.ahead = future
+            return None
         if error and self.failed is None:
             self.failed = future, stage
         if self.failed is None:
@@ -128,13 +155,9 @@ class Job:
             other.cancel()
         return None if self.running else self.failed
 
-    def images(self) -> list[Image]:
-        """What there is to segment."""
-        return [micrograph.image for micrograph in self.micrographs]
-
 
 Post = Callable[[Future[Any], Job, str, int], None]
-"""Tells the conductor of a task that is done: its outcome, the job, the stage and the frame of the batch."""
+"""Tells the conductor of a task that is done: its outcome, the job, the stage and the frame of the stack."""
 
 
 class Way(Protocol):
@@ -157,11 +180,11 @@ class Way(Protocol):
     def read(self, job: Job) -> None:
         """Have the next of a file read; ends in a post of stage "read"."""
 
-    def analyse(self, job: Job) -> None:
+    def analyse(self, job: Job, read: work.ReadResult) -> None:
         """Have what was read analysed; every post on the way goes to `advance`."""
 
-    def advance(self, job: Job, stage: str, index: int, outcome: Any) -> bool:
-        """Take the next step; True once every frame of the batch is in `job.resolved`."""
+    def advance(self, job: Job, stage: str, index: int, outcome: Any) -> None:
+        """Take the next step; at the last, a batch of the job is complete."""
 
     def seen(self, job: Job, read: work.ReadResult | None) -> work.ReadResult | None:
         """What was read; None where that takes another task, whose end is posted as "read" again."""

@@ -5,15 +5,14 @@ from __future__ import annotations
 import threading
 import time
 from collections import deque
-from collections.abc import Sequence
 from concurrent.futures import Future
 
 from temwatch.domain import Image, Segmentation, Segmenter
 
-Segmented = tuple[list[Segmentation], float]
-"""Segmentations and the seconds they took."""
+Segmented = tuple[Segmentation, float]
+"""A segmentation and the seconds it took."""
 
-_Order = tuple[Future[Segmented], Sequence[Image]]
+_Order = tuple[Future[Segmented], Image]
 
 
 class Lanes:
@@ -32,11 +31,11 @@ class Lanes:
         for number in range(lanes):
             threading.Thread(target=self._work, name=f"segment-{number}", daemon=True).start()
 
-    def submit(self, images: Sequence[Image]) -> Future[Segmented]:
-        """The segmentations of some images, once their turn has come."""
+    def submit(self, image: Image) -> Future[Segmented]:
+        """The segmentation of an image, once its turn has come."""
         future: Future[Segmented] = Future()
         with self._changed:
-            self._orders.append((future, images))
+            self._orders.append((future, image))
             self._changed.notify()
         return future
 
@@ -48,10 +47,16 @@ class Lanes:
             self._changed.notify_all()
 
     def _work(self) -> None:
-        while batch := self._take():
+        while taken := self._take():
+            # those that nobody waits for any more are left out; the others can no longer be cancelled
+            batch = [
+                order for order in taken if order[0].running() or order[0].set_running_or_notify_cancel()
+            ]
+            if not batch:
+                continue
             started = time.monotonic()
             try:
-                found = self._segmenter.segment([image for _, images in batch for image in images])
+                found = self._segmenter.segment([image for _, image in batch])
             except BaseException as error:  # noqa: BLE001 - an executor too hands on whatever it was
                 if len(batch) == 1:
                     batch[0][0].set_exception(error)
@@ -60,11 +65,9 @@ class Lanes:
                         self._alone += batch
                         self._changed.notify_all()
                 continue
-            seconds, first = time.monotonic() - started, 0
-            for future, images in batch:
-                last = first + len(images)
-                future.set_result((found[first:last], seconds / len(batch)))
-                first = last
+            seconds = (time.monotonic() - started) / len(batch)
+            for (future, _), segmentation in zip(batch, found, strict=True):
+                future.set_result((segmentation, seconds))
 
     def _take(self) -> list[_Order]:
         """The order that waited longest, and others of the same size; none once it is closed."""
@@ -76,16 +79,9 @@ class Lanes:
             if self._alone:
                 return [self._alone.pop()]
             batch = [self._orders.popleft()]
-            shapes = _shapes(batch[0])
+            shape = batch[0][1].shape
             while (
-                self._orders
-                and len(shapes) == 1
-                and len(batch) < self._segmenter.together
-                and _shapes(self._orders[0]) == shapes
+                self._orders and len(batch) < self._segmenter.together and self._orders[0][1].shape == shape
             ):
                 batch.append(self._orders.popleft())
             return batch
-
-
-def _shapes(order: _Order) -> list[tuple[int, ...]]:
-    return [image.shape for image in order[1]]

@@ -12,9 +12,9 @@ from concurrent.futures.process import BrokenProcessPool
 from typing import Any
 
 from temwatch.config import Config
-from temwatch.domain import Method, Segmentation, Segmenter
+from temwatch.domain import Method, Micrograph, Segmentation, Segmenter
 from temwatch.engine import pool, work
-from temwatch.engine.job import Job, Post
+from temwatch.engine.job import Batch, Job, Post
 from temwatch.engine.lane import Lanes
 from temwatch.engine.publishing import folder_of
 from temwatch.outputs import film
@@ -89,43 +89,46 @@ class Local:
         job.begins("read")
         self._in_pool(job, "read", 0, work.read, read_order(job, self._config))
 
-    def analyse(self, job: Job) -> None:
-        """Segment; meanwhile the picture of a single micrograph is drawn."""
+    def analyse(self, job: Job, read: work.ReadResult) -> None:
+        """Segment every frame by itself; meanwhile the picture of a single micrograph is drawn."""
         config = self._config
-        job.undrawn = job.copied and job.frames_total is None and is_drawn(job, 0, config)
-        if job.undrawn:
+        batch = Batch(first=job.first, frames=len(read.micrographs), micrographs=read.micrographs)
+        job.batches.append(batch)
+        batch.undrawn = job.copied and job.frames_total is None and is_drawn(batch.micrographs[0], config)
+        if batch.undrawn:
             order = work.PictureOrder(
                 path=job.spooled,
-                pixel_size_nm=job.micrographs[0].pixel_size_nm,
+                pixel_size_nm=batch.micrographs[0].pixel_size_nm,
                 folder=folder_of(config, job.file),
                 name=job.file.name,
             )
-            self._in_pool(job, "picture", 0, work.draw, order)
+            self._in_pool(job, "picture", job.first, work.draw, order)
         job.begins("segment")
-        self._follow(self._lanes.submit(job.images()), job, "segment", 0)
+        for index, micrograph in enumerate(batch.micrographs, job.first):
+            self._follow(self._lanes.submit(micrograph.image), job, "segment", index)
 
-    def advance(self, job: Job, stage: str, index: int, outcome: Any) -> bool:
-        """From segmentations to particles, every frame of a batch by itself."""
+    def advance(self, job: Job, stage: str, index: int, outcome: Any) -> None:
+        """From the segmentation of a frame to its particles."""
+        batch = next(batch for batch in job.batches if index < batch.first + batch.frames)
         match stage:
             case "segment":
-                job.segmentations, seconds = outcome
+                segmentation, seconds = outcome
                 job.took("segment", seconds)
-                job.begins("resolve")
-                for frame, segmentation in enumerate(job.segmentations):
-                    self._in_pool(job, "resolve", frame, work.analyse, self._order(job, frame, segmentation))
-                job.segmentations = []
+                if index == batch.first:
+                    job.begins("resolve")
+                order = self._order(job, batch.micrographs[index - batch.first], segmentation)
+                self._in_pool(job, "resolve", index, work.analyse, order)
             case "picture":
                 job.took("publish", outcome)
-                job.undrawn = False
+                batch.undrawn = False
             case "resolve":
-                job.resolved[index] = outcome
-        return len(job.resolved) == len(job.micrographs) and not job.undrawn
+                batch.resolved[index - batch.first] = outcome
 
-    def _order(self, job: Job, index: int, segmentation: Segmentation) -> work.AnalyseOrder:
-        micrograph, config = job.micrographs[index], self._config
+    def _order(self, job: Job, micrograph: Micrograph, segmentation: Segmentation) -> work.AnalyseOrder:
+        config = self._config
         drawing = None
-        if (not job.copied or job.frames_total is not None) and is_drawn(job, index, config):
-            drawing = drawing_of(job, index, config)
+        if (not job.copied or job.frames_total is not None) and is_drawn(micrograph, config):
+            drawing = drawing_of(job, micrograph, config)
         return work.AnalyseOrder(
             resolve=work.ResolveOrder(
                 pixel_size_nm=micrograph.pixel_size_nm,
@@ -168,17 +171,16 @@ def read_order(job: Job, config: Config) -> work.ReadOrder:
     )
 
 
-def is_drawn(job: Job, index: int, config: Config) -> bool:
+def is_drawn(micrograph: Micrograph, config: Config) -> bool:
     """Whether a micrograph or frame gets pictures."""
-    frame = job.micrographs[index].frame
+    frame = micrograph.frame
     return config.output.pictures and (
         frame is None or frame.index % config.sequences.picture_every_frames == 0
     )
 
 
-def drawing_of(job: Job, index: int, config: Config) -> work.Drawing:
+def drawing_of(job: Job, micrograph: Micrograph, config: Config) -> work.Drawing:
     """Where the pictures of a micrograph or frame go, and what is drawn on."""
-    micrograph = job.micrographs[index]
     name = job.file.name
     if job.frames_total is not None and micrograph.frame is not None:
         name = f"{name}_{micrograph.frame.index:06d}"

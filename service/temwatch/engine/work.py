@@ -18,8 +18,8 @@ from temwatch.ledger import Packed, Result, pack
 from temwatch.outputs import film, pictures, publish
 from temwatch.outputs.files import replacing
 
-# frames of a stack that are in memory together; more of them would only come later to page and tables
-_BATCH_PIXELS = 32 * 1024**2
+# frames of a stack that are read together; more of them would only come later to page and tables
+_BATCH_PIXELS = 16 * 1024**2
 _BATCH_FRAMES = 64
 
 
