@@ -5,7 +5,9 @@ import time
 from collections import Counter
 from pathlib import Path
 
+import numpy as np
 import pytest
+import tifffile
 
 import sequence_files
 from system import Service, rows, temwatch, wait_until
@@ -202,3 +204,25 @@ def test_the_view_in_a_browser(acquisition):
         assert f"{FRAMES} frames" in page.inner_text(".view.sequences .lead")
         browser.close()
     assert [] == said
+
+
+def test_of_a_stack_with_a_damaged_page_the_frames_before_it_are_kept(tmp_path):
+    """Two batches of 64 are recorded, whatever was in hand when the third could not be read."""
+    path, count, bad = tmp_path / "run.tif", 160, 150
+    pages = np.stack([sequence_files.frame(index, side_px=64) for index in range(count)])
+    tifffile.imwrite(path, pages, photometric="minisblack", compression="zlib")
+    with tifffile.TiffFile(path) as tif:
+        start, size = tif.pages[bad].dataoffsets[0], tif.pages[bad].databytecounts[0]
+    content = bytearray(path.read_bytes())
+    content[start : start + size] = bytes(size)
+    path.write_bytes(content)
+    config = tmp_path / "temwatch.toml"
+    config.write_text('[watch]\nfolder = "."\n[output]\nfolder = "."\n[segmentation]\nmethod = "threshold"\n')
+    options = ("--output", tmp_path / "out", "--config", config, "--pixel-size", 0.5)
+    done = temwatch("analyse", path, *options)
+    assert (1, True) == (done.returncode, "run.tif: refused: is damaged" in done.stderr)
+    found = [(row["frame"], row["status"]) for row in rows(tmp_path / "out" / "run" / "micrographs.csv")]
+    assert [*((str(index), "done") for index in range(128)), ("", "refused")] == found
+    assert [str(index) for index in range(128)] == [
+        row["frame"] for row in rows(tmp_path / "out" / "run" / "frames.csv")
+    ]
