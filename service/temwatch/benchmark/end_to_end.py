@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import os
 import queue
 import tempfile
 import threading
@@ -11,9 +10,11 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
+from typing import NamedTuple
 
 from temwatch import simulator
 from temwatch.analysis import pipeline, segmentation
+from temwatch.benchmark.usage import cpu_seconds, idle_seconds
 from temwatch.config import Config, SegmentationMethod
 from temwatch.domain import Status
 from temwatch.engine import pool
@@ -32,8 +33,9 @@ class EndToEnd:
     """One segmenter's way from file to result, wall clock.
 
     `alone_seconds` is from the arrival of one micrograph to its result, `stages` says where that time goes.
-    The rates are of `micrographs` that arrive together; `cores_idle` is the share of the cores that nothing,
-    nor anything else on the machine, made use of meanwhile.
+    The rates are of `micrographs` that arrive together. `share` is the CPU time of all processes as a
+    part of what the cores have: the rate over the one that they allow if they do nothing else and never
+    wait. `cores_idle` is the share of the cores that nobody on the machine made use of.
     """
 
     segmentation: str
@@ -44,6 +46,8 @@ class EndToEnd:
     stages: dict[str, float]
     micrographs: int
     micrographs_per_minute: float
+    cpu_seconds_per_micrograph: float
+    share: float
     cores_idle: float
     megabytes_per_second: float
 
@@ -62,7 +66,7 @@ def end_to_end(method: SegmentationMethod, field: Simulated, micrographs: int) -
                 "segmentation": {"method": method},
             }
         )
-        results, seconds, idle_seconds = _analysed(config, [paths[:1], paths[1:2], paths[2:]])
+        results, spent = _analysed(config, [paths[:1], paths[1:2], paths[2:]])
         size_bytes = sum(path.stat().st_size for path in paths[2:])
     alone = results[1]
     return EndToEnd(
@@ -73,9 +77,11 @@ def end_to_end(method: SegmentationMethod, field: Simulated, micrographs: int) -
         alone_seconds=alone.arrival_to_result_s,
         stages=alone.stages,
         micrographs=micrographs,
-        micrographs_per_minute=60 * micrographs / seconds,
-        cores_idle=idle_seconds / (seconds * pool.usable_cores()),
-        megabytes_per_second=size_bytes / 1e6 / seconds,
+        micrographs_per_minute=60 * micrographs / spent.seconds,
+        cpu_seconds_per_micrograph=spent.cpu_seconds / micrographs,
+        share=spent.cpu_seconds / (spent.seconds * pool.usable_cores()),
+        cores_idle=spent.idle_seconds / (spent.seconds * pool.usable_cores()),
+        megabytes_per_second=size_bytes / 1e6 / spent.seconds,
     )
 
 
@@ -100,14 +106,24 @@ def _device(config: Config) -> str:
     return str(deeplab.find_device(config.segmentation.device))
 
 
-def _analysed(config: Config, groups: Sequence[Sequence[Path]]) -> tuple[list[Finished], float, float]:
-    """Hand the engine one group after the other: all results, seconds that the last group took, and idle."""
+class _Spent(NamedTuple):
+    seconds: float
+    cpu_seconds: float
+    idle_seconds: float
+
+
+def _now() -> _Spent:
+    return _Spent(time.perf_counter(), cpu_seconds(), idle_seconds())
+
+
+def _analysed(config: Config, groups: Sequence[Sequence[Path]]) -> tuple[list[Finished], _Spent]:
+    """Hand the engine one group after the other: all results, and what the last group took."""
     segmenter = segmentation.build(config.segmentation)
     config.output.state.mkdir(parents=True)
     done: queue.SimpleQueue[Finished] = queue.SimpleQueue()
     stop = threading.Event()
     results: list[Finished] = []
-    seconds = idle_seconds = 0.0
+    began = ended = _now()
     with open_ledger(config.output.state) as ledger:
         engine = Engine(
             config=config,
@@ -123,22 +139,16 @@ def _analysed(config: Config, groups: Sequence[Sequence[Path]]) -> tuple[list[Fi
             while not engine.pulse.beat_s and conductor.is_alive():
                 time.sleep(0.01)
             for group in groups:
-                started, idle = time.perf_counter(), _idle_seconds()
+                began = _now()
                 ledger.add_all(_arrival(path) for path in group)
                 engine.wake()
                 results += [_next(done, conductor) for _ in group]
-                seconds, idle_seconds = time.perf_counter() - started, _idle_seconds() - idle
+                ended = _now()
         finally:
             stop.set()
             engine.wake()
             conductor.join()
-    return results, seconds, idle_seconds
-
-
-def _idle_seconds() -> float:
-    """Seconds that the machine's cores have been idle, all together."""
-    fields = Path("/proc/stat").read_text(encoding="ascii").split(maxsplit=6)
-    return (int(fields[4]) + int(fields[5])) / os.sysconf("SC_CLK_TCK")
+    return results, _Spent(*(after - before for before, after in zip(began, ended, strict=True)))
 
 
 def _arrival(path: Path) -> Arrival:

@@ -2,11 +2,9 @@
 
 from __future__ import annotations
 
-import os
 import tempfile
 import threading
 import time
-from contextlib import suppress
 from dataclasses import dataclass
 from datetime import UTC, datetime
 from pathlib import Path
@@ -14,6 +12,7 @@ from pathlib import Path
 import numpy as np
 
 from temwatch.analysis import pipeline, segmentation
+from temwatch.benchmark.usage import cpu_seconds
 from temwatch.config import Config
 from temwatch.engine.engine import Engine
 from temwatch.engine.pool import usable_cores
@@ -68,7 +67,7 @@ def sequence(field: Simulated, frames: int) -> SequenceRun:
         )
         config.output.state.mkdir(parents=True)
         with open_ledger(config.output.state) as ledger:
-            seconds, cpu_seconds = _run(config, ledger, path, frames)
+            seconds, spent_seconds = _run(config, ledger, path, frames)
             with ledger.reader() as reader:
                 particles = reader.samples()[0].particles / frames
     cores = usable_cores()
@@ -79,8 +78,8 @@ def sequence(field: Simulated, frames: int) -> SequenceRun:
         cores=cores,
         seconds=seconds,
         frames_per_second=frames / seconds,
-        cpu_seconds_per_frame=cpu_seconds / frames,
-        share=cpu_seconds / (cores * seconds),
+        cpu_seconds_per_frame=spent_seconds / frames,
+        share=spent_seconds / (cores * seconds),
     )
 
 
@@ -95,7 +94,7 @@ def _run(config: Config, ledger: Ledger, path: Path, frames: int) -> tuple[float
     try:
         while not engine.pulse.beat_s and conductor.is_alive():
             time.sleep(0.01)
-        before, started = _cpu_seconds(), time.perf_counter()
+        before, started = cpu_seconds(), time.perf_counter()
         status = path.stat()
         ledger.add(
             Arrival(
@@ -113,7 +112,7 @@ def _run(config: Config, ledger: Ledger, path: Path, frames: int) -> tuple[float
             if not conductor.is_alive():
                 raise StartError("the engine ended before every frame was followed")
             time.sleep(0.05)
-        return time.perf_counter() - started, _cpu_seconds() - before
+        return time.perf_counter() - started, cpu_seconds() - before
     finally:
         stop.set()
         engine.wake()
@@ -124,17 +123,3 @@ def _is_followed(ledger: Ledger, frames: int) -> bool:
     with ledger.reader() as reader:
         found = following.progress(reader)
     return bool(found) and found[0].through == frames - 1
-
-
-def _cpu_seconds() -> float:
-    """CPU time of this process and of all below it that live, children of the fork server included."""
-    parents, ticks = {}, {}
-    for stat in Path("/proc").glob("[0-9]*/stat"):
-        with suppress(OSError):
-            fields = stat.read_text(encoding="utf-8", errors="replace").rpartition(")")[2].split()
-            number = int(stat.parent.name)
-            parents[number], ticks[number] = int(fields[1]), int(fields[11]) + int(fields[12])
-    family = {os.getpid()}
-    while more := {child for child, parent in parents.items() if parent in family} - family:
-        family |= more
-    return sum(ticks.get(member, 0) for member in family) / os.sysconf("SC_CLK_TCK")

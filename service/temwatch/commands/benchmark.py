@@ -127,6 +127,10 @@ def _ways(report: Report) -> Table:
         f"micrographs/min, {first.micrographs} together",
         *(f"{way.micrographs_per_minute:.1f}" for way in report.end_to_end),
     )
+    table.add_row(
+        "CPU seconds a micrograph", *(f"{way.cpu_seconds_per_micrograph:.2f}" for way in report.end_to_end)
+    )
+    table.add_row("share of the cores, %", *(f"{100 * way.share:.0f}" for way in report.end_to_end))
     table.add_row("cores idle, %", *(f"{100 * way.cores_idle:.0f}" for way in report.end_to_end))
     table.add_row("MB/s", *(f"{way.megabytes_per_second:.1f}" for way in report.end_to_end))
     return table
