@@ -206,6 +206,11 @@ def test_sigterm_ends_it_with_exit_code_0(tmp_path, series):
     wait_until(lambda: len(running.micrographs(sample)) == 6, what="six rows")
     assert 0 == running.stop()
     assert ["done"] * 6 == [row["status"] for row in running.micrographs(sample)]
+    summary = json.loads((running.output / sample / "summary.json").read_text())
+    assert (6, len(rows(running.output / sample / "particles.csv"))) == (
+        summary["micrographs"],
+        summary["particles"],
+    )
 
 
 def test_systemd_hears_ready_status_watchdog_and_stopping(tmp_path):
