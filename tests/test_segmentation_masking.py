@@ -4,7 +4,12 @@ import numpy as np
 import pytest
 from scipy import ndimage
 
-from temwatch.analysis.segmentation.masking import particle_mask, sure_parts, with_dark_holes
+from temwatch.analysis.segmentation.masking import (
+    best_threshold,
+    particle_mask,
+    sure_parts,
+    with_dark_holes,
+)
 
 ROWS, COLUMNS = np.indices((80, 120))
 
@@ -68,3 +73,31 @@ def test_both_together():
     image = np.where(disc(40, 40, 20), -1.0, 1.0)
 
     assert np.array_equal(disc(40, 40, 20), particle_mask(probability, image))
+
+
+@pytest.mark.parametrize("seed", range(5))
+def test_the_best_threshold_is_that_of_the_highest_dice_in_the_mean(seed):
+    """Truths are drawn from the probabilities; no other threshold does better on them by more than chance."""
+    random = np.random.default_rng(seed)
+    probability = random.beta(*random.uniform(0.1, 3, 2), (200, 200)).astype(np.float32)
+    truths = random.random((10, 200, 200)) < probability
+
+    def dice(threshold: float) -> float:
+        mask = probability > threshold
+        return float(np.mean([2 * (mask & t).sum() / (mask.sum() + t.sum()) for t in truths]))
+
+    best = best_threshold(probability)
+    assert best.dice == pytest.approx(dice(best.level), abs=0.01)
+    assert best.dice > max(dice(level) for level in np.linspace(0.02, 0.98, 49)) - 0.01
+
+
+def test_faint_particles_count_in_noise_alone():
+    """What is in doubt everywhere is cut lower; not without noise, nor where there is next to nothing."""
+    noise = np.random.default_rng(0).normal(0, 0.5, (80, 120)).astype(np.float32)
+    faint = np.where(disc(40, 40, 20), 0.352, 0.02).astype(np.float32)
+    faint[disc(40, 40, 9)] = 0.8
+    nothing = np.where(disc(40, 40, 20), 0.2, 0.1).astype(np.float32)
+
+    assert np.array_equal(disc(40, 40, 20), particle_mask(faint, noise))
+    assert not particle_mask(faint, np.zeros_like(noise)).any()
+    assert not particle_mask(nothing, noise).any()

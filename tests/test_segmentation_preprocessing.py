@@ -33,6 +33,26 @@ def test_background_and_particles_come_to_lie_near_the_ends_of_minus_one_to_one(
     assert np.unique(normalised(image)).tolist() == [-1, 1]
 
 
+def test_what_was_written_into_a_picture_does_not_set_its_levels():
+    """A white box with a letter, and a black bar, over a twentieth of a micrograph."""
+    image = np.random.default_rng(0).normal(100, 5, (200, 200)).astype(np.float32)
+    image[50:100, 50:100] -= 30
+    labelled = image.copy()
+    labelled[:40, :40], labelled[10:30, 15:20], labelled[180:188, 120:190] = 255, 0, 0
+
+    outside = np.ones(image.shape, bool)
+    outside[:40, :40] = outside[180:188, 120:190] = False
+    assert np.abs(normalised(labelled) - normalised(image))[outside].max() < 0.1
+
+
+def test_a_picture_without_noise_keeps_its_levels():
+    """Flat blocks are all that it has."""
+    image = np.full((200, 200), 200, np.float32)
+    image[50:100, 50:100] = 90
+    image[:16, :16] = np.random.default_rng(0).integers(0, 255, (16, 16))
+    assert np.allclose(np.abs(normalised(image)[16:]), 1)
+
+
 def test_a_single_hot_pixel_changes_nothing_else():
     image = np.random.default_rng(0).normal(100, 5, (200, 200)).astype(np.float32)
     hot = image.copy()

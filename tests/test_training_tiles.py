@@ -85,6 +85,42 @@ def test_the_share_of_simulated_micrographs_is_kept():
     assert np.mean(found) == pytest.approx(0.25, abs=0.08)
 
 
+def test_noisy_micrographs_are_shown_at_smaller_sizes_as_well():
+    """So does the service look at them; clean ones are shown at full size alone."""
+    recipe = replace(PLAIN, noisy_sizes=(1.0, 0.25))
+    clean = picture((1000, 1000))
+    noise = np.random.default_rng(0).normal(0, 0.3, clean.image.shape).astype(np.float16)
+    noisy = replace(clean, image=clean.image + noise)
+
+    def spread(item):
+        """Noise of a tile in which nothing else is to be seen, as a quarter of the size averages it."""
+        tiles = Tiles(replace(recipe, contact_share=0, particle_share=0), [item], [], seed=0)
+        found = [tile["image"].std().item() for tile in map(tiles.__getitem__, [(n, 0.0) for n in range(60)])]
+        return np.array([value for value in found if 0 < value < 0.35])
+
+    quarter = spread(noisy) < 0.15
+    assert 0.2 < quarter.mean() < 0.8
+    assert not spread(clean).size
+
+
+@pytest.mark.parametrize("number", range(5))
+def test_a_film_darkens_a_part_of_a_tile_and_a_tone_curve_keeps_the_order(number):
+    blank = replace(picture(), image=np.linspace(-1, 1, 200 * 300, dtype=np.float16).reshape(200, 300).copy())
+    plain, film, tone = (
+        Tiles(replace(PLAIN, augmentation=augmentation), [blank], [], seed=0)[(number, 0.0)]["image"][0]
+        for augmentation in (
+            Augmentation(scale=(1, 1), rotation_deg=0),
+            Augmentation(scale=(1, 1), rotation_deg=0, film_share=1.0, film_darkness=0.7),
+            Augmentation(scale=(1, 1), rotation_deg=0, gamma=1.5),
+        )
+    )
+    darker = plain - film
+    assert darker.min() > -0.01
+    assert 0 < darker.max() <= 0.71
+    assert (tone.flatten()[plain.flatten().argsort()].diff() > -1e-3).all()
+    assert (tone - plain).abs().max() > 1e-3
+
+
 def test_an_epoch_of_the_papers_grid_is_every_tile_once():
     recipe = replace(
         PAPER, tile_px=50, batch=2, max_side_px=300, augmentation=Augmentation(scale=(1, 1), rotation_deg=0)

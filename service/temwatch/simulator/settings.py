@@ -120,11 +120,14 @@ HIGH_RESOLUTION = Settings(
 def draw_settings(seed: int | np.random.Generator, *, size_px: int = 1024) -> Settings:
     """Random settings over the range that a network has to hold over.
 
-    A third each is lattice resolution (0.02 to 0.06 nm per px, 3 to 60 electrons per px), the paper's regime
-    (0.05 to 0.5 nm per px) and survey (0.5 to 2 nm per px); particles from 6 to 600 px across, shares of
-    1 to 40 % of the field, attenuation from barely visible to black.
+    Three in ten are ultrasmall particles close to the contrast of their carbon film. Of the rest a third each
+    is lattice resolution (0.02 to 0.06 nm per px, 3 to 60 electrons per px), the paper's regime (0.05 to
+    0.5 nm per px) and survey (0.5 to 2 nm per px); particles from 6 to 600 px across, shares of 1 to 40 % of
+    the field, attenuation from barely visible to black.
     """
     rng = np.random.default_rng(seed)
+    if rng.random() < 0.3:
+        return _draw_ultrasmall(rng, size_px)
     regime = rng.choice(3)
     # the diameter in px decides what the network sees, so it is drawn first
     pixel_size_nm = _log_uniform(rng, *((0.02, 0.06), (0.05, 0.5), (0.5, 2.0))[regime])
@@ -188,6 +191,51 @@ def draw_settings(seed: int | np.random.Generator, *, size_px: int = 1024) -> Se
         attenuation_per_nm=-math.log1p(-contrast) / diameter_nm,
         # where the film varies more than a particle darkens it, nobody could say what is a particle
         support_variation=min(settings.support_variation, contrast / 4),
+    )
+
+
+def _draw_ultrasmall(rng: np.random.Generator, size_px: int) -> Settings:
+    """Particles of 1 to 5 nm at lattice resolution on thin carbon, at a few electrons per pixel.
+
+    A corrected microscope, defocus of either sign up to where fringes are as wide as a small particle. The
+    signal of a whole particle is 6 times its noise or more, near the 5 that Rose asks for.
+    """
+    pixel_size_nm = _log_uniform(rng, 0.018, 0.06)
+    diameter_nm = min(_log_uniform(rng, 1.0, 5.0), 0.4 * size_px * pixel_size_nm)
+    diameter_px = diameter_nm / pixel_size_nm
+    dose_e_per_px = _log_uniform(rng, 4, 70)
+    rose = 6 / math.sqrt(dose_e_per_px * math.pi / 4 * diameter_px**2)
+    contrast = max(_log_uniform(rng, 0.035, 0.4), min(rose, 0.5))
+    fill = _log_uniform(rng, 0.02, 0.3)
+    return replace(
+        HIGH_RESOLUTION,
+        size_px=size_px,
+        pixel_size_nm=pixel_size_nm,
+        material=str(rng.choice(["Au", "Ag", "Pt", "CdSe"], p=[0.5, 0.2, 0.15, 0.15])),
+        families=(("ellipses",), ("facetted",), ("ellipses", "facetted"))[rng.integers(3)],
+        particles=int(np.clip(fill * size_px**2 / (math.pi / 4 * diameter_px**2), 1, 400)),
+        diameter_mean_nm=diameter_nm,
+        diameter_sd_nm=diameter_nm * rng.uniform(0.05, 0.35),
+        aspect_ratio_mean=rng.uniform(1.02, 1.3),
+        roughness=rng.uniform(0, 0.03),
+        overlap=("none", "low", "medium")[rng.integers(3)],
+        voltage_kV=float(rng.choice([80, 200, 300, 300])),
+        cs_mm=rng.uniform(-0.01, 0.01),
+        defocus_nm=rng.uniform(-120, 120),
+        focal_spread_nm=rng.uniform(2, 6),
+        convergence_mrad=_log_uniform(rng, 0.05, 0.5),
+        aperture_mrad=_log_uniform(rng, 15, 50),
+        carbon_thickness_nm=_log_uniform(rng, 1, 6),
+        attenuation_per_nm=-math.log1p(-contrast) / diameter_nm,
+        diffuse_share=rng.uniform(0, 0.1),
+        lattice_contrast=rng.uniform(0, 1),
+        diffraction_contrast=rng.uniform(0, 1),
+        support_variation=min(_log_uniform(rng, 0.002, 0.02), contrast / 4),
+        illumination_variation=_log_uniform(rng, 0.01, 0.2),
+        dose_e_per_px=dose_e_per_px,
+        blur_px=rng.uniform(0.2, 1.2),
+        readout_noise_e=rng.uniform(0, 1.0),
+        annotations=bool(rng.random() < 0.2),
     )
 
 

@@ -34,7 +34,7 @@ def simulated(
     They are kept in `folder` and mapped, not loaded: 1500 of 640 px are 2.5 GB.
     """
     folder.mkdir(parents=True, exist_ok=True)
-    identity = {"count": count, "side_px": side_px, "seed": seed}
+    identity = {"count": count, "side_px": side_px, "seed": seed, "preprocessing": preprocessing.NAME}
     done = folder / "done.json"
     if not (done.is_file() and json.loads(done.read_text(encoding="utf-8")) == identity):
         shape = (count, side_px, side_px)

@@ -14,7 +14,8 @@ class Augmentation:
 
     Intensities are in units of the normalised image, where percentiles 1 and 99 are 2 apart; shares are
     probabilities. `upright_share` of the tiles are neither turned nor mirrored, so that letters are learnt as
-    they are; `lettering_share` get more of them.
+    they are; `lettering_share` get more of them. Of `film_share` a part is darker, up to `film_darkness`, as
+    where a film is doubled or ends; `gamma` is the largest exponent, or its inverse, of a tone curve.
     """
 
     scale: tuple[float, float]
@@ -28,6 +29,9 @@ class Augmentation:
     elastic_share: float = 0.0
     upright_share: float = 0.0
     lettering_share: float = 0.0
+    film_share: float = 0.0
+    film_darkness: float = 0.0
+    gamma: float = 1.0
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -48,7 +52,8 @@ class Recipe:
     `tiles` is grid (a picture cut into tiles, and the whole reduced to one) or random. An epoch of a grid is
     every tile once; `epochs` then replaces the steps of the stage. Of random tiles, `contact_share` lie about
     a place where particles touch and `particle_share` about a particle. Where the typical particle measures
-    `half_size_from_px` or more, weights look at half the size as well.
+    `half_size_from_px` or more, weights look at half the size as well. Micrographs whose noise makes weights
+    look at smaller sizes are shown at one of the `noisy_sizes`.
     """
 
     name: str
@@ -60,6 +65,7 @@ class Recipe:
     enlarge: int = 1
     max_side_px: int | None = None
     half_size_from_px: float | None = None
+    noisy_sizes: tuple[float, ...] = (1.0,)
     stages: tuple[Stage, ...]
     epochs: int | None = None
     optimizer: Literal["sgd", "adamw"]
@@ -110,6 +116,7 @@ TEMWATCH = Recipe(
     loss="boundary",
     ema_decay=0.998,
     half_size_from_px=40.0,
+    noisy_sizes=(1.0, 0.5, 0.25),
     contact_share=0.2,
     particle_share=0.3,
     augmentation=Augmentation(
@@ -123,6 +130,9 @@ TEMWATCH = Recipe(
         elastic_share=0.05,
         upright_share=0.4,
         lettering_share=0.35,
+        film_share=0.15,
+        film_darkness=0.7,
+        gamma=1.5,
     ),
     shares=(0.8, 0.2),
     validate_every=1000,
@@ -133,9 +143,7 @@ TEMWATCH = Recipe(
 REFINE = replace(
     TEMWATCH,
     name="refine",
-    stages=(
-        Stage(name="labelled", steps=12000, simulated_share=0.25, learning_rate=3e-4, warm_up_steps=200),
-    ),
+    stages=(Stage(name="labelled", steps=12000, simulated_share=0.4, learning_rate=3e-4, warm_up_steps=200),),
     validate_every=2000,
 )
 """Only the second stage, for weights that are there already (`--start-from`)."""

@@ -13,7 +13,7 @@ from torch.utils.data import Dataset
 from torchvision import tv_tensors
 from torchvision.transforms import v2
 
-from temwatch.analysis.segmentation.preprocessing import LIMIT
+from temwatch.analysis.segmentation.preprocessing import LIMIT, NOISY, noise
 from temwatch.training.data import Labelled, Labels
 from temwatch.training.lettering import lettered
 from temwatch.training.recipes import Augmentation, Recipe
@@ -47,6 +47,7 @@ class Tiles(Dataset[Tile]):
         self.recipe, self.seed = recipe, seed
         self.labelled, self.simulated = labelled, simulated
         self.grid = [window for number, item in enumerate(labelled) for window in _grid(number, item, recipe)]
+        self._known_noise: dict[tuple[bool, int], bool] = {}
         self._known_places: dict[tuple[bool, int], tuple[Places, Places]] = {}
 
     def steps_per_epoch(self) -> int:
@@ -67,6 +68,8 @@ class Tiles(Dataset[Tile]):
             window = self._random_window(pictures, simulated, random)
         low, high = self.recipe.augmentation.scale
         scale = np.exp(random.uniform(np.log(low), np.log(high)))
+        if len(self.recipe.noisy_sizes) > 1 and self._noisy(simulated, window.picture):
+            scale *= self.recipe.noisy_sizes[random.integers(len(self.recipe.noisy_sizes))]
         window = Window(window.picture, window.row, window.column, window.side_px / scale)
         with torch.random.fork_rng(devices=[]):
             torch.manual_seed(int(random.integers(2**62)))
@@ -85,6 +88,14 @@ class Tiles(Dataset[Tile]):
             if len(places):
                 row, column = places[random.integers(len(places))] + random.normal(0, 30, 2)
         return Window(number, row, column, self.recipe.tile_px / self.recipe.enlarge)
+
+    def _noisy(self, simulated: bool, number: int) -> bool:
+        """Whether weights would look at smaller sizes of this picture as well."""
+        key = (simulated, number)
+        if key not in self._known_noise:
+            image = (self.simulated if simulated else self.labelled)[number].image
+            self._known_noise[key] = noise(np.asarray(image, np.float32)) >= NOISY
+        return self._known_noise[key]
 
     def _places(self, simulated: bool, number: int, labels: Labels) -> tuple[Places, Places]:
         """Some pixels where particles touch, and the first pixel of every particle."""
@@ -169,7 +180,13 @@ def _reflected(index: NDArray[np.intp], size: int) -> NDArray[np.intp]:
 
 
 def _vary(image: torch.Tensor, augmentation: Augmentation) -> torch.Tensor:
-    """Brightness, contrast, uneven illumination, blur and noise; the result is bounded as in inference."""
+    """Film, tone, brightness, contrast, illumination, blur and noise; bounded as in inference."""
+    if augmentation.film_share and torch.rand(()) < augmentation.film_share:
+        image = image - augmentation.film_darkness * torch.rand(()) * _film(image.shape[-2:])
+    if augmentation.gamma != 1:
+        exponent = augmentation.gamma ** (2 * torch.rand(()) - 1)
+        within = image.clamp(-1, 1)
+        image = image - within + 2 * ((within + 1) / 2) ** exponent - 1
     span = 2 * LIMIT
     jitter = v2.Compose(
         [
@@ -185,3 +202,12 @@ def _vary(image: torch.Tensor, augmentation: Augmentation) -> torch.Tensor:
         sd = float(torch.rand(())) * augmentation.noise_sd
         image = v2.functional.gaussian_noise(image, sigma=sd, clip=False)
     return image.clamp(-LIMIT, LIMIT)
+
+
+def _film(size: Sequence[int]) -> torch.Tensor:
+    """1 on one side of a random smooth line, 0 on the other, with an edge of a few pixels."""
+    field = functional.interpolate(torch.randn(1, 1, 4, 4), tuple(size), mode="bicubic", align_corners=True)[
+        0
+    ]
+    steepness = 5 + 35 * torch.rand(())
+    return torch.sigmoid(steepness * (field - torch.randn(()) * 0.5))

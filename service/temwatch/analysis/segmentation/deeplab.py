@@ -25,7 +25,7 @@ from torch.nn import functional
 from torch.nn.utils.fusion import fuse_conv_bn_eval
 
 from temwatch.analysis.segmentation import preprocessing, weights
-from temwatch.analysis.segmentation.masking import particle_mask
+from temwatch.analysis.segmentation.masking import best_threshold, particle_mask
 from temwatch.analysis.segmentation.network import network
 from temwatch.analysis.segmentation.tiles import TILE_PX, device_of, tiled
 from temwatch.config import SegmentationSettings
@@ -39,13 +39,7 @@ MIN_TILE_PX = 256
 TOGETHER = 4
 """Micrographs that a GPU sees at once."""
 
-NOISY = 0.08
-"""Noise of a pixel over half the contrast from which smaller sizes are tried; 95 % of published figures have
-less than 0.05, lattice resolution at a few electrons a pixel has 0.1 to 0.5."""
-
 MOST_HALVINGS = 2
-SURER = 1.3
-"""A smaller size takes over where the network is sure of so many times as much particle."""
 
 _SURE = 1e-3
 """Probabilities nearer to 0 and 1 count as this: one view must not silence the other."""
@@ -270,31 +264,28 @@ def _at_best_sizes(
 ) -> torch.Tensor:
     """What the network says of one micrograph (1, 1, y, x), given what it says at full size.
 
-    Full size keeps gaps and small particles. Where noise hides what half the size, or a quarter, shows for
-    sure, the smaller one takes its place. Where particles are large there, half of that size is averaged in:
-    it shows letters, supports and the texture of large particles for what they are.
+    Full size keeps gaps and small particles. Where noise hides what half the size, or a quarter, shows, that
+    one takes its place which the network is surest of, by the Dice coefficient it may expect. Where particles
+    are large there, half of that size is averaged in: it shows letters, supports and the texture of large
+    particles for what they are.
     """
     limit_px = description.half_size_from_px
     if limit_px is None:
         return result
-    if preprocessing.noise(work[0, 0].numpy()) >= NOISY:
-        smaller = work
+    if preprocessing.noise(work[0, 0].numpy()) >= preprocessing.NOISY:
+        smaller, surest = work, best_threshold(result[0, 0].numpy()).dice
         for _ in range(MOST_HALVINGS):
             smaller = _halved(smaller)
             again = tiled(net, smaller, description, tile_px)
-            if _sure_share(again) >= SURER * _sure_share(result):
-                work, result = smaller, again
+            dice = best_threshold(again[0, 0].numpy()).dice
+            if dice > surest:
+                work, result, surest = smaller, again, dice
     if typical_diameter_px(result[0, 0].numpy() > weights.THRESHOLD) >= limit_px:
         again = functional.interpolate(
             tiled(net, _halved(work), description, tile_px), work.shape[-2:], mode="bilinear"
         )
         result = torch.sigmoid((result.logit(_SURE) + again.logit(_SURE)) / 2)
     return result
-
-
-def _sure_share(found: torch.Tensor) -> float:
-    """Share of the pixels that are particle for sure; never 0, so that nothing is no more than nothing."""
-    return float((found[0, 0] > weights.SURE).float().mean()) + 1e-4
 
 
 def typical_diameter_px(mask: Mask) -> float:

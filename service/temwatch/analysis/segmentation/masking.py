@@ -2,15 +2,32 @@
 
 from __future__ import annotations
 
+from typing import NamedTuple
+
 import numpy as np
 from numpy.typing import NDArray
 from scipy import ndimage
 
+from temwatch.analysis.segmentation import preprocessing
 from temwatch.analysis.segmentation.weights import HOLE_LEVEL, SURE, THRESHOLD
 from temwatch.domain import Image, Mask
 
 RING_PX = 4
 """Reach of the ring around a hole that says how dark the particle is there."""
+
+LEAST_THRESHOLD = 0.15
+"""In noise a pixel counts down to here, if the mask is worth it."""
+LEAST_DICE = 0.4
+"""Of a noisy micrograph without particles the network expects less of its best mask: then nothing changes."""
+
+_LEVELS = 200
+
+
+class Threshold(NamedTuple):
+    """A threshold for probabilities, and the Dice coefficient that its mask may expect."""
+
+    level: float
+    dice: float
 
 
 def particle_mask(probability: NDArray[np.float32], image: Image) -> Mask:
@@ -21,17 +38,37 @@ def particle_mask(probability: NDArray[np.float32], image: Image) -> Mask:
     probability : (y, x)
         Of being particle.
     image : (y, x)
-        What it was found in, particles dark; any offset and gain, without NaN.
+        What it was found in, normalised: particles dark, no NaN.
     """
-    return with_dark_holes(sure_parts(probability), image)
+    threshold = THRESHOLD
+    if preprocessing.noise(image) >= preprocessing.NOISY:
+        best = best_threshold(probability)
+        if best.dice >= LEAST_DICE:
+            threshold = min(max(best.level, LEAST_THRESHOLD), THRESHOLD)
+    return with_dark_holes(sure_parts(probability, threshold), image)
 
 
-def sure_parts(probability: NDArray[np.float32]) -> Mask:
-    """Connected parts (corners count) above `THRESHOLD` that somewhere exceed `SURE`."""
-    mask = np.asarray(probability > THRESHOLD)
+def best_threshold(probability: NDArray[np.float32]) -> Threshold:
+    """The threshold whose mask has the highest Dice coefficient that may be expected.
+
+    Where each pixel is a particle's with its probability, a mask of n pixels may expect twice their sum of
+    probabilities over n and the sum of all (Lipton et al., ECML 2014, 225): the best threshold is one half
+    where the network is certain, and less where everything is in doubt.
+    """
+    counts, edges = np.histogram(probability, _LEVELS, (0.0, 1.0))
+    pixels = np.cumsum(counts[::-1])
+    expected = np.cumsum((counts * (edges[:-1] + edges[1:]) / 2)[::-1])
+    dice = 2 * expected / (pixels + expected[-1])
+    best = int(np.argmax(dice))
+    return Threshold(level=float(edges[-2 - best]), dice=float(dice[best]))
+
+
+def sure_parts(probability: NDArray[np.float32], threshold: float = THRESHOLD) -> Mask:
+    """Connected parts (corners count) above a threshold that somewhere exceed it as far as `SURE` does."""
+    mask = np.asarray(probability > threshold)
     labels, count = ndimage.label(mask, np.ones((3, 3)))
     kept = np.zeros(count + 1, bool)
-    kept[labels[probability > SURE]] = True
+    kept[labels[probability > threshold * SURE / THRESHOLD]] = True
     kept[0] = False
     return np.asarray(kept[labels])
 

@@ -12,7 +12,7 @@ from scipy import ndimage
 
 from temwatch.domain import Image
 
-NAME = "percentile-1-99-of-4px-blocks"
+NAME = "percentile-1-99-of-recorded-4px-blocks"
 """Written into every weights file; weights made for another preprocessing are refused."""
 
 ANTEMA = "antema-gaussian-2px-z-score"
@@ -23,12 +23,24 @@ ANTEMA_MEAN, ANTEMA_SD = 114.2725, 58.9159
 BLOCK_PX = 4
 """Levels are taken from means of blocks, so that shot noise does not set them."""
 
+FLAT = 0.25
+"""A block whose pixels vary less than this times the median block's was not recorded but written into the
+picture: letters, their boxes and scale bars do not set the levels."""
+
+MOST_FLAT = 0.5
+"""Where more of the blocks are flat, the picture has no noise and all of them count."""
+
 LIMIT = 4.0
 """Largest absolute value handed on: dead and hot pixels stay bounded."""
 
 
+NOISY = 0.08
+"""Noise of a pixel over half the contrast from which smaller sizes are tried; 95 % of published figures have
+less than 0.05, lattice resolution at a few electrons a pixel has 0.1 to 0.5."""
+
+
 def normalised(image: Image) -> Image:
-    """Bring percentiles 1 and 99 of the block means to -1 and 1.
+    """Bring percentiles 1 and 99 of the means of recorded blocks (`FLAT`) to -1 and 1.
 
     Parameters
     ----------
@@ -41,7 +53,12 @@ def normalised(image: Image) -> Image:
         Within -4 and 4; zeros where the image has no contrast.
     """
     image = _from_zero(image)
-    low, high = np.percentile(_block_means(image), (1, 99))
+    blocks = _blocks(image)
+    means, spreads = blocks.mean(axis=(1, 3)), blocks.std(axis=(1, 3))
+    recorded = spreads > FLAT * np.median(spreads)
+    if np.count_nonzero(recorded) >= (1 - MOST_FLAT) * recorded.size:
+        means = means[recorded]
+    low, high = np.percentile(means, (1, 99))
     if high <= low:
         low, high = 0.0, float(image.max())
     if high <= low:
@@ -90,8 +107,8 @@ def _from_zero(image: Image) -> Image:
     return np.asarray(image - image.min(), np.float32)
 
 
-def _block_means(image: Image) -> Image:
+def _blocks(image: Image) -> Image:
+    """Blocks of a picture, (row of blocks, y, column of blocks, x)."""
     step_y, step_x = (min(BLOCK_PX, extent) for extent in image.shape)
     height, width = image.shape[0] // step_y, image.shape[1] // step_x
-    cropped = image[: height * step_y, : width * step_x]
-    return np.asarray(cropped.reshape(height, step_y, width, step_x).mean(axis=(1, 3)), np.float32)
+    return image[: height * step_y, : width * step_x].reshape(height, step_y, width, step_x)

@@ -9,8 +9,8 @@ What differs from the published procedure, each measured on masks with known tru
   on the orientation.
 - A marker that vanishes before it is convex, or is small, is kept (`vanishing_markers = "keep"`).
 - Beyond the border of the micrograph nothing is known, and nothing is eroded from there.
-- A part counts only when it stands out of its surroundings by more than the diagonal of a pixel: what is
-  shallower is roughness of the outline.
+- A part counts only when it stands out of its surroundings by more than the diagonal of a pixel, and by 3 %
+  of the clump's inscribed radius: what is shallower is roughness of the outline.
 """
 
 from __future__ import annotations
@@ -33,6 +33,8 @@ MARKER_CONVEXITY = 0.985
 region of convexity 0.95 and more long after the clump was known to be one by the threshold of 0.95."""
 ROUGHNESS_PX = math.sqrt(2)
 """Depth below which a part is roughness of the outline: the diagonal of a pixel."""
+ROUGHNESS = 0.03
+"""The same over the clump's inscribed radius: masks of large particles are rougher in px."""
 BOUNDARY_PX = 0.5
 """Erosion by r px counts from pixel centre to pixel centre; the outline lies half a pixel further out."""
 NEW_AREA = 0.1
@@ -53,7 +55,9 @@ def separate(
     parts: list[Region] = []
     rejections: list[Rejection] = []
     least_px = max(settings.min_marker_px, smallest_px)
-    pixels, markers = _markers(canvas, squared_distances(canvas), MARKER_CONVEXITY, ROUGHNESS_PX)
+    squared = squared_distances(canvas)
+    roughness_px = max(ROUGHNESS_PX, ROUGHNESS * math.sqrt(squared.max()))
+    pixels, markers = _markers(canvas, squared, MARKER_CONVEXITY, roughness_px)
     if len(markers) == 1:
         return [clump], []
     for begin, top, left, height, width, radius, vanished in markers.tolist():
