@@ -30,6 +30,9 @@ picture: letters, their boxes and scale bars do not set the levels."""
 MOST_FLAT = 0.5
 """Where more of the blocks are flat, the picture has no noise and all of them count."""
 
+FEWEST_BLOCKS = 256
+"""A picture of fewer has no room for letters, and a median of a few spreads says little."""
+
 LIMIT = 4.0
 """Largest absolute value handed on: dead and hot pixels stay bounded."""
 
@@ -56,7 +59,7 @@ def normalised(image: Image) -> Image:
     blocks = _blocks(image)
     means, spreads = blocks.mean(axis=(1, 3)), blocks.std(axis=(1, 3))
     recorded = spreads > FLAT * np.median(spreads)
-    if np.count_nonzero(recorded) >= (1 - MOST_FLAT) * recorded.size:
+    if recorded.size >= FEWEST_BLOCKS and recorded.mean() >= 1 - MOST_FLAT:
         means = means[recorded]
     low, high = np.percentile(means, (1, 99))
     if high <= low:
