@@ -147,10 +147,9 @@ class Follower:
             self._undrawn, self._looked_s = set(there), now_s
         for number in sorted(self._undrawn):
             of = there[number]
-            due = sequences.is_due(reader, of) if of.last_id else None
-            if due is None:
-                self._undrawn.discard(number)
-            elif due:
+            if not of.last_id or not sequences.is_due(reader, of):
+                self._undrawn.discard(number)  # until it has grown
+            else:
                 output = self._config.output
                 order = link.DrawOrder(
                     ledger=self._ledger.state, progress=of, output=output.folder, film=output.pictures

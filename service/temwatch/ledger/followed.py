@@ -71,10 +71,19 @@ def steps(reader: Reader, of: Progress) -> list[Step]:
     ]
 
 
-def count_through(reader: Reader, of: Progress, through_id: int) -> int:
-    """Number of frames of a sequence that were followed up to a row of frames.csv."""
-    query = "SELECT count(*) FROM followed WHERE sequence_id = ? AND id <= ? AND frame IS NOT NULL"
-    return int(reader._value(query, of.id, through_id))
+def span(reader: Reader, of: Progress, through_id: int) -> int:
+    """From the first frame of a sequence to that of a row of frames.csv, absent frames included.
+
+    It costs as much for a long sequence as for a short one.
+    """
+    first = reader._value("SELECT min(frame) FROM followed WHERE sequence_id = ?", of.id)
+    last = reader._value(
+        """SELECT frame FROM followed WHERE sequence_id = ? AND id <= ? AND frame IS NOT NULL
+            ORDER BY id DESC LIMIT 1""",
+        of.id,
+        through_id,
+    )
+    return 0 if last is None else last - first + 1
 
 
 def tracks(reader: Reader, step: Step) -> dict[int, int]:

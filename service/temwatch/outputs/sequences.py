@@ -117,16 +117,16 @@ def drawn_name(of: Progress) -> str:
     return f"sequences/{of.sequence}"
 
 
-def is_due(reader: Reader, of: Progress) -> bool | None:
-    """Whether a sequence is worth drawing now; None where it is drawn as it stands.
+def is_due(reader: Reader, of: Progress) -> bool:
+    """Whether a sequence is worth drawing now.
 
-    A sequence that grows is drawn whenever it has grown by half.
+    A sequence that grows is drawn whenever it has grown by half, by the numbers of its frames.
     """
     before = reader.publications(of.sample).get(drawn_name(of))
     if before and (before.through_id, before.generation) == (of.last_id, of.generation):
-        return None
+        return False
     if of.ended:
         return True
-    there = followed.count_through(reader, of, of.last_id)
-    drawn = followed.count_through(reader, of, before.through_id) if before else 0
+    there = followed.span(reader, of, of.last_id)
+    drawn = followed.span(reader, of, before.through_id) if before else 0
     return there >= max(_FEWEST_FRAMES, 1.5 * drawn)
