@@ -1,5 +1,7 @@
 """Frames are followed in their order, once each, whatever order they come in and whatever is killed."""
 
+import os
+import signal
 import time
 from dataclasses import replace
 from datetime import UTC, datetime
@@ -221,7 +223,7 @@ def test_a_killed_worker_costs_nothing(sequence, in_order, monkeypatch):
     monkeypatch.setattr("temwatch.engine.following._BATCH_FRAMES", 3)
     sequence.analyse(*range(14))
     sequence.follower.turn(patient=False)
-    for process in sequence.follower._pool._processes.values():
+    for process in sequence.follower._linker._pool._processes.values():
         process.kill()
     while len(sequence.frames() if (sequence.folder / "run" / "frames.csv").exists() else []) < 6:
         sequence.follower.turn(patient=False)
@@ -230,6 +232,27 @@ def test_a_killed_worker_costs_nothing(sequence, in_order, monkeypatch):
     sequence.follower = sequence.new_follower()
     sequence.settle(patient=False)
     assert in_order == sequence.tables()
+
+
+def test_a_drawing_does_not_hold_up_following(sequence):
+    """Nor does one whose process dies: it is drawn when there is more."""
+    sequence.analyse(*range(16))
+    while not sequence.follower._drawer.is_busy:
+        sequence.follower.turn(patient=True)
+        time.sleep(0.005)
+    (process,) = sequence.follower._drawer._pool._processes.values()
+    os.kill(process.pid, signal.SIGSTOP)
+    sequence.analyse(*range(16, 20))
+    deadline = time.monotonic() + 60
+    while sequence.frames() != [*range(20)]:
+        assert sequence.follower.turn(patient=True)
+        assert time.monotonic() < deadline
+        time.sleep(0.005)
+    drawn = sequence.folder / "run" / "sequences" / "run" / "ensemble.csv"
+    assert not drawn.exists()
+    process.kill()
+    sequence.settle(patient=False)
+    assert 21 == len(drawn.read_text().splitlines())
 
 
 def test_a_batch_that_was_overtaken_is_not_recorded(sequence):

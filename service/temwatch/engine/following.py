@@ -1,8 +1,9 @@
 """Follows the particles of sequences through the frames that are recorded, beside the engine's own work.
 
 A process of its own links batch after batch, in the order of the frames; the conductor records each in one
-transaction. A frame that comes when others behind it are followed already makes following go back to before
-it, so that the tracks are those of the right order, whatever the order of arrival was.
+transaction. Another draws, at a lower priority. A frame that comes when others behind it are followed already
+makes following go back to before it, so that the tracks are those of the right order, whatever the order of
+arrival was.
 """
 
 from __future__ import annotations
@@ -15,6 +16,7 @@ from concurrent.futures import Future, ProcessPoolExecutor
 from concurrent.futures.process import BrokenProcessPool
 from dataclasses import dataclass
 from datetime import UTC, datetime
+from pathlib import Path
 
 import structlog
 
@@ -35,14 +37,54 @@ _REST_INTERVALS = 10  # a sequence has ended, for now, when so many frames have 
 
 @dataclass(frozen=True, slots=True, eq=False)
 class _Task:
-    """What the worker has in hand."""
+    """What a worker has in hand."""
 
     order: link.LinkOrder | link.DrawOrder
     future: Future[object]
 
 
+class _Worker:
+    """A process with one task at a time; `wake` is called, from another thread, when it has finished it."""
+
+    def __init__(self, caches: Path, wake: Callable[[], None]) -> None:
+        self._caches = caches
+        self._wake = wake
+        self._pool: ProcessPoolExecutor | None = None
+        self._task: _Task | None = None
+
+    @property
+    def is_busy(self) -> bool:
+        return self._task is not None
+
+    def start(self, task: Callable[..., object], order: link.LinkOrder | link.DrawOrder) -> None:
+        if self._pool is None:
+            self._pool = pool.start(1, self._caches, None)
+        try:
+            future: Future[object] = self._pool.submit(task, order)
+        except BrokenProcessPool as error:
+            future = Future()
+            future.set_exception(error)
+        self._task = _Task(order, future)
+        future.add_done_callback(lambda _: self._wake())
+
+    def take(self) -> _Task | None:
+        """The task, once it is done."""
+        task = self._task
+        if task is None or not task.future.done():
+            return None
+        self._task = None
+        if isinstance(task.future.exception(), BrokenProcessPool):
+            self.end()
+        return task
+
+    def end(self) -> None:
+        if self._pool is not None:
+            pool.kill(self._pool)
+            self._pool = None
+
+
 class Follower:
-    """One task at a time; `turn` belongs into the conductor's loop.
+    """Links one batch at a time and draws one sequence at a time; `turn` belongs into the conductor's loop.
 
     Parameters
     ----------
@@ -51,7 +93,7 @@ class Follower:
     publish : callable
         Called with the sample whose tables have something new.
     wake : callable
-        Called, from another thread, when the worker has finished a task.
+        Called, from another thread, when a worker has finished a task.
     """
 
     def __init__(
@@ -61,9 +103,8 @@ class Follower:
         self._config = config
         self._publish = publish
         self._wake = wake
-        self._pool: ProcessPoolExecutor | None = None
+        self._linker, self._drawer = (_Worker(config.output.state / "cache", wake) for _ in range(2))
         self._reader: Reader | None = None
-        self._task: _Task | None = None
         self._turn_of = 0
         self._crashes: dict[int, int] = {}
         self._given_up: set[int] = set()
@@ -86,22 +127,20 @@ class Follower:
             numbering.number(
                 self._ledger, now=now, gap_s=gap_s, interval_s=self._config.sequences.frame_interval_s
             )
-        if self._task is not None and self._task.future.done():
-            task, self._task = self._task, None
-            self._take(task)
-        return self._task is not None or self._begin_next(now, gap_s, patient=patient)
+        for worker in (self._linker, self._drawer):
+            if (task := worker.take()) is not None:
+                self._take(task)
+        follows = self._linker.is_busy or self._begin_next(now, gap_s, patient=patient)
+        draws = self._drawer.is_busy or self._begin_drawing()
+        return follows or draws
 
     def close(self) -> None:
-        """End the worker; what it had in hand is followed at the next start."""
-        self._end_worker()
+        """End the workers; what they had in hand is done at the next start."""
+        self._linker.end()
+        self._drawer.end()
         if self._reader is not None:
             self._reader.close()
             self._reader = None
-
-    def _end_worker(self) -> None:
-        if self._pool is not None:
-            pool.kill(self._pool)
-            self._pool = None
 
     def _begin_next(self, now: datetime, gap_s: float, *, patient: bool) -> bool:
         """Give the worker the next thing to do, every sequence in its turn; False where there is none."""
@@ -125,10 +164,10 @@ class Follower:
                 moved = True
             elif self._has_ended(reader, of, now, patient=patient):
                 self._submit(link.close, of, ())
-            if self._task is not None:
+            if self._linker.is_busy:
                 self._turn_of = of.id
                 return True
-        return moved or self._begin_drawing(reader)
+        return moved
 
     def _open_reader(self) -> Reader:
         """One for all turns: this is asked very often, and mostly in vain."""
@@ -136,12 +175,13 @@ class Follower:
             self._reader = self._ledger.reader()
         return self._reader
 
-    def _begin_drawing(self, reader: Reader) -> bool:
-        """With nothing to follow, let the worker draw a sequence that has grown or ended."""
+    def _begin_drawing(self) -> bool:
+        """Draw a sequence that has grown or ended; a film of a thousand frames must not hold up following."""
         now_s = time.monotonic()
         look = now_s - self._looked_s > _LOOK_SECONDS  # a rebuild makes what was drawn stale
         if not look and not self._undrawn:
             return False
+        reader = self._open_reader()
         there = {of.id: of for of in following.progress(reader)}
         if look:
             self._undrawn, self._looked_s = set(there), now_s
@@ -154,7 +194,7 @@ class Follower:
                 order = link.DrawOrder(
                     ledger=self._ledger.state, progress=of, output=output.folder, film=output.pictures
                 )
-                self._start(link.draw, order)
+                self._drawer.start(link.draw, order)
                 return True
         return False
 
@@ -182,31 +222,19 @@ class Follower:
         order = link.LinkOrder(
             ledger=self._ledger.state, progress=of, waiting=waiting, settings=self._config.sequences
         )
-        self._start(task, order)
-
-    def _start(self, task: Callable[..., object], order: link.LinkOrder | link.DrawOrder) -> None:
-        if self._pool is None:
-            self._pool = pool.start(1, self._config.output.state / "cache", None)
-        try:
-            future: Future[object] = self._pool.submit(task, order)
-        except BrokenProcessPool as error:
-            future = Future()
-            future.set_exception(error)
-        self._task = _Task(order, future)
-        future.add_done_callback(lambda _: self._wake())
+        self._linker.start(task, order)
 
     def _take(self, task: _Task) -> None:
-        """Record what the worker found, or deal with its failure."""
+        """Record what a worker found, or deal with its failure."""
         of = task.order.progress
         error = task.future.exception()
+        if isinstance(task.order, link.DrawOrder):
+            self._was_drawn(of, error, task.future)
+            return
         if isinstance(error, BrokenProcessPool):
-            self._end_worker()
             self._crashes[of.id] = self._crashes.get(of.id, 0) + 1
             if self._crashes[of.id] >= _MAX_CRASHES:
                 self._give_up(of, error)
-            return
-        if isinstance(task.order, link.DrawOrder):
-            self._was_drawn(of, error, task.future)
             return
         if isinstance(error, link.StaleState):
             following.go_back(self._ledger, of, 0)

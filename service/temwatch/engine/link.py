@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+import os
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -14,6 +15,8 @@ from temwatch.domain import Analysis
 from temwatch.ledger import MicrographRow, Publication, Reader, following
 from temwatch.ledger.following import Event, FollowedFrame, Progress, Waiting
 from temwatch.outputs import sequences
+
+_DRAWING_NICENESS = 10  # frames come first
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -81,6 +84,7 @@ def close(order: LinkOrder) -> tuple[Event, ...]:
 
 def draw(order: DrawOrder) -> Publication:
     """Film, curves and plots; OSError where one cannot be written."""
+    os.setpriority(os.PRIO_PROCESS, 0, _DRAWING_NICENESS)
     with Reader(order.ledger) as reader, reader.snapshot():
         return sequences.draw(reader, order.output, order.progress, film=order.film)
 
