@@ -38,14 +38,7 @@ def network(mood, on_out_of_memory):
     )
 
     def segment(images):
-        return [
-            deeplab.segmentation_of(
-                deeplab.probabilities(net, image, described, on_out_of_memory=on_out_of_memory),
-                image,
-                described,
-            )
-            for image in images
-        ]
+        return deeplab.segmentations(net, images, described, on_out_of_memory=on_out_of_memory)
 
     return segment
 

@@ -170,7 +170,7 @@ def test_torch_is_loaded_when_chosen_only_and_nothing_is_downloaded(tmp_path):
 
 def test_contacts_have_a_threshold_of_their_own():
     found = np.array([[[0.4, 0.6, 0.95]], [[0.6, 0.6, 0.9]]], np.float32)
-    image = np.zeros((1, 3), np.float32)
+    image = preprocessing.Prepared(np.zeros((1, 3), np.float32), 0.0)
     segmentation = deeplab.segmentation_of(found, image, description(contacts_threshold=0.8))
 
     assert [[False, True, True]] == segmentation.mask.tolist()

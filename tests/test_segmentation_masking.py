@@ -10,6 +10,7 @@ from temwatch.analysis.segmentation.masking import (
     sure_parts,
     with_dark_holes,
 )
+from temwatch.analysis.segmentation.preprocessing import Prepared
 
 ROWS, COLUMNS = np.indices((80, 120))
 
@@ -72,7 +73,7 @@ def test_both_together():
     probability[disc(40, 100, 8)] = 0.7
     image = np.where(disc(40, 40, 20), -1.0, 1.0)
 
-    assert np.array_equal(disc(40, 40, 20), particle_mask(probability, image))
+    assert np.array_equal(disc(40, 40, 20), particle_mask(probability, Prepared(image, 0.0)))
 
 
 @pytest.mark.parametrize("seed", range(5))
@@ -93,11 +94,11 @@ def test_the_best_threshold_is_that_of_the_highest_dice_in_the_mean(seed):
 
 def test_faint_particles_count_in_noise_alone():
     """What is in doubt everywhere is cut lower; not without noise, nor where there is next to nothing."""
-    noise = np.random.default_rng(0).normal(0, 0.5, (80, 120)).astype(np.float32)
+    noisy = Prepared(np.random.default_rng(0).normal(0, 0.5, (80, 120)).astype(np.float32), 0.5)
     faint = np.where(disc(40, 40, 20), 0.352, 0.02).astype(np.float32)
     faint[disc(40, 40, 9)] = 0.8
     nothing = np.where(disc(40, 40, 20), 0.2, 0.1).astype(np.float32)
 
-    assert np.array_equal(disc(40, 40, 20), particle_mask(faint, noise))
-    assert not particle_mask(faint, np.zeros_like(noise)).any()
-    assert not particle_mask(nothing, noise).any()
+    assert np.array_equal(disc(40, 40, 20), particle_mask(faint, noisy))
+    assert not particle_mask(faint, noisy._replace(noise=0.0)).any()
+    assert not particle_mask(nothing, noisy).any()

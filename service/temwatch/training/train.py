@@ -275,12 +275,7 @@ def _validate(
     state: State, part: Sequence[Labelled], description: weights.Description, output: Path
 ) -> dict[str, float]:
     def segment(images: Sequence[Image]) -> list[Segmentation]:
-        return [
-            deeplab.segmentation_of(
-                deeplab.probabilities(state.average, image, description), image, description
-            )
-            for image in images
-        ]
+        return deeplab.segmentations(state.average, images, description)
 
     measures = summary(list(evaluate(segment, part)))
     score = (measures["particle_f1"] + measures["particle_f1_per_micrograph"]) / 2

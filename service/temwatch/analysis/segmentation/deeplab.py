@@ -27,6 +27,7 @@ from torch.nn.utils.fusion import fuse_conv_bn_eval
 from temwatch.analysis.segmentation import preprocessing, weights
 from temwatch.analysis.segmentation.masking import best_threshold, particle_mask
 from temwatch.analysis.segmentation.network import network
+from temwatch.analysis.segmentation.preprocessing import Prepared
 from temwatch.analysis.segmentation.tiles import TILE_PX, device_of, tiled
 from temwatch.config import SegmentationSettings
 from temwatch.domain import Image, Mask, Segmentation, Segmenter
@@ -65,17 +66,9 @@ def build(settings: SegmentationSettings, on_out_of_memory: Callable[[], None] =
 
     def segment(images: Sequence[Image]) -> list[Segmentation]:
         signed = [sign * image for image in images]
-        with turn:  # where a GPU's memory runs out the network moves, which two must not do at once
-            found = [
-                one
-                for batch in _of_one_shape(signed, together)
-                for one in batch_probabilities(
-                    net, batch, file.description, on_out_of_memory=on_out_of_memory
-                )
-            ]
-        return [
-            segmentation_of(one, image, file.description) for one, image in zip(found, signed, strict=True)
-        ]
+        return segmentations(
+            net, signed, file.description, together=together, turn=turn, on_out_of_memory=on_out_of_memory
+        )
 
     return Segmenter(
         name="deeplab",
@@ -155,6 +148,40 @@ def save(net: torch.nn.Module, path: Path, description: weights.Description, *, 
     path.with_name(path.name + ".sha256").write_text(f"{digest}  {path.name}\n", encoding="ascii")
 
 
+def segmentations(
+    net: torch.nn.Module,
+    images: Sequence[Image],
+    description: weights.Description,
+    *,
+    together: int = 1,
+    turn: contextlib.AbstractContextManager[object] | None = None,
+    on_out_of_memory: Callable[[], None] = lambda: None,
+) -> list[Segmentation]:
+    """Mask, and contacts where the network has them, of micrographs whose particles are dark.
+
+    Parameters
+    ----------
+    net, description
+        A network and what its weights say of themselves.
+    images
+        float32, (y, x) each.
+    together
+        So many of one shape, where they follow each other, are seen at once.
+    turn
+        Held while the network works.
+    on_out_of_memory
+        As for `probabilities`.
+    """
+    seen = [preprocessing.prepared(image, description.preprocessing) for image in images]
+    with turn or contextlib.nullcontext():
+        found = [
+            one
+            for batch in _of_one_shape(seen, together)
+            for one in _batch_probabilities(net, batch, description, TILE_PX, on_out_of_memory)
+        ]
+    return [segmentation_of(one, image, description) for one, image in zip(found, seen, strict=True)]
+
+
 def probabilities(
     net: torch.nn.Module,
     image: Image,
@@ -168,38 +195,31 @@ def probabilities(
     An image that does not fit the GPU's memory is done in tiles half as large, at last on the CPU;
     `on_out_of_memory` is called each time.
     """
-    return batch_probabilities(net, [image], description, tile_px=tile_px, on_out_of_memory=on_out_of_memory)[
-        0
-    ]
+    seen = preprocessing.prepared(image, description.preprocessing)
+    return _batch_probabilities(net, [seen], description, tile_px, on_out_of_memory)[0]
 
 
-def batch_probabilities(
+def _batch_probabilities(
     net: torch.nn.Module,
-    images: Sequence[Image],
+    images: Sequence[Prepared],
     description: weights.Description,
-    *,
-    tile_px: int = TILE_PX,
-    on_out_of_memory: Callable[[], None] = lambda: None,
+    tile_px: int,
+    on_out_of_memory: Callable[[], None],
 ) -> list[Probabilities]:
     """The same for images of one shape, which the network sees together."""
-    blank = [not _has_contrast(image) for image in images]
+    blank = [bool(image.pixels.min() == image.pixels.max()) for image in images]
     seen = [image for image, nothing in zip(images, blank, strict=True) if not nothing]
     found = iter(_within_memory(net, seen, description, tile_px, on_out_of_memory) if seen else ())
     classes = len(description.classes)
     return [
-        np.zeros((classes, *image.shape), np.float32) if nothing else next(found)
+        np.zeros((classes, *image.pixels.shape), np.float32) if nothing else next(found)
         for image, nothing in zip(images, blank, strict=True)
     ]
 
 
-def _has_contrast(image: Image) -> bool:
-    finite = image[np.isfinite(image)]
-    return bool(finite.size) and bool(finite.min() < finite.max())
-
-
 def _within_memory(
     net: torch.nn.Module,
-    images: list[Image],
+    images: list[Prepared],
     description: weights.Description,
     tile_px: int,
     on_out_of_memory: Callable[[], None],
@@ -230,25 +250,24 @@ def _within_memory(
         net.to(home)
 
 
-def _of_one_shape(images: Sequence[Image], most: int) -> Iterator[list[Image]]:
+def _of_one_shape(images: Sequence[Prepared], most: int) -> Iterator[list[Prepared]]:
     """Neighbours of one shape, up to so many."""
-    for _, group in itertools.groupby(images, lambda image: image.shape):
+    for _, group in itertools.groupby(images, lambda image: image.pixels.shape):
         same = list(group)
         yield from (same[start : start + most] for start in range(0, len(same), most))
 
 
 def _seen(
-    net: torch.nn.Module, images: list[Image], description: weights.Description, tile_px: int
+    net: torch.nn.Module, images: list[Prepared], description: weights.Description, tile_px: int
 ) -> list[Probabilities]:
     """What the network says of micrographs of one shape, each at the sizes at which it sees most."""
-    prepare = preprocessing.PREPROCESSINGS[description.preprocessing]
-    full = torch.from_numpy(np.stack([prepare(image) for image in images]))[:, None]
+    full = torch.from_numpy(np.stack([image.pixels for image in images]))[:, None]
     work = full if description.max_side_px is None else _reduced(full, description.max_side_px)
     first = tiled(net, work, description, tile_px)
     found = []
-    for index in range(len(images)):
+    for index, image in enumerate(images):
         this = slice(index, index + 1)
-        result = _at_best_sizes(net, work[this], first[this], description, tile_px)
+        result = _at_best_sizes(net, work[this], first[this], image.noise, description, tile_px)
         if result.shape[-2:] != full.shape[-2:]:
             result = functional.interpolate(result, full.shape[-2:], mode="bilinear")
         found.append(np.asarray(result[0].numpy()))
@@ -259,6 +278,7 @@ def _at_best_sizes(
     net: torch.nn.Module,
     work: torch.Tensor,
     result: torch.Tensor,
+    noise: float,
     description: weights.Description,
     tile_px: int,
 ) -> torch.Tensor:
@@ -272,7 +292,7 @@ def _at_best_sizes(
     limit_px = description.half_size_from_px
     if limit_px is None:
         return result
-    if preprocessing.noise(work[0, 0].numpy()) >= preprocessing.NOISY:
+    if noise >= preprocessing.NOISY:
         smaller, surest = work, best_threshold(result[0, 0].numpy()).dice
         for _ in range(MOST_HALVINGS):
             smaller = _halved(smaller)
@@ -311,7 +331,7 @@ def _halved(image: torch.Tensor) -> torch.Tensor:
     return _reduced(image, max(1, max(image.shape[-2:]) // 2))
 
 
-def segmentation_of(found: Probabilities, image: Image, description: weights.Description) -> Segmentation:
+def segmentation_of(found: Probabilities, image: Prepared, description: weights.Description) -> Segmentation:
     """Mask, and contacts where there is a second class, from probabilities (class, y, x) of an image.
 
     What the original's own network says is taken as the original takes it: above one half.
@@ -319,7 +339,7 @@ def segmentation_of(found: Probabilities, image: Image, description: weights.Des
     if description.architecture == weights.ANTEMA:
         return Segmentation(mask=found[0] > weights.THRESHOLD)
     contacts = found[1] > description.contacts_threshold if len(found) > 1 else None
-    return Segmentation(mask=particle_mask(found[0], preprocessing.normalised(image)), contacts=contacts)
+    return Segmentation(mask=particle_mask(found[0], image), contacts=contacts)
 
 
 def find_device(name: str) -> torch.device:

@@ -9,6 +9,7 @@ from numpy.typing import NDArray
 from scipy import ndimage
 
 from temwatch.analysis.segmentation import preprocessing
+from temwatch.analysis.segmentation.preprocessing import Prepared
 from temwatch.analysis.segmentation.weights import HOLE_LEVEL, SURE, THRESHOLD
 from temwatch.domain import Image, Mask
 
@@ -30,22 +31,22 @@ class Threshold(NamedTuple):
     dice: float
 
 
-def particle_mask(probability: NDArray[np.float32], image: Image) -> Mask:
+def particle_mask(probability: NDArray[np.float32], image: Prepared) -> Mask:
     """The pixels that are particle.
 
     Parameters
     ----------
     probability : (y, x)
         Of being particle.
-    image : (y, x)
-        What it was found in, normalised: particles dark, no NaN.
+    image
+        What it was found in; particles dark.
     """
     threshold = THRESHOLD
-    if preprocessing.noise(image) >= preprocessing.NOISY:
+    if image.noise >= preprocessing.NOISY:
         best = best_threshold(probability)
         if best.dice >= LEAST_DICE:
             threshold = min(max(best.level, LEAST_THRESHOLD), THRESHOLD)
-    return with_dark_holes(sure_parts(probability, threshold), image)
+    return with_dark_holes(sure_parts(probability, threshold), image.pixels)
 
 
 def best_threshold(probability: NDArray[np.float32]) -> Threshold:

@@ -6,6 +6,7 @@ It depends on the picture's content alone: neither calibration nor the detector'
 from __future__ import annotations
 
 from collections.abc import Callable
+from typing import NamedTuple
 
 import numpy as np
 from scipy import ndimage
@@ -36,10 +37,30 @@ FEWEST_BLOCKS = 256
 LIMIT = 4.0
 """Largest absolute value handed on: dead and hot pixels stay bounded."""
 
-
 NOISY = 0.08
 """Noise of a pixel over half the contrast from which smaller sizes are tried; 95 % of published figures have
 less than 0.05, lattice resolution at a few electrons a pixel has 0.1 to 0.5."""
+
+
+class Prepared(NamedTuple):
+    """A micrograph as a network gets it, float32 (y, x) without NaN, and the noise of its pixels."""
+
+    pixels: Image
+    noise: float
+
+
+def prepared(image: Image, name: str) -> Prepared:
+    """Prepare a micrograph for weights whose header names this preprocessing.
+
+    Parameters
+    ----------
+    image : float32, (y, x)
+        As recorded, or its negative where particles are bright.
+    name : str
+        A key of `PREPROCESSINGS`.
+    """
+    pixels = PREPROCESSINGS[name](image)
+    return Prepared(pixels, noise(pixels))
 
 
 def normalised(image: Image) -> Image:
