@@ -2,6 +2,7 @@
 
 import numpy as np
 import pytest
+from scipy import ndimage
 
 import temwatch
 from separation_report import figures, golden, simulated
@@ -136,3 +137,34 @@ def test_the_interval_of_a_pixel_begins_at_nothing():
     (found,) = temwatch.resolve(mask, pixel_size_nm=1.0).particles
     assert found.equivalent_diameter_low_nm == 0
     assert found.equivalent_diameter_high_nm > found.equivalent_diameter_nm
+
+
+def crust(seed, width_deg, sd_px=5.0, radius_px=80):
+    """A disc whose outline is rough over angles of some width."""
+    random = np.random.default_rng(seed)
+    y, x = np.indices((240, 240)) - 120
+    rough = ndimage.gaussian_filter1d(random.normal(size=360), width_deg, mode="wrap")
+    outline = radius_px + rough * sd_px / rough.std()
+    return np.hypot(y, x) < np.interp(np.degrees(np.arctan2(y, x)) % 360, np.arange(360), outline)
+
+
+@pytest.mark.parametrize("width_deg", [2, 4])
+@pytest.mark.parametrize("seed", range(1, 6))
+def test_a_crust_is_no_crowd_of_particles(seed, width_deg):
+    """Its bumps stay with the particle; a neighbour of half the size does not."""
+    mask = crust(seed, width_deg)
+    assert 1 == len(temwatch.resolve(mask, pixel_size_nm=1.0, separate="contour").particles)
+    beside = np.pad(mask, ((0, 0), (0, 80))) | disc(40, 120, 235, (240, 320))
+    assert 2 == len(temwatch.resolve(beside, pixel_size_nm=1.0, separate="contour").particles)
+
+
+def test_small_particles_around_a_heap_are_no_crust():
+    """Where the population is known, a heap's large disc says nothing."""
+    heap = disc(40, 140, 140, (400, 400))
+    for angle in np.linspace(0, 2 * np.pi, 7, endpoint=False):
+        heap |= disc(14, 140 + 48 * np.sin(angle), 140 + 48 * np.cos(angle), heap.shape)
+    for number in range(8):
+        heap |= disc(14, 300, 30 + 45 * number, heap.shape)
+    found = temwatch.resolve(heap, pixel_size_nm=1.0, separate="contour").particles
+    assert {"", "contour"} == {particle.separated_by for particle in found}
+    assert 8 + 7 <= len(found)

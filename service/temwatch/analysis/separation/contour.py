@@ -14,6 +14,7 @@ import math
 from dataclasses import replace
 
 import numpy as np
+from numpy.typing import NDArray
 
 from temwatch.analysis import shape as shapes
 from temwatch.analysis.outline import convexity
@@ -33,6 +34,9 @@ DENTED = 0.9
 """Where nothing says that the particles are ellipses, one of this convexity and solidity may have a dent."""
 MOSTLY_SEEN = 0.5
 """Where no more than this is hidden of any particle, hulls of facetted particles are surer than ellipses."""
+BUMP = 0.4
+"""Radius of a part below which it may be a bump of the clump's outline, as a share of the largest disc in the
+clump, or of the population's radius where that is known and smaller: a heap holds a large disc too."""
 MOST_ARCS = 1500
 """Pairs of arcs are compared, so a clump of some 500 particles and more would take minutes: UECS parts it."""
 
@@ -66,6 +70,13 @@ def separate(
             group = grouped(arcs, canvas, prior)
         pixels, parts = parts_of(canvas, arcs, group, prior)
         if len(parts) > 1:
+            radius_px = math.sqrt(squared.max())
+            if population.is_known:
+                radius_px = min(radius_px, math.exp(population.log_radius))
+            if _is_rough(pixels, parts, radius_px):
+                found, given_up = _by_erosion(clump, shape, smallest_px, settings)
+                if len(found) < len(parts):
+                    return found, given_up
             return [
                 Region(
                     origin_px=(row + top, column + left),
@@ -77,8 +88,21 @@ def separate(
             ], []
     if convexity(clump.mask) >= settings.convexity_threshold:
         return [clump], []
+    return _by_erosion(clump, shape, smallest_px, settings)
+
+
+def _by_erosion(
+    clump: Region, shape: tuple[int, int], smallest_px: int, settings: SeparationSettings
+) -> tuple[list[Region], list[Rejection]]:
     found, given_up = uecs.separate(clump, shape=shape, smallest_px=smallest_px, settings=settings)
     return [replace(part, separated_by="uecs" if part.separated else "") for part in found], given_up
+
+
+def _is_rough(pixels: NDArray[np.bool_], parts: NDArray[np.intp], radius_px: float) -> bool:
+    """Whether half of the parts are bumps of something larger: feathers and crusts, not a crowd."""
+    areas = np.array([pixels[begin : begin + h * w].sum() for begin, _, _, h, w in parts.tolist()])
+    bumps = areas < np.pi * (BUMP * radius_px) ** 2
+    return bool(np.count_nonzero(bumps) >= len(bumps) / 2)
 
 
 def _is_odd(clump: Region, shape: tuple[int, int], smallest_px: int, settings: SeparationSettings) -> bool:

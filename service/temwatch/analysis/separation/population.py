@@ -57,6 +57,11 @@ class Population(NamedTuple):
     roughness: float
 
     @property
+    def is_known(self) -> bool:
+        """Whether it is worth more than what is expected before any particle was seen."""
+        return self.worth > USUAL_WEIGHT
+
+    @property
     def are_ellipses(self) -> bool:
         """Whether ellipses describe the particles, rather than any convex outline."""
         return self.worth > 0 and (self.eccentricity < ELONGATED or self.roughness < SMOOTH)
