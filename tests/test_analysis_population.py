@@ -52,13 +52,24 @@ def test_intervals_hold_the_truth_as_often_as_they_say():
     assert 0.75 > naive / trials
 
 
-def test_the_bootstrap_of_the_mean_agrees_with_theory():
+@pytest.mark.parametrize("fields", [40, 50, 256, 700])
+def test_the_bootstrap_of_the_mean_agrees_with_theory(fields):
     """For fields of equal size its standard error is that of the means of the fields."""
     random = np.random.default_rng(3)
-    x, field = fields_of(random, 40, 30)
-    means = x.reshape(40, 30).mean(axis=1)
-    expected = population.interval_factor(40) * means.std(ddof=0) / math.sqrt(40)
+    x, field = fields_of(random, fields, 30)
+    means = x.reshape(fields, 30).mean(axis=1)
+    expected = population.interval_factor(fields) * means.std(ddof=0) / math.sqrt(fields)
     assert expected == pytest.approx(population.figures(made(x, field))["mean"].half_width, rel=0.07)
+
+
+def test_one_more_of_many_fields_changes_the_interval_by_little():
+    """The draws of the fields before it stay as they are, so that the page does not flicker."""
+    x, field = fields_of(np.random.default_rng(4), 301, 30)
+    before, after = (
+        population.figures(made(x[: 30 * fields], field[: 30 * fields]))["d50"].half_width
+        for fields in (300, 301)
+    )
+    assert before == pytest.approx(after, rel=0.01)
 
 
 def test_one_field_has_no_interval_and_nothing_has_no_figures():
