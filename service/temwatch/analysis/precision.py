@@ -51,17 +51,14 @@ def steps(found: Population, known: Earlier | None = None) -> list[Step]:
     known = {} if known is None else known
     seen = np.cumsum(np.bincount(found.field, minlength=found.fields)).tolist()
     result = []
-    for fields in [*(number for number in ROUND_NUMBERS if number < found.fields), found.fields]:
-        if fields < 2:
-            continue
+    for fields in (number for number in ROUND_NUMBERS if number < found.fields):
         particles = seen[fields - 1]
         # a sequence is one field and grows: its particles are told apart by their number
         if (fields, particles) not in known:
-            whole = fields == found.fields
-            known[fields, particles] = _half_widths(figures(found) if whole else _first(found, fields))
+            known[fields, particles] = _half_widths(_first(found, fields))
         mean, d50 = known[fields, particles]
         result.append(Step(fields=fields, particles=particles, mean=mean, d50=d50))
-    return result
+    return [*result, *last_step(found)]
 
 
 def last_step(found: Population) -> list[Step]:
