@@ -53,6 +53,17 @@ def test_a_picture_without_noise_keeps_its_levels():
     assert np.allclose(np.abs(normalised(image)[16:]), 1)
 
 
+def test_few_particles_far_darker_than_all_else_are_not_cut_off():
+    """They cover half a hundredth of the picture; the background shrinks to what it is beside them."""
+    random = np.random.default_rng(0)
+    image = random.normal(100, 5, (400, 400)) + np.linspace(-10, 10, 400)
+    image[200:228, 200:228] = random.normal(-200, 5, (28, 28))
+    found = normalised(image.astype(np.float32))
+
+    assert np.median(found[200:228, 200:228]) == pytest.approx(-1, abs=0.05)
+    assert np.abs(np.percentile(found[:190], (1, 99)) - 0.95).max() < 0.2
+
+
 def test_a_single_hot_pixel_changes_nothing_else():
     image = np.random.default_rng(0).normal(100, 5, (200, 200)).astype(np.float32)
     hot = image.copy()

@@ -14,8 +14,9 @@ class Augmentation:
 
     Intensities are in units of the normalised image, where percentiles 1 and 99 are 2 apart; shares are
     probabilities. `upright_share` of the tiles are neither turned nor mirrored, so that letters are learnt as
-    they are; `lettering_share` get more of them. Of `film_share` a part is darker, up to `film_darkness`, as
-    where a film is doubled or ends; `gamma` is the largest exponent, or its inverse, of a tone curve.
+    they are; `lettering_share` get more of them. `blur_share` are blurred, by up to `blur_sd_px`. Of
+    `film_share` a part is darker, up to `film_darkness`, as where a film is doubled or ends; `gamma` is the
+    largest exponent, or its inverse, of a tone curve.
     """
 
     scale: tuple[float, float]
@@ -24,6 +25,7 @@ class Augmentation:
     contrast: float = 0.0
     illumination: float = 0.0
     blur_share: float = 0.0
+    blur_sd_px: float = 1.5
     noise_share: float = 0.0
     noise_sd: float = 0.0
     elastic_share: float = 0.0
@@ -124,7 +126,8 @@ TEMWATCH = Recipe(
         brightness=0.06,
         contrast=0.3,
         illumination=0.4,
-        blur_share=0.2,
+        blur_share=0.3,
+        blur_sd_px=2.5,
         noise_share=0.4,
         noise_sd=0.4,
         elastic_share=0.05,

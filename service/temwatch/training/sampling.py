@@ -191,7 +191,10 @@ def _vary(image: torch.Tensor, augmentation: Augmentation) -> torch.Tensor:
     jitter = v2.Compose(
         [
             v2.ColorJitter(brightness=augmentation.brightness, contrast=augmentation.contrast),
-            v2.RandomApply([v2.GaussianBlur(5, (0.3, 1.5))], augmentation.blur_share),
+            v2.RandomApply(
+                [v2.GaussianBlur(2 * round(2 * augmentation.blur_sd_px) + 1, (0.3, augmentation.blur_sd_px))],
+                augmentation.blur_share,
+            ),
         ]
     )
     image = jitter(((image + LIMIT) / span).clamp(0, 1)) * span - LIMIT

@@ -13,7 +13,7 @@ from scipy import ndimage
 
 from temwatch.domain import Image
 
-NAME = "percentile-1-99-of-recorded-4px-blocks"
+NAME = "percentile-1-99-or-few-dark-of-recorded-4px-blocks"
 """Written into every weights file; weights made for another preprocessing are refused."""
 
 ANTEMA = "antema-gaussian-2px-z-score"
@@ -33,6 +33,10 @@ MOST_FLAT = 0.5
 
 FEWEST_BLOCKS = 256
 """A picture of fewer has no room for letters, and a median of a few spreads says little."""
+
+FEW_DARK = 0.3
+"""Particles that cover less than a hundredth of the picture and are far darker than all else set the level
+themselves: where this percentile lies more than half the range below percentile 1, it takes its place."""
 
 LIMIT = 4.0
 """Largest absolute value handed on: dead and hot pixels stay bounded."""
@@ -64,7 +68,7 @@ def prepared(image: Image, name: str) -> Prepared:
 
 
 def normalised(image: Image) -> Image:
-    """Bring percentiles 1 and 99 of the means of recorded blocks (`FLAT`) to -1 and 1.
+    """Bring percentiles 1 and 99 of the means of recorded blocks (`FLAT`, `FEW_DARK`) to -1 and 1.
 
     Parameters
     ----------
@@ -82,7 +86,9 @@ def normalised(image: Image) -> Image:
     recorded = spreads > FLAT * np.median(spreads)
     if recorded.size >= FEWEST_BLOCKS and recorded.mean() >= 1 - MOST_FLAT:
         means = means[recorded]
-    low, high = np.percentile(means, (1, 99))
+    lowest, low, high = np.percentile(means, (FEW_DARK, 1, 99))
+    if low - lowest > (high - low) / 2:
+        low = lowest
     if high <= low:
         low, high = 0.0, float(image.max())
     if high <= low:
