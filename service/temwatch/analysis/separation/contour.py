@@ -18,7 +18,7 @@ from numpy.typing import NDArray
 
 from temwatch.analysis import shape as shapes
 from temwatch.analysis.outline import convexity
-from temwatch.analysis.separation import uecs
+from temwatch.analysis.separation import uecs, watershed
 from temwatch.analysis.separation.arcs import arcs_of
 from temwatch.analysis.separation.completion import parts_of
 from temwatch.analysis.separation.distance import squared_distances
@@ -39,6 +39,8 @@ BUMP = 0.4
 clump, or of the population's radius where that is known and smaller: a heap holds a large disc too."""
 MOST_ARCS = 1500
 """Pairs of arcs are compared, so a clump of some 500 particles and more would take minutes: UECS parts it."""
+
+_OTHERS = {"uecs": uecs.separate, "watershed": watershed.separate}
 
 
 def separate(
@@ -74,7 +76,8 @@ def separate(
             if population.is_known:
                 radius_px = min(radius_px, math.exp(population.log_radius))
             if _is_rough(pixels, parts, radius_px):
-                found, given_up = _by_erosion(clump, shape, smallest_px, settings)
+                ways = [_by(name, clump, shape, smallest_px, settings) for name in _OTHERS]
+                found, given_up = min(ways, key=lambda way: len(way[0]))
                 if len(found) < len(parts):
                     return found, given_up
             return [
@@ -88,14 +91,14 @@ def separate(
             ], []
     if convexity(clump.mask) >= settings.convexity_threshold:
         return [clump], []
-    return _by_erosion(clump, shape, smallest_px, settings)
+    return _by("uecs", clump, shape, smallest_px, settings)
 
 
-def _by_erosion(
-    clump: Region, shape: tuple[int, int], smallest_px: int, settings: SeparationSettings
+def _by(
+    name: str, clump: Region, shape: tuple[int, int], smallest_px: int, settings: SeparationSettings
 ) -> tuple[list[Region], list[Rejection]]:
-    found, given_up = uecs.separate(clump, shape=shape, smallest_px=smallest_px, settings=settings)
-    return [replace(part, separated_by="uecs" if part.separated else "") for part in found], given_up
+    found, given_up = _OTHERS[name](clump, shape=shape, smallest_px=smallest_px, settings=settings)
+    return [replace(part, separated_by=name if part.separated else "") for part in found], given_up
 
 
 def _is_rough(pixels: NDArray[np.bool_], parts: NDArray[np.intp], radius_px: float) -> bool:
