@@ -55,8 +55,8 @@ SMALL = replace(
     validate_every=2,
     simulated_micrographs=2,
     simulated_side_px=96,
-    # a letter would cover most of a tile of 64 px
-    augmentation=replace(TEMWATCH.augmentation, scale=(0.8, 1.25), lettering_share=0.0),
+    # in a tile of 64 px a letter would cover most, and much blur hide the particles
+    augmentation=replace(TEMWATCH.augmentation, scale=(0.8, 1.25), lettering_share=0.0, blur_sd_px=1.0),
 )
 
 

@@ -186,10 +186,9 @@ class Follower:
         if look:
             self._undrawn, self._looked_s = set(there), now_s
         for number in sorted(self._undrawn):
+            self._undrawn.discard(number)  # until it has grown
             of = there[number]
-            if not of.last_id or not sequences.is_due(reader, of):
-                self._undrawn.discard(number)  # until it has grown
-            else:
+            if of.last_id and sequences.is_due(reader, of):
                 output = self._config.output
                 order = link.DrawOrder(
                     ledger=self._ledger.state, progress=of, output=output.folder, film=output.pictures
@@ -257,7 +256,6 @@ class Follower:
     def _was_drawn(self, of: Progress, error: BaseException | None, future: Future[object]) -> None:
         if error is not None:  # it is tried again when there is more to draw, and at the next start
             log.warning("sequence cannot be drawn", sample=of.sample, sequence=of.sequence, reason=str(error))
-            self._undrawn.discard(of.id)
             return
         drawn = future.result()
         assert isinstance(drawn, Publication)
