@@ -12,7 +12,7 @@ ADVICE = {
     "empty": "The microscope wrote no data. Save the micrograph again.",
     "truncated": "The file ends too early. Copy it again from the microscope; it is then taken up by itself.",
     "zero_filled": "The copy stopped half-way. Copy the file again; it is then taken up by itself.",
-    "not_a_micrograph": "The content is not what the name says. Nothing to do if it does not belong here.",
+    "not_a_micrograph": "The content is not what the name says. Copy it again, if it belongs here at all.",
     "a_folder": "This is a folder, not a micrograph. Rename the folder.",
     "no_pixel_size": "The file does not say how large a pixel is. Enter the pixel size and retry.",
     "anisotropic": "Pixels must be square. Resample the image, or calibrate both axes alike.",
