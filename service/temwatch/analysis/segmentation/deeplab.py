@@ -168,7 +168,7 @@ def segmentations(
     together
         So many of one shape, where they follow each other, are seen at once.
     turn
-        Held while the network works.
+        Held while the network works: where a GPU's memory runs out it moves, which two must not do at once.
     on_out_of_memory
         As for `probabilities`.
     """
