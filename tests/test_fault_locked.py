@@ -76,7 +76,7 @@ def test_a_workbook_that_is_open_elsewhere_is_written_when_it_is_closed(service,
     finally:
         unmount(path)
     wait_until(lambda: len(sheet(path)) == 3, what="the second micrograph in the workbook")
-    assert not list(folder.glob(".*"))
+    wait_until(lambda: not list(folder.glob(".*")), what="the last temporary file to be gone")
 
 
 def sheet(path):
