@@ -120,13 +120,13 @@ HIGH_RESOLUTION = Settings(
 def draw_settings(seed: int | np.random.Generator, *, size_px: int = 1024) -> Settings:
     """Random settings over the range that a network has to hold over.
 
-    Three in ten are ultrasmall particles close to the contrast of their carbon film. Of the rest a third each
+    Half are ultrasmall particles close to the contrast of their carbon film. Of the rest a third each
     is lattice resolution (0.02 to 0.06 nm per px, 3 to 60 electrons per px), the paper's regime (0.05 to
     0.5 nm per px) and survey (0.5 to 2 nm per px); particles from 6 to 600 px across, shares of 1 to 40 % of
     the field, attenuation from barely visible to black.
     """
     rng = np.random.default_rng(seed)
-    if rng.random() < 0.3:
+    if rng.random() < 0.5:
         return _draw_ultrasmall(rng, size_px)
     regime = rng.choice(3)
     # the diameter in px decides what the network sees, so it is drawn first

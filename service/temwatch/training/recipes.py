@@ -14,9 +14,9 @@ class Augmentation:
 
     Intensities are in units of the normalised image, where percentiles 1 and 99 are 2 apart; shares are
     probabilities. `upright_share` of the tiles are neither turned nor mirrored, so that letters are learnt as
-    they are; `lettering_share` get more of them. `blur_share` are blurred, by up to `blur_sd_px`. Of
-    `film_share` a part is darker, up to `film_darkness`, as where a film is doubled or ends; `gamma` is the
-    largest exponent, or its inverse, of a tone curve.
+    they are; `lettering_share` get more of them. `blur_share` are blurred, by up to `blur_sd_px`. On
+    `film_share` lie sheets of film with edges and folds, each of which takes up to `film_darkness` of the
+    beam; `gamma` is the largest exponent, or its inverse, of a tone curve.
     """
 
     scale: tuple[float, float]
@@ -110,7 +110,7 @@ TEMWATCH = Recipe(
     batch=16,
     stages=(
         Stage(name="simulated", steps=9000, simulated_share=1.0, learning_rate=1e-3, warm_up_steps=500),
-        Stage(name="labelled", steps=21000, simulated_share=0.4, learning_rate=5e-4, warm_up_steps=200),
+        Stage(name="labelled", steps=21000, simulated_share=0.5, learning_rate=5e-4, warm_up_steps=200),
     ),
     optimizer="adamw",
     weight_decay=0.01,
@@ -133,8 +133,8 @@ TEMWATCH = Recipe(
         elastic_share=0.05,
         upright_share=0.4,
         lettering_share=0.35,
-        film_share=0.15,
-        film_darkness=0.7,
+        film_share=0.25,
+        film_darkness=0.6,
         gamma=1.5,
     ),
     shares=(0.8, 0.2),
@@ -146,7 +146,7 @@ TEMWATCH = Recipe(
 REFINE = replace(
     TEMWATCH,
     name="refine",
-    stages=(Stage(name="labelled", steps=12000, simulated_share=0.4, learning_rate=3e-4, warm_up_steps=200),),
+    stages=(Stage(name="labelled", steps=12000, simulated_share=0.5, learning_rate=3e-4, warm_up_steps=200),),
     validate_every=2000,
 )
 """Only the second stage, for weights that are there already (`--start-from`)."""

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections import Counter
 from collections.abc import Sequence
 from dataclasses import dataclass
 
@@ -47,6 +48,7 @@ class Tiles(Dataset[Tile]):
         self.recipe, self.seed = recipe, seed
         self.labelled, self.simulated = labelled, simulated
         self.grid = [window for number, item in enumerate(labelled) for window in _grid(number, item, recipe)]
+        self._chances = {False: _chances(labelled), True: _chances(simulated)}
         self._known_noise: dict[tuple[bool, int], bool] = {}
         self._known_places: dict[tuple[bool, int], tuple[Places, Places]] = {}
 
@@ -78,7 +80,7 @@ class Tiles(Dataset[Tile]):
     def _random_window(
         self, pictures: Sequence[Labelled], simulated: bool, random: np.random.Generator
     ) -> Window:
-        number = int(random.integers(len(pictures)))
+        number = int(random.choice(len(pictures), p=self._chances[simulated]))
         labels = pictures[number].labels
         row, column = random.uniform((0, 0), labels.shape)
         kind = random.random()
@@ -106,6 +108,13 @@ class Tiles(Dataset[Tile]):
             particles = np.stack(np.unravel_index(first[numbers > 0], labels.shape), axis=1)
             self._known_places[key] = contacts, particles
         return self._known_places[key]
+
+
+def _chances(pictures: Sequence[Labelled]) -> NDArray[np.float64]:
+    """How likely each picture is drawn: a source of n pictures as often as the root of n single ones."""
+    sizes = Counter(item.source for item in pictures)
+    weights = np.array([1 / np.sqrt(sizes[item.source]) for item in pictures])
+    return np.asarray(weights / weights.sum())
 
 
 def _grid(number: int, item: Labelled, recipe: Recipe) -> list[Window]:
@@ -182,7 +191,8 @@ def _reflected(index: NDArray[np.intp], size: int) -> NDArray[np.intp]:
 def _vary(image: torch.Tensor, augmentation: Augmentation) -> torch.Tensor:
     """Film, tone, brightness, contrast, illumination, blur and noise; bounded as in inference."""
     if augmentation.film_share and torch.rand(()) < augmentation.film_share:
-        image = image - augmentation.film_darkness * torch.rand(()) * _film(image.shape[-2:])
+        # what lies on film that swallows half of the beam is seen at half the contrast
+        image = (image + 1) * _film(image.shape[-2:], augmentation.film_darkness) - 1
     if augmentation.gamma != 1:
         exponent = augmentation.gamma ** (2 * torch.rand(()) - 1)
         within = image.clamp(-1, 1)
@@ -207,10 +217,16 @@ def _vary(image: torch.Tensor, augmentation: Augmentation) -> torch.Tensor:
     return image.clamp(-LIMIT, LIMIT)
 
 
-def _film(size: Sequence[int]) -> torch.Tensor:
-    """1 on one side of a random smooth line, 0 on the other, with an edge of a few pixels."""
-    field = functional.interpolate(torch.randn(1, 1, 4, 4), tuple(size), mode="bicubic", align_corners=True)[
-        0
-    ]
-    steepness = 5 + 35 * torch.rand(())
-    return torch.sigmoid(steepness * (field - torch.randn(()) * 0.5))
+def _film(size: Sequence[int], darkness: float) -> torch.Tensor:
+    """Transmission (1, y, x) of one to four sheets of film, each with an edge or with folds."""
+    transmission = torch.ones(1, *size)
+    for _ in range(int(torch.randint(1, 5, ()))):
+        folded = bool(torch.rand(()) < 0.5)
+        grid = torch.randint(3, 11 if folded else 6, (2,)).tolist()
+        coarse = torch.randn(1, 1, *grid)
+        field = functional.interpolate(coarse, tuple(size), mode="bicubic", align_corners=True)[0]
+        field = field - 0.5 * torch.randn(())
+        steepness = 5 + 35 * torch.rand(())
+        sheet = torch.exp(-((steepness * field / 4) ** 2)) if folded else torch.sigmoid(steepness * field)
+        transmission = transmission * (1 - darkness * torch.rand(()) * sheet)
+    return transmission

@@ -16,9 +16,12 @@ from temwatch.domain import Image, Mask
 RING_PX = 4
 """Reach of the ring around a hole that says how dark the particle is there."""
 
-LEAST_THRESHOLD = 0.15
+LEAST_THRESHOLD = 0.06
 """In noise a pixel counts down to here, if the mask is worth it."""
-LEAST_DICE = 0.4
+DOUBT = (0.6, 0.85)
+"""Where a mask may expect a Dice coefficient below the second of these, the network understates what little
+it sees; from there to the first the threshold falls to nothing."""
+LEAST_DICE = 0.45
 """Of a noisy micrograph without particles the network expects less of its best mask: then nothing changes."""
 
 _LEVELS = 200
@@ -45,7 +48,9 @@ def particle_mask(probability: NDArray[np.float32], image: Prepared) -> Mask:
     if image.noise >= preprocessing.NOISY:
         best = best_threshold(probability)
         if best.dice >= LEAST_DICE:
-            threshold = min(max(best.level, LEAST_THRESHOLD), THRESHOLD)
+            none, full = DOUBT
+            belief = min(1.0, (best.dice - none) / (full - none))
+            threshold = min(max(belief * best.level, LEAST_THRESHOLD), THRESHOLD)
     return with_dark_holes(sure_parts(probability, threshold), image.pixels)
 
 
