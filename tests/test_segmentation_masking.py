@@ -102,3 +102,17 @@ def test_faint_particles_count_in_noise_alone():
     assert np.array_equal(disc(40, 40, 20), particle_mask(faint, noisy))
     assert not particle_mask(faint, noisy._replace(noise=0.0)).any()
     assert not particle_mask(nothing, noisy).any()
+
+
+def test_in_doubt_the_threshold_falls_below_that_of_the_highest_dice():
+    """A network that may expect little understates it; one that is sure of its particles does not."""
+    noisy = Prepared(np.random.default_rng(0).normal(0, 0.5, (80, 120)).astype(np.float32), 0.5)
+    rim = disc(40, 40, 20)
+    doubtful = np.where(rim, 0.25, 0.01).astype(np.float32)
+    sure = doubtful.copy()
+    doubtful[disc(40, 40, 16)] = 0.6
+    sure[disc(40, 40, 16)] = 0.99
+
+    assert best_threshold(doubtful).level > 0.25
+    assert np.array_equal(rim, particle_mask(doubtful, noisy))
+    assert np.array_equal(disc(40, 40, 16), particle_mask(sure, noisy))
