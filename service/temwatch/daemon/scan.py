@@ -68,24 +68,26 @@ def scan(
         if identity in visited:
             continue
         visited |= {identity} if identity else set()
+        prefix = f"{folder}/" if folder else ""
         try:
             with os.scandir(root / folder) as entries:
-                listed = sorted(entries, key=lambda entry: entry.name)
+                # first of all, since most files of a large folder are passed over at every scan
+                listed = [
+                    entry for entry in entries if not (pass_over(prefix + entry.name) and _is_file(entry))
+                ]
         except OSError as error:
             if folder == below:
                 raise
             log.warning("folder cannot be listed", folder=folder, reason=error.strerror)
             continue
         answered()
-        for entry in listed:
+        for entry in sorted(listed, key=lambda entry: entry.name):
             name = entry.name
             if name.startswith("."):
                 continue
-            path = f"{folder}/{name}" if folder else name
+            path = prefix + name
             matches = wanted(name.lower())
             try:
-                if matches and pass_over(path) and entry.is_file(follow_symlinks=False):
-                    continue
                 if entry.is_symlink() and not Path(entry.path).resolve().is_relative_to(inside):
                     continue
                 if entry.is_dir():
@@ -114,6 +116,13 @@ def look(root: Path, path: str) -> Found | None:
     if stat.S_ISDIR(status.st_mode):
         return Found(path, 0, 0)
     return Found(path, status.st_size, status.st_mtime_ns)
+
+
+def _is_file(entry: os.DirEntry[str]) -> bool:
+    try:
+        return entry.is_file(follow_symlinks=False)
+    except OSError:
+        return False
 
 
 def _identity(folder: Path) -> tuple[int, int] | None:

@@ -113,7 +113,6 @@ def claim(connection: sqlite3.Connection, limit: int, now: datetime) -> list[Fil
     files: list[File] = cursor.execute(
         f"""SELECT {FILE_COLUMNS} FROM files f WHERE f.status = 'pending' AND NOT f.claimed
             AND (f.position IS NULL OR f.frame IS NOT NULL)
-            AND (f.position IS NULL OR f.frame IS NOT NULL)
             AND (f.not_before IS NULL OR f.not_before <= ?) AND NOT EXISTS (
                 SELECT 1 FROM files h WHERE h.root = f.root AND h.path = f.path AND h.claimed)
             ORDER BY f.id LIMIT ?""",
