@@ -126,6 +126,31 @@ def test_output_names_are_unique_whatever_the_case(ledger):
     assert {"Au_07.dm3": "Au_07"} == names(ledger, "Au_07.dm3", sample="other")
 
 
+@pytest.mark.parametrize("folder_first", [False, True])
+def test_a_stack_and_a_folder_of_one_name_are_two_sequences(ledger, folder_first):
+    """What comes second gets a number, and frames that come later go where the first ones went."""
+
+    def frames(*numbers):
+        ledger.add_all(arrival(f"x/f_{number}.dm3", sequence="x", frame=number) for number in numbers)
+
+    if folder_first:
+        frames(1)
+    ledger.add(arrival("x.dm4"))
+    frames(1, 2)
+    ledger.add(arrival("y/x.dm4"))
+    frames(3)
+    found = {file.path: (file.sequence, file.name) for file in pending(ledger)}
+    assert found == {
+        "x.dm4": (None, "x_2" if folder_first else "x"),
+        "y/x.dm4": (None, "x_3"),
+    } | {f"x/f_{n}.dm3": ("x" if folder_first else "x_2", f"f_{n}") for n in (1, 2, 3)}
+
+
+def test_a_frame_may_be_named_as_its_folder(ledger):
+    ledger.add_all(arrival(f"7/{n}.dm3", sequence="7", frame=n) for n in (6, 7))
+    assert {("7", "6"), ("7", "7")} == {(file.sequence, file.name) for file in pending(ledger)}
+
+
 def test_a_revision_keeps_the_name(ledger):
     """The pictures of a file that was replaced are replaced."""
     take(ledger, "x/a.dm3")

@@ -5,6 +5,7 @@ Every function works inside the transaction that the writer opened.
 
 from __future__ import annotations
 
+import itertools
 import sqlite3
 from collections.abc import Collection, Iterable
 from datetime import datetime
@@ -12,7 +13,7 @@ from pathlib import PurePosixPath
 
 from temwatch.domain import Status, utc_text
 from temwatch.ledger.bookkeeping import IS_NEWEST, count, make_stale, release_duplicates, set_superseded
-from temwatch.ledger.names import MAX_NAME_BYTES, folder_name, from_stored, name_key, to_stored
+from temwatch.ledger.names import MAX_NAME_BYTES, folder_name, name_key, to_stored
 from temwatch.ledger.rows import FILE_COLUMNS, Arrival, File, file_from
 
 _SUFFIX_BYTES = 8  # room for _2, _3 ... behind a name
@@ -43,13 +44,13 @@ def _add_one(
             )
             return newest.id
     connection.execute("INSERT OR IGNORE INTO samples (sample) VALUES (?)", (sample,))
-    name = _name(connection, sample, root, path, suffixes)
+    name = _name(connection, arrival, sample, suffixes)
     row = {
         "root": root,
         "path": path,
         "revision": newest.revision + 1 if newest else 1,
         "sample": sample,
-        "sequence": None if arrival.sequence is None else folder_name(arrival.sequence),
+        "sequence": None if arrival.sequence is None else _sequence(connection, sample, arrival.sequence),
         "frame": arrival.frame,
         "name": name,
         "name_key": name_key(name),
@@ -80,30 +81,40 @@ def _newest(connection: sqlite3.Connection, root: str | bytes, path: str | bytes
 
 
 def _name(
-    connection: sqlite3.Connection,
-    sample: str,
-    root: str | bytes,
-    path: str | bytes,
-    suffixes: dict[tuple[str, str], int],
+    connection: sqlite3.Connection, arrival: Arrival, sample: str, suffixes: dict[tuple[str, str], int]
 ) -> str:
-    """The output folder of an earlier revision, or one that no other file of the sample has."""
+    """The output folder of an earlier revision, or one that no other file of the sample has.
+
+    A file by itself may turn out to be a stack, whose sequence has this name: no folder's sequence has it.
+    """
+    root, path = to_stored(arrival.root), to_stored(arrival.path)
     kept = connection.execute(
         "SELECT name FROM files WHERE root = ? AND path = ? AND sample = ? LIMIT 1", (root, path, sample)
     ).fetchone()
     if kept:
         return str(kept[0])
-    base = folder_name(PurePosixPath(from_stored(path)).stem, MAX_NAME_BYTES - _SUFFIX_BYTES)
+    base = folder_name(PurePosixPath(arrival.path).stem, MAX_NAME_BYTES - _SUFFIX_BYTES)
     # thousands of files of one stem in one batch must not try every suffix anew
     number = suffixes.get((sample, name_key(base)), 1)
     while True:
         name = base if number == 1 else f"{base}_{number}"
         number += 1
         taken = connection.execute(
-            "SELECT 1 FROM files WHERE sample = ? AND name_key = ? LIMIT 1", (sample, name_key(name))
-        ).fetchone()
+            """SELECT EXISTS (SELECT 1 FROM files WHERE sample = ? AND name_key = ?) OR ? AND EXISTS (
+                SELECT 1 FROM files WHERE sample = ? AND coalesce(sequence, name) = ?)""",
+            (sample, name_key(name), arrival.sequence is None, sample, name),
+        ).fetchone()[0]
         if not taken:
             suffixes[sample, name_key(base)] = number
             return name
+
+
+def _sequence(connection: sqlite3.Connection, sample: str, wanted: str) -> str:
+    """The name of a folder's sequence, with _2, _3 ... where a file of the sample, maybe a stack, has it."""
+    base = folder_name(wanted, MAX_NAME_BYTES - _SUFFIX_BYTES)
+    names = itertools.chain([base], (f"{base}_{number}" for number in itertools.count(2)))
+    taken = "SELECT 1 FROM files WHERE sample = ? AND name_key = ? AND sequence IS NULL LIMIT 1"
+    return next(name for name in names if not connection.execute(taken, (sample, name_key(name))).fetchone())
 
 
 def claim(connection: sqlite3.Connection, limit: int, now: datetime) -> list[File]:
