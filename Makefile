@@ -6,7 +6,7 @@ BIN    := $(VENV)/bin
 SYNC   := --python $(BIN)/python --require-hashes --compile-bytecode
 
 .DEFAULT_GOAL := help
-.PHONY: help setup demo test lint check soak format lock clean
+.PHONY: help setup demo compiled test lint check soak format lock clean
 
 help:
 	@echo "make demo    set up, then watch a simulated microscope being analysed (ends by itself)"
@@ -30,7 +30,15 @@ $(VENV)/ready: requirements.lock pyproject.toml
 demo: setup
 	@$(BIN)/temwatch demo
 
-test: setup
+# numba's code is cached beside the sources: compiled once here instead of by every test process at once
+$(VENV)/compiled: $(VENV)/ready $(shell find service/temwatch/analysis -name '*.py')
+	@echo "compiling the separation (a minute or two, once) ..."
+	@$(BIN)/python -c "from temwatch.engine.work import warm_up; warm_up('contour')"
+	@touch $@
+
+compiled: $(VENV)/compiled
+
+test: compiled
 	@$(BIN)/python -m pytest -n 3 --dist loadfile
 
 lint: setup
