@@ -97,11 +97,11 @@ def _name(
     # thousands of files of one stem in one batch must not try every suffix anew
     number = suffixes.get((sample, name_key(base)), 1)
     while True:
-        name = base if number == 1 else f"{base}_{number}"
+        name = _numbered(base, number)
         number += 1
         taken = connection.execute(
-            """SELECT EXISTS (SELECT 1 FROM files WHERE sample = ? AND name_key = ?) OR ? AND EXISTS (
-                SELECT 1 FROM files WHERE sample = ? AND coalesce(sequence, name) = ?)""",
+            """SELECT EXISTS (SELECT 1 FROM files WHERE sample = ? AND name_key = ?) OR (? AND EXISTS (
+                SELECT 1 FROM files WHERE sample = ? AND coalesce(sequence, name) = ?))""",
             (sample, name_key(name), arrival.sequence is None, sample, name),
         ).fetchone()[0]
         if not taken:
@@ -112,9 +112,13 @@ def _name(
 def _sequence(connection: sqlite3.Connection, sample: str, wanted: str) -> str:
     """The name of a folder's sequence, with _2, _3 ... where a file of the sample, maybe a stack, has it."""
     base = folder_name(wanted, MAX_NAME_BYTES - _SUFFIX_BYTES)
-    names = itertools.chain([base], (f"{base}_{number}" for number in itertools.count(2)))
+    names = (_numbered(base, number) for number in itertools.count(1))
     taken = "SELECT 1 FROM files WHERE sample = ? AND name_key = ? AND sequence IS NULL LIMIT 1"
     return next(name for name in names if not connection.execute(taken, (sample, name_key(name))).fetchone())
+
+
+def _numbered(base: str, number: int) -> str:
+    return base if number == 1 else f"{base}_{number}"
 
 
 def claim(connection: sqlite3.Connection, limit: int, now: datetime) -> list[File]:
