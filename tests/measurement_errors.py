@@ -12,7 +12,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from analytic_shapes import Pixels, disc, ellipse, ellipse_perimeter, rectangle, regular_polygon
-from temwatch.analysis import shape
+from temwatch.analysis.measurement import shape
 
 DOCUMENT = Path(__file__).parents[1] / "docs" / "measurement.md"
 BEGIN, END = "<!-- table: errors -->\n", "<!-- end of table -->\n"

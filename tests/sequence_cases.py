@@ -11,7 +11,7 @@ from dataclasses import dataclass, field
 import numpy as np
 from scipy.optimize import linear_sum_assignment
 
-from temwatch.analysis import tracking
+from temwatch.analysis.tracking import tracker
 from temwatch.domain import Region
 from temwatch.simulator import sequence
 from temwatch.simulator.specimen import project
@@ -63,7 +63,7 @@ def true_observation(moment, settings, *, flicker=0.0, rng=None, noise_px=0.0):
     centroids = np.array(places, float).reshape(-1, 2)
     if noise_px:
         centroids = centroids + rng.normal(0, noise_px, centroids.shape)
-    return tracking.Observation(
+    return tracker.Observation(
         index=moment.index,
         mask=mask,
         centroids_px=centroids,
@@ -74,14 +74,14 @@ def true_observation(moment, settings, *, flicker=0.0, rng=None, noise_px=0.0):
 
 def followed_sheet(observations, settings=None):
     """What the tracking says of observations, one after the other."""
-    state, sheet = tracking.begin(settings), Sheet()
+    state, sheet = tracker.begin(settings), Sheet()
     for observation in observations:
-        state, found = tracking.follow(state, observation)
+        state, found = tracker.follow(state, observation)
         sheet.places.append(observation.centroids_px)
         sheet.names.append(found.tracks)
         sheet.drifts.append(found.drift_px)
         sheet.events.extend(found.events)
-    sheet.events.extend(tracking.finish(state))
+    sheet.events.extend(tracker.finish(state))
     return sheet
 
 
@@ -190,7 +190,7 @@ def discs(index, places, side=160):
         centroids.append((y[disc].mean(), x[disc].mean()))
         diameters.append(math.sqrt(4 * disc.sum() / math.pi))
         mask[top : top + reach, left : left + reach] |= disc
-    return tracking.Observation(
+    return tracker.Observation(
         index=index,
         mask=mask,
         centroids_px=np.array(centroids, float).reshape(-1, 2),

@@ -4,7 +4,7 @@ import numpy as np
 import pytest
 
 from sequence_cases import discs
-from temwatch.analysis.drift import Known, coverage, measure_drift
+from temwatch.analysis.tracking.drift import Known, coverage, measure_drift
 
 SIDE = 400
 

@@ -6,10 +6,10 @@ from dataclasses import replace
 import numpy as np
 import pytest
 
-from temwatch.analysis.ensemble import ensemble
-from temwatch.analysis.fates import TrackEvent
-from temwatch.analysis.growth import curves, shares
-from temwatch.analysis.kinetics import best_exponent, kinetics, power_law, running
+from temwatch.analysis.statistics.ensemble import ensemble
+from temwatch.analysis.statistics.growth import curves, shares
+from temwatch.analysis.statistics.kinetics import best_exponent, kinetics, power_law, running
+from temwatch.analysis.tracking.track_events import TrackEvent
 from temwatch.simulator.sequence import SEQUENCE, evolve
 
 

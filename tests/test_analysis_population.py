@@ -5,8 +5,8 @@ import math
 import numpy as np
 import pytest
 
-from temwatch.analysis import border, comparison, fits, population, precision
-from temwatch.analysis.statistics import summarise
+from temwatch.analysis.statistics import border, comparison, convergence, distributions, population
+from temwatch.analysis.statistics.summary import summarise
 
 
 def fields_of(random, fields, particles, *, between=0.05, within=0.3):
@@ -108,7 +108,7 @@ def test_awkward_values_have_a_histogram(values):
     found = population.histogram(made(values))
     assert len(values) == found.counts.sum()
     assert (np.diff(found.edges) > 0).all()
-    fits.fits(made(values))
+    distributions.fits(made(values))
     population.density(made(values))
 
 
@@ -135,7 +135,7 @@ def test_the_better_fit_is_the_one_the_values_came_from(name):
     """With its parameters, and a small distance."""
     random = np.random.default_rng(7)
     x = random.normal(10, 2, 4000) if name == "normal" else np.exp(random.normal(1, 0.4, 4000))
-    best, other = fits.fits(made(x))
+    best, other = distributions.fits(made(x))
     assert name == best.name
     assert best.distance < 0.02 < other.distance
     assert ((10, 2) if name == "normal" else (1, 0.4)) == (
@@ -149,14 +149,14 @@ def test_akaike_and_distance_agree_with_scipy():
     from scipy import stats
 
     x = np.exp(np.random.default_rng(8).normal(1, 0.3, 300))
-    found = {fit.name: fit for fit in fits.fits(made(x))}
+    found = {fit.name: fit for fit in distributions.fits(made(x))}
     normal = stats.norm(x.mean(), x.std())
     lognormal = stats.lognorm(np.log(x).std(), scale=math.exp(np.log(x).mean()))
     for name, model in (("normal", normal), ("log-normal", lognormal)):
         assert 4 - 2 * model.logpdf(x).sum() == pytest.approx(found[name].aic)
         assert stats.kstest(x, model.cdf).statistic == pytest.approx(found[name].distance)
         at = np.linspace(0.5, 8, 20)
-        assert model.pdf(at) == pytest.approx(fits.fitted_density(found[name], at))
+        assert model.pdf(at) == pytest.approx(distributions.fitted_density(found[name], at))
 
 
 def test_the_border_correction_brings_a_simulated_field_back_to_the_truth():
@@ -198,19 +198,19 @@ def test_half_widths_shrink_and_the_forecast_comes_true():
     for _ in range(20):
         x, field = fields_of(random, 400, 20, between=0.1)
         first = field < 12
-        now = precision.steps(made(x[first], field[first], 12))[-1]
-        needed = precision.fields_needed(now.mean, 12, 0.02)
+        now = convergence.steps(made(x[first], field[first], 12))[-1]
+        needed = convergence.fields_needed(now.mean, 12, 0.02)
         part = field < needed
-        reached.append(precision.steps(made(x[part], field[part], needed))[-1].mean)
+        reached.append(convergence.steps(made(x[part], field[part], needed))[-1].mean)
     assert 0.02 == pytest.approx(float(np.mean(reached)), rel=0.1)
 
 
 def test_earlier_steps_are_what_was_said_then():
     """The half-widths of the first fields are those that the page showed when there were no more."""
     x, field = fields_of(np.random.default_rng(12), 40, 60)
-    for step in precision.steps(made(x, field))[:-1]:
+    for step in convergence.steps(made(x, field))[:-1]:
         first = field < step.fields
-        assert precision.steps(made(x[first], field[first], step.fields))[-1] == step
+        assert convergence.steps(made(x[first], field[first], step.fields))[-1] == step
 
 
 def test_what_is_kept_of_earlier_steps_changes_nothing():
@@ -220,20 +220,20 @@ def test_what_is_kept_of_earlier_steps_changes_nothing():
     known = {}
     for until in (200, 333, 700, len(x)):
         part = made(x[:until], field[:until], int(field[:until].max()) + 1)
-        assert precision.steps(part, known) == precision.steps(part)
+        assert convergence.steps(part, known) == convergence.steps(part)
 
 
 def test_the_last_step_alone_is_that_of_the_curve():
     """What is asked with every micrograph agrees with what is asked now and then."""
     x, field = fields_of(np.random.default_rng(14), 12, 30)
-    assert precision.steps(made(x, field))[-1:] == precision.last_step(made(x, field))
-    assert [] == precision.last_step(made([1.0, 2.0]))
+    assert convergence.steps(made(x, field))[-1:] == convergence.last_step(made(x, field))
+    assert [] == convergence.last_step(made([1.0, 2.0]))
 
 
 def test_steps_end_with_the_figures_of_the_whole():
     """What the page says beside the histogram is the last point of the curve."""
     x, field = fields_of(np.random.default_rng(11), 30, 20)
-    found = precision.steps(made(x, field))
+    found = convergence.steps(made(x, field))
     whole = population.figures(made(x, field))
     assert (30, 600) == (found[-1].fields, found[-1].particles)
     assert whole["mean"].half_width / whole["mean"].value == found[-1].mean
@@ -242,16 +242,16 @@ def test_steps_end_with_the_figures_of_the_whole():
 
 def test_too_little_foretells_nothing():
     """Two fields, or a target out of reach."""
-    assert precision.fields_needed(0.1, 2, 0.02) is None
-    assert precision.fields_needed(1.0, 3, 1e-9) is None
-    assert precision.steps(made([1.0, 2.0])) == []
+    assert convergence.fields_needed(0.1, 2, 0.02) is None
+    assert convergence.fields_needed(1.0, 3, 1e-9) is None
+    assert convergence.steps(made([1.0, 2.0])) == []
 
 
 @pytest.mark.parametrize("figure", ["mean", "d50", "volume_mean"])
 def test_independent_particles_needed_give_the_error_that_was_wanted(figure):
     """Many simulated samples of that size: 95 % of them are within the target."""
     gsd, target = 1.3, 0.05
-    count = precision.independent_particles_needed(gsd, target)[figure]
+    count = convergence.independent_particles_needed(gsd, target)[figure]
     x = np.exp(np.random.default_rng(12).normal(0, math.log(gsd), (2000, count)))
     found = {
         "mean": lambda: x.mean(axis=1),

@@ -5,8 +5,8 @@ import pytest
 
 import temwatch
 from analytic_shapes import disc, on_canvas, rectangle
-from temwatch.analysis.cleaning import smallest_area_px
 from temwatch.analysis.pipeline import describe
+from temwatch.analysis.separation.cleaning import smallest_area_px
 from temwatch.config import SeparationSettings
 from temwatch.domain import Reason
 from temwatch.errors import UsageError

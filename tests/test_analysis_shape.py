@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 
 from analytic_shapes import disc, ellipse, ellipse_perimeter, rectangle, regular_polygon
-from temwatch.analysis import shape
+from temwatch.analysis.measurement import shape
 
 POSITIONS = [(0.5, 0.5), (0.5, 0.0), *np.random.default_rng(1).random((38, 2)).tolist()]
 

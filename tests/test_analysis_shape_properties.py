@@ -8,7 +8,7 @@ from hypothesis.extra.numpy import array_shapes, arrays
 from scipy import ndimage
 
 from analytic_shapes import cropped
-from temwatch.analysis import shape
+from temwatch.analysis.measurement import shape
 
 
 @st.composite

@@ -3,7 +3,7 @@
 import numpy as np
 import pytest
 
-from temwatch.analysis.statistics import DESCRIPTORS, summarise
+from temwatch.analysis.statistics.summary import DESCRIPTORS, summarise
 
 
 def test_figures_of_a_known_set():

@@ -8,7 +8,8 @@ import pytest
 
 import temwatch
 from sequence_cases import discs, followed_sheet, score, true_observation, true_sheet
-from temwatch.analysis import segmentation, tracking
+from temwatch.analysis import segmentation
+from temwatch.analysis.tracking import tracker
 from temwatch.config import SegmentationSettings, TrackingSettings
 from temwatch.simulator.sequence import SEQUENCE, film, travel
 
@@ -33,12 +34,12 @@ def observations(moments):
 
 def names_of(observations, settings=None):
     """The tracks of every frame and all events."""
-    state, names, events = tracking.begin(settings), [], []
+    state, names, events = tracker.begin(settings), [], []
     for observation in observations:
-        state, found = tracking.follow(state, observation)
+        state, found = tracker.follow(state, observation)
         names.append(found.tracks.tolist())
         events.extend(found.events)
-    return names, [*events, *tracking.finish(state)]
+    return names, [*events, *tracker.finish(state)]
 
 
 def test_lives_are_followed(moments, observations):
@@ -72,7 +73,7 @@ def test_through_images_and_segmentation():
     for moment, image in film(iter(moments), settings, np.random.default_rng(9)):
         mask = threshold.segment([image.astype(np.float32)])[0].mask
         analysis = temwatch.resolve(mask, pixel_size_nm=settings.pixel_size_nm)
-        observations.append(tracking.observe(analysis, moment.index))
+        observations.append(tracker.observe(analysis, moment.index))
     found = score(true_sheet(moments, settings), followed_sheet(observations))
     assert found.mota >= 0.95, found
     assert found.identity_f1 >= 0.97, found
@@ -82,24 +83,24 @@ def test_through_images_and_segmentation():
 
 def test_a_restart_after_any_frame_gives_the_same_identities(observations):
     """dump and load lose nothing, so a crash cannot change a track's name."""
-    state, restarted = tracking.begin(), tracking.begin()
+    state, restarted = tracker.begin(), tracker.begin()
     for observation in observations:
-        state, expected = tracking.follow(state, observation)
-        restarted, actual = tracking.follow(tracking.load(tracking.dump(restarted)), observation)
+        state, expected = tracker.follow(state, observation)
+        restarted, actual = tracker.follow(tracker.load(tracker.dump(restarted)), observation)
         np.testing.assert_array_equal(expected.tracks, actual.tracks)
         np.testing.assert_array_equal(expected.drift_px, actual.drift_px)
         assert expected.events == actual.events
-    assert tracking.dump(restarted) == tracking.dump(state)
-    assert tracking.finish(state) == tracking.finish(tracking.load(tracking.dump(restarted)))
+    assert tracker.dump(restarted) == tracker.dump(state)
+    assert tracker.finish(state) == tracker.finish(tracker.load(tracker.dump(restarted)))
 
 
 def test_sequences_side_by_side_do_not_touch_each_other(observations):
     """Two are followed in turn, as a service does; each has the names that it has alone."""
     alone, _ = names_of(observations[:10])
-    first, second, names = tracking.begin(), tracking.begin(), []
+    first, second, names = tracker.begin(), tracker.begin(), []
     for one, other in zip(observations[:10], observations[10:20], strict=True):
-        first, found = tracking.follow(first, one)
-        second, _ = tracking.follow(second, other)
+        first, found = tracker.follow(first, one)
+        second, _ = tracker.follow(second, other)
         names.append(found.tracks.tolist())
     assert alone == names
 
@@ -113,15 +114,15 @@ def test_blank_frames_and_gaps_break_no_track(observations):
         diameters_px=np.zeros(0),
         regions=(),
     )
-    state = tracking.begin()
+    state = tracker.begin()
     for observation in observations[:3]:
-        state, before = tracking.follow(state, observation)
+        state, before = tracker.follow(state, observation)
     for index in range(3, 13):
-        state, nothing = tracking.follow(state, replace(blank, index=index))
-        state = tracking.skip(state, index)
+        state, nothing = tracker.follow(state, replace(blank, index=index))
+        state = tracker.skip(state, index)
         assert (0, ()) == (len(nothing.tracks), nothing.events)
         np.testing.assert_array_equal(before.drift_px, nothing.drift_px)
-    state, after = tracking.follow(state, replace(observations[3], index=13))
+    state, after = tracker.follow(state, replace(observations[3], index=13))
     expected, _ = names_of(observations[:4])
     assert expected[-1] == after.tracks.tolist()
 
@@ -170,11 +171,11 @@ def test_a_sequence_of_any_length_costs_the_same():
     """Particles come and go for a hundred frames; what is remembered does not grow."""
     rng = np.random.default_rng(10)
     grid = [(30 + 40 * row, 30 + 40 * column) for row in range(6) for column in range(6)]
-    state, sizes = tracking.begin(), []
+    state, sizes = tracker.begin(), []
     for index in range(100):
         places = [(y, x, 8) for y, x in grid if rng.random() < 0.5]
-        state, _ = tracking.follow(state, discs(index, places, 256))
-        sizes.append(len(tracking.dump(state)))
+        state, _ = tracker.follow(state, discs(index, places, 256))
+        sizes.append(len(tracker.dump(state)))
     assert max(sizes[50:]) < 1.2 * max(sizes[:50])
 
 

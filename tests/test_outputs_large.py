@@ -13,7 +13,7 @@ import polars
 import pytest
 
 from ledger_cases import START, arrival, result, sha256
-from temwatch.analysis.statistics import DESCRIPTORS
+from temwatch.analysis.statistics.summary import DESCRIPTORS
 from temwatch.ledger import open_ledger, pack
 from temwatch.outputs import publish, workbook
 from temwatch.outputs.running import Running

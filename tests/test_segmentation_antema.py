@@ -14,7 +14,7 @@ import torch
 from scipy import ndimage
 from torch.nn import functional
 
-from temwatch.analysis.segmentation import build, deeplab, tiles, weights
+from temwatch.analysis.segmentation import build, deeplab, tiled_inference, weights
 from temwatch.cli import main
 from temwatch.config import SegmentationSettings
 
@@ -210,7 +210,7 @@ def prepared(image: np.ndarray) -> torch.Tensor:
 @pytest.fixture(scope="module", autouse=True)
 def whole_precision() -> Iterator[None]:
     with pytest.MonkeyPatch.context() as patch:
-        patch.setattr(tiles, "has_bfloat16", lambda _: False)
+        patch.setattr(tiled_inference, "has_bfloat16", lambda _: False)
         yield
 
 

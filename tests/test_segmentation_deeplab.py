@@ -12,7 +12,7 @@ from hypothesis import strategies as st
 from scipy import ndimage
 
 from networks import random_network
-from temwatch.analysis.segmentation import deeplab, preprocessing, tiling, weights
+from temwatch.analysis.segmentation import deeplab, preprocessing, tile_grid, weights
 from temwatch.analysis.segmentation.network import network
 
 
@@ -54,7 +54,7 @@ class Pointwise(torch.nn.Module):
     overlap_px=st.sampled_from([0, 16, 48, 96]),
 )
 def test_tiles_cover_an_axis_in_phase_with_the_stride_and_overlap(extent_px, tile_px, overlap_px):
-    spans = tiling.spans(extent_px, tile_px=tile_px, overlap_px=overlap_px, stride_px=16)
+    spans = tile_grid.spans(extent_px, tile_px=tile_px, overlap_px=overlap_px, stride_px=16)
 
     assert (0, extent_px) == (spans[0][0], spans[-1][1])
     assert all(start % 16 == 0 for start, _ in spans)

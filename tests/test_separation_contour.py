@@ -6,7 +6,7 @@ from scipy import ndimage
 
 import temwatch
 from separation_report import figures, golden, simulated
-from temwatch.analysis.outline import visible_fraction
+from temwatch.analysis.measurement.outline import visible_fraction
 from temwatch.analysis.separation import contour
 from temwatch.config import SeparationSettings
 from temwatch.domain import Region

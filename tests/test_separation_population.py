@@ -7,8 +7,8 @@ import pytest
 
 import temwatch
 from analytic_shapes import disc, ellipse, on_canvas, rectangle
-from temwatch.analysis.cleaning import regions
-from temwatch.analysis.separation.population import UNKNOWN, population_of
+from temwatch.analysis.separation.cleaning import regions
+from temwatch.analysis.separation.prior import UNKNOWN, population_of
 
 
 def row_of(masks, width=80):

@@ -8,7 +8,8 @@ import pytest
 from PIL import Image
 
 import temwatch
-from temwatch.analysis import segmentation, tracking
+from temwatch.analysis import segmentation
+from temwatch.analysis.tracking import tracker
 from temwatch.config import SegmentationSettings
 
 pytestmark = pytest.mark.data
@@ -24,16 +25,16 @@ def follow(data_folder):
     threshold = segmentation.build(SegmentationSettings(method="threshold"))
 
     def run(indices):
-        state, found, shapes = tracking.begin(), [], []
+        state, found, shapes = tracker.begin(), [], []
         for index in indices:
             image = np.array(Image.open(folder / f"frame_{index + 1:04d}.png"), np.float32)
             mask = threshold.segment([image])[0].mask
             analysis = temwatch.resolve(mask, pixel_size_nm=PIXEL_SIZE_NM)
-            observation = tracking.observe(analysis, index)
-            state, followed = tracking.follow(state, observation)
+            observation = tracker.observe(analysis, index)
+            state, followed = tracker.follow(state, observation)
             found.append(followed)
             shapes.append(image.shape)
-        return found, tracking.finish(state), shapes[0]
+        return found, tracker.finish(state), shapes[0]
 
     return run
 

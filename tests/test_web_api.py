@@ -11,7 +11,7 @@ import numpy as np
 import pytest
 from PIL import Image
 
-from temwatch.analysis.polygons import polygon
+from temwatch.analysis.measurement.polygons import polygon
 from temwatch.domain import Region
 from temwatch.errors import FAILURE_CODES, REFUSAL_CODES
 from temwatch.ledger.population import fields

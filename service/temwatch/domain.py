@@ -111,7 +111,7 @@ class Rejection:
 
 @dataclass(frozen=True, slots=True, kw_only=True, eq=False)
 class Particle:
-    """One detected particle. Definitions: ISO 9276-6, and temwatch.analysis.shape."""
+    """One detected particle. Definitions: ISO 9276-6, and temwatch.analysis.measurement.shape."""
 
     centroid_x_nm: float
     centroid_y_nm: float

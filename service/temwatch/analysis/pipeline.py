@@ -12,10 +12,10 @@ import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
 import temwatch
-from temwatch.analysis.cleaning import closed, regions, smallest_area_px, speckles
-from temwatch.analysis.measure import measure
-from temwatch.analysis.parting import part, sift
+from temwatch.analysis.measurement.units import measure
 from temwatch.analysis.separation import SEPARATORS, antema
+from temwatch.analysis.separation.cleaning import closed, regions, smallest_area_px, speckles
+from temwatch.analysis.separation.clumps import part, sift
 from temwatch.config import SegmentationSettings, SeparationMethod, SeparationSettings
 from temwatch.domain import Analysis, Mask, Method, Reason, Rejection, Segmenter
 from temwatch.errors import UsageError

@@ -40,9 +40,9 @@ def limits(*, network: bool) -> Limits:
         written, read = (min(_seconds(task) for _ in range(_REPEATS)) for task in (write, path.read_bytes))
     rate = None
     if network:
-        from temwatch.analysis.segmentation import arithmetic  # torch: seconds to import
+        from temwatch.analysis.segmentation import operation_count  # torch: seconds to import
 
-        rate = arithmetic.operations_per_second()
+        rate = operation_count.operations_per_second()
     return Limits(
         memory_copy_bytes_per_second=_BYTES / copied,
         disk_write_bytes_per_second=_BYTES / written,

@@ -142,9 +142,9 @@ def _network_seconds(sizes: Iterable[int], rate: float | None) -> dict[str, floa
     """Least CPU seconds of the network for a micrograph, by its size."""
     if rate is None:
         return {}
-    from temwatch.analysis.segmentation import arithmetic  # torch: seconds to import
+    from temwatch.analysis.segmentation import operation_count  # torch: seconds to import
 
-    return {str(size_px): arithmetic.operations(size_px) / rate for size_px in sorted(set(sizes))}
+    return {str(size_px): operation_count.operations(size_px) / rate for size_px in sorted(set(sizes))}
 
 
 def _settings(size_px: int, particles: int) -> Settings:

@@ -15,11 +15,11 @@ from functools import partial
 
 from skimage.measure import label, regionprops_table
 
-from temwatch.analysis.cleaning import closed, smallest_area_px, speckles
-from temwatch.analysis.measure import measure
-from temwatch.analysis.parting import part, sift
+from temwatch.analysis.measurement.units import measure
 from temwatch.analysis.pipeline import resolve
 from temwatch.analysis.separation import SEPARATORS
+from temwatch.analysis.separation.cleaning import closed, smallest_area_px, speckles
+from temwatch.analysis.separation.clumps import part, sift
 from temwatch.config import SeparationSettings
 from temwatch.domain import Mask, Particle, Region
 

@@ -9,7 +9,7 @@ from pathlib import Path
 
 import numpy as np
 
-from temwatch.analysis import tracking
+from temwatch.analysis.tracking import tracker
 from temwatch.config import TrackingSettings
 from temwatch.domain import Analysis
 from temwatch.ledger import MicrographRow, Publication, Reader, following
@@ -69,17 +69,17 @@ def link(order: LinkOrder) -> LinkResult:
             # absent frames are told of one by one only where there are few: the rest changes nothing more
             gap = range(0 if expected is None else expected + 1, waiting.frame)
             for missing in gap[-order.settings.memory_frames - 1 :] if expected is not None else ():
-                state = tracking.skip(state, missing)
-            state, followed = tracking.follow(state, tracking.observe(analysis, waiting.frame))
+                state = tracker.skip(state, missing)
+            state, followed = tracker.follow(state, tracker.observe(analysis, waiting.frame))
             found.append(_row(row, analysis, followed, state.next_track - 1))
             expected = waiting.frame
-    return LinkResult(frames=tuple(found), state=tracking.dump(state))
+    return LinkResult(frames=tuple(found), state=tracker.dump(state))
 
 
 def close(order: LinkOrder) -> tuple[Event, ...]:
     """What only the end of a sequence shows."""
     with Reader(order.ledger) as reader:
-        return tuple(_event(event) for event in tracking.finish(_state(reader, order)))
+        return tuple(_event(event) for event in tracker.finish(_state(reader, order)))
 
 
 def draw(order: DrawOrder) -> Publication:
@@ -89,17 +89,17 @@ def draw(order: DrawOrder) -> Publication:
         return sequences.draw(reader, order.output, order.progress, film=order.film)
 
 
-def _state(reader: Reader, order: LinkOrder) -> tracking.State:
+def _state(reader: Reader, order: LinkOrder) -> tracker.State:
     dumped = following.state(reader, order.progress)
     if dumped is None:
-        return tracking.begin(order.settings)
+        return tracker.begin(order.settings)
     try:
-        return tracking.load(dumped)
+        return tracker.load(dumped)
     except ValueError as error:
         raise StaleState(str(error)) from None
 
 
-def _row(row: MicrographRow, analysis: Analysis, followed: tracking.Followed, tracks: int) -> FollowedFrame:
+def _row(row: MicrographRow, analysis: Analysis, followed: tracker.Followed, tracks: int) -> FollowedFrame:
     nm = analysis.pixel_size_nm
     diameters_nm = np.array([particle.equivalent_diameter_nm for particle in analysis.particles])
     areas_nm2 = [particle.area_nm2 for particle in analysis.particles]
@@ -123,7 +123,7 @@ def _row(row: MicrographRow, analysis: Analysis, followed: tracking.Followed, tr
     )
 
 
-def _event(event: tracking.TrackEvent) -> Event:
+def _event(event: tracker.TrackEvent) -> Event:
     return Event(
         frame=event.frame, event=event.event, track=event.track, others=tuple(map(int, event.others))
     )

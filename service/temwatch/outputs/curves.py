@@ -12,10 +12,10 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 from numpy.typing import NDArray
 
-from temwatch.analysis.ensemble import Band, Ensemble, ensemble
-from temwatch.analysis.fates import TrackEvent
-from temwatch.analysis.growth import Curve, Shares, curves, shares
-from temwatch.analysis.kinetics import Kinetics, running
+from temwatch.analysis.statistics.ensemble import Band, Ensemble, ensemble
+from temwatch.analysis.statistics.growth import Curve, Shares, curves, shares
+from temwatch.analysis.statistics.kinetics import Kinetics, running
+from temwatch.analysis.tracking.track_events import TrackEvent
 from temwatch.domain import Column
 from temwatch.ledger import Reader, followed
 from temwatch.ledger.followed import Step

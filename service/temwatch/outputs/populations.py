@@ -11,8 +11,9 @@ from typing import Any, Literal
 import numpy as np
 from numpy.typing import NDArray
 
-from temwatch.analysis import border, comparison, fits, population, precision
-from temwatch.analysis.population import FIGURES, Figure, Population
+from temwatch.analysis.statistics import border, comparison, distributions, population
+from temwatch.analysis.statistics import convergence as convergence_of
+from temwatch.analysis.statistics.population import FIGURES, Figure, Population
 from temwatch.ledger.population import Fields
 
 Descriptor = Literal[
@@ -98,9 +99,9 @@ def describe(fields: Fields, view: View) -> dict[str, Any]:
             {
                 **{key: short(value) for key, value in asdict(fit).items() if key != "name"},
                 "name": fit.name,
-                "density": short(fits.fitted_density(fit, x)),
+                "density": short(distributions.fitted_density(fit, x)),
             }
-            for fit in fits.fits(found)
+            for fit in distributions.fits(found)
         ],
     }
 
@@ -111,17 +112,17 @@ def convergence(
     target_percent: float,
     *,
     curve: bool = True,
-    known: precision.Earlier | None = None,
+    known: convergence_of.Earlier | None = None,
 ) -> dict[str, Any]:
     """Half-widths of mean and D50 against the number of micrographs, and how many more the target takes.
 
     Without `curve` only the last step is told. `known` keeps what does not change when micrographs are added.
     """
     found = select(fields, view)
-    steps = precision.steps(found, known) if curve else precision.last_step(found)
+    steps = convergence_of.steps(found, known) if curve else convergence_of.last_step(found)
     answer = _head(fields, found, view) | {
         "target_percent": target_percent,
-        "iso_13322_1": precision.ISO_13322_1,
+        "iso_13322_1": convergence_of.ISO_13322_1,
         "steps": {
             "fields": [step.fields for step in steps],
             "particles": [step.particles for step in steps],
@@ -136,17 +137,17 @@ def convergence(
     figures = population.figures(found)
     gsd = figures["gsd"].value
     answer["independent_particles_needed"] = (
-        precision.independent_particles_needed(gsd, target_percent / 100) if gsd and gsd > 1 else {}
+        convergence_of.independent_particles_needed(gsd, target_percent / 100) if gsd and gsd > 1 else {}
     )
     answer["design_effect"] = _design_effect(found, figures)
     return answer
 
 
-def _forecast(last: precision.Step | None, name: str, target: float) -> dict[str, Any]:
+def _forecast(last: convergence_of.Step | None, name: str, target: float) -> dict[str, Any]:
     now = getattr(last, name) if last else None
     if last is None or now is None:
         return {"percent": None, "enough": False, "fields_needed": None, "fields_more": None}
-    needed = precision.fields_needed(now, last.fields, target)
+    needed = convergence_of.fields_needed(now, last.fields, target)
     enough = bool(now <= target and needed is not None)
     more = None if needed is None else max(0, needed - last.fields)
     return {

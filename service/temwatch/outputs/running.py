@@ -7,7 +7,7 @@ from dataclasses import dataclass, field
 import numpy as np
 from numpy.typing import NDArray
 
-from temwatch.analysis.statistics import DESCRIPTORS
+from temwatch.analysis.statistics.summary import DESCRIPTORS
 from temwatch.ledger import Reader
 
 

@@ -14,7 +14,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from temwatch.analysis.statistics import DESCRIPTORS, summarise
+from temwatch.analysis.statistics.summary import DESCRIPTORS, summarise
 from temwatch.domain import (
     MICROGRAPH_COLUMNS,
     PARTICLE_COLUMNS,

@@ -18,7 +18,7 @@ from torch.utils.data import DataLoader
 
 from temwatch.analysis.segmentation import deeplab, preprocessing, weights
 from temwatch.analysis.segmentation.network import network
-from temwatch.analysis.segmentation.tiles import has_bfloat16
+from temwatch.analysis.segmentation.tiled_inference import has_bfloat16
 from temwatch.domain import Image, Segmentation
 from temwatch.errors import Interrupted, UsageError
 from temwatch.training import checkpoint, data, pool

@@ -11,7 +11,7 @@ from typing import Any
 import numpy as np
 from PIL import Image, ImageDraw
 
-from temwatch.analysis.polygons import polygon
+from temwatch.analysis.measurement.polygons import polygon
 from temwatch.domain import Particle, Region
 from temwatch.ledger import MicrographRow, Reader
 from temwatch.outputs import pictures

@@ -9,7 +9,7 @@ from collections.abc import Callable, Hashable
 from dataclasses import dataclass
 from typing import Any
 
-from temwatch.analysis.precision import Earlier
+from temwatch.analysis.statistics.convergence import Earlier
 from temwatch.ledger import Reader
 from temwatch.ledger.population import Fields, fields, versions
 from temwatch.outputs.populations import View

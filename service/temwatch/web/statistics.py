@@ -11,7 +11,7 @@ from starlette.concurrency import run_in_threadpool
 from starlette.requests import Request
 from starlette.responses import Response
 
-from temwatch.analysis import comparison
+from temwatch.analysis.statistics import comparison
 from temwatch.outputs import populations
 from temwatch.outputs.populations import Border, Descriptor, View, Weighting
 from temwatch.web.context import Context, json_response, known_sample

@@ -28,7 +28,7 @@ from temwatch.analysis.segmentation import preprocessing, weights
 from temwatch.analysis.segmentation.masking import best_threshold, particle_mask
 from temwatch.analysis.segmentation.network import network
 from temwatch.analysis.segmentation.preprocessing import Prepared
-from temwatch.analysis.segmentation.tiles import TILE_PX, device_of, tiled
+from temwatch.analysis.segmentation.tiled_inference import TILE_PX, device_of, tiled
 from temwatch.config import SegmentationSettings
 from temwatch.domain import Image, Mask, Segmentation, Segmenter
 from temwatch.errors import StartError, WeightsError

@@ -4,8 +4,8 @@ from __future__ import annotations
 
 from typing import Protocol
 
-from temwatch.analysis.separation import contour, uecs, watershed, whole
-from temwatch.analysis.separation.population import UNKNOWN, Population
+from temwatch.analysis.separation import contour, uecs, unseparated, watershed
+from temwatch.analysis.separation.prior import UNKNOWN, Population
 from temwatch.config import SeparationMethod, SeparationSettings
 from temwatch.domain import Region, Rejection
 
@@ -34,5 +34,5 @@ SEPARATORS: dict[SeparationMethod, Separator] = {
     "uecs": uecs.separate,
     "watershed": watershed.separate,
     "contour": contour.separate,
-    "none": whole.separate,
+    "none": unseparated.separate,
 }

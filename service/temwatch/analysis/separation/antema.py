@@ -18,8 +18,8 @@ from numba import njit
 from numpy.typing import NDArray
 from scipy import ndimage
 
-from temwatch.analysis.cleaning import regions
-from temwatch.analysis.outline import hull, trace
+from temwatch.analysis.measurement.outline import hull, trace
+from temwatch.analysis.separation.cleaning import regions
 from temwatch.config import SeparationSettings
 from temwatch.domain import Mask, Reason, Region, Rejection
 

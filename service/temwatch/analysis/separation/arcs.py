@@ -13,9 +13,9 @@ import numpy as np
 from numba import njit
 from numpy.typing import NDArray
 
-from temwatch.analysis.outline import trace
-from temwatch.analysis.runs import cut_out, label_runs
-from temwatch.analysis.separation.fitting import Floats, Integers, conic_sums
+from temwatch.analysis.connected_components import cut_out, label_runs
+from temwatch.analysis.measurement.outline import trace
+from temwatch.analysis.separation.ellipse_fitting import Floats, Integers, conic_sums
 
 CONCAVE_TURN = 0.35
 """Turn in rad, 20 degrees, by which an outline bends inwards where two particles cross; less is roughness."""

@@ -8,11 +8,11 @@ import numpy as np
 from numba import njit
 from numpy.typing import NDArray
 
-from temwatch.analysis.outline import visible_fraction
-from temwatch.analysis.runs import cut_out, label_runs, peaks, pooled
+from temwatch.analysis.connected_components import cut_out, label_runs, peaks, pooled
+from temwatch.analysis.measurement.outline import visible_fraction
 from temwatch.analysis.separation.arcs import Arcs
 from temwatch.analysis.separation.distance import squared_distances
-from temwatch.analysis.separation.fitting import Floats, Integers, filled, fitted_ellipse, total_sums
+from temwatch.analysis.separation.ellipse_fitting import Floats, Integers, filled, fitted_ellipse, total_sums
 from temwatch.analysis.separation.grouping import (
     ECCENTRICITY,
     MOST_ELONGATED,

@@ -16,14 +16,14 @@ from dataclasses import replace
 import numpy as np
 from numpy.typing import NDArray
 
-from temwatch.analysis import shape as shapes
-from temwatch.analysis.outline import convexity
+from temwatch.analysis.measurement import shape as shapes
+from temwatch.analysis.measurement.outline import convexity
 from temwatch.analysis.separation import uecs, watershed
 from temwatch.analysis.separation.arcs import arcs_of
 from temwatch.analysis.separation.completion import parts_of
 from temwatch.analysis.separation.distance import squared_distances
 from temwatch.analysis.separation.grouping import FACETTED, grouped, most_hidden
-from temwatch.analysis.separation.population import UNKNOWN, Population
+from temwatch.analysis.separation.prior import UNKNOWN, Population
 from temwatch.config import SeparationSettings
 from temwatch.domain import Region, Rejection
 

@@ -16,7 +16,7 @@ from numpy.typing import NDArray
 
 from temwatch.analysis.separation.arcs import Arcs
 from temwatch.analysis.separation.distance import squared_distances
-from temwatch.analysis.separation.fitting import Floats, Integers, fitted_ellipse, total_sums
+from temwatch.analysis.separation.ellipse_fitting import Floats, Integers, fitted_ellipse, total_sums
 from temwatch.analysis.separation.hulls import hull_of, outside_length, points_inside
 from temwatch.analysis.separation.likelihood import cost_of, farthest
 

@@ -11,7 +11,7 @@ import numpy as np
 from numba import njit
 from numpy.typing import NDArray
 
-from temwatch.analysis.separation.fitting import Floats, Integers, convex_hull, turns
+from temwatch.analysis.separation.ellipse_fitting import Floats, Integers, convex_hull, turns
 
 STRAIGHT = 1.1
 ON_EDGE_PX = 1.5

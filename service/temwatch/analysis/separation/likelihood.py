@@ -16,7 +16,7 @@ from numba import njit
 from numpy.typing import NDArray
 
 from temwatch.analysis.separation.arcs import Arcs
-from temwatch.analysis.separation.fitting import Floats, Integers, total_sums
+from temwatch.analysis.separation.ellipse_fitting import Floats, Integers, total_sums
 
 NOISE_PX = 0.5
 """Standard deviation of an outline on the pixel grid, with a little for the segmentation."""

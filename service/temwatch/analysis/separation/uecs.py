@@ -21,10 +21,10 @@ import numpy as np
 from numba import njit
 from numpy.typing import NDArray
 
-from temwatch.analysis.outline import convexity
-from temwatch.analysis.runs import cut_out, label_runs, peaks, pooled
+from temwatch.analysis.connected_components import cut_out, label_runs, peaks, pooled
+from temwatch.analysis.measurement.outline import convexity
 from temwatch.analysis.separation.distance import framed, squared_distances
-from temwatch.analysis.separation.population import UNKNOWN, Population
+from temwatch.analysis.separation.prior import UNKNOWN, Population
 from temwatch.config import SeparationSettings
 from temwatch.domain import Reason, Region, Rejection
 

@@ -19,7 +19,7 @@ from numpy.typing import NDArray
 from scipy import ndimage
 
 from temwatch.analysis.separation.distance import framed, squared_distances
-from temwatch.analysis.separation.population import UNKNOWN, Population
+from temwatch.analysis.separation.prior import UNKNOWN, Population
 from temwatch.config import SeparationSettings
 from temwatch.domain import Region, Rejection
 

@@ -14,7 +14,7 @@ from functools import lru_cache
 import numpy as np
 from numpy.typing import NDArray
 
-from temwatch.analysis import resampling
+from temwatch.analysis.statistics import bootstrap
 
 Reals = NDArray[np.float64]
 
@@ -86,8 +86,8 @@ def figures_unkept(found: Population) -> Mapping[str, Figure]:
     values = _figures(found)
     error = {}
     if len(found.values):
-        sums = resampling.sums(found.values, found.weights, found.field, found.fields)
-        error = resampling.standard_errors(sums, QUANTILES)
+        sums = bootstrap.sums(found.values, found.weights, found.field, found.fields)
+        error = bootstrap.standard_errors(sums, QUANTILES)
     factor = interval_factor(found.fields)
     return {
         name: Figure(

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from temwatch.analysis import shape
+from temwatch.analysis.measurement import shape
 from temwatch.config import SeparationSettings
 from temwatch.domain import Particle, Region
 

@@ -8,7 +8,13 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from temwatch.analysis.population import Figure, Population, figures, figures_unkept, interval_factor
+from temwatch.analysis.statistics.population import (
+    Figure,
+    Population,
+    figures,
+    figures_unkept,
+    interval_factor,
+)
 
 ROUND_NUMBERS = tuple(
     math.ceil(digit * 10**power)

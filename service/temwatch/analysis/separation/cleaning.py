@@ -6,8 +6,8 @@ import math
 
 import numpy as np
 
-from temwatch.analysis import runs
-from temwatch.analysis.runs import connected_parts, crops, painted
+from temwatch.analysis import connected_components
+from temwatch.analysis.connected_components import connected_parts, crops, painted
 from temwatch.domain import Mask, Region
 
 NOISE_PX = 2
@@ -27,7 +27,7 @@ def speckles(mask: Mask, smallest_px: int) -> Mask:
 
 def small_holes(mask: Mask, smallest_px: int) -> Mask:
     """The holes of less than `smallest_px` pixels: 4-connected background that does not reach the border."""
-    return np.asarray(runs.small_holes(mask, smallest_px))
+    return np.asarray(connected_components.small_holes(mask, smallest_px))
 
 
 def closed(mask: Mask, smallest_px: int) -> tuple[Mask, Mask]:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from temwatch.analysis import outline
+from temwatch.analysis.measurement import outline
 from temwatch.domain import Region
 
 _FEWEST_CORNERS = 3

@@ -14,10 +14,10 @@ from dataclasses import dataclass, replace
 import numpy as np
 from numpy.typing import NDArray
 
-from temwatch.analysis import fates, linking
-from temwatch.analysis.drift import Drift, Known, measure_drift, spacing_px
-from temwatch.analysis.fates import TrackEvent
-from temwatch.analysis.tracks import (
+from temwatch.analysis.tracking import linking, track_events
+from temwatch.analysis.tracking.drift import Drift, Known, measure_drift, spacing_px
+from temwatch.analysis.tracking.track_events import TrackEvent
+from temwatch.analysis.tracking.tracker_state import (
     FROM_THE_START,
     NOBODY,
     Sighting,
@@ -117,8 +117,8 @@ def finish(state: State) -> tuple[TrackEvent, ...]:
     """Events still open at the end of a sequence: particles that were missing by then have gone."""
     tracks = state.tracks
     return _in_order(
-        *fates.arrivals(tracks, tracks.seen < fates.CONFIRMED),
-        *fates.departures(tracks, tracks.missing > 0, state.size_noise),
+        *track_events.arrivals(tracks, tracks.seen < track_events.CONFIRMED),
+        *track_events.departures(tracks, tracks.missing > 0, state.size_noise),
     )
 
 
@@ -151,8 +151,8 @@ def follow(state: State, observation: Observation) -> tuple[State, Followed]:
         sighting.diameter_px,
         _reach_px(state, sighting),
     )
-    row = fates.rescued(tracks, sighting, row, state.size_noise)
-    suspicious, row = fates.suspected(tracks, sighting, row, state.size_noise, state.motion_px)
+    row = track_events.rescued(tracks, sighting, row, state.size_noise)
+    suspicious, row = track_events.suspected(tracks, sighting, row, state.size_noise, state.motion_px)
     return _next(state, suspicious, sighting, row, drift)
 
 
@@ -195,16 +195,18 @@ def _next(
     numbers = np.empty(len(row), np.int64)
     numbers[linked] = tracks.number[old]
     numbers[fresh] = state.next_track + np.arange(len(fresh))
-    parent = fates.parents(tracks, sighting, row, state.size_noise)[fresh]
+    parent = track_events.parents(tracks, sighting, row, state.size_noise)[fresh]
     new = born(sighting, fresh, numbers[fresh], parent)
     if not state.frames:
         new = replace(new, born_frame=np.full(len(fresh), FROM_THE_START))
 
     updated = _updated(tracks, sighting, linked, old)
     gone = updated.missing > state.settings.memory_frames
-    lasted = (updated.seen == fates.CONFIRMED) & (updated.missing == 0)
-    settled = lasted | (gone & (updated.seen < fates.CONFIRMED))
-    events = _in_order(*fates.arrivals(updated, settled), *fates.departures(updated, gone, state.size_noise))
+    lasted = (updated.seen == track_events.CONFIRMED) & (updated.missing == 0)
+    settled = lasted | (gone & (updated.seen < track_events.CONFIRMED))
+    events = _in_order(
+        *track_events.arrivals(updated, settled), *track_events.departures(updated, gone, state.size_noise)
+    )
     steady = tracks.missing[old] == 0
     before, now = old[steady], linked[steady]
     step_px = np.hypot(*(sighting.position_px[now] - tracks.position_px[before]).T)

@@ -10,7 +10,7 @@ from typing import NamedTuple
 
 import numpy as np
 
-from temwatch.analysis.outline import describe
+from temwatch.analysis.measurement.outline import describe
 from temwatch.domain import Mask
 
 

@@ -7,8 +7,8 @@ import time
 import torch
 from torch.utils.flop_counter import FlopCounterMode
 
-from temwatch.analysis.segmentation import deeplab, tiling, weights
-from temwatch.analysis.segmentation.tiles import OVERLAP_PX, STRIDE_PX, TILE_PX, has_bfloat16
+from temwatch.analysis.segmentation import deeplab, tile_grid, weights
+from temwatch.analysis.segmentation.tiled_inference import OVERLAP_PX, STRIDE_PX, TILE_PX, has_bfloat16
 from temwatch.config import SegmentationSettings
 
 _EDGE = 2048
@@ -23,7 +23,7 @@ def operations(size_px: int) -> float:
     with FlopCounterMode(display=False) as counter, torch.inference_mode():
         net(torch.zeros((1, 1, edge, edge)))
     per_px = counter.get_total_flops() / edge**2
-    places = tiling.tiles((size_px, size_px), tile_px=TILE_PX, overlap_px=OVERLAP_PX, stride_px=STRIDE_PX)
+    places = tile_grid.tiles((size_px, size_px), tile_px=TILE_PX, overlap_px=OVERLAP_PX, stride_px=STRIDE_PX)
     return float(
         sum(per_px * (rows.stop - rows.start) * (columns.stop - columns.start) for rows, columns in places)
     )

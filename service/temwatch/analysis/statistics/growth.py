@@ -14,8 +14,8 @@ import numpy as np
 from numpy.typing import NDArray
 from scipy import special
 
-from temwatch.analysis.ensemble import LEVEL, Band
-from temwatch.analysis.fates import TrackEvent
+from temwatch.analysis.statistics.ensemble import LEVEL, Band
+from temwatch.analysis.tracking.track_events import TrackEvent
 
 Values = NDArray[np.float64]
 Numbers = NDArray[np.int64]

@@ -10,9 +10,9 @@ import numpy as np
 from numba import njit
 from numpy.typing import NDArray
 
-from temwatch.analysis.outline import trace
+from temwatch.analysis.measurement.outline import trace
 from temwatch.analysis.separation.arcs import SMOOTHING_PX, gaussian, midpoints, smoothed_closed
-from temwatch.analysis.separation.fitting import Floats, conic_sums, fitted_ellipse
+from temwatch.analysis.separation.ellipse_fitting import Floats, conic_sums, fitted_ellipse
 from temwatch.domain import Region
 
 LEAST_PX = 60

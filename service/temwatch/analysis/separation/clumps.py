@@ -8,11 +8,11 @@ from dataclasses import replace
 import numpy as np
 from scipy import ndimage
 
-from temwatch.analysis import shape
-from temwatch.analysis.cleaning import regions, small_holes, speckles, touches_border
-from temwatch.analysis.outline import visible_fraction
+from temwatch.analysis.measurement import shape
+from temwatch.analysis.measurement.outline import visible_fraction
 from temwatch.analysis.separation import SEPARATORS, contour
-from temwatch.analysis.separation.population import UNKNOWN, population_of
+from temwatch.analysis.separation.cleaning import regions, small_holes, speckles, touches_border
+from temwatch.analysis.separation.prior import UNKNOWN, population_of
 from temwatch.config import SeparationSettings
 from temwatch.domain import Mask, Reason, Region, Rejection
 

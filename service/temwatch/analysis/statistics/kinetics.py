@@ -14,7 +14,7 @@ import numpy as np
 from numpy.typing import NDArray
 from scipy import special
 
-from temwatch.analysis.ensemble import LEVEL, Band
+from temwatch.analysis.statistics.ensemble import LEVEL, Band
 
 Values = NDArray[np.float64]
 

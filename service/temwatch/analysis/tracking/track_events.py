@@ -12,9 +12,9 @@ from dataclasses import dataclass, replace
 import numpy as np
 from numpy.typing import NDArray
 
-from temwatch.analysis import encounters
-from temwatch.analysis.linking import NONE
-from temwatch.analysis.tracks import FROM_THE_START, NOBODY, Sighting, Tracks
+from temwatch.analysis.tracking import track_contacts
+from temwatch.analysis.tracking.linking import NONE
+from temwatch.analysis.tracking.tracker_state import FROM_THE_START, NOBODY, Sighting, Tracks
 
 CONTACT_PX = 2
 """Pixels between two regions that meet: the segmentation parts what touches."""
@@ -86,7 +86,7 @@ def _halves(tracks: Tracks, touched: list[int], diameter_px: float, noise: float
         return []
     larger_px, smaller_px = tracks.smooth_px[pair]
     gain = math.log(diameter_px / larger_px)
-    return pair if encounters.balance(larger_px, smaller_px, gain, noise) > 0 else []
+    return pair if track_contacts.balance(larger_px, smaller_px, gain, noise) > 0 else []
 
 
 def suspected(
@@ -121,7 +121,7 @@ def suspected(
             particle = particle_of[other]
             close = max(
                 _met(tracks, lost, sighting, particle, CONTACT_PX),
-                encounters.touching(
+                track_contacts.touching(
                     tracks.origin_px[lost],
                     tracks.masks[lost],
                     tracks.origin_px[other],
@@ -133,7 +133,7 @@ def suspected(
             if not close:
                 continue
             log_gain = math.log(sighting.diameter_px[particle] / tracks.smooth_px[other])
-            likely = encounters.evidence(
+            likely = track_contacts.evidence(
                 tracks.smooth_px[other], tracks.smooth_px[lost], log_gain, noise, close
             )
             if likely > most:
@@ -171,7 +171,7 @@ def parents(tracks: Tracks, sighting: Sighting, row: NDArray[np.int64], noise: f
                 continue
             rest_px, part_px = sighting.diameter_px[particle_of[track]], sighting.diameter_px[particle]
             loss = math.log(tracks.smooth_px[track] / max(rest_px, part_px))
-            likely = encounters.balance(max(rest_px, part_px), min(rest_px, part_px), loss, noise)
+            likely = track_contacts.balance(max(rest_px, part_px), min(rest_px, part_px), loss, noise)
             if likely > most:
                 found[particle], most = tracks.number[track], likely
     return found
@@ -209,7 +209,7 @@ def _taken_in(tracks: Tracks, track: int, noise: float) -> bool:
     frames = int(tracks.gain_frames[track])
     if tracks.partner[track] == NOBODY or not frames or not _confirmed(tracks, track):
         return False
-    likely = encounters.evidence(
+    likely = track_contacts.evidence(
         tracks.before_px[track],
         tracks.smooth_px[track],
         tracks.gain[track] / frames,
@@ -238,7 +238,7 @@ def _confirmed(tracks: Tracks, track: int) -> bool:
 
 
 def _met(tracks: Tracks, track: int, sighting: Sighting, particle: int, reach_px: int) -> float:
-    share: float = encounters.touching(
+    share: float = track_contacts.touching(
         tracks.origin_px[track],
         tracks.masks[track],
         sighting.origin_px[particle],

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from temwatch.analysis.separation.population import UNKNOWN, Population
+from temwatch.analysis.separation.prior import UNKNOWN, Population
 from temwatch.config import SeparationSettings
 from temwatch.domain import Region, Rejection
 

@@ -8,7 +8,7 @@ from dataclasses import dataclass
 import numpy as np
 from numpy.typing import NDArray
 
-from temwatch.analysis.population import Population
+from temwatch.analysis.statistics.population import Population
 
 _FEWEST = 5
 _STRIDE = 512

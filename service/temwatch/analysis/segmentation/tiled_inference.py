@@ -12,7 +12,7 @@ import numpy as np
 import torch
 from torch.nn import functional
 
-from temwatch.analysis.segmentation import tiling, weights
+from temwatch.analysis.segmentation import tile_grid, weights
 
 STRIDE_PX = 16
 TILE_PX = 1024
@@ -31,7 +31,7 @@ def tiled(
     total = torch.zeros((len(work), len(description.classes), height, width))
     weight = torch.zeros((height, width))
     places = list(
-        tiling.tiles(
+        tile_grid.tiles(
             (height, width),
             tile_px=tile_px // description.enlarge,
             overlap_px=overlap_px,
@@ -42,7 +42,7 @@ def tiled(
     tiles = (work[:, 0][:, *place] for place in places)
     run = map if device_of(net).type == "cuda" else _threads().map
     for place, found in zip(places, run(one_tile, tiles), strict=True):
-        blend = torch.from_numpy(tiling.blending_weights((found.shape[-2], found.shape[-1]), overlap_px))
+        blend = torch.from_numpy(tile_grid.blending_weights((found.shape[-2], found.shape[-1]), overlap_px))
         total[:, :, *place] += found * blend
         weight[place] += blend
     return total.div_(weight)
