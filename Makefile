@@ -33,7 +33,7 @@ demo: setup
 # numba's code is cached beside the sources: compiled once here instead of by every test process at once
 $(VENV)/compiled: $(VENV)/ready $(shell find service/temwatch/analysis -name '*.py')
 	@echo "compiling the separation (a minute or two, once) ..."
-	@$(BIN)/python -c "from temwatch.engine.work import warm_up; warm_up('contour')"
+	@$(BIN)/python -c "from temwatch.engine.tasks import warm_up; warm_up('contour')"
 	@touch $@
 
 compiled: $(VENV)/compiled

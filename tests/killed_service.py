@@ -16,7 +16,7 @@ import pyarrow.parquet  # noqa: F401
 
 from ledger_cases import START, arrival, result, sha256
 from temwatch.ledger import open_ledger
-from temwatch.outputs import publish
+from temwatch.outputs import sample_folder
 
 LASTING = {"execute", "executemany", "write", "truncate", "fsync", "replace", "unlink", "mkdir", "open"}
 STACK_FRAMES = 4
@@ -40,7 +40,7 @@ def work(output, step, *, limit=10**9):
         arrival(path, mtime_ns=time_ns, sample=path.partition("/")[0]) for path, _, time_ns in files
     )
     for sample in {path.partition("/")[0] for path, *_ in files}:
-        publish.publish(ledger, output, sample)
+        sample_folder.publish(ledger, output, sample)
     while limit and (claimed := ledger.claim(1, START)):
         (file,) = claimed
         content = contents[file.path]
@@ -53,13 +53,13 @@ def work(output, step, *, limit=10**9):
                         finished=frame == STACK_FRAMES - 1,
                         frames_total=STACK_FRAMES,
                     )
-                    publish.publish(ledger, output, file.sample)
+                    sample_folder.publish(ledger, output, file.sample)
             else:
                 ledger.record(file.id, [result(content, 20)])
-        publish.publish(ledger, output, file.sample)
+        sample_folder.publish(ledger, output, file.sample)
         limit -= 1
     for sample in {path.partition("/")[0] for path, *_ in files}:
-        publish.write_formats(ledger, output, sample, ["parquet"])
+        sample_folder.write_formats(ledger, output, sample, ["parquet"])
     ledger.close()
 
 

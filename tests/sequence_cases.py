@@ -13,7 +13,7 @@ from scipy.optimize import linear_sum_assignment
 
 from temwatch.analysis.tracking import tracker
 from temwatch.domain import Region
-from temwatch.simulator import sequence
+from temwatch.simulator import evolution
 from temwatch.simulator.specimen import project
 
 
@@ -49,7 +49,7 @@ def true_observation(moment, settings, *, flicker=0.0, rng=None, noise_px=0.0):
     for particle in moment.particles:
         if flicker and rng.random() < flicker:
             continue
-        crop = project(sequence.body(particle, moment, settings)).region
+        crop = project(evolution.body(particle, moment, settings)).region
         rows, columns = np.nonzero(crop.mask)
         if not len(rows):
             continue

@@ -6,7 +6,7 @@ import numpy as np
 import tifffile
 
 from temwatch.domain import Metadata
-from temwatch.simulator.dm import write_dm
+from temwatch.simulator.dm_writer import write_dm
 
 PIXEL_SIZE_NM = 0.5
 ACQUIRED_AT = datetime(2026, 5, 4, tzinfo=UTC)

@@ -10,7 +10,7 @@ from temwatch.analysis.statistics.ensemble import ensemble
 from temwatch.analysis.statistics.growth import curves, shares
 from temwatch.analysis.statistics.kinetics import best_exponent, kinetics, power_law, running
 from temwatch.analysis.tracking.track_events import TrackEvent
-from temwatch.simulator.sequence import SEQUENCE, evolve
+from temwatch.simulator.evolution import SEQUENCE, evolve
 
 
 def test_an_ensemble_of_one_frame():

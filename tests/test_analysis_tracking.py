@@ -11,7 +11,7 @@ from sequence_cases import discs, followed_sheet, score, true_observation, true_
 from temwatch.analysis import segmentation
 from temwatch.analysis.tracking import tracker
 from temwatch.config import SegmentationSettings, TrackingSettings
-from temwatch.simulator.sequence import SEQUENCE, film, travel
+from temwatch.simulator.evolution import SEQUENCE, film, travel
 
 FRAMES = 40
 SETTINGS = replace(SEQUENCE, size_px=768, particles=50)

@@ -9,10 +9,10 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from temwatch.acquisition import intake
+from temwatch.acquisition.intake import Observation, settled
+from temwatch.acquisition.scan import Found, scan
 from temwatch.config import WatchSettings
-from temwatch.daemon import intake
-from temwatch.daemon.intake import Observation, settled
-from temwatch.daemon.scan import Found, scan
 
 PATTERNS = ("*.dm3", "*.tif")
 settle = partial(settled, settle_seconds=2.0, complete=lambda: None)

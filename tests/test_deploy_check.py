@@ -12,7 +12,7 @@ import pytest
 
 from system import Service, temwatch
 from temwatch import config as configuration
-from temwatch.commands import places
+from temwatch.commands import check_paths
 
 NOBODY = 65534
 
@@ -131,7 +131,7 @@ def test_a_folder_that_may_not_be_listed_is_an_error(open_folder):
     service = Service(open_folder)
     service.watched.chmod(0o700)
     config = config_of(service)
-    assert ["error"] == levels_for_nobody(places.watched, config)
+    assert ["error"] == levels_for_nobody(check_paths.watched, config)
 
 
 def test_a_micrograph_that_may_not_be_read_is_an_error(open_folder):
@@ -141,17 +141,17 @@ def test_a_micrograph_that_may_not_be_read_is_an_error(open_folder):
     secret = service.watched / "deeper" / "Au_01.dm3"
     secret.parent.mkdir()
     secret.touch(mode=0o600)
-    assert ["ok", "error"] == levels_for_nobody(places.watched, config)
+    assert ["ok", "error"] == levels_for_nobody(check_paths.watched, config)
     secret.chmod(0o644)
-    assert ["ok"] == levels_for_nobody(places.watched, config)
+    assert ["ok"] == levels_for_nobody(check_paths.watched, config)
 
 
 def test_an_output_folder_that_cannot_be_written_is_an_error(open_folder):
     """One that is to be made below such a folder, too."""
     config = config_of(Service(open_folder))
-    assert ["error", "error"] == levels_for_nobody(places.output, config)
+    assert ["error", "error"] == levels_for_nobody(check_paths.output, config)
     open_folder.chmod(0o777)
-    assert "error" not in levels_for_nobody(places.output, config)
+    assert "error" not in levels_for_nobody(check_paths.output, config)
 
 
 def test_a_full_disk_is_an_error(tmp_path):
@@ -184,7 +184,7 @@ def test_the_limits_of_inotify_are_held_against_the_folders(watches, instances, 
     (service.watched / "c").mkdir()
     (tmp_path / "max_user_watches").write_text(f"{watches}\n")
     (tmp_path / "max_user_instances").write_text(f"{instances}\n")
-    found = list(places.inotify(config_of(service), limits=tmp_path))
+    found = list(check_paths.inotify(config_of(service), limits=tmp_path))
     assert [level] == [finding[0] for finding in found]
     assert "4 folders" in found[0][1]
 
@@ -197,10 +197,10 @@ def test_the_mount_that_holds_a_folder_is_found(tmp_path):
         "30 22 0:40 / /srv/my\\040microscope rw - cifs //scope/data rw\n"
         "31 22 0:41 / /srv/Präparate rw shared:3 - nfs4 nas:/p rw\n"
     )
-    assert (Path("/"), "ext4") == places.mount_of(Path("/srv/my"), table)
-    assert (Path("/srv/my microscope"), "cifs") == places.mount_of(Path("/srv/my microscope/a/b"), table)
-    assert (Path("/srv/Präparate"), "nfs4") == places.mount_of(Path("/srv/Präparate"), table)
-    assert "proc" == places.mount_of(Path("/proc/self"))[1]
+    assert (Path("/"), "ext4") == check_paths.mount_of(Path("/srv/my"), table)
+    assert (Path("/srv/my microscope"), "cifs") == check_paths.mount_of(Path("/srv/my microscope/a/b"), table)
+    assert (Path("/srv/Präparate"), "nfs4") == check_paths.mount_of(Path("/srv/Präparate"), table)
+    assert "proc" == check_paths.mount_of(Path("/proc/self"))[1]
 
 
 def test_the_token_is_looked_at_and_not_shown(tmp_path):

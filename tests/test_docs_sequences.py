@@ -5,8 +5,8 @@ from pathlib import Path
 import pytest
 
 from temwatch.config import SequenceSettings
-from temwatch.outputs import curves
-from temwatch.outputs.sequences import TABLES
+from temwatch.outputs import growth_curves
+from temwatch.outputs.sequence_files import TABLES
 
 DOCS = (Path(__file__).parents[1] / "docs" / "sequences.md").read_text()
 CONTRACT = {
@@ -23,7 +23,7 @@ def test_the_columns_are_those_of_the_contract(file):
     assert CONTRACT[file] == ", ".join(column.name for column in TABLES[file])
 
 
-@pytest.mark.parametrize(("file", "columns"), (TABLES | curves.TABLES).items())
+@pytest.mark.parametrize(("file", "columns"), (TABLES | growth_curves.TABLES).items())
 def test_every_column_is_told_of(file, columns):
     """In its order, with its meaning."""
     assert f"`{file}`" in DOCS

@@ -12,9 +12,10 @@ import pytest
 from ledger_cases import METHOD, arrival, disc, particle, result
 from temwatch.config import Config
 from temwatch.domain import Analysis, Region, Segmentation
-from temwatch.engine.following import Follower
-from temwatch.ledger import Reader, following, open_ledger
-from temwatch.outputs import publish
+from temwatch.engine.sequence_tracker import SequenceTracker
+from temwatch.ledger import Reader, open_ledger
+from temwatch.ledger.sequences import progress
+from temwatch.outputs import sample_folder
 
 pytestmark = pytest.mark.system
 SIZE_PX = 160
@@ -63,10 +64,10 @@ class Sequence:
         self.follower = self.new_follower()
 
     def new_follower(self):
-        return Follower(
+        return SequenceTracker(
             self.ledger,
             self.config,
-            lambda sample: publish.publish(self.ledger, self.folder, sample),
+            lambda sample: sample_folder.publish(self.ledger, self.folder, sample),
             lambda: None,
         )
 
@@ -220,7 +221,7 @@ def test_a_sequence_goes_on_after_its_end(sequence, in_order):
 
 def test_a_killed_worker_costs_nothing(sequence, in_order, monkeypatch):
     """Nor does a restart between two batches: identities stay."""
-    monkeypatch.setattr("temwatch.engine.following._BATCH_FRAMES", 3)
+    monkeypatch.setattr("temwatch.engine.sequence_tracker._BATCH_FRAMES", 3)
     sequence.analyse(*range(14))
     sequence.follower.turn(patient=False)
     for process in sequence.follower._linker._pool._processes.values():
@@ -259,9 +260,9 @@ def test_a_batch_that_was_overtaken_is_not_recorded(sequence):
     """Two followers, as after a kill that was not one, do not follow a frame twice."""
     sequence.analyse(0, 1, 2)
     with sequence.ledger.reader() as reader:
-        (before,) = following.progress(reader)
+        (before,) = progress.progress(reader)
     sequence.settle()
-    assert not following.record(sequence.ledger, before, (), b"", ())
+    assert not progress.record(sequence.ledger, before, (), b"", ())
     assert [0, 1, 2] == sequence.frames()
 
 
@@ -272,17 +273,17 @@ def test_rebuild_writes_the_same_bytes(sequence):
     before = sequence.tables()
     for path in (sequence.folder / "run").glob("*.csv"):
         path.unlink()
-    publish.rebuild(sequence.ledger, sequence.folder, "run")
+    sample_folder.rebuild(sequence.ledger, sequence.folder, "run")
     assert before == sequence.tables()
     with Reader(sequence.ledger.state) as reader:
-        exported = publish.export(reader, sequence.folder / "elsewhere", "run", ["csv"])
+        exported = sample_folder.export(reader, sequence.folder / "elsewhere", "run", ["csv"])
     assert {"frames.csv", "tracks.csv", "events.csv"} <= {path.name for path in exported}
 
 
 def test_states_of_the_tracker_stay_few(sequence, monkeypatch):
     """One for so many frames, and the last."""
-    monkeypatch.setattr(following, "STATE_EVERY_FRAMES", 4)
-    monkeypatch.setattr("temwatch.engine.following._BATCH_FRAMES", 1)
+    monkeypatch.setattr(progress, "STATE_EVERY_FRAMES", 4)
+    monkeypatch.setattr("temwatch.engine.sequence_tracker._BATCH_FRAMES", 1)
     sequence.analyse(*range(14))
     sequence.settle(patient=False)
     with sequence.ledger.reader() as reader:

@@ -1,4 +1,4 @@
-"""Lanes share a segmenter: what is together, what is cancelled, and whom a failure costs something."""
+"""Threads that share a segmenter: what runs together, what is cancelled, and what a failure costs."""
 
 import threading
 
@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 
 from temwatch.domain import Segmentation, Segmenter
-from temwatch.engine.lane import Lanes
+from temwatch.engine.segmentation_pool import SegmentationPool
 
 SMALL, LARGE = np.zeros((4, 4), np.float32), np.zeros((8, 8), np.float32)
 BAD = np.full((4, 4), np.nan, np.float32)
@@ -36,7 +36,7 @@ def slow():
 @pytest.fixture
 def lanes(slow):
     """One lane, three of one size together."""
-    lanes = Lanes(Segmenter(name="slow", segment=slow.segment, together=3), 1)
+    lanes = SegmentationPool(Segmenter(name="slow", segment=slow.segment, together=3), 1)
     yield lanes
     slow.go.set()
     lanes.close()

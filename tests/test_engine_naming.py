@@ -4,8 +4,8 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from temwatch.acquisition.assignment import place
 from temwatch.config import SampleSettings, SequenceSettings
-from temwatch.engine.naming import place
 
 
 def where(path, pattern="", folders=()):

@@ -11,9 +11,9 @@ import pytest
 
 from faults import logged
 from system import COMMAND, Service, wait_until
+from temwatch.acquisition.arrival import arrival
+from temwatch.acquisition.scan import scan
 from temwatch.config import load
-from temwatch.daemon.scan import scan
-from temwatch.daemon.service import arrival
 from temwatch.ledger import open_ledger
 from temwatch.ledger.schema import FILE_NAME
 

@@ -16,12 +16,12 @@ from hypothesis import strategies as st
 from hypothesis.stateful import RuleBasedStateMachine, invariant, precondition, rule
 
 from ledger_cases import START, arrival, result, sha256
+from temwatch.acquisition.intake import Intake, Pulse, Search
+from temwatch.acquisition.watcher import Touched
 from temwatch.config import WatchSettings
-from temwatch.daemon.intake import Intake, Pulse, Search
-from temwatch.daemon.watcher import Touched
 from temwatch.domain import Status
 from temwatch.ledger import open_ledger
-from temwatch.outputs import publish
+from temwatch.outputs import sample_folder
 from temwatch.outputs.tables import TABLES, csv_text
 
 SAMPLES = ("Au", "Pt")
@@ -196,7 +196,7 @@ class Acquisition(RuleBasedStateMachine):
     @rule()
     def publish(self):
         for sample in self.samples():
-            publish.publish(self.ledger, self.output, sample)
+            sample_folder.publish(self.ledger, self.output, sample)
             self.tables_are_right(sample)
 
     # What must hold

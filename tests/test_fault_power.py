@@ -8,7 +8,7 @@ import pytest
 
 from ledger_cases import segmented, take
 from temwatch.ledger import Ledger, open_ledger
-from temwatch.outputs import pictures, publish
+from temwatch.outputs import pictures, sample_folder
 
 FORMATS = ["xlsx", "parquet"]
 
@@ -82,10 +82,10 @@ def test_tables_are_synchronised_before_the_ledger_says_they_are_published(tmp_p
         [("a.dm3", 1, 1), ("b.dm3", 2, 1), ("c.dm3", 3, 1), ("a.dm3", 4, 2)], 1
     ):
         take(ledger, path, content, mtime_ns=revision)
-        publish.publish(ledger, tmp_path, "Au")
-        publish.write_formats(ledger, tmp_path, "Au", FORMATS)
+        sample_folder.publish(ledger, tmp_path, "Au")
+        sample_folder.write_formats(ledger, tmp_path, "Au", FORMATS)
         assert ledger.checked >= 5 * step
-    publish.rebuild(ledger, tmp_path, "Au")
+    sample_folder.rebuild(ledger, tmp_path, "Au")
 
 
 def test_pictures_are_synchronised_before_they_have_their_names(tmp_path, disk):

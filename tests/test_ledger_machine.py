@@ -14,7 +14,7 @@ from hypothesis.stateful import RuleBasedStateMachine, initialize, invariant, pr
 from ledger_cases import START, arrival, result, sha256
 from temwatch.domain import Status
 from temwatch.ledger import Reader, open_ledger
-from temwatch.outputs import publish
+from temwatch.outputs import sample_folder
 from temwatch.outputs.tables import TABLES, csv_text
 
 SAMPLES = ("Au", "Pt")
@@ -128,7 +128,7 @@ class Bookkeeping(RuleBasedStateMachine):
     @rule(data=st.data())
     def publish(self, data):
         sample = data.draw(st.sampled_from(self._samples()))
-        publish.publish(self.ledger, self.output, sample)
+        sample_folder.publish(self.ledger, self.output, sample)
         self._tables_are_right(sample)
         self._nothing_new()
 
@@ -136,7 +136,7 @@ class Bookkeeping(RuleBasedStateMachine):
     @rule(data=st.data())
     def rebuild(self, data):
         sample = data.draw(st.sampled_from(self._samples()))
-        publish.rebuild(self.ledger, self.output, sample)
+        sample_folder.rebuild(self.ledger, self.output, sample)
         self._tables_are_right(sample)
 
     @invariant()
@@ -212,7 +212,7 @@ class Bookkeeping(RuleBasedStateMachine):
     def _everything_once(self):
         """Whatever happened, the tables now say what lies on the disk, each content once a sample."""
         for sample in self._samples():
-            publish.publish(self.ledger, self.output, sample)
+            sample_folder.publish(self.ledger, self.output, sample)
             self._tables_are_right(sample)
             contents = {content for path, content in self.disk.items() if path.startswith(sample)}
             expected = Counter()

@@ -7,7 +7,7 @@ import pytest
 
 from ledger_cases import START, arrival, result
 from temwatch.ledger import open_ledger
-from temwatch.ledger.numbering import PLACES, number
+from temwatch.ledger.sequences.numbering import PLACES, number
 
 
 @pytest.fixture

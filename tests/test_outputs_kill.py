@@ -14,7 +14,7 @@ import pytest
 import killed_service
 from ledger_cases import sha256
 from temwatch.ledger import Reader, open_ledger
-from temwatch.outputs import publish
+from temwatch.outputs import sample_folder
 from temwatch.outputs.tables import TABLES, csv_text
 
 pytestmark = pytest.mark.system
@@ -106,7 +106,7 @@ def test_killed_at_random_moments(tmp_path, service):
     published = tables(tmp_path)
     with open_ledger(tmp_path / ".temwatch") as ledger:
         for sample in ("Au", "Pt"):
-            publish.rebuild(ledger, tmp_path, sample)
+            sample_folder.rebuild(ledger, tmp_path, sample)
     assert published == tables(tmp_path)
 
 

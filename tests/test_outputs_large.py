@@ -15,8 +15,8 @@ import pytest
 from ledger_cases import START, arrival, result, sha256
 from temwatch.analysis.statistics.summary import DESCRIPTORS
 from temwatch.ledger import open_ledger, pack
-from temwatch.outputs import publish, workbook
-from temwatch.outputs.running import Running
+from temwatch.outputs import sample_folder, workbook
+from temwatch.outputs.incremental_statistics import Running
 from temwatch.outputs.tables import summary
 
 PER_MICROGRAPH = 200
@@ -39,7 +39,7 @@ def append(ledger, packed, numbers, output=None):
         assert ledger.recognise(file.id, row["sha256"], START) is None
         ledger.record(file.id, [replace(packed, micrograph=row)])
         if output is not None:
-            publish.publish_tables(ledger, output, "Au")
+            sample_folder.publish_tables(ledger, output, "Au")
         costs.append(time.process_time() - started)
     return costs
 
@@ -52,10 +52,10 @@ def test_one_more_micrograph_costs_the_same_in_a_large_sample(tmp_path, packed, 
     few, many = 10_000 // PER_MICROGRAPH, particles // PER_MICROGRAPH
     with open_ledger(tmp_path / ".temwatch") as ledger:
         append(ledger, packed, range(few))
-        publish.publish_tables(ledger, tmp_path, "Au")
+        sample_folder.publish_tables(ledger, tmp_path, "Au")
         at_few = append(ledger, packed, range(few, few + 20), tmp_path)
         append(ledger, packed, range(few + 20, many))
-        publish.publish_tables(ledger, tmp_path, "Au")
+        sample_folder.publish_tables(ledger, tmp_path, "Au")
         at_many = append(ledger, packed, range(many, many + 20), tmp_path)
     print(f"{np.median(at_few) * 1e3:.2f} ms, {np.median(at_many) * 1e3:.2f} ms")
     assert np.median(at_many) < (1.2 if particles == 1_000_000 else 1.5) * np.median(at_few)
@@ -101,7 +101,7 @@ def test_parquet_is_read_by_pandas_polars_and_duckdb(tmp_path, packed):
     """The same numbers, whoever reads them."""
     with open_ledger(tmp_path / ".temwatch") as ledger:
         append(ledger, packed, range(3))
-        publish.write_formats(ledger, tmp_path, "Au", ["parquet"])
+        sample_folder.write_formats(ledger, tmp_path, "Au", ["parquet"])
         with ledger.reader() as reader:
             areas = reader.particle_columns("Au", ["area_nm2"])["area_nm2"]
     path = tmp_path / "Au" / "particles.parquet"

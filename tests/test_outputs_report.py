@@ -15,9 +15,9 @@ from ledger_cases import METHOD, arrival, sha256, take
 from system import Service, temwatch
 from temwatch.domain import Status
 from temwatch.ledger import open_ledger
-from temwatch.ledger.population import fields
-from temwatch.outputs import charts, report, workbook
-from temwatch.outputs.populations import View
+from temwatch.ledger.sample_columns import fields
+from temwatch.outputs import charts, sample_report, workbook
+from temwatch.outputs.population_summary import View
 
 ODD = "Au & 'Pt'"
 AT = datetime(2026, 5, 1, 9, 30, tzinfo=UTC)
@@ -46,7 +46,7 @@ def reader(tmp_path_factory):
 
 def test_the_report_states_what_must_be_stated(reader):
     """Version, method, parameters, calibration, numbers, exclusions by reason, uncertainty."""
-    text = re.sub(r"<svg.*?</svg>", "", report.report(reader, "Au", AT), flags=re.S)
+    text = re.sub(r"<svg.*?</svg>", "", sample_report.report(reader, "Au", AT), flags=re.S)
     words = re.sub(r"\s+", " ", re.sub(r"<[^>]+>", " ", text.partition("<body>")[2]))
     mean = np.mean(fields(reader, "Au").values["equivalent_diameter_nm"])
     for expected in (
@@ -70,7 +70,7 @@ def test_the_report_states_what_must_be_stated(reader):
 
 def test_a_report_needs_nothing_else(reader):
     """No script, no address, well-formed charts, and names of its parts that are used once."""
-    text = report.report(reader, "Au", AT)
+    text = sample_report.report(reader, "Au", AT)
     assert "<script" not in text
     assert not re.search(r'(?:src|href)="(?!#|data:)', text.replace("xlink:href", "href"))
     drawings = re.findall(r"<svg.*?</svg>", text, flags=re.S)
@@ -83,14 +83,14 @@ def test_a_report_needs_nothing_else(reader):
 
 def test_a_sample_cannot_write_into_the_report(reader):
     """Its name is text."""
-    text = report.report(reader, ODD, AT)
+    text = sample_report.report(reader, ODD, AT)
     assert "Au &amp; &#39;Pt&#39;" in text
     assert ODD not in text
 
 
 def test_a_sample_with_one_micrograph_has_a_report_without_intervals(reader):
     """Nothing to tell the uncertainty from."""
-    text = report.report(reader, ODD, AT)
+    text = sample_report.report(reader, ODD, AT)
     assert "over 1 independent" in text
     assert " ± " not in re.search(r"<tbody>.*?</tbody>", text, flags=re.S)[0]
 
@@ -110,7 +110,7 @@ def test_a_sample_with_one_micrograph_has_a_report_without_intervals(reader):
 )
 def test_a_figure_has_the_digits_that_its_interval_allows(value, half_width, expected):
     """Two digits of the half-width."""
-    assert expected == report.figure({"value": value, "half_width": half_width})
+    assert expected == sample_report.figure({"value": value, "half_width": half_width})
 
 
 @pytest.mark.parametrize("chart", charts.CHARTS)
@@ -135,7 +135,7 @@ def test_a_chart_of_next_to_nothing_is_drawn(tmp_path, chart, particles):
         take(ledger, "a.dm3", particles=particles)
         with ledger.reader() as reader:
             assert charts.render(fields(reader, "Au"), "Au", chart, "svg", View())
-            assert report.report(reader, "Au", AT)
+            assert sample_report.report(reader, "Au", AT)
 
 
 def test_the_workbook_has_charts_of_its_own(reader):
@@ -183,7 +183,7 @@ def test_fields_that_follow_are_those_that_were_read_at_once(reader):
 
 def test_values_are_rounded_as_the_csv_writes_them():
     """Seven digits, correctly, over forty powers of ten."""
-    from temwatch.ledger.population import _seven_digits
+    from temwatch.ledger.sample_columns import _seven_digits
 
     random = np.random.default_rng(1)
     values = np.concatenate((random.lognormal(0, 8, 5000), -random.lognormal(0, 2, 50), [0.0, np.nan, 1e8]))

@@ -9,11 +9,11 @@ import numpy as np
 import pytest
 
 from temwatch import formats
+from temwatch.acquisition.assignment import place
 from temwatch.config import SampleSettings, SequenceSettings
-from temwatch.engine.naming import place
 from temwatch.errors import UsageError
 from temwatch.simulator import write_series
-from temwatch.simulator.sequence import SEQUENCE, evolve, travel
+from temwatch.simulator.evolution import SEQUENCE, evolve, travel
 
 
 def contents(folder):

@@ -11,7 +11,7 @@ import sequence_files
 from system import Service, memory_bytes, wait_until
 from temwatch.domain import Metadata
 from temwatch.ledger import Reader
-from temwatch.simulator.dm import write_dm_stack
+from temwatch.simulator.dm_writer import write_dm_stack
 
 pytestmark = [pytest.mark.system, pytest.mark.soak, pytest.mark.timeout(0)]
 

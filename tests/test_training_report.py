@@ -9,7 +9,7 @@ import pytest
 from temwatch.analysis.segmentation import build
 from temwatch.config import SegmentationSettings
 from temwatch.domain import Segmentation
-from temwatch.training import report
+from temwatch.training import evaluation_report
 from temwatch.training.data import Labelled
 from temwatch.training.evaluate import compare, evaluate, pipeline_regions, summary
 from temwatch.training.scores import watershed
@@ -53,7 +53,7 @@ def test_without_instances_there_are_no_particle_measures():
 
 
 def test_json_has_every_micrograph_and_a_normalised_confusion_matrix(results):
-    found = json.loads(json.dumps(report.as_json(results), allow_nan=False))
+    found = json.loads(json.dumps(evaluation_report.as_json(results), allow_nan=False))
     assert [row["name"] for row in found["per_micrograph"]] == ["good", "poor"]
     for row in found["confusion"].values():
         assert sum(row.values()) == pytest.approx(1)
@@ -63,7 +63,7 @@ def test_json_has_every_micrograph_and_a_normalised_confusion_matrix(results):
 def test_what_is_not_defined_is_null_in_json():
     item = labelled("empty")
     blank = Labelled(name="empty", source="", image=item.image, labels=np.zeros_like(item.labels))
-    found = report.as_json([compare(blank, Segmentation(mask=np.zeros((60, 80), bool)))])
+    found = evaluation_report.as_json([compare(blank, Segmentation(mask=np.zeros((60, 80), bool)))])
     assert found["pooled"]["iou_particle"] is None
     json.dumps(found, allow_nan=False)
 
@@ -72,12 +72,12 @@ def test_the_table_has_a_line_a_measure_and_a_line_a_micrograph():
     items = [labelled("good"), labelled("poor")]
     found = [Segmentation(mask=items[0].labels > 0), Segmentation(mask=items[1].labels == 1)]
     results = [compare(item, mask, service=pipeline_regions) for item, mask in zip(items, found, strict=True)]
-    lines = report.as_table(results, "uecs").splitlines()
+    lines = evaluation_report.as_table(results, "uecs").splitlines()
     assert lines[0].startswith("2 micrographs, ")
     first_words = [line.split()[0] for line in lines if line.startswith("  ")]
     assert first_words == [*summary(results), "particle", "background", "good", "poor"]
-    assert f"{report.SERVICE} (uecs)" in lines
-    assert "nan" not in report.as_table(results[:1])
+    assert f"{evaluation_report.SERVICE} (uecs)" in lines
+    assert "nan" not in evaluation_report.as_table(results[:1])
 
 
 def test_particles_of_the_services_own_pipeline_are_counted_apart():
@@ -94,15 +94,15 @@ def test_particles_of_the_services_own_pipeline_are_counted_apart():
 
 
 def test_the_picture_shows_the_best_above_the_worst_with_both_outlines(results):
-    picture = np.asarray(report.picture(results, each=1))
-    assert picture.shape == (2 * report.TILE_PX, report.TILE_PX, 3)
-    missed = picture[report.TILE_PX :]
-    assert (missed == report.OUTLINES[0]).all(axis=2).any()
-    assert not (picture[: report.TILE_PX] == report.OUTLINES[0]).all(axis=2).any()
+    picture = np.asarray(evaluation_report.picture(results, each=1))
+    assert picture.shape == (2 * evaluation_report.TILE_PX, evaluation_report.TILE_PX, 3)
+    missed = picture[evaluation_report.TILE_PX :]
+    assert (missed == evaluation_report.OUTLINES[0]).all(axis=2).any()
+    assert not (picture[: evaluation_report.TILE_PX] == evaluation_report.OUTLINES[0]).all(axis=2).any()
 
 
 def test_curves_are_drawn_from_any_history(tmp_path):
     rows = [{"step": 1, "loss": 2.0}, {"step": 2, "loss": 1.0, "particle_f1": math.nan, "iou_particle": 0.5}]
     for number, history in enumerate(([], rows)):
-        report.curves(history, tmp_path / f"{number}.png")
+        evaluation_report.curves(history, tmp_path / f"{number}.png")
         assert (tmp_path / f"{number}.png").read_bytes().startswith(b"\x89PNG")

@@ -14,8 +14,8 @@ from PIL import Image
 from temwatch.analysis.measurement.polygons import polygon
 from temwatch.domain import Region
 from temwatch.errors import FAILURE_CODES, REFUSAL_CODES
-from temwatch.ledger.population import fields
-from temwatch.outputs.populations import NAMES, View, select
+from temwatch.ledger.sample_columns import fields
+from temwatch.outputs.population_summary import NAMES, View, select
 from temwatch.web import trouble
 from web_cases import Site, analysed
 

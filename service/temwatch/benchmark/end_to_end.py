@@ -14,10 +14,10 @@ from typing import NamedTuple
 
 from temwatch import simulator
 from temwatch.analysis import pipeline, segmentation
-from temwatch.benchmark.usage import cpu_seconds, idle_seconds
+from temwatch.benchmark.cpu_usage import cpu_seconds, idle_seconds
 from temwatch.config import Config, SegmentationMethod
 from temwatch.domain import Status
-from temwatch.engine import pool
+from temwatch.engine import worker_processes
 from temwatch.engine.engine import Engine
 from temwatch.engine.job import Finished
 from temwatch.errors import StartError
@@ -79,8 +79,8 @@ def end_to_end(method: SegmentationMethod, field: Simulated, micrographs: int) -
         micrographs=micrographs,
         micrographs_per_minute=60 * micrographs / spent.seconds,
         cpu_seconds_per_micrograph=spent.cpu_seconds / micrographs,
-        share=spent.cpu_seconds / (spent.seconds * pool.usable_cores()),
-        cores_idle=spent.idle_seconds / (spent.seconds * pool.usable_cores()),
+        share=spent.cpu_seconds / (spent.seconds * worker_processes.usable_cores()),
+        cores_idle=spent.idle_seconds / (spent.seconds * worker_processes.usable_cores()),
         megabytes_per_second=size_bytes / 1e6 / spent.seconds,
     )
 

@@ -19,9 +19,9 @@ from typing import Any
 from temwatch.analysis import pipeline, segmentation
 from temwatch.config import SegmentationMethod, SegmentationSettings, SeparationSettings
 from temwatch.domain import Segmentation
-from temwatch.engine import work
+from temwatch.engine import tasks
 from temwatch.ledger import Arrival, open_ledger
-from temwatch.outputs import publish
+from temwatch.outputs import sample_folder
 
 STAGES = ("read", "segment", "resolve", "record", "publish")
 _SAMPLE = "benchmark"
@@ -103,25 +103,25 @@ def _once(
         )
         (file,) = ledger.claim(1, datetime.now(UTC))
         spooled = output / "spooled.dm3"
-        order = work.ReadOrder(
+        order = tasks.ReadOrder(
             source=path, spooled=spooled, copy=True, pixel_size_nm=None, sequence=None, frame=None
         )
-        (micrograph,) = timed("read", lambda: work.read(order)).micrographs
+        (micrograph,) = timed("read", lambda: tasks.read(order)).micrographs
         (found,) = timed("segment", lambda: segment([micrograph.image]))
-        resolve = work.ResolveOrder(
+        resolve = tasks.ResolveOrder(
             pixel_size_nm=micrograph.pixel_size_nm,
             segmentation=found,
             separation=settings,
             method=pipeline.describe(named, settings),
         )
-        task = work.AnalyseOrder(resolve=resolve, origin=work.origin(micrograph))
-        resolved = timed("resolve", lambda: work.analyse(task))
+        task = tasks.AnalyseOrder(resolve=resolve, origin=tasks.origin(micrograph))
+        resolved = timed("resolve", lambda: tasks.analyse(task))
         folder = output / _SAMPLE / "micrographs" / file.name
-        picture = work.PictureOrder(
+        picture = tasks.PictureOrder(
             path=spooled, pixel_size_nm=micrograph.pixel_size_nm, folder=folder, name=file.name
         )
-        timed("publish", lambda: work.draw(picture))
+        timed("publish", lambda: tasks.draw(picture))
         timed("record", lambda: ledger.record(file.id, [resolved.packed]))
-        timed("publish", lambda: publish.publish_tables(ledger, output, _SAMPLE))
-        timed("publish", lambda: work.furnish(ledger.state, output, _SAMPLE, file.name))
+        timed("publish", lambda: sample_folder.publish_tables(ledger, output, _SAMPLE))
+        timed("publish", lambda: tasks.furnish(ledger.state, output, _SAMPLE, file.name))
     return {stage: stages[stage] for stage in STAGES}, len(resolved.diameters_nm)

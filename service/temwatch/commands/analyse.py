@@ -16,11 +16,11 @@ from rich.console import Console
 from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeRemainingColumn
 
 from temwatch import config as configuration
+from temwatch.acquisition.arrival import arrival
+from temwatch.acquisition.scan import Found, scan
 from temwatch.analysis import pipeline, segmentation
-from temwatch.commands import show
+from temwatch.commands import terminal
 from temwatch.config import Config
-from temwatch.daemon.scan import Found, scan
-from temwatch.daemon.service import arrival
 from temwatch.domain import Status
 from temwatch.engine.engine import Engine
 from temwatch.engine.job import Finished
@@ -105,7 +105,7 @@ def run(arguments: argparse.Namespace) -> int:
             raise KeyboardInterrupt
     samples = sorted({folder_name(item.sample) for item in found})
     with Reader(config.output.state) as reader:
-        show.results(reader, config.output.folder, samples)
+        terminal.results(reader, config.output.folder, samples)
     return 1 if trouble else 0
 
 

@@ -7,8 +7,8 @@ import os
 from collections.abc import Callable, Iterator
 
 from temwatch import config as configuration
-from temwatch.commands import places
-from temwatch.commands.places import Finding
+from temwatch.commands import check_paths
+from temwatch.commands.check_paths import Finding
 from temwatch.config import Config
 from temwatch.errors import ConfigError, TemwatchError
 
@@ -25,10 +25,10 @@ def run(arguments: argparse.Namespace) -> int:
     checks: tuple[tuple[str, Callable[[Config], Iterator[Finding]]], ...] = (
         ("user", _user),
         ("weights", _weights),
-        ("watched folder", places.watched),
-        ("output folder", places.output),
+        ("watched folder", check_paths.watched),
+        ("output folder", check_paths.output),
         ("ledger", _ledger),
-        ("inotify", places.inotify),
+        ("inotify", check_paths.inotify),
         ("port", _port),
         ("token", _token),
     )

@@ -20,7 +20,7 @@ from rich.console import Console
 from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn
 
 from temwatch import simulator
-from temwatch.commands import show
+from temwatch.commands import terminal
 from temwatch.errors import StartError, UsageError
 from temwatch.ledger import Reader
 
@@ -62,7 +62,7 @@ def run(arguments: argparse.Namespace) -> int:
         microscope.join(timeout=5)
         with Reader(output / ".temwatch") as reader:
             samples = [row.sample for row in reader.samples()]
-            show.results(reader, output, samples)
+            terminal.results(reader, output, samples)
             receipt = reader.receipt()
         console.print(f"live page: {page}", soft_wrap=True)
         if arguments.serve:

@@ -17,7 +17,7 @@ from temwatch.analysis.separation import SEPARATORS
 from temwatch.config import SegmentationSettings, SeparationSettings
 from temwatch.domain import Segmenter
 from temwatch.errors import StartError, UsageError
-from temwatch.training import data, report
+from temwatch.training import data, evaluation_report
 from temwatch.training.data import Labelled
 from temwatch.training.evaluate import evaluate, pipeline_regions
 
@@ -50,13 +50,13 @@ def run(arguments: argparse.Namespace) -> int:
             "model_sha256": segmenter.model_sha256,
             "separation": separation,
         }
-        print(json.dumps(head | report.as_json(results), indent=1, allow_nan=False))  # noqa: T201
+        print(json.dumps(head | evaluation_report.as_json(results), indent=1, allow_nan=False))  # noqa: T201
     else:
         print(f"{segmenter.name} {segmenter.model_sha256[:12]}".rstrip())  # noqa: T201
-        print(report.as_table(results, separation))  # noqa: T201
+        print(evaluation_report.as_table(results, separation))  # noqa: T201
     if picture is not None:
         try:
-            report.picture(results).save(picture)
+            evaluation_report.picture(results).save(picture)
         except OSError as error:
             raise UsageError(f"--picture {picture}: {error.strerror or error}") from None
     return 0

@@ -6,11 +6,11 @@ import argparse
 from typing import get_args
 
 from temwatch import config as configuration
-from temwatch.commands.show import known_sample
+from temwatch.commands.terminal import known_sample
 from temwatch.config import TableFormat
 from temwatch.errors import UsageError
 from temwatch.ledger import Reader
-from temwatch.outputs import publish
+from temwatch.outputs import sample_folder
 
 
 def run(arguments: argparse.Namespace) -> int:
@@ -23,7 +23,7 @@ def run(arguments: argparse.Namespace) -> int:
     with Reader(config.output.state) as reader:
         sample = known_sample(reader, arguments.sample)
         try:
-            paths = publish.export(reader, arguments.output.absolute(), sample, names)
+            paths = sample_folder.export(reader, arguments.output.absolute(), sample, names)
         except OSError as error:
             raise UsageError(f"--output {arguments.output}: {error.strerror or error}") from None
     for path in paths:

@@ -12,8 +12,8 @@ from rich.console import Console
 from rich.progress import track
 
 from temwatch import config as configuration
-from temwatch.commands.show import known_sample
-from temwatch.commands.steer import steer
+from temwatch.commands.send_request import steer
+from temwatch.commands.terminal import known_sample
 from temwatch.ledger import Reader
 
 

@@ -6,10 +6,10 @@ import argparse
 from datetime import UTC, datetime
 
 from temwatch import config as configuration
-from temwatch.commands.show import known_sample
+from temwatch.commands.terminal import known_sample
 from temwatch.errors import UsageError
 from temwatch.ledger import Reader
-from temwatch.outputs import report
+from temwatch.outputs import sample_report
 
 
 def run(arguments: argparse.Namespace) -> int:
@@ -20,7 +20,7 @@ def run(arguments: argparse.Namespace) -> int:
         folder = (arguments.output or config.output.folder / sample / "report").absolute()
         try:
             with reader.snapshot():
-                paths = report.write(reader, sample, folder, datetime.now(UTC))
+                paths = sample_report.write(reader, sample, folder, datetime.now(UTC))
         except OSError as error:
             raise UsageError(f"{folder}: {error.strerror or error}") from None
     for path in paths:

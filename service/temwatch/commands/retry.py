@@ -7,7 +7,7 @@ import math
 import sys
 
 from temwatch import config as configuration
-from temwatch.commands.steer import steer
+from temwatch.commands.send_request import steer
 from temwatch.errors import UsageError
 from temwatch.ledger import is_held
 

@@ -12,7 +12,8 @@ from rich.table import Table
 from temwatch import config as configuration
 from temwatch.config import Config
 from temwatch.errors import TemwatchError
-from temwatch.ledger import File, Reader, followed, following, is_held
+from temwatch.ledger import File, Reader, is_held
+from temwatch.ledger.sequences import progress, results
 
 _MOST_LINES = 50
 
@@ -54,8 +55,8 @@ def _samples(reader: Reader) -> Table:
 
 def _sequences(reader: Reader) -> Iterator[str]:
     """How far every sequence is followed, and what is missing in it."""
-    for of in following.progress(reader):
-        found = followed.overview(reader, of)
+    for of in progress.progress(reader):
+        found = results.overview(reader, of)
         words = [f"{found.frames} frames", f"{found.tracks} tracks"]
         words += [f"{count} {event}" for event, count in found.events.items()]
         if found.waiting:
@@ -98,7 +99,7 @@ def _waits_for(file: File) -> str:
 def _outdated(reader: Reader, config: Config) -> Iterator[str]:
     """How many results were made with other settings than the configuration has now."""
     from temwatch.analysis import pipeline, segmentation
-    from temwatch.engine import steering
+    from temwatch.engine import requests
 
     try:
         current = pipeline.describe(segmentation.named(config.segmentation), config.separation)
@@ -112,7 +113,7 @@ def _outdated(reader: Reader, config: Config) -> Iterator[str]:
     separable = sum(
         count
         for digest, count in outdated.items()
-        if steering.renewed(methods[digest], config.separation).digest == current.digest
+        if requests.renewed(methods[digest], config.separation).digest == current.digest
     )
     total = sum(outdated.values())
     yield f"outdated: {total} micrographs were analysed with other settings or weights, or another version"

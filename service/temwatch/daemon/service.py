@@ -6,7 +6,6 @@ import signal
 import threading
 import time
 from collections.abc import Callable
-from datetime import UTC, datetime
 from pathlib import Path
 
 import structlog
@@ -14,16 +13,17 @@ from prometheus_client import CollectorRegistry, PlatformCollector, ProcessColle
 
 import temwatch
 from temwatch import formats
+from temwatch.acquisition import intake
+from temwatch.acquisition.arrival import arrival
+from temwatch.acquisition.scan import Found
 from temwatch.analysis import pipeline, segmentation
 from temwatch.config import Config, SegmentationSettings
-from temwatch.daemon import device, intake, logs, systemd
-from temwatch.daemon.scan import Found
+from temwatch.daemon import device, logs, systemd
 from temwatch.domain import Segmenter, Status
-from temwatch.engine import naming
 from temwatch.engine.engine import Engine
 from temwatch.engine.job import Finished
 from temwatch.errors import Refused, StartError, TemwatchError
-from temwatch.ledger import Arrival, Ledger, open_ledger
+from temwatch.ledger import Ledger, open_ledger
 from temwatch.metrics import ServiceCollector, Vitals, timings
 from temwatch.web import app, server
 from temwatch.web.events import Hub
@@ -222,23 +222,6 @@ def _intake(config: Config, ledger: Ledger, engine: Engine) -> intake.Intake:
         known=lambda: ledger.known(str(root)),
         add=add,
         complete=complete,
-    )
-
-
-def arrival(config: Config, root: Path, found: Found, source: str) -> Arrival:
-    """What the ledger is told of a file that was found."""
-    place = naming.place(found.path, root_name=root.name, samples=config.samples, sequences=config.sequences)
-    return Arrival(
-        root=str(root),
-        path=found.path,
-        sample=place.sample,
-        sequence=place.sequence,
-        frame=place.frame,
-        position=place.position,
-        size_bytes=found.size_bytes,
-        mtime_ns=found.mtime_ns,
-        source=source,
-        detected_at=datetime.now(UTC),
     )
 
 

@@ -1,7 +1,7 @@
 """Takes files from the ledger through read, segment, resolve, record and publish.
 
 One thread conducts: it alone writes the ledger and the tables. What happens to a file before its record is
-the business of a `Way`; what is in hand is bounded, and so is memory.
+the business of a `Backend`; what is in hand is bounded, and so is memory.
 """
 
 from __future__ import annotations
@@ -20,11 +20,11 @@ import structlog
 
 from temwatch.config import Config
 from temwatch.domain import Method, Segmenter, Status
-from temwatch.engine import patience, work
-from temwatch.engine.following import Follower
-from temwatch.engine.job import Finished, Job, Pulse, Way
-from temwatch.engine.local import Local
+from temwatch.engine import retry, tasks
+from temwatch.engine.job import Backend, Finished, Job, Pulse
+from temwatch.engine.process_backend import ProcessBackend
 from temwatch.engine.publishing import Publisher
+from temwatch.engine.sequence_tracker import SequenceTracker
 from temwatch.errors import InputError, StartError, Unreadable
 from temwatch.ledger import File, Ledger, Recorded
 
@@ -56,16 +56,16 @@ class Engine:
         self._source_up = source_up
         self._check_device = check_device
         self._mail: queue.SimpleQueue[Callable[[], None] | None] = queue.SimpleQueue()
-        self._local = Local(config, segmenter, method, self._post)
-        self._way: Way = self._local
+        self._local = ProcessBackend(config, segmenter, method, self._post)
+        self._way: Backend = self._local
         if config.engine.dask:
-            from temwatch.engine.cluster import Cluster  # dask: half a second to import
+            from temwatch.engine.dask_backend import DaskBackend  # dask: half a second to import
 
-            self._way = Cluster(config, method, self._post, self._local)
+            self._way = DaskBackend(config, method, self._post, self._local)
         self._publisher = Publisher(
             ledger, config, submit=self._local.submit, post=self._mail.put, tell=self._tell
         )
-        self._follower = Follower(ledger, config, self._publisher.publish, self.wake)
+        self._follower = SequenceTracker(ledger, config, self._publisher.publish, self.wake)
         self._jobs: list[Job] = []
         self._spool = config.output.state / "spool"
         self._retry_after_s: Sequence[float] = ()
@@ -88,7 +88,7 @@ class Engine:
 
         Once stopped, what is in hand is finished if that takes less than `grace_s`, else it goes back.
         """
-        self._retry_after_s = () if until_empty else patience.RETRY_AFTER_S
+        self._retry_after_s = () if until_empty else retry.RETRY_AFTER_S
         shutil.rmtree(self._spool, ignore_errors=True)
         self._spool.mkdir(parents=True)
         self._way.start()
@@ -184,7 +184,7 @@ class Engine:
             if self._way.died(error):
                 self._worker_died(job)
                 return
-            if patience.is_full_disk(error):
+            if retry.is_full_disk(error):
                 self._wait_for_space(job, error)
                 return
             if stage == "segment":
@@ -200,7 +200,7 @@ class Engine:
             while job in self._jobs and job.batches and job.batches[0].is_complete:
                 self._was_resolved(job)
 
-    def _was_read(self, job: Job, outcome: work.ReadResult | None) -> None:
+    def _was_read(self, job: Job, outcome: tasks.ReadResult | None) -> None:
         read = self._way.seen(job, outcome)
         if read is None:
             return
@@ -266,7 +266,7 @@ class Engine:
     def _put_off_or_reject(self, job: Job, error: InputError) -> None:
         """A fault that may pass gets further attempts; while the share is gone none of them counts."""
         waits_s, failed_before = self._retry_after_s, job.file.attempts
-        if not waits_s or not patience.may_pass(error):
+        if not waits_s or not retry.may_pass(error):
             self._reject(job, error)
         elif not self._source_up():
             self._put_back(job, waits_s[0], None)
@@ -287,7 +287,7 @@ class Engine:
             )
             return
         log.warning("the disk is full, everything waits", reason=str(error))
-        self._held_until_s = time.monotonic() + patience.FULL_DISK_PAUSE_S
+        self._held_until_s = time.monotonic() + retry.FULL_DISK_PAUSE_S
         self._put_back(job, 0, None)
 
     def _put_back(self, job: Job, wait_s: float, reason: str | None) -> None:
@@ -327,7 +327,7 @@ class Engine:
             crashes = self._ledger.crashed(
                 job.file.id, not_before=datetime.now(UTC) + timedelta(seconds=delay)
             )
-            if crashes >= patience.MAX_CRASHES:
+            if crashes >= retry.MAX_CRASHES:
                 reason = f"the worker process died on it {crashes} times; see the log"
                 self._reject(job, Unreadable("crashed", reason))
             else:
@@ -337,7 +337,7 @@ class Engine:
         """Some die of an output folder; some do not come back, unless the share is what they wait for."""
         if self._local.broken and not any(job.using_pool for job in self._jobs):
             self._worker_died()  # else a job tells of it, and which one it was
-        limit_s = time.monotonic() - patience.STUCK_SECONDS
+        limit_s = time.monotonic() - retry.STUCK_SECONDS
         stuck = [job for job in self._jobs if job.using_pool and job.since_s < limit_s]
         if stuck and self._source_up():
             self._worker_died(stuck[0])

@@ -13,7 +13,7 @@ from typing import Any, Protocol
 import structlog
 
 from temwatch.domain import Micrograph, Status
-from temwatch.engine import work
+from temwatch.engine import tasks
 from temwatch.ledger import File, Packed, Recorded
 
 log = structlog.get_logger(__name__)
@@ -52,7 +52,7 @@ class Batch:
     first: int  # frame of the stack
     frames: int
     micrographs: tuple[Micrograph, ...] = ()
-    resolved: dict[int, work.Resolved] = field(default_factory=dict)
+    resolved: dict[int, tasks.Resolved] = field(default_factory=dict)
     undrawn: bool = False  # its picture must be there before its rows are
 
     @property
@@ -160,7 +160,7 @@ Post = Callable[[Future[Any], Job, str, int], None]
 """Tells the conductor of a task that is done: its outcome, the job, the stage and the frame of the stack."""
 
 
-class Way(Protocol):
+class Backend(Protocol):
     """How files are analysed: by the processes of this machine, or by a cluster."""
 
     @property
@@ -180,13 +180,13 @@ class Way(Protocol):
     def read(self, job: Job) -> None:
         """Have the next of a file read; ends in a post of stage "read"."""
 
-    def analyse(self, job: Job, read: work.ReadResult) -> None:
+    def analyse(self, job: Job, read: tasks.ReadResult) -> None:
         """Have what was read analysed; every post on the way goes to `advance`."""
 
     def advance(self, job: Job, stage: str, index: int, outcome: Any) -> None:
         """Take the next step; at the last, a batch of the job is complete."""
 
-    def seen(self, job: Job, read: work.ReadResult | None) -> work.ReadResult | None:
+    def seen(self, job: Job, read: tasks.ReadResult | None) -> tasks.ReadResult | None:
         """What was read; None where that takes another task, whose end is posted as "read" again."""
 
     def died(self, error: BaseException) -> bool:

@@ -16,12 +16,12 @@ import structlog
 
 from temwatch.config import Config
 from temwatch.domain import Analysis
-from temwatch.engine import steering, work
-from temwatch.engine.furnishing import Folder, Furnisher
+from temwatch.engine import requests, tasks
+from temwatch.engine.artifacts import ArtifactWriter, Folder
 from temwatch.engine.job import Job
 from temwatch.ledger import File, Ledger, Request
-from temwatch.outputs import publish
-from temwatch.outputs.running import Running
+from temwatch.outputs import sample_folder
+from temwatch.outputs.incremental_statistics import Running
 
 log = structlog.get_logger(__name__)
 
@@ -49,7 +49,7 @@ class Publisher:
         post: Callable[[Callable[[], None]], None],
         tell: Callable[[Job], None],
     ) -> None:
-        self.folders = Furnisher(
+        self.folders = ArtifactWriter(
             ledger,
             config.output.folder,
             submit,
@@ -62,7 +62,7 @@ class Publisher:
         self._recorded: list[Job] = []
         self._recorded_since_s = 0.0
         self._unfurnished: dict[int, Job] = {}  # by file: its rows are published, its pictures are to come
-        self._underway: tuple[Request, steering.Steps] | None = None
+        self._underway: tuple[Request, requests.Steps] | None = None
         self._folder = config.output.folder
         self._behind: dict[str, float] = {}
         self._changed: dict[str, float] = {}
@@ -136,7 +136,7 @@ class Publisher:
         """Write the rows that are recorded and not yet published."""
         written = self.folders.written(sample)
         try:
-            publish.publish_tables(self._ledger, self._folder, sample, written)
+            sample_folder.publish_tables(self._ledger, self._folder, sample, written)
         except OSError as error:
             log.warning("tables cannot be written, trying again", sample=sample, reason=str(error))
             self._behind[sample] = time.monotonic() + _RETRY_SECONDS
@@ -159,7 +159,7 @@ class Publisher:
         if not self._underway:
             for request in self._ledger.requests()[:1]:
                 log.info("request", kind=request.kind, **request.arguments)
-                steps = steering.act(
+                steps = requests.act(
                     self._ledger,
                     self._config,
                     request.kind,
@@ -196,13 +196,13 @@ class Publisher:
 
     def _write_whole(self, sample: str, formats: tuple[str, ...]) -> bool:
         try:
-            publish.write_formats(self._ledger, self._folder, sample, formats, self._running)
+            sample_folder.write_formats(self._ledger, self._folder, sample, formats, self._running)
         except OSError as error:
             log.warning("workbook cannot be written, trying again", sample=sample, reason=str(error))
             return False
         return True
 
-    def _go_on(self, request: Request, steps: steering.Steps) -> None:
+    def _go_on(self, request: Request, steps: requests.Steps) -> None:
         """One more step of what a command asked of the running service; the answer is JSON."""
         try:
             next(steps)
@@ -217,7 +217,7 @@ class Publisher:
         self._looked_s = 0.0  # another may wait
         self._ledger.answer(request.id, json.dumps(answer), datetime.now(UTC))
 
-    def _resolve_again(self, order: work.ResolveOrder) -> Analysis:
+    def _resolve_again(self, order: tasks.ResolveOrder) -> Analysis:
         """What a rebuild asks for: one analysis from a stored segmentation, by a worker."""
-        analysis: Analysis = self._submit(work.resolve, order).result()
+        analysis: Analysis = self._submit(tasks.resolve, order).result()
         return analysis

@@ -11,7 +11,7 @@ from pathlib import Path
 
 from temwatch.domain import Frame, Micrograph
 from temwatch.errors import Refused, UsageError
-from temwatch.formats import damage, dm, tiff
+from temwatch.formats import dm, read_errors, tiff
 from temwatch.formats.source import Reader, Source
 
 __all__ = ["READERS", "Reader", "Source", "complete", "open_source", "read", "read_frames"]
@@ -130,5 +130,5 @@ def _micrograph(source: Source, sha256: str, index: int | None) -> Micrograph:
 
 
 def _sha256(path: Path) -> str:
-    with damage.opened(path, "micrograph") as (stream, _):
+    with read_errors.opened(path, "micrograph") as (stream, _):
         return hashlib.file_digest(stream, "sha256").hexdigest()

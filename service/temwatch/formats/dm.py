@@ -17,7 +17,7 @@ from numpy.typing import NDArray
 
 from temwatch.domain import Image
 from temwatch.errors import InputError, Refused, Unreadable
-from temwatch.formats import calibration, damage, dm_tags
+from temwatch.formats import calibration, dm_tags, read_errors
 from temwatch.formats.calibration import Axis
 from temwatch.formats.dm_tags import Tags
 from temwatch.formats.source import Source, check_index, check_side, micrograph_image
@@ -81,7 +81,7 @@ def open_source(path: Path, *, pixel_size_nm: float | None = None) -> Source:
     InputError
         Refused or Unreadable, with a code of `errors` and one line that says what would help.
     """
-    with damage.opened(path, FORMAT) as (stream, size):
+    with read_errors.opened(path, FORMAT) as (stream, size):
         tags = _parse(stream, size)
     image = dm_tags.micrograph(tags)
     if image is None:
@@ -127,7 +127,7 @@ def complete(path: Path) -> bool | None:
     is reserved first and filled later, or it cannot be read): then only time can.
     """
     try:
-        with damage.opened(path, FORMAT) as (stream, size):
+        with read_errors.opened(path, FORMAT) as (stream, size):
             tags = _parse(stream, size)
             image = dm_tags.micrograph(tags)
             if image is None:
@@ -148,9 +148,9 @@ def _parse(stream: io.BufferedReader, size: int) -> Tags:
     head = stream.read(20)
     version = int.from_bytes(head[:4], "big")
     if version not in _BEYOND_DECLARED:
-        raise damage.not_of_format(FORMAT, head)
+        raise read_errors.not_of_format(FORMAT, head)
     if len(head) < 20:
-        raise damage.truncated(size, 20)
+        raise read_errors.truncated(size, 20)
     declared, byte_order = struct.unpack_from(">II" if version == 3 else ">QI", head, 4)
     if byte_order != 1:
         raise Refused(
@@ -158,17 +158,17 @@ def _parse(stream: io.BufferedReader, size: int) -> Tags:
             "is in the byte order of a Macintosh, or damaged; save it again with a recent DigitalMicrograph",
         )
     if size < (expected := declared + _BEYOND_DECLARED[version]):
-        raise damage.truncated(size, expected)
+        raise read_errors.truncated(size, expected)
     stream.seek(max(0, size - _UNWRITTEN_BYTES))
     reserved = not any(stream.read())
     unwritten = Refused("zero_filled", "ends in zeros: reserved by the writer, never written; copy it again")
     try:
-        with damage.guard(FORMAT):
+        with read_errors.guard(FORMAT):
             tags = dm_tags.parse(stream)
     except Refused as damaged:
         raise (unwritten if reserved else damaged) from None
     if size < (expected := stream.tell() + _END_BYTES):
-        raise damage.truncated(size, expected)
+        raise read_errors.truncated(size, expected)
     if reserved and size > expected:
         raise unwritten
     return tags
@@ -235,12 +235,12 @@ def _check_extent(image: Tags, layout: _Layout, size: int) -> None:
             " copy it again",
         )
     if layout.offset + needed > size:
-        raise damage.truncated(size, layout.offset + needed)
+        raise read_errors.truncated(size, layout.offset + needed)
 
 
 def _pixels(path: Path, layout: _Layout, index: int) -> NDArray[Any]:
     """One frame as it is in the file, shape (y, x)."""
-    with damage.opened(path, FORMAT) as (stream, size):
+    with read_errors.opened(path, FORMAT) as (stream, size):
         if size < layout.offset + layout.shape[0] * layout.frame_bytes:
             raise Unreadable("changed", "changed while it was read; it is taken up again when it is complete")
         pixels = np.empty(layout.shape[1:], layout.dtype)

@@ -16,7 +16,7 @@ from tifffile import PHOTOMETRIC, TiffFile, TiffPage
 
 from temwatch.domain import Image
 from temwatch.errors import Refused, Unreadable
-from temwatch.formats import calibration, damage, tiff_calibration
+from temwatch.formats import calibration, read_errors, tiff_calibration
 from temwatch.formats.source import Source, check_index, check_side, micrograph_image
 
 FORMAT = "TIFF"
@@ -52,7 +52,7 @@ def open_source(path: Path, *, pixel_size_nm: float | None = None) -> Source:
     InputError
         Refused or Unreadable, with a code of `errors` and one line that says what would help.
     """
-    with damage.opened(path, FORMAT) as (stream, size):
+    with read_errors.opened(path, FORMAT) as (stream, size):
         directories = _directories(stream, size)
         stream.seek(0)
         with TiffFile(stream) as tif:
@@ -101,7 +101,7 @@ def _directories(stream: io.BufferedReader, size: int) -> list[int]:
     """
     head = stream.read(16)
     if head[:4] not in _SIGNATURES:
-        raise damage.not_of_format(FORMAT, head)
+        raise read_errors.not_of_format(FORMAT, head)
     order = "<" if head[:2] == b"II" else ">"
     big = 43 in head[2:4]
     count_format, entry_bytes, offset_format = ("Q", 20, "Q") if big else ("H", 12, "I")
@@ -112,7 +112,7 @@ def _directories(stream: io.BufferedReader, size: int) -> list[int]:
         stream.seek(place)
         block = stream.read(width)
         if len(block) < width:
-            raise damage.truncated(size, place + width)
+            raise read_errors.truncated(size, place + width)
         return int(struct.unpack(order + form, block)[0])
 
     following = number(8 if big else 4, offset_format)
@@ -180,7 +180,7 @@ def _check_extent(page: TiffPage, size: int, frames: int) -> None:
     end = max(offset + count for offset, count in zip(page.dataoffsets, page.databytecounts, strict=True))
     end += (frames - 1) * page.nbytes
     if end > size:
-        raise damage.truncated(size, end)
+        raise read_errors.truncated(size, end)
     most = 1 if page.compression == 1 else _MOST_COMPRESSION
     areas = [(page.imagewidth * page.imagelength, sum(page.databytecounts))]
     if page.is_tiled:
@@ -192,7 +192,7 @@ def _check_extent(page: TiffPage, size: int, frames: int) -> None:
 
 def _pixels(path: Path, stored: _Stored, shape: tuple[int, int]) -> NDArray[Any]:
     """One frame, shape (y, x), with 0 for black."""
-    with damage.opened(path, FORMAT) as (stream, _), TiffFile(stream) as tif:
+    with read_errors.opened(path, FORMAT) as (stream, _), TiffFile(stream) as tif:
         page = _page(tif, stored.directory)
         pixels: NDArray[Any]
         if stored.contiguous:

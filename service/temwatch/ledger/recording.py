@@ -15,10 +15,10 @@ from typing import Any
 import numpy as np
 
 from temwatch.domain import Analysis, Particle, Reason, Rejection, Status, utc_text
-from temwatch.ledger.bookkeeping import count, make_stale, supersede_earlier
 from temwatch.ledger.names import from_stored, to_stored
 from temwatch.ledger.packing import pack_mask, pack_regions
 from temwatch.ledger.rows import FILE_COLUMNS, File, Recorded, Result, file_from, metadata_text
+from temwatch.ledger.supersede import count, make_stale, supersede_earlier
 
 MEASURES = (
     "centroid_x_nm",

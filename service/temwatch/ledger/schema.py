@@ -11,7 +11,7 @@ from collections.abc import Callable
 from pathlib import Path
 
 from temwatch.errors import StartError
-from temwatch.ledger import sequence_tables
+from temwatch.ledger.sequences import tables
 
 FILE_NAME = "ledger.sqlite3"
 BUSY_TIMEOUT_SECONDS = 10.0
@@ -170,7 +170,7 @@ def _first(connection: sqlite3.Connection) -> None:
         connection.execute(statement)
 
 
-MIGRATIONS: tuple[Callable[[sqlite3.Connection], None], ...] = (_first, sequence_tables.create)
+MIGRATIONS: tuple[Callable[[sqlite3.Connection], None], ...] = (_first, tables.create)
 """Migration n brings a ledger from version n to version n + 1."""
 
 

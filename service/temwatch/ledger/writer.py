@@ -16,14 +16,14 @@ from typing import Any, TextIO
 
 from temwatch.domain import Analysis, Status, utc_text
 from temwatch.errors import LedgerError, StartError
-from temwatch.ledger import arrivals, recording
-from temwatch.ledger.bookkeeping import count, make_stale
+from temwatch.ledger import queue, recording
 from temwatch.ledger.names import from_stored, to_stored
 from temwatch.ledger.packing import pack_mask
 from temwatch.ledger.reader import Reader
 from temwatch.ledger.recording import Packed
 from temwatch.ledger.rows import Arrival, File, Publication, Recorded, Request, Result
 from temwatch.ledger.schema import FILE_NAME, connect_to_write, migrate
+from temwatch.ledger.supersede import count, make_stale
 
 _LOCK_WAIT_SECONDS = 1.0  # a service that is just ending lets go within this time
 
@@ -170,7 +170,7 @@ class Ledger:
         """
         found = list(found)
         with self._transaction() as connection:
-            return arrivals.add(connection, found)
+            return queue.add(connection, found)
 
     def known(self, root: str) -> dict[str, tuple[int, int]]:
         """Size in bytes and time in ns of the latest revision of every file below `root`, by path."""
@@ -187,12 +187,12 @@ class Ledger:
         Of one file never two revisions are in hand together: they have the same pictures to write.
         """
         with self._transaction() as connection:
-            return arrivals.claim(connection, limit, now)
+            return queue.claim(connection, limit, now)
 
     def release(self, file_id: int, *, not_before: datetime | None = None, reason: str | None = None) -> None:
         """Put a file back; with a `reason` (a label of retries_total) it counts as an attempt."""
         with self._transaction() as connection:
-            arrivals.release(connection, file_id, not_before, counts=reason is not None)
+            queue.release(connection, file_id, not_before, counts=reason is not None)
             if reason:
                 count(connection, "retries", reason)
 
@@ -201,14 +201,14 @@ class Ledger:
         with self._transaction() as connection:
             connection.execute("UPDATE files SET crashes = crashes + 1 WHERE id = ?", (file_id,))
             crashes = connection.execute("SELECT crashes FROM files WHERE id = ?", (file_id,)).fetchone()
-            arrivals.release(connection, file_id, not_before, counts=True)
+            queue.release(connection, file_id, not_before, counts=True)
             count(connection, "retries", "crashed")
         return int(crashes[0]) if crashes else 0
 
     def release_all(self) -> None:
         """Put back whatever is in hand."""
         with self._transaction() as connection:
-            arrivals.release_all(connection)
+            queue.release_all(connection)
 
     def retry(
         self, paths: Collection[str] | None = None, pixel_size_nm: float | None = None
@@ -229,7 +229,7 @@ class Ledger:
             The files as they were, and the paths that name none.
         """
         with self._transaction() as connection:
-            return arrivals.retry(connection, paths, pixel_size_nm)
+            return queue.retry(connection, paths, pixel_size_nm)
 
     # What became of them
 

@@ -9,9 +9,9 @@ from typing import TYPE_CHECKING, Any, Literal
 
 import numpy as np
 
-from temwatch.ledger.population import Fields
-from temwatch.outputs import populations
-from temwatch.outputs.populations import View
+from temwatch.ledger.sample_columns import Fields
+from temwatch.outputs import population_summary
+from temwatch.outputs.population_summary import View
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
@@ -57,7 +57,7 @@ def render(fields: Fields, sample: str, chart: Chart, kind: Kind, view: View) ->
 
 
 def _histogram(axes: Axes, fields: Fields, view: View) -> None:
-    answer = populations.describe(fields, view)
+    answer = population_summary.describe(fields, view)
     bars, smooth = answer["histogram"], answer["smooth"]
     axes.bar(
         bars["edges"][:-1],
@@ -92,7 +92,7 @@ def _histogram(axes: Axes, fields: Fields, view: View) -> None:
 
 
 def _scatter(axes: Axes, fields: Fields, view: View) -> None:
-    answer = populations.scatter(fields, view.descriptor, "circularity")
+    answer = population_summary.scatter(fields, view.descriptor, "circularity")
     axes.plot(
         answer["x"]["values"],
         answer["y"]["values"],
@@ -110,7 +110,7 @@ def _scatter(axes: Axes, fields: Fields, view: View) -> None:
 def _convergence(axes: Axes, fields: Fields, view: View) -> None:
     from matplotlib.ticker import LogLocator
 
-    answer = populations.convergence(fields, view, 2.0)
+    answer = population_summary.convergence(fields, view, 2.0)
     steps = answer["steps"]
     for name, words, colour, line in (("mean", "mean", BLUE, "o-"), ("d50", "D50", ORANGE, "s--")):
         known = [
@@ -130,7 +130,7 @@ def _convergence(axes: Axes, fields: Fields, view: View) -> None:
 
 
 def _border(axes: Axes, fields: Fields, view: View) -> None:
-    answer = populations.border_shift(fields, view.descriptor, view.weighting)
+    answer = population_summary.border_shift(fields, view.descriptor, view.weighting)
     for kind, colour, line in (("raw", BLUE, "-"), ("corrected", ORANGE, "--")):
         axes.stairs(
             answer["density"][kind], answer["edges"], color=colour, linestyle=line, linewidth=1.2, label=kind

@@ -16,9 +16,10 @@ from numpy.typing import NDArray
 from PIL import Image, ImageDraw, ImageFont
 
 from temwatch.domain import Image as Pixels
-from temwatch.ledger import MicrographRow, Reader, followed
-from temwatch.ledger.followed import Step
-from temwatch.ledger.following import Progress
+from temwatch.ledger import MicrographRow, Reader
+from temwatch.ledger.sequences import results
+from temwatch.ledger.sequences.progress import Progress
+from temwatch.ledger.sequences.results import Step
 from temwatch.outputs import pictures
 from temwatch.outputs.files import make_folder, sync_folder
 
@@ -73,7 +74,7 @@ def write_film(reader: Reader, output: Path, of: Progress) -> Path | None:
     """
     import imageio_ffmpeg
 
-    steps = followed.steps(reader, of)
+    steps = results.steps(reader, of)
     chosen = [step for step in steps if step.frame % every(steps[-1].frame) == 0]
     shape = next((shape for step in chosen if (shape := _shape(reader, step))), None)
     if shape is None:
@@ -165,7 +166,7 @@ def _tracks(reader: Reader, row: MicrographRow, step: Step) -> NDArray[np.int64]
     assert row.height_px is not None
     assert row.width_px is not None
     image = np.zeros((row.height_px, row.width_px), np.int64)
-    tracks = followed.tracks(reader, step)
+    tracks = results.tracks(reader, step)
     for number, particle in enumerate(reader.particles(row.id), 1):
         top, left = particle.region.origin_px
         height, width = particle.region.mask.shape

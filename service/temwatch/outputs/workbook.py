@@ -9,8 +9,8 @@ from typing import TYPE_CHECKING, Any, BinaryIO
 
 from temwatch.domain import Column
 from temwatch.ledger import Reader
-from temwatch.ledger.population import fields
-from temwatch.outputs import populations
+from temwatch.ledger.sample_columns import fields
+from temwatch.outputs import population_summary
 from temwatch.outputs.tables import MICROGRAPHS, PARTICLES, Table, summary, values
 
 if TYPE_CHECKING:
@@ -50,9 +50,11 @@ def write(reader: Reader, sample: str, stream: BinaryIO) -> None:
 def _charts(book: xlsxwriter.Workbook, formats: dict[str, Any], reader: Reader, sample: str) -> None:
     """A sheet with the histograms of diameter and circularity, and charts of the spreadsheet's own."""
     known = fields(reader, sample)
-    views = [populations.View(descriptor=name) for name in ("equivalent_diameter_nm", "circularity")]
+    views = [population_summary.View(descriptor=name) for name in ("equivalent_diameter_nm", "circularity")]
     answers = [
-        answer for answer in (populations.describe(known, view) for view in views) if answer["particles"]
+        answer
+        for answer in (population_summary.describe(known, view) for view in views)
+        if answer["particles"]
     ]
     if not answers:
         return

@@ -1,7 +1,7 @@
 """Synthetic bright-field micrographs with exact ground truth, and an acquisition that writes them as dm3."""
 
 from temwatch.simulator.acquisition import acquire
-from temwatch.simulator.dm import write_dm, write_dm_stack
+from temwatch.simulator.dm_writer import write_dm, write_dm_stack
 from temwatch.simulator.micrograph import Simulated, simulate_mask, simulate_micrograph
 from temwatch.simulator.series import write_series
 from temwatch.simulator.settings import HIGH_RESOLUTION, SURVEY, Family, Overlap, Settings, draw_settings

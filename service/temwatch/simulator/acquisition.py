@@ -10,7 +10,7 @@ from pathlib import Path
 
 import numpy as np
 
-from temwatch.simulator.dm import encode_dm
+from temwatch.simulator.dm_writer import encode_dm
 from temwatch.simulator.micrograph import Simulated, simulate_micrograph
 from temwatch.simulator.settings import Settings
 

@@ -15,9 +15,9 @@ from PIL import Image as Picture
 
 from temwatch.errors import UsageError
 from temwatch.simulator.acquisition import SERIES_START, digits, micrographs_of, taken_at
-from temwatch.simulator.dm import write_dm, write_dm_stack
+from temwatch.simulator.dm_writer import write_dm, write_dm_stack
+from temwatch.simulator.evolution import INTERVAL_S, SEQUENCE, Moment, film, travel
 from temwatch.simulator.micrograph import metadata_of
-from temwatch.simulator.sequence import INTERVAL_S, SEQUENCE, Moment, film, travel
 from temwatch.simulator.settings import Overlap, Settings
 from temwatch.simulator.truth import Truth, save_truth
 
@@ -57,7 +57,7 @@ def write_series(
         Side of a micrograph or frame.
     drift_px, flicker : float
         Of a stack: how far the field travels from frame to frame, and the share of particles that a frame
-        does not show; see `temwatch.simulator.sequence.travel`. The truth holds what can be seen.
+        does not show; see `temwatch.simulator.evolution.travel`. The truth holds what can be seen.
     """
     for name, value in (("micrographs", micrographs), ("frames", frames)):
         if value is not None and value < 1:

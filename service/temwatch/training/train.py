@@ -21,13 +21,13 @@ from temwatch.analysis.segmentation.network import network
 from temwatch.analysis.segmentation.tiled_inference import has_bfloat16
 from temwatch.domain import Image, Segmentation
 from temwatch.errors import Interrupted, UsageError
-from temwatch.training import checkpoint, data, pool
+from temwatch.training import checkpoint, data, simulated
 from temwatch.training.checkpoint import State
 from temwatch.training.data import Labelled
 from temwatch.training.evaluate import evaluate, summary
+from temwatch.training.evaluation_report import curves
 from temwatch.training.losses import contacts_threshold, loss
 from temwatch.training.recipes import Recipe, lengthened
-from temwatch.training.report import curves
 from temwatch.training.sampling import Tile, Tiles
 from temwatch.training.schedule import Report, learning_rate, stage_at, total_steps
 
@@ -193,7 +193,7 @@ def _simulated(
         if stop():
             raise Interrupted("stopped before the first step; the same command begins again")
 
-    return pool.simulated(
+    return simulated.simulated(
         output / "simulated",
         recipe.simulated_micrographs,
         side_px=recipe.simulated_side_px,

@@ -18,11 +18,11 @@ from temwatch.config import Config
 from temwatch.ledger import Reader, post_request
 from temwatch.metrics import Vitals
 from temwatch.outputs import tables
-from temwatch.web import answers, micrographs, now, page, sequences, statistics, takeaway
+from temwatch.web import downloads, live, micrographs, page, population_views, sequence_views, serialize
 from temwatch.web.context import Context, known_sample
-from temwatch.web.drawn import Drawn
 from temwatch.web.events import Hub
-from temwatch.web.populations import Populations
+from temwatch.web.outline_cache import Drawn
+from temwatch.web.population_cache import Populations
 from temwatch.web.security import Guard, Limits, Token
 
 
@@ -63,7 +63,7 @@ def build(
     _health(app, vitals, registry)
     _samples(app, reader)
     _events(app, hub)
-    for part in (now, statistics, sequences, takeaway, micrographs):
+    for part in (live, population_views, sequence_views, downloads, micrographs):
         part.add(app, service)
     page.add(app)
     return app
@@ -117,7 +117,7 @@ def _samples(app: FastAPI, reader: Callable[[], Reader]) -> None:
     @app.get("/api/samples", summary="Every sample with its counts")
     def samples() -> list[dict[str, Any]]:
         with reader() as ledger:
-            return [answers.sample(row) for row in ledger.samples()]
+            return [serialize.sample(row) for row in ledger.samples()]
 
     @app.get("/api/samples/{sample}/summary", responses=unknown, summary="Statistics of a sample")
     def summary(sample: str) -> dict[str, Any]:
@@ -134,4 +134,4 @@ def _samples(app: FastAPI, reader: Callable[[], Reader]) -> None:
         with reader() as ledger:
             known_sample(ledger, sample)
             last = deque(ledger.micrographs(sample), maxlen=limit)
-        return [answers.micrograph(row) for row in reversed(last)]
+        return [serialize.micrograph(row) for row in reversed(last)]

@@ -15,8 +15,8 @@ from starlette.responses import Response
 from temwatch.config import Config
 from temwatch.ledger import MicrographRow, Reader
 from temwatch.metrics import Vitals
-from temwatch.web.drawn import Drawn
-from temwatch.web.populations import Populations
+from temwatch.web.outline_cache import Drawn
+from temwatch.web.population_cache import Populations
 from temwatch.web.security import Token
 
 _WORTH_PACKING_BYTES = 16 * 1024

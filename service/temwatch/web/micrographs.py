@@ -14,9 +14,9 @@ from starlette.requests import Request
 
 from temwatch.domain import Status
 from temwatch.ledger import MicrographRow
-from temwatch.web import answers, pixels
+from temwatch.web import rendering, serialize
+from temwatch.web.cache import Kept
 from temwatch.web.context import Context, json_response, known_micrograph
-from temwatch.web.kept import Kept
 
 Number = Annotated[int, InPath(ge=1)]
 Edge = Literal["320", "1600"]
@@ -30,12 +30,12 @@ _MISSING: dict[int | str, dict[str, Any]] = {404: {"description": "no such micro
 
 def add(app: FastAPI, service: Context) -> None:
     """Put the routes into the application."""
-    opened = pixels.Pictures()
-    threading.Thread(target=pixels.warm_up, daemon=True).start()
+    opened = rendering.Pictures()
+    threading.Thread(target=rendering.warm_up, daemon=True).start()
     previews = Kept(_PREVIEW_BYTES)
 
     def published(row: MicrographRow, kind: str) -> Path:
-        path = answers.picture(service.config.output.folder, row, kind)
+        path = serialize.picture(service.config.output.folder, row, kind)
         if not path.is_file():
             raise HTTPException(404, f"micrograph {row.id} has no {kind} picture")
         return path
@@ -43,13 +43,13 @@ def add(app: FastAPI, service: Context) -> None:
     @app.get("/api/micrographs", summary="Micrographs of all samples, newest first")
     def recent(limit: Annotated[int, Query(ge=1, le=1000)] = 20) -> list[dict[str, Any]]:
         with service.reader() as ledger:
-            return [answers.micrograph(row) for row in ledger.recent(limit)]
+            return [serialize.micrograph(row) for row in ledger.recent(limit)]
 
     @app.get("/api/micrographs/{id}", responses=_MISSING, summary="One micrograph with its particles")
     def micrograph(id: int) -> dict[str, Any]:
         with service.reader() as ledger, ledger.snapshot():
             row = known_micrograph(ledger, id)
-            return answers.micrograph(row) | {"particle_rows": answers.particles(ledger, row)}
+            return serialize.micrograph(row) | {"particle_rows": serialize.particles(ledger, row)}
 
     @app.get(
         "/api/micrographs/{id}/outlines", responses=_MISSING, summary="Outlines of particles and rejections"
@@ -75,7 +75,7 @@ def add(app: FastAPI, service: Context) -> None:
             found = ledger.particles(id)
         if not 1 <= number <= len(found):
             raise HTTPException(404, f"micrograph {id} has no particle {number}")
-        content = pixels.crop(opened.get(path), found[number - 1])
+        content = rendering.crop(opened.get(path), found[number - 1])
         return Response(content, media_type="image/png", headers={"Cache-Control": "no-cache"})
 
     @app.get(
@@ -88,10 +88,10 @@ def add(app: FastAPI, service: Context) -> None:
         with service.reader() as ledger:
             path = published(known_micrograph(ledger, id), "micrograph")
         stamp = path.stat().st_mtime_ns
-        content = previews.get((path, stamp, "1600"), lambda: pixels.preview(path, 1600))
+        content = previews.get((path, stamp, "1600"), lambda: rendering.preview(path, 1600))
         if edge_px != "1600":
             large = io.BytesIO(content)  # whoever looks at the strip looks at the large one too
-            content = previews.get((path, stamp, edge_px), lambda: pixels.preview(large, int(edge_px)))
+            content = previews.get((path, stamp, edge_px), lambda: rendering.preview(large, int(edge_px)))
         kept = "private, max-age=86400, immutable" if t else "no-cache"
         return Response(content, media_type="image/jpeg", headers={"Cache-Control": kept})
 

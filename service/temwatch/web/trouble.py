@@ -6,7 +6,7 @@ from typing import Any
 
 from temwatch.ledger import MicrographRow
 from temwatch.metrics import Vitals
-from temwatch.web import answers
+from temwatch.web import serialize
 
 ADVICE = {
     "empty": "The microscope wrote no data. Save the micrograph again.",
@@ -38,7 +38,7 @@ _OTHER = "See the reason, then retry."
 def of_files(rows: list[MicrographRow]) -> list[dict[str, Any]]:
     """Refused and failed files, each with what to do."""
     return [
-        answers.micrograph(row)
+        serialize.micrograph(row)
         | {"reason_code": row.reason_code, "what_to_do": ADVICE.get(row.reason_code or "", _OTHER)}
         for row in rows
     ]

@@ -1,0 +1,93 @@
+"""Which sample and which sequence a file belongs to, decided by its path alone."""
+
+from __future__ import annotations
+
+import fnmatch
+import re
+from dataclasses import dataclass
+from pathlib import PurePosixPath
+
+from temwatch.config import SampleSettings, SequenceSettings
+from temwatch.ledger import folder_name
+from temwatch.ledger.sequences.numbering import PLACES
+
+_COUNTER = re.compile(r"(?P<base>.*?)[\s_.#(-]*(?P<number>\d+)\)?", re.DOTALL)
+# DigitalMicrograph's in situ player writes X/Hour_00/Minute_00/Second_00/X_Hour_00_..._Frame_0000.dm4
+_TREE = re.compile(r"(?:(?P<above>.+)/)?Hour_\d+/Minute_\d+/Second_\d+", re.DOTALL)
+_TIMED = re.compile(
+    r"(?P<base>.*?)_?Hour_(?P<hour>\d+)_Minute_(?P<minute>\d+)_Second_(?P<second>\d+)_Frame_(?P<number>\d+)",
+    re.DOTALL,
+)
+
+
+@dataclass(frozen=True, slots=True)
+class Place:
+    """Sample of a file, and its sequence and frame number where it is one frame of a sequence.
+
+    A frame of Gatan's tree has a `position` instead of a number: how many frames came before depends on the
+    other files, see ledger.numbering.
+    """
+
+    sample: str
+    sequence: str | None = None
+    frame: int | None = None
+    position: int | None = None
+
+
+def place(path: str, *, root_name: str, samples: SampleSettings, sequences: SequenceSettings) -> Place:
+    """Sample and sequence of a file.
+
+    Parameters
+    ----------
+    path : str
+        Path below the watched folder, with /.
+    root_name : str
+        Name of the watched folder, the sample of files that are named by a counter alone.
+    samples, sequences
+        Configuration; `samples.pattern` decides where it matches.
+    """
+    sequence, frame, position = _sequence(path, sequences)
+    sample = folder_name(_sample(path, root_name, samples, sequence))
+    return Place(sample, sequence, frame, position)
+
+
+def _sample(path: str, root_name: str, settings: SampleSettings, sequence: str | None) -> str:
+    if settings.pattern and (match := re.search(settings.pattern, path)) and match["sample"]:
+        return match["sample"]
+    first, slash, _ = path.partition("/")
+    if slash and not (_TREE.fullmatch(path.rpartition("/")[0]) and first.startswith("Hour_")):
+        return first
+    if sequence:
+        return sequence
+    stem = PurePosixPath(path).stem
+    match = _COUNTER.fullmatch(stem)
+    return (match["base"] or root_name or "sample") if match else stem
+
+
+def _sequence(path: str, settings: SequenceSettings) -> tuple[str | None, int | None, int | None]:
+    folder, _, name = path.rpartition("/")
+    stem = PurePosixPath(name).stem
+    timed, tree = _TIMED.fullmatch(stem), _TREE.fullmatch(folder)
+    if timed and tree:
+        return _name(tree["above"] or "", timed["base"]), None, _position(timed)
+    if not any(
+        fnmatch.fnmatchcase(folder or ".", pattern.rstrip("/") or ".") for pattern in settings.folders
+    ):
+        return None, None, None
+    if timed:
+        return _name(folder, timed["base"]), None, _position(timed)
+    number = _COUNTER.fullmatch(stem)
+    if number is None:
+        return None, None, None
+    return _name(folder, number["base"]), int(number["number"]), None
+
+
+def _name(folder: str, base: str) -> str:
+    """What lies below the first folder, so that two folders of one sample are two sequences."""
+    parts = folder.split("/")
+    return folder_name("_".join(parts[1:] or parts) or base or "sequence")
+
+
+def _position(timed: re.Match[str]) -> int:
+    second = (int(timed["hour"]) * 60 + int(timed["minute"])) * 60 + int(timed["second"])
+    return second * PLACES + int(timed["number"])

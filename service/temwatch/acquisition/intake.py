@@ -1,0 +1,293 @@
+"""Finds files that are complete. The scan is the truth; a file system event is only a wake-up.
+
+Times are the local monotonic clock's: the modification time on a microscope computer's share is of another
+clock and serves to see a change, never to tell an age.
+"""
+
+from __future__ import annotations
+
+import errno
+import threading
+import time
+from collections.abc import Callable, Collection, Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass
+from datetime import UTC, datetime
+from functools import partial
+from pathlib import Path
+
+import structlog
+
+from temwatch.acquisition.scan import Found, look, scan
+from temwatch.acquisition.watcher import Touched, Watcher
+from temwatch.config import WatchSettings
+
+log = structlog.get_logger(__name__)
+
+ANSWER_SECONDS = 15.0
+"""A share that leaves one question open for so long counts as gone."""
+
+_BEAT_SECONDS = 1.0  # longest sleep, so that the systemd watchdog sees the loop alive
+_EXAMINE_ALL_EVERY = 6  # scans; the others list names and examine those that are new
+
+
+@dataclass(frozen=True, slots=True)
+class Observation:
+    """Size and time of a file, and since when (monotonic s) they have not changed."""
+
+    size_bytes: int
+    mtime_ns: int
+    since_s: float
+
+
+def settled(
+    previous: Observation | None,
+    current: Found,
+    now_s: float,
+    *,
+    settle_seconds: float,
+    complete: Callable[[], bool | None],
+) -> tuple[bool, Observation]:
+    """Whether a file is complete, and what to remember of it.
+
+    Parameters
+    ----------
+    previous : Observation or None
+        What the last look remembered.
+    current : Found
+        What this look sees.
+    now_s : float
+        Monotonic clock.
+    settle_seconds : float
+        Time without change after which anything counts as complete.
+    complete : callable
+        Asked only after a change: True where the file's own header says that all of it is there.
+    """
+    changed = previous is None or (previous.size_bytes, previous.mtime_ns) != (
+        current.size_bytes,
+        current.mtime_ns,
+    )
+    if previous is None or changed:
+        return bool(complete()), Observation(current.size_bytes, current.mtime_ns, now_s)
+    return now_s - previous.since_s >= settle_seconds, previous
+
+
+@dataclass(slots=True)
+class Pulse:
+    """What the intake tells of itself; written by its thread, read by health, metrics and systemd.
+
+    `asked_s` is when the share was asked something that it has not answered yet.
+    """
+
+    listed: bool | None = None  # whether the folder could be listed; None before the first scan
+    scanned: bool = False
+    last_scan_at: datetime | None = None
+    beat_s: float = 0.0
+    event_overflows: int = 0
+    asked_s: float | None = None
+
+    def hangs(self, now_s: float) -> bool:
+        """Whether the share has left a question open for too long."""
+        asked_s = self.asked_s
+        return asked_s is not None and now_s - asked_s > ANSWER_SECONDS
+
+    def folder_up(self, now_s: float) -> bool | None:
+        """Whether the watched folder answers; None before it is known."""
+        return False if self.hangs(now_s) else self.listed
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Intake:
+    """One watched folder and what the intake needs of the rest of the service."""
+
+    settings: WatchSettings
+    skip: Collection[Path]
+    known: Callable[[], dict[str, tuple[int, int]]]
+    add: Callable[[list[Found], str], None]
+    complete: Callable[[Path], bool | None]
+
+
+def run(
+    intake: Intake,
+    *,
+    stop: threading.Event,
+    wake: threading.Event,
+    pulse: Pulse,
+    clock: Callable[[], float] = time.monotonic,
+) -> None:
+    """Hand every complete file below the watched folder to `intake.add`, until `stop` is set.
+
+    `wake` is set by file system events, and by whoever wants the loop to look at once. A share that hangs
+    holds up this loop and nothing else: `pulse` tells since when.
+    """
+    settings = intake.settings
+    search = Search(intake, pulse, clock)
+    watcher: Watcher | None = None
+    watched: tuple[int, int] | None = None
+
+    def overflowed() -> None:
+        pulse.event_overflows += 1
+
+    next_scan_s = clock()
+    while not stop.is_set():
+        pulse.beat_s = now_s = clock()
+        full = now_s >= next_scan_s
+        if full:
+            next_scan_s = now_s + settings.scan_interval_seconds
+            if watcher is None:
+                with search.asking():
+                    watcher = _watch(settings.folder, wake, overflowed)
+                watched = None
+        touched = watcher.touched() if watcher else Touched()
+        search.turn(now_s, touched, full=full)
+        watched = watched or search.identity
+        if watcher and (search.identity is None or search.identity != watched):
+            watcher.stop()  # the folder is gone, or another file system is mounted there now
+            watcher = None
+        poll_s = min(0.25, settings.settle_seconds / 4) if search.candidates else _BEAT_SECONDS
+        least_s = max(0.02, clock() - now_s)  # a flood of events takes half of a core at most
+        wake.wait(max(least_s, min(poll_s, next_scan_s - clock())))
+        wake.clear()
+    if watcher:
+        watcher.stop()
+
+
+def _watch(folder: Path, wake: threading.Event, overflowed: Callable[[], None]) -> Watcher | None:
+    if not folder.is_dir():
+        return None
+    watcher = Watcher(folder, wake.set, overflowed)
+    watcher.start()
+    return watcher
+
+
+@dataclass(frozen=True, slots=True)
+class _Candidate:
+    """A file that is not known as it is now: what was seen of it, and what found it."""
+
+    seen: Observation | None
+    source: str
+
+
+class Search:
+    """What the intake remembers from turn to turn: the files that are known, and those that settle."""
+
+    def __init__(self, intake: Intake, pulse: Pulse, clock: Callable[[], float] = time.monotonic) -> None:
+        self.candidates: dict[str, _Candidate] = {}
+        self.identity: tuple[int, int] | None = None  # of the folder, while it is there
+        self._mount: Path | None = None
+        self._intake = intake
+        self._pulse = pulse
+        self._clock = clock
+        self._known = intake.known()
+        self._scans = 0
+
+    def turn(self, now_s: float, touched: Touched, *, full: bool) -> None:
+        """Look where something was touched, or everywhere, and hand over what is complete."""
+        source = "event" if not full else "rescan" if self._pulse.scanned else "startup"
+        with self.asking():
+            try:
+                found = self._everywhere(touched) if full else self._where(touched)
+            except OSError as error:
+                self._gone(error)
+                found = []
+            for item in found:
+                if self._known.get(item.path) != (item.size_bytes, item.mtime_ns):
+                    self.candidates.setdefault(item.path, _Candidate(None, source))
+            ready = self._ready(now_s)
+        for origin, items in ready.items():
+            self._intake.add(sorted(items, key=lambda item: item.mtime_ns), origin)
+        self._pulse.scanned = self._pulse.scanned or bool(self._pulse.listed)
+
+    @contextmanager
+    def asking(self) -> Iterator[None]:
+        """What is done within waits for the share."""
+        self._answered()
+        try:
+            yield
+        finally:
+            self._pulse.asked_s = None
+
+    def _answered(self) -> None:
+        self._pulse.asked_s = self._clock()
+
+    def _everywhere(self, touched: Touched) -> list[Found]:
+        """A whole scan; every few of them, files that are known are examined too."""
+        intake, root = self._intake, self._intake.settings.folder
+        status = root.stat()
+        identity = (status.st_dev, status.st_ino)
+        if self._mount is not None and not self._mount.is_mount() and not any(root.iterdir()):
+            raise OSError(errno.ENODEV, f"it is empty, and nothing is mounted at {self._mount}")
+        every = self._scans % _EXAMINE_ALL_EVERY == 0 or self.identity != identity or not self._pulse.listed
+        known, files = self._known, touched.files
+        found = list(
+            scan(
+                root,
+                intake.settings.patterns,
+                skip=intake.skip,
+                pass_over=lambda path: not every and path in known and path not in files,
+                answered=self._answered,
+            )
+        )
+        self._scans += 1
+        self.identity = identity
+        self._mount = next(folder for folder in (root, *root.parents) if folder.is_mount())
+        self._pulse.last_scan_at = datetime.now(UTC)
+        if self._pulse.listed is False:
+            log.info("watched folder is there again", folder=str(root))
+        self._pulse.listed = True
+        return found
+
+    def _where(self, touched: Touched) -> list[Found]:
+        """What is in the folders that events named; one may be gone again by now."""
+        found: list[Found] = []
+        intake, root = self._intake, self._intake.settings.folder
+        known, files = self._known, touched.files
+        for folder, deep in touched.folders.items():
+            try:
+                found += scan(
+                    root,
+                    intake.settings.patterns,
+                    below=folder,
+                    recursive=deep,
+                    skip=intake.skip,
+                    pass_over=lambda path: not deep and path in known and path not in files,  # noqa: B023
+                    answered=self._answered,
+                )
+            except OSError:
+                if not root.is_dir():
+                    raise
+        return found
+
+    def _gone(self, error: OSError) -> None:
+        if self._pulse.listed is not False:
+            reason = error.strerror or type(error).__name__
+            log.warning(
+                "watched folder is not there", folder=str(self._intake.settings.folder), reason=reason
+            )
+        self._pulse.listed, self.identity = False, None
+
+    def _ready(self, now_s: float) -> dict[str, list[Found]]:
+        """Take the complete files out of the candidates, by what found them."""
+        settings = self._intake.settings
+        ready: dict[str, list[Found]] = {}
+        for path, candidate in list(self.candidates.items()):
+            current = look(settings.folder, path)
+            self._answered()
+            if current is None:
+                del self.candidates[path]
+                continue
+            done, seen = settled(
+                candidate.seen,
+                current,
+                now_s,
+                settle_seconds=settings.settle_seconds,
+                complete=partial(self._intake.complete, settings.folder / path),
+            )
+            self._answered()
+            self.candidates[path] = _Candidate(seen, candidate.source)
+            if done:
+                del self.candidates[path]
+                if self._known.get(path) != (current.size_bytes, current.mtime_ns):
+                    self._known[path] = (current.size_bytes, current.mtime_ns)
+                    ready.setdefault(candidate.source, []).append(current)
+        return ready

@@ -1,0 +1,126 @@
+"""Frames of a stack from the file to their tracks, and how much of the machine that uses."""
+
+from __future__ import annotations
+
+import tempfile
+import threading
+import time
+from dataclasses import dataclass
+from datetime import UTC, datetime
+from pathlib import Path
+
+import numpy as np
+
+from temwatch.analysis import pipeline, segmentation
+from temwatch.benchmark.cpu_usage import cpu_seconds
+from temwatch.config import Config
+from temwatch.engine.engine import Engine
+from temwatch.engine.worker_processes import usable_cores
+from temwatch.errors import StartError
+from temwatch.ledger import Arrival, Ledger, open_ledger
+from temwatch.ledger.sequences import progress
+from temwatch.simulator import Simulated
+from temwatch.simulator.dm_writer import write_dm_stack
+
+_DRIFT_PX = 12  # the field goes round and round
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class SequenceRun:
+    """A stack through the engine, segmented by threshold, every frame followed.
+
+    `cpu_seconds_per_frame` is that of all processes together; `share` is the rate as a part of the rate that
+    the cores would allow if they did nothing else and never waited.
+    """
+
+    frames: int
+    size_px: int
+    particles: float
+    cores: int
+    seconds: float
+    frames_per_second: float
+    cpu_seconds_per_frame: float
+    share: float
+
+
+def sequence(field: Simulated, frames: int) -> SequenceRun:
+    """Let the field drift for so many frames, and follow its particles."""
+    with tempfile.TemporaryDirectory(prefix="temwatch-benchmark-") as scratch:
+        path = Path(scratch, "drift.dm4")
+        write_dm_stack(
+            path,
+            (
+                np.roll(field.image, (index % _DRIFT_PX, (index // 2) % _DRIFT_PX), (0, 1))
+                for index in range(frames)
+            ),
+            count=frames,
+            interval_s=0.04,
+            pixel_size_nm=field.pixel_size_nm,
+            acquired_at=datetime(2024, 1, 15, tzinfo=UTC),
+            metadata=field.metadata,
+        )
+        config = Config.model_validate(
+            {
+                "watch": {"folder": scratch},
+                "output": {"folder": Path(scratch, "results"), "pictures": False},
+                "segmentation": {"method": "threshold"},
+            }
+        )
+        config.output.state.mkdir(parents=True)
+        with open_ledger(config.output.state) as ledger:
+            seconds, spent_seconds = _run(config, ledger, path, frames)
+            with ledger.reader() as reader:
+                particles = reader.samples()[0].particles / frames
+    cores = usable_cores()
+    return SequenceRun(
+        frames=frames,
+        size_px=field.image.shape[0],
+        particles=particles,
+        cores=cores,
+        seconds=seconds,
+        frames_per_second=frames / seconds,
+        cpu_seconds_per_frame=spent_seconds / frames,
+        share=spent_seconds / (cores * seconds),
+    )
+
+
+def _run(config: Config, ledger: Ledger, path: Path, frames: int) -> tuple[float, float]:
+    """Wall clock and CPU seconds from the arrival of the stack to the last frame followed."""
+    segmenter = segmentation.build(config.segmentation)
+    stop = threading.Event()
+    method = pipeline.describe(segmenter, config.separation)
+    engine = Engine(config=config, ledger=ledger, segmenter=segmenter, method=method)
+    conductor = threading.Thread(target=engine.run, args=(stop,), name="engine")
+    conductor.start()
+    try:
+        while not engine.pulse.beat_s and conductor.is_alive():
+            time.sleep(0.01)
+        before, started = cpu_seconds(), time.perf_counter()
+        status = path.stat()
+        ledger.add(
+            Arrival(
+                root=str(path.parent),
+                path=path.name,
+                sample="drift",
+                size_bytes=status.st_size,
+                mtime_ns=status.st_mtime_ns,
+                source="startup",
+                detected_at=datetime.now(UTC),
+            )
+        )
+        engine.wake()
+        while not _is_followed(ledger, frames):
+            if not conductor.is_alive():
+                raise StartError("the engine ended before every frame was followed")
+            time.sleep(0.05)
+        return time.perf_counter() - started, cpu_seconds() - before
+    finally:
+        stop.set()
+        engine.wake()
+        conductor.join()
+
+
+def _is_followed(ledger: Ledger, frames: int) -> bool:
+    with ledger.reader() as reader:
+        found = progress.progress(reader)
+    return bool(found) and found[0].through == frames - 1

@@ -1,0 +1,118 @@
+"""What `temwatch check` says of the folders: whether they can be used, and what they lie on."""
+
+from __future__ import annotations
+
+import os
+import re
+import shutil
+import tempfile
+import time
+from collections.abc import Iterator
+from pathlib import Path
+
+from temwatch.acquisition.scan import scan
+from temwatch.config import Config
+
+Finding = tuple[str, str]
+"""Level (ok, warning, error) and text."""
+
+# the alerts TemwatchDiskLow and TemwatchDiskFull begin there, too
+LOW_SPACE_BYTES = 10 * 1024**3
+NO_SPACE_BYTES = 1024**3
+
+_OVER_A_NETWORK = ("9p", "afs", "ceph", "cifs", "fuse.sshfs", "nfs", "nfs4", "smb3")
+_COUNTING_SECONDS = 5.0
+
+
+def watched(config: Config) -> Iterator[Finding]:
+    """The acquisition folder, and whether the files in it can be read."""
+    folder = config.watch.folder
+    if not folder.is_dir():
+        yield "warning", f"{folder} is not there; the service waits for it"
+        return
+    if not os.access(folder, os.R_OK | os.X_OK):
+        yield "error", f"{folder} cannot be listed by this user; allow it (chmod o+rx, or the group)"
+        return
+    point, kind = mount_of(folder)
+    if kind in _OVER_A_NETWORK:
+        yield "ok", f"{folder} ({kind}: new files are found by scans, not by events)"
+        if folder.resolve() == point:
+            yield (
+                "warning",
+                f"{folder} is where the share is mounted: without the share it is an empty folder, as if "
+                "nothing new had come; watch a folder inside the share",
+            )
+    else:
+        yield "ok", str(folder)
+    first = next(scan(folder, config.watch.patterns, skip=(config.output.folder, config.output.state)), None)
+    if first is not None and not os.access(folder / first.path, os.R_OK):
+        yield "error", f"{folder / first.path} cannot be read by this user; allow it for all new files"
+
+
+def output(config: Config) -> Iterator[Finding]:
+    """Folders of results and state: whether this user can write there, and how much is free."""
+    for folder in dict.fromkeys((config.output.folder, config.output.state)):
+        existing = next(parent for parent in (folder, *folder.parents) if parent.exists())
+        try:
+            with tempfile.TemporaryFile(dir=existing) as stream:  # asking for permission is not enough on NFS
+                stream.write(b"temwatch")
+        except OSError as error:
+            yield "error", f"{folder} cannot be written by this user ({existing}: {error.strerror})"
+            continue
+        free = shutil.disk_usage(existing).free
+        text = f"{folder}, {free / 1024**3:.1f} GiB free"
+        if free < NO_SPACE_BYTES:
+            yield "error", f"{text}: too little for micrographs"
+        else:
+            yield "ok" if free > LOW_SPACE_BYTES else "warning", text
+    if (kind := mount_of(config.output.state)[1]) in _OVER_A_NETWORK:
+        yield (
+            "warning",
+            f"{config.output.state} lies on {kind}; SQLite needs a local disk: see [output] state_folder",
+        )
+    if config.watch.folder.is_relative_to(config.output.folder):
+        yield (
+            "error",
+            f"[watch] folder lies in [output] folder {config.output.folder}; nothing would be found",
+        )
+
+
+def inotify(config: Config, limits: Path = Path("/proc/sys/fs/inotify")) -> Iterator[Finding]:
+    """Whether the kernel's limits let every watched folder tell of its files."""
+    try:
+        watches = int((limits / "max_user_watches").read_text())
+        instances = int((limits / "max_user_instances").read_text())
+    except (OSError, ValueError):
+        yield "warning", "limits unknown; scans find what events do not"
+        return
+    folders, counted = _count_folders(config.watch.folder)
+    text = f"{watches} watches, {instances} instances, {folders}{'' if counted else ' or more'} folders"
+    if folders > 0.9 * watches:
+        yield "warning", f"{text}: too few watches, scans find new files; raise fs.inotify.max_user_watches"
+    elif instances < 16:
+        yield "warning", f"{text}: few instances; raise fs.inotify.max_user_instances"
+    else:
+        yield "ok", text
+
+
+def mount_of(folder: Path, table: Path = Path("/proc/self/mountinfo")) -> tuple[Path, str]:
+    """Mount point and file system type of what holds `folder`, which need not be there yet."""
+    found = (Path("/"), "")
+    inside = folder.resolve()
+    for line in table.read_bytes().splitlines():
+        fields, _, after = line.partition(b" - ")
+        # a space is written as \040
+        name = re.sub(rb"\\([0-7]{3})", lambda octal: bytes([int(octal[1], 8)]), fields.split()[4])
+        point = Path(os.fsdecode(name))
+        if inside.is_relative_to(point) and len(point.parts) >= len(found[0].parts):
+            found = (point, os.fsdecode(after.split()[0]))
+    return found
+
+
+def _count_folders(root: Path) -> tuple[int, bool]:
+    """Folders at and below `root`, each of which needs a watch; False where there was no time for all."""
+    number, deadline_s = 0, time.monotonic() + _COUNTING_SECONDS
+    for number, _ in enumerate(os.walk(root), 1):
+        if time.monotonic() > deadline_s:
+            return number, False
+    return number, True

@@ -1,0 +1,52 @@
+"""Asks the running service to change the ledger, or changes it here where none runs."""
+
+from __future__ import annotations
+
+import json
+import time
+from datetime import UTC, datetime
+from typing import Any
+
+from temwatch.config import Config
+from temwatch.engine import requests, sequence_tracker
+from temwatch.errors import StartError
+from temwatch.ledger import Reader, is_held, open_ledger, post_request
+
+_PATIENCE_SECONDS = 6 * 3600.0  # a rebuild of a large sample; the service says by its lock that it lives
+
+
+def steer(config: Config, kind: str, **arguments: Any) -> dict[str, Any]:
+    """Have one request done; see `steering.act`.
+
+    Raises
+    ------
+    StartError
+        There is no ledger, or the request could not be done.
+    """
+    state = config.output.state
+    with Reader(state):
+        pass  # says in one line that there is no ledger yet
+    if not is_held(state):
+        with open_ledger(state) as ledger:
+            try:
+                done = requests.at_once(requests.act(ledger, config, kind, arguments, requests.resolve_here))
+                if kind == "rebuild":
+                    sequence_tracker.catch_up(ledger, config)
+                return done
+            except OSError as error:
+                raise StartError(f"cannot be written: {error}") from None
+    number = post_request(state, kind, arguments, datetime.now(UTC))
+    deadline = time.monotonic() + _PATIENCE_SECONDS
+    with Reader(state) as reader:
+        while (text := reader.answer(number)) is None:
+            if not is_held(state):
+                raise StartError("the service ended before it answered; try again")
+            if time.monotonic() > deadline:
+                raise StartError(
+                    f"the running service has not answered for {_PATIENCE_SECONDS:.0f} s; see its log"
+                )
+            time.sleep(0.1)
+    answer: dict[str, Any] = json.loads(text)
+    if "error" in answer:
+        raise StartError(str(answer["error"]))
+    return answer

@@ -1,0 +1,130 @@
+"""What the worker process of sequences does: follow particles through a batch of frames from the ledger."""
+
+from __future__ import annotations
+
+import math
+import os
+from dataclasses import dataclass
+from pathlib import Path
+
+import numpy as np
+
+from temwatch.analysis.tracking import tracker
+from temwatch.config import TrackingSettings
+from temwatch.domain import Analysis
+from temwatch.ledger import MicrographRow, Publication, Reader
+from temwatch.ledger.sequences import progress
+from temwatch.ledger.sequences.progress import Event, LinkedFrame, Progress, Waiting
+from temwatch.outputs import sequence_files
+
+_DRAWING_NICENESS = 10  # frames come first
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class LinkOrder:
+    """Follow these frames of a sequence, which stands where `progress` says; `ends`: no more will come."""
+
+    ledger: Path
+    progress: Progress
+    waiting: tuple[Waiting, ...]
+    settings: TrackingSettings
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class DrawOrder:
+    """Draw film, curves and plots of a sequence as far as it has got."""
+
+    ledger: Path
+    progress: Progress
+    output: Path
+    film: bool
+
+
+@dataclass(frozen=True, slots=True, kw_only=True, eq=False)
+class LinkResult:
+    """What was found, and the tracker after it."""
+
+    frames: tuple[LinkedFrame, ...]
+    state: bytes
+
+
+class StaleState(Exception):
+    """The tracker's state in the ledger is of another version of temwatch."""
+
+
+def link(order: LinkOrder) -> LinkResult:
+    """Follow a batch; frames that are gone by now are left out, they come again or are gaps."""
+    found = []
+    with Reader(order.ledger) as reader:
+        state = _state(reader, order)
+        expected = order.progress.through
+        for waiting in order.waiting:
+            if waiting.micrograph_id is None:
+                continue
+            try:
+                analysis = reader.analysis(waiting.micrograph_id)
+            except KeyError:
+                continue
+            row = reader.micrograph(waiting.micrograph_id)
+            assert row is not None
+            # absent frames are told of one by one only where there are few: the rest changes nothing more
+            gap = range(0 if expected is None else expected + 1, waiting.frame)
+            for missing in gap[-order.settings.memory_frames - 1 :] if expected is not None else ():
+                state = tracker.skip(state, missing)
+            state, followed = tracker.follow(state, tracker.observe(analysis, waiting.frame))
+            found.append(_row(row, analysis, followed, state.next_track - 1))
+            expected = waiting.frame
+    return LinkResult(frames=tuple(found), state=tracker.dump(state))
+
+
+def close(order: LinkOrder) -> tuple[Event, ...]:
+    """What only the end of a sequence shows."""
+    with Reader(order.ledger) as reader:
+        return tuple(_event(event) for event in tracker.finish(_state(reader, order)))
+
+
+def draw(order: DrawOrder) -> Publication:
+    """Film, curves and plots; OSError where one cannot be written."""
+    os.setpriority(os.PRIO_PROCESS, 0, _DRAWING_NICENESS)
+    with Reader(order.ledger) as reader, reader.snapshot():
+        return sequence_files.draw(reader, order.output, order.progress, film=order.film)
+
+
+def _state(reader: Reader, order: LinkOrder) -> tracker.State:
+    dumped = progress.state(reader, order.progress)
+    if dumped is None:
+        return tracker.begin(order.settings)
+    try:
+        return tracker.load(dumped)
+    except ValueError as error:
+        raise StaleState(str(error)) from None
+
+
+def _row(row: MicrographRow, analysis: Analysis, followed: tracker.Followed, tracks: int) -> LinkedFrame:
+    nm = analysis.pixel_size_nm
+    diameters_nm = np.array([particle.equivalent_diameter_nm for particle in analysis.particles])
+    areas_nm2 = [particle.area_nm2 for particle in analysis.particles]
+    y_nm, x_nm = (followed.positions_px * nm).T.tolist() if len(diameters_nm) else ([], [])
+    numbers = range(1, len(diameters_nm) + 1)
+    drift_y_nm, drift_x_nm = (followed.drift_px * nm).tolist()
+    return LinkedFrame(
+        frame=followed.index,
+        micrograph_id=row.id,
+        elapsed_s=row.elapsed_s,
+        particles=len(diameters_nm),
+        mean_equivalent_diameter_nm=float(diameters_nm.mean()) if len(diameters_nm) else None,
+        sd_equivalent_diameter_nm=float(diameters_nm.std(ddof=1)) if len(diameters_nm) > 1 else None,
+        mean_area_nm2=math.fsum(areas_nm2) / len(areas_nm2) if areas_nm2 else None,
+        particle_fraction=analysis.particle_fraction,
+        drift_x_nm=drift_x_nm,
+        drift_y_nm=drift_y_nm,
+        tracks=tracks,
+        points=tuple(zip(numbers, followed.tracks.tolist(), x_nm, y_nm, diameters_nm.tolist(), strict=True)),
+        events=tuple(_event(event) for event in followed.events),
+    )
+
+
+def _event(event: tracker.TrackEvent) -> Event:
+    return Event(
+        frame=event.frame, event=event.event, track=event.track, others=tuple(map(int, event.others))
+    )

@@ -1,0 +1,305 @@
+"""Follows the particles of sequences through the frames that are recorded, beside the engine's own work.
+
+A process of its own links batch after batch, in the order of the frames; the conductor records each in one
+transaction. Another draws, at a lower priority. A frame that comes when others behind it are followed already
+makes following go back to before it, so that the tracks are those of the right order, whatever the order of
+arrival was.
+"""
+
+from __future__ import annotations
+
+import math
+import threading
+import time
+from collections.abc import Callable
+from concurrent.futures import Future, ProcessPoolExecutor
+from concurrent.futures.process import BrokenProcessPool
+from dataclasses import dataclass
+from datetime import UTC, datetime
+from pathlib import Path
+
+import structlog
+
+from temwatch.config import Config
+from temwatch.engine import sequence_tasks, worker_processes
+from temwatch.ledger import Ledger, Publication, Reader
+from temwatch.ledger.sequences import numbering, progress
+from temwatch.ledger.sequences.progress import Progress
+from temwatch.outputs import sample_folder, sequence_files
+
+log = structlog.get_logger(__name__)
+
+_BATCH_FRAMES = 64
+_MAX_CRASHES = 3
+_LOOK_SECONDS = 30.0
+_NUMBER_SECONDS = 0.25  # a large tree that waits for a second to be over is not to be counted at every turn
+_REST_INTERVALS = 10  # a sequence has ended, for now, when so many frames have failed to come
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class _Task:
+    """What a worker has in hand."""
+
+    order: sequence_tasks.LinkOrder | sequence_tasks.DrawOrder
+    future: Future[object]
+
+
+class _Worker:
+    """A process with one task at a time; `wake` is called, from another thread, when it has finished it."""
+
+    def __init__(self, caches: Path, wake: Callable[[], None]) -> None:
+        self._caches = caches
+        self._wake = wake
+        self._pool: ProcessPoolExecutor | None = None
+        self._task: _Task | None = None
+
+    @property
+    def is_busy(self) -> bool:
+        return self._task is not None
+
+    def start(
+        self, task: Callable[..., object], order: sequence_tasks.LinkOrder | sequence_tasks.DrawOrder
+    ) -> None:
+        if self._pool is None:
+            self._pool = worker_processes.start(1, self._caches, None)
+        try:
+            future: Future[object] = self._pool.submit(task, order)
+        except BrokenProcessPool as error:
+            future = Future()
+            future.set_exception(error)
+        self._task = _Task(order, future)
+        future.add_done_callback(lambda _: self._wake())
+
+    def take(self) -> _Task | None:
+        """The task, once it is done."""
+        task = self._task
+        if task is None or not task.future.done():
+            return None
+        self._task = None
+        if isinstance(task.future.exception(), BrokenProcessPool):
+            self.end()
+        return task
+
+    def end(self) -> None:
+        if self._pool is not None:
+            worker_processes.kill(self._pool)
+            self._pool = None
+
+
+class SequenceTracker:
+    """Links one batch at a time and draws one sequence at a time; `turn` belongs into the conductor's loop.
+
+    Parameters
+    ----------
+    ledger, config
+        As for the engine.
+    publish : callable
+        Called with the sample whose tables have something new.
+    wake : callable
+        Called, from another thread, when a worker has finished a task.
+    """
+
+    def __init__(
+        self, ledger: Ledger, config: Config, publish: Callable[[str], None], wake: Callable[[], None]
+    ) -> None:
+        self._ledger = ledger
+        self._config = config
+        self._publish = publish
+        self._wake = wake
+        self._linker, self._drawer = (_Worker(config.output.state / "cache", wake) for _ in range(2))
+        self._reader: Reader | None = None
+        self._turn_of = 0
+        self._crashes: dict[int, int] = {}
+        self._given_up: set[int] = set()
+        self._undrawn: set[int] = set()
+        self._looked_s = self._numbered_s = -math.inf
+
+    def turn(self, *, patient: bool) -> bool:
+        """Take the next step; gives whether there is one to wait for.
+
+        Parameters
+        ----------
+        patient : bool
+            Wait for frames that are missing; else every gap is final, and so is the end of every sequence
+            that has no file waiting.
+        """
+        now = datetime.now(UTC)
+        gap_s = self._config.sequences.gap_seconds if patient else 0.0
+        if not patient or time.monotonic() - self._numbered_s > _NUMBER_SECONDS:
+            self._numbered_s = time.monotonic()
+            numbering.number(
+                self._ledger, now=now, gap_s=gap_s, interval_s=self._config.sequences.frame_interval_s
+            )
+        for worker in (self._linker, self._drawer):
+            if (task := worker.take()) is not None:
+                self._take(task)
+        follows = self._linker.is_busy or self._begin_next(now, gap_s, patient=patient)
+        draws = self._drawer.is_busy or self._begin_drawing()
+        return follows or draws
+
+    def close(self) -> None:
+        """End the workers; what they had in hand is done at the next start."""
+        self._linker.end()
+        self._drawer.end()
+        if self._reader is not None:
+            self._reader.close()
+            self._reader = None
+
+    def _begin_next(self, now: datetime, gap_s: float, *, patient: bool) -> bool:
+        """Give the worker the next thing to do, every sequence in its turn; False where there is none."""
+        moved, reader = False, self._open_reader()
+        unfinished = progress.progress(reader, unfinished=True)
+        for of in sorted(unfinished, key=lambda one: (one.id <= self._turn_of, one.id)):
+            if of.id in self._given_up:
+                continue
+            through = -1 if of.through is None else of.through
+            if of.ended and of.first is not None:
+                self._go_back(of, min(of.first, through + 1))
+                moved = True
+                continue
+            waiting = progress.ready(reader, of, limit=_BATCH_FRAMES, now=now, gap_s=gap_s)
+            if any(frame.micrograph_id is not None for frame in waiting):
+                self._submit(sequence_tasks.link, of, tuple(waiting))
+            elif waiting:
+                moved = progress.record(self._ledger, of, (), b"", [frame.id for frame in waiting])
+            elif of.first is not None and of.first <= through:
+                self._go_back(of, of.first)
+                moved = True
+            elif self._has_ended(reader, of, now, patient=patient):
+                self._submit(sequence_tasks.close, of, ())
+            if self._linker.is_busy:
+                self._turn_of = of.id
+                return True
+        return moved
+
+    def _open_reader(self) -> Reader:
+        """One for all turns: this is asked very often, and mostly in vain."""
+        if self._reader is None:
+            self._reader = self._ledger.reader()
+        return self._reader
+
+    def _begin_drawing(self) -> bool:
+        """Draw a sequence that has grown or ended; a film of a thousand frames must not hold up following."""
+        now_s = time.monotonic()
+        look = now_s - self._looked_s > _LOOK_SECONDS  # a rebuild makes what was drawn stale
+        if not look and not self._undrawn:
+            return False
+        reader = self._open_reader()
+        there = {of.id: of for of in progress.progress(reader)}
+        if look:
+            self._undrawn, self._looked_s = set(there), now_s
+        for number in sorted(self._undrawn):
+            self._undrawn.discard(number)  # until it has grown
+            of = there[number]
+            if of.last_id and sequence_files.is_due(reader, of):
+                output = self._config.output
+                order = sequence_tasks.DrawOrder(
+                    ledger=self._ledger.state, progress=of, output=output.folder, film=output.pictures
+                )
+                self._drawer.start(sequence_tasks.draw, order)
+                return True
+        return False
+
+    def _go_back(self, of: Progress, frame: int) -> None:
+        again = progress.go_back(self._ledger, of, frame)
+        log.info("following again", sample=of.sample, sequence=of.sequence, frame=frame, frames=again)
+        self._wake()
+
+    def _has_ended(self, reader: Reader, of: Progress, now: datetime, *, patient: bool) -> bool:
+        rest = progress.rests_since(reader, of)
+        if rest is None:
+            return False
+        last, interval_s = rest
+        wait_s = max(self._config.sequences.gap_seconds, _REST_INTERVALS * interval_s)
+        ends = not patient or not 0 <= (now - last).total_seconds() < wait_s
+        ends = ends or progress.is_complete(reader, of)
+        return ends and not progress.has_files_waiting(reader, of)
+
+    def _submit(
+        self,
+        task: Callable[[sequence_tasks.LinkOrder], object],
+        of: Progress,
+        waiting: tuple[progress.Waiting, ...],
+    ) -> None:
+        order = sequence_tasks.LinkOrder(
+            ledger=self._ledger.state, progress=of, waiting=waiting, settings=self._config.sequences
+        )
+        self._linker.start(task, order)
+
+    def _take(self, task: _Task) -> None:
+        """Record what a worker found, or deal with its failure."""
+        of = task.order.progress
+        error = task.future.exception()
+        if isinstance(task.order, sequence_tasks.DrawOrder):
+            self._was_drawn(of, error, task.future)
+            return
+        if isinstance(error, BrokenProcessPool):
+            self._crashes[of.id] = self._crashes.get(of.id, 0) + 1
+            if self._crashes[of.id] >= _MAX_CRASHES:
+                self._give_up(of, error)
+            return
+        if isinstance(error, sequence_tasks.StaleState):
+            progress.go_back(self._ledger, of, 0)
+            return
+        if error is not None:
+            self._give_up(of, error)
+            return
+        self._crashes.pop(of.id, None)
+        self._undrawn.add(of.id)
+        match task.future.result():
+            case sequence_tasks.LinkResult(frames=frames, state=state):
+                done = [waiting.id for waiting in task.order.waiting]
+                if progress.record(self._ledger, of, frames, state, done):
+                    _tell_of_gaps(of, frames)
+            case tuple() as events:
+                progress.end(self._ledger, of, events)
+                log.info("sequence at rest", sample=of.sample, sequence=of.sequence, through=of.through)
+        self._publish(of.sample)
+
+    def _was_drawn(self, of: Progress, error: BaseException | None, future: Future[object]) -> None:
+        if error is not None:  # it is tried again when there is more to draw, and at the next start
+            log.warning("sequence cannot be drawn", sample=of.sample, sequence=of.sequence, reason=str(error))
+            return
+        drawn = future.result()
+        assert isinstance(drawn, Publication)
+        self._ledger.published(of.sample, [drawn])
+
+    def _give_up(self, of: Progress, error: BaseException) -> None:
+        """A defect costs the tracks of one sequence, until the next start; its particles are there."""
+        self._given_up.add(of.id)
+        log.error(
+            "sequence cannot be followed",
+            sample=of.sample,
+            sequence=of.sequence,
+            through=of.through,
+            reason=f"{type(error).__name__}: {error}",
+            exc_info=error,
+        )
+
+
+def _tell_of_gaps(of: Progress, frames: tuple[progress.LinkedFrame, ...]) -> None:
+    before = of.through
+    for frame in frames:
+        if before is not None and frame.frame > before + 1:
+            log.warning(
+                "gap in a sequence",
+                sample=of.sample,
+                sequence=of.sequence,
+                first=before + 1,
+                last=frame.frame - 1,
+            )
+        before = frame.frame
+
+
+def catch_up(ledger: Ledger, config: Config) -> None:
+    """Follow and draw all that can be by now, for a command that holds the ledger itself."""
+    woken = threading.Event()
+    follower = SequenceTracker(
+        ledger, config, lambda sample: sample_folder.publish(ledger, config.output.folder, sample), woken.set
+    )
+    try:
+        while follower.turn(patient=True):
+            woken.wait(1.0)
+            woken.clear()
+    finally:
+        follower.close()

@@ -1,0 +1,270 @@
+"""What worker processes do with a micrograph: plain functions of their arguments that write no ledger."""
+
+from __future__ import annotations
+
+import tempfile
+import time
+from dataclasses import dataclass, replace
+from datetime import UTC, datetime
+from pathlib import Path
+
+from temwatch import formats
+from temwatch.acquisition import spool
+from temwatch.analysis import pipeline
+from temwatch.config import SeparationMethod, SeparationSettings
+from temwatch.domain import Analysis, Frame, Image, Metadata, Method, Micrograph, Segmentation
+from temwatch.formats.read_errors import unreadable
+from temwatch.ledger import Packed, Result, pack
+from temwatch.outputs import film, pictures, sample_folder
+from temwatch.outputs.files import replacing
+
+# frames of a stack that are read together; more of them would only come later to page and tables
+_BATCH_PIXELS = 16 * 1024**2
+_BATCH_FRAMES = 64
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class ReadOrder:
+    """Bring one file from the share and read it, or the next frames of a stack from `first` on.
+
+    `small_pictures` is where those for the film go, if any are wanted; `name` is the file's output name.
+    """
+
+    source: Path
+    spooled: Path
+    copy: bool
+    pixel_size_nm: float | None
+    sequence: str | None
+    frame: int | None
+    elapsed_s: float | None = None
+    interval_s: float | None = None
+    first: int = 0
+    sha256: str | None = None
+    small_pictures: Path | None = None
+    name: str = ""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True, eq=False)
+class ReadResult:
+    """What was read; `frames_total` is None for a single micrograph.
+
+    `content` is the whole file where somebody else is to read it.
+    """
+
+    micrographs: tuple[Micrograph, ...]
+    sha256: str
+    frames_total: int | None
+    seconds: float
+    content: bytes | None = None
+
+
+@dataclass(frozen=True, slots=True, kw_only=True, eq=False)
+class ResolveOrder:
+    """Turn a segmentation into particles."""
+
+    pixel_size_nm: float
+    segmentation: Segmentation
+    separation: SeparationSettings
+    method: Method
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Origin:
+    """What the ledger is told of a micrograph besides its analysis."""
+
+    sha256: str
+    acquired_at: datetime | None
+    frame: Frame | None
+    metadata: Metadata
+
+
+@dataclass(frozen=True, slots=True, kw_only=True, eq=False)
+class Drawing:
+    """All pictures of a micrograph: their folder, the beginning of their names, and what is drawn on."""
+
+    folder: Path
+    name: str
+    image: Image
+
+
+@dataclass(frozen=True, slots=True, kw_only=True, eq=False)
+class AnalyseOrder:
+    """Turn a segmentation into rows of the ledger; `drawing` is None where the pictures come otherwise."""
+
+    resolve: ResolveOrder
+    origin: Origin
+    drawing: Drawing | None = None
+
+
+@dataclass(frozen=True, slots=True, kw_only=True, eq=False)
+class Resolved:
+    """What was found, ready to be recorded; the moment and the seconds in it are the worker's own."""
+
+    packed: Packed
+    diameters_nm: tuple[float, ...]
+    seconds: float
+    seconds_pictures: float
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class PictureOrder:
+    """Draw a micrograph that lies in the spool."""
+
+    path: Path
+    pixel_size_nm: float
+    folder: Path
+    name: str
+
+
+def read(order: ReadOrder) -> ReadResult:
+    """Copy, hash and read; raises InputError where the file cannot become a micrograph."""
+    started = time.monotonic()
+    sha256 = order.sha256 or spool.fetch(order.source, order.spooled if order.copy else None)
+    try:
+        source = formats.open_source(
+            order.spooled if order.copy else order.source, pixel_size_nm=order.pixel_size_nm
+        )
+        height, width = source.shape
+        batch = range(1)
+        if source.frames is not None:
+            count = min(_BATCH_FRAMES, max(1, _BATCH_PIXELS // (height * width)))
+            batch = range(order.first, min(order.first + count, source.frames))
+        micrographs = tuple(
+            Micrograph(
+                source=order.source,
+                sha256=sha256,
+                image=source.load(index),
+                pixel_size_nm=source.pixel_size_nm,
+                acquired_at=source.acquired_at,
+                metadata=source.metadata,
+                frame=_frame(order, source, index),
+            )
+            for index in batch
+        )
+    except OSError as error:
+        raise unreadable(error) from None
+    if order.small_pictures is not None:
+        _write_small_pictures(
+            order.small_pictures, order.name, micrographs, of_stack=source.frames is not None
+        )
+    return ReadResult(
+        micrographs=micrographs,
+        sha256=sha256,
+        frames_total=source.frames,
+        seconds=time.monotonic() - started,
+    )
+
+
+def _write_small_pictures(
+    folder: Path, name: str, micrographs: tuple[Micrograph, ...], *, of_stack: bool
+) -> None:
+    for micrograph in micrographs:
+        if micrograph.frame is not None and micrograph.frame.index % film.every(micrograph.frame.index) == 0:
+            path = film.small_picture(folder, name, micrograph.frame.index, of_stack=of_stack)
+            film.write_small_picture(path, micrograph.image)
+
+
+def _frame(order: ReadOrder, source: formats.Source, index: int) -> Frame | None:
+    if source.frames is not None:
+        return Frame(
+            sequence=order.source.stem,
+            index=index,
+            elapsed_s=_elapsed_s(index, source.interval_s or order.interval_s),
+        )
+    if order.sequence is not None and order.frame is not None:
+        elapsed_s = order.elapsed_s
+        if elapsed_s is None:
+            elapsed_s = _elapsed_s(order.frame, order.interval_s)
+        return Frame(sequence=order.sequence, index=order.frame, elapsed_s=elapsed_s)
+    return None
+
+
+def _elapsed_s(index: int, interval_s: float | None) -> float | None:
+    return None if interval_s is None else index * interval_s
+
+
+def origin(micrograph: Micrograph) -> Origin:
+    """Everything of a micrograph but its pixels."""
+    return Origin(
+        sha256=micrograph.sha256,
+        acquired_at=micrograph.acquired_at,
+        frame=micrograph.frame,
+        metadata=micrograph.metadata,
+    )
+
+
+def resolve(order: ResolveOrder) -> Analysis:
+    """Separate and measure."""
+    analysis = pipeline.resolve(
+        order.segmentation.mask,
+        pixel_size_nm=order.pixel_size_nm,
+        contacts=order.segmentation.contacts,
+        settings=order.separation,
+    )
+    return replace(analysis, method=order.method)
+
+
+def analyse(order: AnalyseOrder) -> Resolved:
+    """Separate, measure, pack for the ledger, and draw where that is asked for."""
+    started = time.monotonic()
+    analysis = resolve(order.resolve)
+    found = Result(
+        sha256=order.origin.sha256,
+        segmentation=order.resolve.segmentation,
+        analysis=analysis,
+        analysed_at=datetime.now(UTC),
+        seconds=time.monotonic() - started,
+        acquired_at=order.origin.acquired_at,
+        frame=order.origin.frame,
+        metadata=order.origin.metadata,
+    )
+    packed = pack(found)
+    resolved = time.monotonic()
+    if order.drawing is not None:
+        pictures.write_pictures(order.drawing.folder, order.drawing.name, order.drawing.image, analysis)
+    return Resolved(
+        packed=packed,
+        diameters_nm=tuple(particle.equivalent_diameter_nm for particle in analysis.particles),
+        seconds=resolved - started,
+        seconds_pictures=time.monotonic() - resolved,
+    )
+
+
+def draw(order: PictureOrder) -> float:
+    """Write the picture of a micrograph, on which the others are drawn later; gives the seconds it took."""
+    started = time.monotonic()
+    image = formats.open_source(order.path, pixel_size_nm=order.pixel_size_nm).load(0)
+    pictures.write_micrograph(order.folder, order.name, image, order.pixel_size_nm)
+    return time.monotonic() - started
+
+
+def put(folder: Path, micrographs_png: dict[str, bytes]) -> float:
+    """Put pictures of micrographs in place that were drawn elsewhere; gives the seconds it took."""
+    started = time.monotonic()
+    for name, png in micrographs_png.items():
+        with replacing(folder / f"{name}_micrograph.png") as stream:
+            stream.write(png)
+    return time.monotonic() - started
+
+
+def content(source: Path) -> ReadResult:
+    """The bytes of a file, for a worker that does not see it; raises as `read` does."""
+    started = time.monotonic()
+    with tempfile.TemporaryDirectory() as folder:
+        copy = Path(folder, "copy")
+        sha256 = spool.fetch(source, copy)
+        whole = copy.read_bytes()
+    seconds = time.monotonic() - started
+    return ReadResult(micrographs=(), sha256=sha256, frames_total=None, seconds=seconds, content=whole)
+
+
+def furnish(state: Path, output: Path, sample: str, name: str) -> float:
+    """Write all that lies in the output folder of a recorded file; gives the seconds it took."""
+    started = time.monotonic()
+    sample_folder.write_folder(state, output / sample / "micrographs" / name, sample)
+    return time.monotonic() - started
+
+
+def warm_up(method: SeparationMethod) -> None:
+    """Load and compile what the first micrograph would otherwise wait for."""
+    pipeline.warm_up((method,))

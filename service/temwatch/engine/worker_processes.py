@@ -1,0 +1,61 @@
+"""Worker processes: a file that crashes its worker takes nothing else with it."""
+
+from __future__ import annotations
+
+import multiprocessing
+import os
+import signal
+import threading
+from concurrent.futures import ProcessPoolExecutor
+from multiprocessing import connection
+from pathlib import Path
+
+from temwatch.config import SeparationMethod
+
+
+def start(workers: int, caches: Path, method: SeparationMethod | None) -> ProcessPoolExecutor:
+    """Start `workers` processes, the method's code compiled and cached below `caches`; 0 takes one a core.
+
+    They are forked from a clean server process: forking the daemon, with its threads and torch, is unsafe.
+    """
+    context = multiprocessing.get_context("forkserver")
+    context.set_forkserver_preload(["temwatch.engine.tasks"])
+    count = workers or usable_cores()
+    pool = ProcessPoolExecutor(count, mp_context=context, initializer=_begin, initargs=(str(caches), method))
+    # they start on demand, and the first micrograph must not wait for it
+    for ready in [pool.submit(usable_cores) for _ in range(count)]:
+        ready.result()
+    return pool
+
+
+def usable_cores() -> int:
+    """Cores that this process may use; a container or a systemd unit may allow fewer than there are."""
+    return len(os.sched_getaffinity(0))
+
+
+def kill(pool: ProcessPoolExecutor) -> None:
+    """End the workers at once; what they were doing goes back to the ledger."""
+    # kill_workers() does this from Python 3.14 on
+    processes = list((pool._processes or {}).values())
+    pool.shutdown(wait=False, cancel_futures=True)
+    for process in processes:
+        process.kill()
+
+
+def _begin(caches: str, method: SeparationMethod | None) -> None:
+    """First in a worker: leave signals to the daemon, die with it, compile before the first micrograph."""
+    signal.signal(signal.SIGINT, signal.SIG_IGN)
+    signal.signal(signal.SIGTERM, signal.SIG_IGN)
+    threading.Thread(target=_die_with_parent, daemon=True).start()
+    os.environ.setdefault("NUMBA_CACHE_DIR", str(Path(caches) / "numba"))  # the systemd unit names its own
+    if method is not None:
+        from temwatch.engine.tasks import warm_up
+
+        warm_up(method)
+
+
+def _die_with_parent() -> None:
+    parent = multiprocessing.parent_process()
+    if parent is not None:
+        connection.wait([parent.sentinel])
+        os._exit(1)

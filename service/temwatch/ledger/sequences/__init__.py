@@ -1,0 +1,1 @@
+"""Sequences in the ledger: numbering of frames, progress of tracking, and what tracking found."""

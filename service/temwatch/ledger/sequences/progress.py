@@ -1,0 +1,323 @@
+"""Sequences in the ledger: which frames are to be followed, and what following found.
+
+The writing functions are one transaction each. A batch is recorded only where the sequence stands as it did
+when the batch was taken up, so that every frame is followed once, whatever is killed in between.
+"""
+
+from __future__ import annotations
+
+import sqlite3
+from collections.abc import Collection, Sequence
+from dataclasses import dataclass
+from datetime import datetime
+
+from temwatch.ledger.reader import Reader
+from temwatch.ledger.rows import moment
+from temwatch.ledger.writer import Ledger
+
+STATE_EVERY_FRAMES = 512
+"""A frame that comes late makes following go back by so many frames at most, and those after it."""
+
+_OF_SEQUENCE = "f.sample = ? AND coalesce(f.sequence, f.name) = ?"
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Progress:
+    """Where following stands with a sequence.
+
+    `through` is the last frame followed, None before the first; `last_id` the last row of `followed`, 0 where
+    there is none; `ended` whether that row ended the sequence; `first` the lowest frame that waits.
+    """
+
+    id: int
+    sample: str
+    sequence: str
+    generation: int
+    last_id: int
+    through: int | None
+    ended: bool
+    first: int | None
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Waiting:
+    """A frame to follow; without a micrograph there is none any more, and it is a gap."""
+
+    id: int
+    frame: int
+    micrograph_id: int | None
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Event:
+    """One line of events.csv."""
+
+    frame: int
+    event: str
+    track: int
+    others: tuple[int, ...] = ()
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class LinkedFrame:
+    """One line of frames.csv with what tracks.csv and events.csv have of it.
+
+    `tracks` is the number of identities so far. `points` holds particle number, track, x and y in nm without
+    drift, and equivalent diameter in nm.
+    """
+
+    frame: int
+    micrograph_id: int
+    elapsed_s: float | None
+    particles: int
+    mean_equivalent_diameter_nm: float | None
+    sd_equivalent_diameter_nm: float | None
+    mean_area_nm2: float | None
+    particle_fraction: float | None
+    drift_x_nm: float
+    drift_y_nm: float
+    tracks: int
+    points: tuple[tuple[int, int, float, float, float], ...]
+    events: tuple[Event, ...]
+
+
+def progress(reader: Reader, *, sample: str | None = None, unfinished: bool = False) -> list[Progress]:
+    """Every sequence, or those of a sample; `unfinished`: only where something may be to do."""
+    condition, values = ("true", ()) if sample is None else ("s.sample = ?", (sample,))
+    rows = reader._connection.execute(
+        f"""SELECT id, sample, sequence, generation, coalesce(last_id, 0), through,
+                last_id IS NOT NULL AND (SELECT frame IS NULL FROM followed WHERE id = last_id), first
+            FROM (SELECT s.id, s.sample, s.sequence, s.generation,
+                (SELECT max(id) FROM followed WHERE sequence_id = s.id) AS last_id,
+                (SELECT max(frame) FROM followed WHERE sequence_id = s.id) AS through,
+                (SELECT min(frame) FROM unfollowed WHERE sequence_id = s.id) AS first
+                FROM sequences s WHERE {condition}) ORDER BY id""",
+        values,
+    )
+    found = [
+        Progress(
+            id=row[0],
+            sample=row[1],
+            sequence=row[2],
+            generation=row[3],
+            last_id=row[4],
+            through=row[5],
+            ended=bool(row[6]),
+            first=row[7],
+        )
+        for row in rows
+    ]
+    return [one for one in found if one.first is not None or not one.ended] if unfinished else found
+
+
+def ready(reader: Reader, of: Progress, *, limit: int, now: datetime, gap_s: float) -> list[Waiting]:
+    """The next frames that can be followed, in order, up to a gap that may still be filled.
+
+    A gap is given up when all of it has failed or was refused, or when the frame behind it has waited for
+    `gap_s`; not while a file that belongs into it waits for its first analysis. A sequence may begin with
+    frame 0 or 1.
+    """
+    after = -1 if of.through is None else of.through
+    rows = reader._connection.execute(
+        "SELECT id, frame FROM unfollowed WHERE sequence_id = ? AND frame > ? ORDER BY frame LIMIT ?",
+        (of.id, after, limit),
+    ).fetchall()
+    if not rows:
+        return []
+    there = _micrographs(reader, of, rows[0][1], rows[-1][1])
+    found = []
+    for number, frame in rows:
+        micrograph_id, analysed_at = there.get(frame, (None, None))
+        if analysed_at is not None:
+            begins = of.through is None and after == -1 and frame == 1
+            waited_s = (now - analysed_at).total_seconds()
+            given_up = not 0 <= waited_s < gap_s  # a clock that was set back must not hold it up
+            if frame > after + 1 and not begins and not _is_gap(reader, of, after, frame, given_up=given_up):
+                break
+            after = frame
+        found.append(Waiting(id=number, frame=frame, micrograph_id=micrograph_id))
+    return found
+
+
+def _micrographs(
+    reader: Reader, of: Progress, first: int, last: int
+) -> dict[int, tuple[int, datetime | None]]:
+    """The valid micrograph of every frame from `first` to `last`, and when it was analysed."""
+    rows = reader._connection.execute(
+        f"""SELECT frame, max(id), analysed_at FROM (
+                SELECT m.frame, m.id, m.analysed_at FROM files f JOIN micrographs m ON m.file_id = f.id
+                WHERE {_OF_SEQUENCE} AND f.frame BETWEEN ? AND ? AND m.frame = f.frame AND m.status = 'done'
+                UNION ALL
+                SELECT m.frame, m.id, m.analysed_at FROM files f JOIN micrographs m ON m.file_id = f.id
+                WHERE {_OF_SEQUENCE} AND f.frame IS NULL AND m.frame BETWEEN ? AND ? AND m.status = 'done'
+            ) GROUP BY frame""",
+        (of.sample, of.sequence, first, last) * 2,
+    )
+    return {frame: (number, moment(analysed_at)) for frame, number, analysed_at in rows}
+
+
+def _is_gap(reader: Reader, of: Progress, after: int, before: int, *, given_up: bool) -> bool:
+    """Whether to go on without the frames between two."""
+    waits, hopeless = reader._connection.execute(
+        f"""SELECT coalesce(sum(f.status = 'pending' AND f.attempts < 2), 0),
+                count(DISTINCT CASE WHEN f.status IN ('failed', 'refused', 'duplicate') THEN f.frame END)
+            FROM files f WHERE {_OF_SEQUENCE} AND f.frame > ? AND f.frame < ?""",
+        (of.sample, of.sequence, after, before),
+    ).fetchone()
+    return not waits and (given_up or hopeless == before - after - 1)
+
+
+def is_complete(reader: Reader, of: Progress) -> bool:
+    """Whether all of a stack is followed; a folder never says that it is complete."""
+    row = reader._connection.execute(
+        f"""SELECT f.frames_total FROM files f WHERE {_OF_SEQUENCE} AND f.frame IS NULL AND f.status = 'done'
+            ORDER BY f.id DESC LIMIT 1""",
+        (of.sample, of.sequence),
+    ).fetchone()
+    return of.first is None and row is not None and row[0] is not None and of.through == row[0] - 1
+
+
+def rests_since(reader: Reader, of: Progress) -> tuple[datetime, float] | None:
+    """When the last frame followed was analysed, and seconds between frames; None while frames wait."""
+    if of.first is not None or of.last_id == 0:
+        return None
+    moments = reader._connection.execute(
+        """SELECT m.analysed_at FROM followed w JOIN micrographs m ON m.id = w.micrograph_id
+            WHERE w.sequence_id = ? ORDER BY w.id DESC LIMIT 20""",
+        (of.id,),
+    ).fetchall()
+    if not moments:
+        return None
+    last, earlier = datetime.fromisoformat(moments[0][0]), datetime.fromisoformat(moments[-1][0])
+    return last, abs((last - earlier).total_seconds()) / max(1, len(moments) - 1)
+
+
+def has_files_waiting(reader: Reader, of: Progress) -> bool:
+    """Whether files of a sequence are to be analysed yet."""
+    found = (
+        reader._connection.execute(  # + sends SQLite to the few files that wait, not to all of the sequence
+            """SELECT 1 FROM files f WHERE f.status = 'pending' AND +f.sample = ?
+            AND coalesce(+f.sequence, f.name) = ? LIMIT 1""",
+            (of.sample, of.sequence),
+        ).fetchone()
+    )
+    return found is not None
+
+
+def state(reader: Reader, of: Progress) -> bytes | None:
+    """The tracker after the last frame followed, None before the first."""
+    row = reader._connection.execute(
+        "SELECT state FROM tracker_states WHERE sequence_id = ? ORDER BY frame DESC LIMIT 1", (of.id,)
+    ).fetchone()
+    return None if row is None else bytes(row[0])
+
+
+def record(
+    ledger: Ledger, of: Progress, frames: Sequence[LinkedFrame], state: bytes, done: Collection[int]
+) -> bool:
+    """Add what following found in a batch of frames; False where the sequence has moved on meanwhile.
+
+    Parameters
+    ----------
+    ledger : Ledger
+        The writer.
+    of : Progress
+        Where the sequence stood when the batch was taken up.
+    frames : sequence of LinkedFrame
+        In their order.
+    state : bytes
+        The tracker after the last frame.
+    done : collection of int
+        Ids of `Waiting` that need no more.
+    """
+    with ledger._transaction() as connection:
+        if _last_id(connection, of.id) != of.last_id:
+            return False
+        number = 0
+        for frame in frames:
+            number = _insert(connection, of.id, frame)
+        if frames:
+            connection.execute(
+                """DELETE FROM tracker_states WHERE followed_id = ? AND sequence_id = ?
+                    AND frame / ? = ? / ?""",
+                (of.last_id, of.id, STATE_EVERY_FRAMES, frames[-1].frame, STATE_EVERY_FRAMES),
+            )
+            connection.execute(
+                "INSERT INTO tracker_states (followed_id, sequence_id, frame, state) VALUES (?, ?, ?, ?)",
+                (number, of.id, frames[-1].frame, state),
+            )
+        connection.executemany("DELETE FROM unfollowed WHERE id = ?", [(each,) for each in done])
+    return True
+
+
+def end(ledger: Ledger, of: Progress, events: Sequence[Event]) -> bool:
+    """The sequence has come to its end, for now: what only the end shows."""
+    with ledger._transaction() as connection:
+        if _last_id(connection, of.id) != of.last_id or of.ended:
+            return False
+        added = connection.execute("INSERT INTO followed (sequence_id) VALUES (?)", (of.id,))
+        assert added.lastrowid is not None
+        _insert_events(connection, added.lastrowid, events)
+    return True
+
+
+def go_back(ledger: Ledger, of: Progress, frame: int) -> int:
+    """Forget what was followed from before `frame` on, and let it be followed again; number of frames."""
+    with ledger._transaction() as connection:
+        kept = connection.execute(
+            "SELECT max(followed_id) FROM tracker_states WHERE sequence_id = ? AND frame < ?", (of.id, frame)
+        ).fetchone()[0]
+        after = (of.id, kept or 0)
+        again = connection.execute(
+            """INSERT OR IGNORE INTO unfollowed (sequence_id, frame)
+                SELECT sequence_id, frame FROM followed
+                WHERE sequence_id = ? AND id > ? AND frame IS NOT NULL""",
+            after,
+        ).rowcount
+        connection.execute("DELETE FROM followed WHERE sequence_id = ? AND id > ?", after)
+        connection.execute("UPDATE sequences SET generation = generation + 1 WHERE id = ?", (of.id,))
+    return again
+
+
+def _last_id(connection: sqlite3.Connection, sequence_id: int) -> int:
+    row = connection.execute("SELECT max(id) FROM followed WHERE sequence_id = ?", (sequence_id,)).fetchone()
+    return int(row[0] or 0)
+
+
+def _insert(connection: sqlite3.Connection, sequence_id: int, frame: LinkedFrame) -> int:
+    added = connection.execute(
+        """INSERT INTO followed (sequence_id, frame, micrograph_id, elapsed_s, particles,
+            mean_equivalent_diameter_nm, sd_equivalent_diameter_nm, mean_area_nm2, particle_fraction,
+            drift_x_nm, drift_y_nm, tracks) VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?)""",
+        (
+            sequence_id,
+            frame.frame,
+            frame.micrograph_id,
+            frame.elapsed_s,
+            frame.particles,
+            frame.mean_equivalent_diameter_nm,
+            frame.sd_equivalent_diameter_nm,
+            frame.mean_area_nm2,
+            frame.particle_fraction,
+            frame.drift_x_nm,
+            frame.drift_y_nm,
+            frame.tracks,
+        ),
+    )
+    assert added.lastrowid is not None
+    connection.executemany(
+        "INSERT INTO track_points VALUES (?, ?, ?, ?, ?, ?)",
+        [(added.lastrowid, *point) for point in frame.points],
+    )
+    _insert_events(connection, added.lastrowid, frame.events)
+    return added.lastrowid
+
+
+def _insert_events(connection: sqlite3.Connection, followed_id: int, events: Sequence[Event]) -> None:
+    connection.executemany(
+        "INSERT INTO track_events VALUES (?, ?, ?, ?, ?, ?)",
+        [
+            (followed_id, number, event.frame, event.event, event.track, ";".join(map(str, event.others)))
+            for number, event in enumerate(events, 1)
+        ],
+    )

@@ -1,0 +1,225 @@
+"""What following found, as the tables, films and pages read it."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from temwatch.ledger.reader import Reader
+from temwatch.ledger.sequences.progress import Event, Progress, progress
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Step:
+    """One frame of a sequence that was followed."""
+
+    id: int
+    frame: int
+    micrograph_id: int
+    elapsed_s: float | None
+    particles: int
+
+
+def generation(reader: Reader, sample: str) -> int:
+    """A number that changes when rows of the sample's sequences that were published have changed."""
+    return int(reader._value("SELECT coalesce(sum(generation), 0) FROM sequences WHERE sample = ?", sample))
+
+
+def last_id(reader: Reader, sample: str) -> int:
+    """Number of the last row of frames.csv, 0 before the first."""
+    query = """SELECT max((SELECT max(id) FROM followed WHERE sequence_id = s.id)) FROM sequences s
+        WHERE s.sample = ?"""
+    return int(reader._value(query, sample) or 0)
+
+
+_TABLES = {
+    "frames.csv": """SELECT s.sequence, w.frame, w.elapsed_s, w.particles, w.mean_equivalent_diameter_nm,
+        w.sd_equivalent_diameter_nm, w.mean_area_nm2, w.particle_fraction, w.drift_x_nm, w.drift_y_nm
+        FROM followed w JOIN sequences s ON s.id = w.sequence_id
+        WHERE {condition} AND w.frame IS NOT NULL ORDER BY w.id""",
+    "tracks.csv": """SELECT s.sequence, p.track, w.frame, p.number, p.x_nm, p.y_nm, p.equivalent_diameter_nm
+        FROM followed w JOIN sequences s ON s.id = w.sequence_id JOIN track_points p ON p.followed_id = w.id
+        WHERE {condition} ORDER BY w.id, p.number""",
+    "events.csv": """SELECT s.sequence, e.frame, e.event, e.track, e.others
+        FROM followed w JOIN sequences s ON s.id = w.sequence_id JOIN track_events e ON e.followed_id = w.id
+        WHERE {condition} ORDER BY w.id, e.number""",
+}
+
+
+def rows(reader: Reader, table: str, sample: str, *, after_id: int = 0) -> Iterator[tuple[object, ...]]:
+    """Rows of frames.csv, tracks.csv or events.csv, those after the row `after_id` of frames.csv."""
+    ids = [one.id for one in progress(reader, sample=sample)]
+    # + lets SQLite go through the rows in their order rather than sort all of them
+    condition = f"+w.sequence_id IN ({', '.join(map(str, ids))}) AND w.id > ?"
+    yield from reader._connection.execute(_TABLES[table].format(condition=condition), (after_id,))
+
+
+def steps(reader: Reader, of: Progress) -> list[Step]:
+    """The frames of a sequence that were followed, in order."""
+    found = reader._connection.execute(
+        """SELECT id, frame, micrograph_id, elapsed_s, particles FROM followed
+            WHERE sequence_id = ? AND frame IS NOT NULL ORDER BY id""",
+        (of.id,),
+    )
+    return [
+        Step(id=row[0], frame=row[1], micrograph_id=row[2], elapsed_s=row[3], particles=row[4])
+        for row in found
+    ]
+
+
+def span(reader: Reader, of: Progress, through_id: int) -> int:
+    """From the first frame of a sequence to that of a row of frames.csv, absent frames included.
+
+    It costs as much for a long sequence as for a short one.
+    """
+    first = reader._value("SELECT min(frame) FROM followed WHERE sequence_id = ?", of.id)
+    last = reader._value(
+        """SELECT frame FROM followed WHERE sequence_id = ? AND id <= ? AND frame IS NOT NULL
+            ORDER BY id DESC LIMIT 1""",
+        of.id,
+        through_id,
+    )
+    return 0 if last is None else last - first + 1
+
+
+def tracks(reader: Reader, step: Step) -> dict[int, int]:
+    """The track of every particle of a frame, by the particle's number."""
+    return dict(
+        reader._connection.execute(
+            "SELECT number, track FROM track_points WHERE followed_id = ?", (step.id,)
+        ).fetchall()
+    )
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Overview:
+    """A sequence at a glance.
+
+    `tracks` counts identities so far, `events` each kind of event; `waiting` frames are recorded and not
+    followed; `gaps` are the first hundred, each as first and last missing frame.
+    """
+
+    frames: int
+    waiting: int
+    tracks: int
+    events: dict[str, int]
+    gaps: list[tuple[int, int]]
+
+
+def overview(reader: Reader, of: Progress) -> Overview:
+    """Counts of a sequence, without reading its points."""
+    frames, first, last = reader._connection.execute(
+        "SELECT count(frame), min(frame), max(frame) FROM followed WHERE sequence_id = ?", (of.id,)
+    ).fetchone()
+    return Overview(
+        frames=frames,
+        waiting=int(reader._value("SELECT count(*) FROM unfollowed WHERE sequence_id = ?", of.id)),
+        tracks=int(
+            reader._value(
+                "SELECT tracks FROM followed WHERE sequence_id = ? AND frame = ?", of.id, of.through
+            )
+            or 0
+        ),
+        events=dict(
+            reader._connection.execute(
+                f"SELECT event, count(*) {_EVENTS} GROUP BY event ORDER BY event", (of.id,)
+            ).fetchall()
+        ),
+        gaps=[] if not frames or frames == last - first + 1 else gaps(reader, of),
+    )
+
+
+_EVENTS = "FROM followed w JOIN track_events e ON e.followed_id = w.id WHERE w.sequence_id = ?"
+
+
+def gaps(reader: Reader, of: Progress, limit: int = 100) -> list[tuple[int, int]]:
+    """The first gaps of a sequence, each as first and last missing frame."""
+    return reader._connection.execute(
+        """SELECT before + 1, frame - 1 FROM (
+                SELECT frame, lag(frame) OVER (ORDER BY frame) AS before FROM followed
+                WHERE sequence_id = ? AND frame IS NOT NULL)
+            WHERE before IS NOT NULL AND frame > before + 1 ORDER BY frame LIMIT ?""",
+        (of.id, limit),
+    ).fetchall()
+
+
+def curves(reader: Reader, of: Progress, columns: tuple[str, ...], most: int) -> list[tuple[Any, ...]]:
+    """Columns of `followed` for at most so many frames, evenly over the sequence, the last one included."""
+    count = int(reader._value("SELECT count(frame) FROM followed WHERE sequence_id = ?", of.id))
+    step = max(1, -(-count // most))
+    return reader._connection.execute(
+        f"""SELECT {", ".join(columns)} FROM followed WHERE sequence_id = ? AND frame IS NOT NULL
+            AND (frame % ? = 0 OR frame = ?) ORDER BY id""",
+        (of.id, step, of.through),
+    ).fetchall()
+
+
+def events_by_frame(reader: Reader, of: Progress) -> list[tuple[int, str, int]]:
+    """Frame, kind and number of events, in the order of the frames."""
+    return reader._connection.execute(
+        f"SELECT e.frame, e.event, count(*) {_EVENTS} GROUP BY 1, 2 ORDER BY 1, 2", (of.id,)
+    ).fetchall()
+
+
+def diameters_nm(reader: Reader, step: Step) -> NDArray[np.float64]:
+    """Equivalent diameters of the particles of a frame."""
+    rows = reader._connection.execute(
+        "SELECT equivalent_diameter_nm FROM track_points WHERE followed_id = ? ORDER BY number", (step.id,)
+    )
+    return np.fromiter((row[0] for row in rows), np.float64)
+
+
+def lives(reader: Reader, of: Progress, most_points: int) -> tuple[NDArray[np.float64], int]:
+    """Tracks of a sequence as rows of track, frame, elapsed s, diameter nm, x and y nm with the drift.
+
+    Of a sequence with more than `most_points` sightings every second frame is taken, every fourth ...
+
+    Returns
+    -------
+    rows : float64, (R, 6)
+        In the order of the frames; elapsed time is NaN where it is not known.
+    step : int
+        Of how many frames one was taken.
+    """
+    total, step = int(reader._value(_SIGHTINGS, of.id) or 0), 1
+    while total > most_points * step:
+        step *= 2
+    cursor = reader._connection.execute(
+        """SELECT p.track, w.frame, w.elapsed_s, p.equivalent_diameter_nm,
+                p.x_nm + w.drift_x_nm, p.y_nm + w.drift_y_nm
+            FROM followed w JOIN track_points p ON p.followed_id = w.id
+            WHERE w.sequence_id = ? AND w.frame % ? = 0 ORDER BY w.id, p.number""",
+        (of.id, step),
+    )
+    blocks = [np.empty((0, 6))]
+    while rows := cursor.fetchmany(_BATCH_ROWS):
+        blocks.append(np.array(rows, np.float64))
+    return np.concatenate(blocks), step
+
+
+_SIGHTINGS = "SELECT sum(particles) FROM followed WHERE sequence_id = ?"
+_BATCH_ROWS = 50_000
+
+
+def events(reader: Reader, of: Progress) -> list[Event]:
+    """All events of a sequence, in the order of events.csv."""
+    return [
+        Event(frame=frame, event=event, track=track, others=tuple(map(int, filter(None, others.split(";")))))
+        for frame, event, track, others in reader._connection.execute(
+            f"SELECT e.frame, e.event, e.track, e.others {_EVENTS} ORDER BY w.id, e.number", (of.id,)
+        )
+    ]
+
+
+def points(reader: Reader, followed_ids: list[int]) -> Iterator[tuple[int, int, float]]:
+    """Row of frames.csv, track and equivalent diameter in nm, of every particle of some frames."""
+    marks = ", ".join("?" * len(followed_ids))
+    yield from reader._connection.execute(
+        f"""SELECT followed_id, track, equivalent_diameter_nm FROM track_points
+            WHERE followed_id IN ({marks}) ORDER BY followed_id, number""",
+        followed_ids,
+    )

@@ -1,0 +1,311 @@
+"""What page, charts and report say of a sample's population: plain numbers, ready for JSON."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Mapping
+from dataclasses import asdict, dataclass
+from functools import lru_cache
+from typing import Any, Literal
+
+import numpy as np
+from numpy.typing import NDArray
+
+from temwatch.analysis.statistics import border, comparison, distributions, population
+from temwatch.analysis.statistics import convergence as convergence_of
+from temwatch.analysis.statistics.population import FIGURES, Figure, Population
+from temwatch.ledger.sample_columns import Fields
+
+Descriptor = Literal[
+    "equivalent_diameter_nm",
+    "feret_min_nm",
+    "feret_max_nm",
+    "area_nm2",
+    "circularity",
+    "aspect_ratio",
+]
+Weighting = Literal["number", "area", "volume"]
+Border = Literal["raw", "corrected"]
+
+NAMES: Mapping[Descriptor, tuple[str, str]] = {
+    "equivalent_diameter_nm": ("equivalent diameter", "nm"),
+    "feret_min_nm": ("minimum Feret diameter", "nm"),
+    "feret_max_nm": ("maximum Feret diameter", "nm"),
+    "area_nm2": ("area", "nm²"),
+    "circularity": ("circularity", ""),
+    "aspect_ratio": ("aspect ratio", ""),
+}
+"""Words and unit of every descriptor that has a population."""
+
+_LIMITS: Mapping[Descriptor, tuple[float, float]] = {
+    "circularity": (0.0, 1.0),
+    "aspect_ratio": (1.0, math.inf),
+}
+_SIZES = (0.0, math.inf)
+_MOST_DOTS = 2000
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class View:
+    """Which population: of what descriptor, what each particle counts, with or without border correction."""
+
+    descriptor: Descriptor = "equivalent_diameter_nm"
+    weighting: Weighting = "number"
+    border: Border = "raw"
+
+
+@lru_cache(maxsize=4)
+def select(fields: Fields, view: View) -> Population:
+    """The population that a view asks for; the last few are kept, since several answers are made of one."""
+    names = dict.fromkeys(fields.field)
+    index = {name: number for number, name in enumerate(names)}
+    of_micrograph = np.array([index[name] for name in fields.field], np.int64)
+    weights = fields.values["equivalent_diameter_nm"] ** population.WEIGHTINGS[view.weighting]
+    if view.border == "corrected":
+        weights = weights * border.border_weights(_seen_whole(fields))
+    order = fields.sorted_by(view.descriptor)
+    return population.population(
+        fields.values[view.descriptor][order],
+        of_micrograph[fields.micrograph[order]],
+        len(names),
+        weights[order],
+    )
+
+
+def _seen_whole(fields: Fields) -> NDArray[np.float64]:
+    return border.inclusion_probability(
+        fields.values["bbox_width_px"],
+        fields.values["bbox_height_px"],
+        fields.width_px[fields.micrograph],
+        fields.height_px[fields.micrograph],
+    )
+
+
+def describe(fields: Fields, view: View) -> dict[str, Any]:
+    """Histogram, smooth density, fits and figures of one population."""
+    found = select(fields, view)
+    bars = population.histogram(found)
+    x, y = population.density(found, limits=_LIMITS.get(view.descriptor, _SIZES))
+    return {
+        **_head(fields, found, view),
+        "figures": _figures(population.figures(found)),
+        "histogram": {
+            "edges": bars.edges.tolist(),
+            "counts": bars.counts.tolist(),
+            "density": short(bars.density),
+        },
+        "smooth": {"x": short(x), "y": short(y)},
+        "fits": [
+            {
+                **{key: short(value) for key, value in asdict(fit).items() if key != "name"},
+                "name": fit.name,
+                "density": short(distributions.fitted_density(fit, x)),
+            }
+            for fit in distributions.fits(found)
+        ],
+    }
+
+
+def convergence(
+    fields: Fields,
+    view: View,
+    target_percent: float,
+    *,
+    curve: bool = True,
+    known: convergence_of.Earlier | None = None,
+) -> dict[str, Any]:
+    """Half-widths of mean and D50 against the number of micrographs, and how many more the target takes.
+
+    Without `curve` only the last step is told. `known` keeps what does not change when micrographs are added.
+    """
+    found = select(fields, view)
+    steps = convergence_of.steps(found, known) if curve else convergence_of.last_step(found)
+    answer = _head(fields, found, view) | {
+        "target_percent": target_percent,
+        "iso_13322_1": convergence_of.ISO_13322_1,
+        "steps": {
+            "fields": [step.fields for step in steps],
+            "particles": [step.particles for step in steps],
+            **{
+                f"{name}_percent": [_percent(getattr(step, name)) for step in steps]
+                for name in ("mean", "d50")
+            },
+        },
+    }
+    for name in ("mean", "d50"):
+        answer[name] = _forecast(steps[-1] if steps else None, name, target_percent / 100)
+    figures = population.figures(found)
+    gsd = figures["gsd"].value
+    answer["independent_particles_needed"] = (
+        convergence_of.independent_particles_needed(gsd, target_percent / 100) if gsd and gsd > 1 else {}
+    )
+    answer["design_effect"] = _design_effect(found, figures)
+    return answer
+
+
+def _forecast(last: convergence_of.Step | None, name: str, target: float) -> dict[str, Any]:
+    now = getattr(last, name) if last else None
+    if last is None or now is None:
+        return {"percent": None, "enough": False, "fields_needed": None, "fields_more": None}
+    needed = convergence_of.fields_needed(now, last.fields, target)
+    enough = bool(now <= target and needed is not None)
+    more = None if needed is None else max(0, needed - last.fields)
+    return {
+        "percent": _percent(now),
+        "enough": enough,
+        "fields_needed": needed,
+        "fields_more": 0 if enough else more,
+    }
+
+
+def _design_effect(found: Population, figures: Mapping[str, Figure]) -> float | None:
+    """How many times the variance of the mean exceeds that of independent particles."""
+    half, sd, factor = (
+        figures["mean"].half_width,
+        figures["sd"].value,
+        population.interval_factor(found.fields),
+    )
+    if half is None or not sd or factor is None:
+        return None
+    effect: float = short((half / factor) ** 2 / (sd**2 / found.effective_count))
+    return effect
+
+
+def border_shift(fields: Fields, descriptor: Descriptor, weighting: Weighting) -> dict[str, Any]:
+    """The population as measured and corrected for the particles on the border, over the same bins."""
+    views = {
+        kind: View(descriptor=descriptor, weighting=weighting, border=kind) for kind in ("raw", "corrected")
+    }
+    found = {kind: select(fields, view) for kind, view in views.items()}
+    edges = population.bin_edges(found["raw"])
+    known = {kind: population.figures(one) for kind, one in found.items()}
+    seen = _seen_whole(fields)
+    return {
+        **_head(fields, found["raw"], views["raw"]),
+        "edges": edges.tolist(),
+        "density": {kind: short(population.histogram(one, edges).density) for kind, one in found.items()},
+        "figures": {kind: _figures(one) for kind, one in known.items()},
+        "shift_percent": {
+            name: _percent(after / before - 1) if before and after else None
+            for name in FIGURES
+            for before, after in [(known["raw"][name].value, known["corrected"][name].value)]
+        },
+        "seen_whole_percent": _percent(len(seen) / float(border.border_weights(seen).sum()))
+        if len(seen)
+        else None,
+    }
+
+
+def scatter(fields: Fields, x: Descriptor, y: Descriptor) -> dict[str, Any]:
+    """Two descriptors against each other; of many particles an even selection, at most 2,000 dots."""
+    total = len(fields.number)
+    chosen = (
+        np.unique(np.linspace(0, total - 1, min(total, _MOST_DOTS)).astype(int)) if total else np.arange(0)
+    )
+    return {
+        "x": {
+            "descriptor": x,
+            "name": NAMES[x][0],
+            "unit": NAMES[x][1],
+            "values": short(fields.values[x][chosen]),
+        },
+        "y": {
+            "descriptor": y,
+            "name": NAMES[y][0],
+            "unit": NAMES[y][1],
+            "values": short(fields.values[y][chosen]),
+        },
+        "micrograph": fields.ids[fields.micrograph[chosen]].tolist(),
+        "number": fields.number[chosen].tolist(),
+        "shown": len(chosen),
+        "particles": total,
+    }
+
+
+def between(
+    fields: Fields, descriptor: Descriptor, low: float, high: float, *, closed: bool, limit: int
+) -> dict[str, Any]:
+    """The particles of a bar: how many of them on which micrograph, and an even selection of them."""
+    values = fields.values[descriptor]
+    inside = (values >= low) & ((values <= high) if closed else (values < high))
+    places = np.flatnonzero(inside)
+    per_micrograph = np.bincount(fields.micrograph[places], minlength=len(fields.ids))
+    most = np.argsort(-per_micrograph, kind="stable")[:50]
+    chosen = (
+        places[np.unique(np.linspace(0, len(places) - 1, min(len(places), limit)).astype(int))]
+        if len(places)
+        else places
+    )
+    return {
+        "particles": len(places),
+        "micrographs": [
+            {"id": int(fields.ids[index]), "particles": int(per_micrograph[index])}
+            for index in most
+            if per_micrograph[index]
+        ],
+        "chosen": [
+            {
+                "micrograph": int(fields.ids[fields.micrograph[place]]),
+                "number": int(fields.number[place]),
+                "value": short(float(values[place])),
+            }
+            for place in chosen.tolist()
+        ],
+    }
+
+
+def against(fields: Fields, manual: NDArray[np.float64], column: str) -> dict[str, Any] | None:
+    """Manually measured diameters over the automatic distribution; None where either has too few."""
+    view = View()
+    automatic = select(fields, view)
+    tests = comparison.compare(automatic.values, manual)
+    if tests is None:
+        return None
+    by_hand = population.population(manual, np.zeros(len(manual), np.int64), 1)
+    edges = population.bin_edges(by_hand, automatic)
+    return {
+        **_head(fields, automatic, view),
+        "column": column,
+        "edges": edges.tolist(),
+        "density": {
+            "automatic": short(population.histogram(automatic, edges).density),
+            "manual": short(population.histogram(by_hand, edges).density),
+        },
+        **{
+            key: short(list(value)) if isinstance(value, tuple) else short(value)
+            for key, value in asdict(tests).items()
+        },
+    }
+
+
+def _head(fields: Fields, found: Population, view: View) -> dict[str, Any]:
+    name, unit = NAMES[view.descriptor]
+    return {
+        **asdict(view),
+        "name": name,
+        "unit": unit,
+        "particles": len(found.values),
+        "micrographs": len(fields.ids),
+        "fields": found.fields,
+    }
+
+
+def _figures(found: Mapping[str, Figure]) -> dict[str, dict[str, float | None]]:
+    return {
+        name: {"value": short(figure.value), "half_width": short(figure.half_width)}
+        for name, figure in found.items()
+    }
+
+
+def _percent(share: float | None) -> float | None:
+    return None if share is None else short(100 * share)
+
+
+def short(value: Any) -> Any:
+    """Numbers with six digits, which is more than a picture or a person can tell; None where not finite."""
+    if isinstance(value, float):
+        return float(f"{value:.6g}") if math.isfinite(value) else None
+    if value is None or isinstance(value, (int, str)):
+        return value
+    values = value.tolist() if isinstance(value, np.ndarray) else value
+    return [float(f"{one:.6g}") if math.isfinite(one) else None for one in values]

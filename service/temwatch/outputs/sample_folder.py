@@ -1,0 +1,294 @@
+"""Brings the files of a sample into step with the ledger.
+
+The ledger says how far each file was published. A csv is cut back to that length and what is new is appended;
+where rows that were published have changed, the whole file is written to a temporary name and put in place.
+Only then does the ledger learn of it. Whichever step a kill hits, the next publication leaves every row once.
+"""
+
+from __future__ import annotations
+
+import json
+import os
+from collections.abc import Callable, Generator, Iterable, Iterator, Mapping
+from functools import partial
+from itertools import chain
+from pathlib import Path
+from typing import BinaryIO
+
+from temwatch.domain import Status
+from temwatch.ledger import Ledger, Publication, Reader
+from temwatch.outputs import parquet, pictures, sequence_files, workbook
+from temwatch.outputs.files import keep_up, length, replacing, write_whole
+from temwatch.outputs.incremental_statistics import Running
+from temwatch.outputs.tables import MICROGRAPHS, PARTICLES, TABLES, Table, csv_text, header, lines, summary
+
+_SUMMARY = "summary.json"
+_SMALL_SAMPLE = 20_000  # particles; above, the statistics wait until a fiftieth has been added
+
+
+def _summary(reader: Reader, sample: str, stream: BinaryIO, running: Running | None = None) -> None:
+    columns = None if running is None else running.columns(reader, sample)
+    text = json.dumps(summary(reader, sample, columns), indent=2, ensure_ascii=False, allow_nan=False)
+    stream.write(f"{text}\n".encode())
+
+
+OUTPUTS: dict[str, tuple[str, Callable[[Reader, str, BinaryIO], None]]] = {
+    "xlsx": ("{sample}.xlsx", workbook.write),
+    "parquet": ("particles.parquet", parquet.write),
+}
+"""Formats that are written whole: the name of the file, and what writes it."""
+
+
+def publish(ledger: Ledger, output: Path, sample: str) -> None:
+    """Bring tables, output folders and summary of a sample up to date; costs as much as there is new.
+
+    With nothing new it checks the lengths of the tables and repairs them.
+
+    Raises
+    ------
+    OSError
+        Of the first file that could not be written. The others are up to date, and a later call goes on.
+    """
+    trouble = None
+    with ledger.publishing:
+        try:
+            publish_tables(ledger, output, sample)
+        except OSError as error:
+            trouble = error
+        written: dict[int, int] = {}
+        published: list[Publication] = []
+        try:
+            for file_id, changes in _folders(ledger, output, sample):
+                written[file_id] = changes
+            with ledger.reader() as reader, reader.snapshot():
+                before = reader.publications(sample).get(_SUMMARY)
+                if _summary_is_worth_it(reader, sample, before):
+                    published = _replace(reader, sample, output / sample / _SUMMARY, before, _summary)
+        except OSError as error:
+            trouble = trouble or error
+        if published or written:
+            ledger.published(sample, published, written)
+    if trouble:
+        raise trouble
+
+
+def publish_tables(
+    ledger: Ledger, output: Path, sample: str, written: Mapping[int, int] | None = None
+) -> None:
+    """Append what was recorded since to the tables of a sample, whole micrographs.
+
+    `written` are output folders that were brought up to date meanwhile, see `Ledger.published`.
+
+    Raises
+    ------
+    OSError
+        Of the first table that could not be written. The others are up to date, and a later call goes on.
+    """
+    trouble = None
+    with ledger.publishing, ledger.reader() as reader, reader.snapshot():
+        before, published = reader.publications(sample), []
+        for table in TABLES:
+            path = output / sample / table.file
+            try:
+                published += _follow(table, reader, sample, path, before.get(table.file))
+            except OSError as error:
+                trouble = trouble or error
+        for file in sequence_files.TABLES:
+            try:
+                published += sequence_files.follow(
+                    file, reader, sample, output / sample / file, before.get(file)
+                )
+            except OSError as error:
+                trouble = trouble or error
+        if published or written:
+            ledger.published(sample, published, written)
+    if trouble:
+        raise trouble
+
+
+def _folders(ledger: Ledger, output: Path, sample: str) -> Iterator[tuple[int, int]]:
+    """Write every output folder that is out of date; gives file and `changes` for the ledger to know."""
+    with ledger.reader() as reader:
+        unwritten = reader.unwritten(sample)
+    for file_id, name, changes in unwritten:
+        write_folder(ledger.state, output / sample / "micrographs" / name, sample)
+        yield file_id, changes
+
+
+def write_folder(state: Path, folder: Path, sample: str) -> None:
+    """Mask, overlay and table of one file; without a result it keeps no folder.
+
+    The micrograph's own picture is what the others are drawn on; where it was never written there are none.
+
+    Parameters
+    ----------
+    state : Path
+        Folder of the ledger.
+    folder : Path
+        The file's output folder, whose name is the file's name in the ledger.
+    sample : str
+        The sample.
+
+    Raises
+    ------
+    OSError
+        A file could not be written; a later call goes on.
+    """
+    with Reader(state) as reader, reader.snapshot():
+        # a stack may have more frames than fit into memory
+        rows = (row for row in reader.micrographs_named(sample, folder.name) if row.status is Status.DONE)
+        if (first := next(rows, None)) is not None:
+            with replacing(folder / f"{folder.name}_particles.csv") as stream:
+                stream.write(header(PARTICLES.columns).encode())
+                for row in chain([first], rows):
+                    name = row.name if row.frames_total is None else f"{row.name}_{row.frame or 0:06d}"
+                    pictures.draw_again(folder, name, partial(reader.analysis, row.id))
+                    stream.write(lines(PARTICLES, reader, row).encode())
+            return
+    if folder.is_dir():
+        with Reader(state) as now:  # a retry that came after the snapshot may be drawing its pictures
+            if any(name == folder.name for _, name, _ in now.unwritten(sample)):
+                _remove(folder)
+
+
+def _follow(
+    table: Table, reader: Reader, sample: str, path: Path, before: Publication | None
+) -> list[Publication]:
+    """Append to one table, or write all of it where what was published no longer holds."""
+    generation, particles_generation = reader.generations(sample)
+    if table is not MICROGRAPHS:
+        generation = particles_generation
+    return keep_up(
+        path,
+        before,
+        last_id=reader.last_id(sample),
+        generation=generation,
+        whole=lambda: csv_text(table, reader, sample),
+        new=lambda id: (lines(table, reader, row) for row in reader.micrographs(sample, after_id=id)),
+    )
+
+
+def _remove(folder: Path) -> None:
+    """Take away what temwatch wrote into the folder of a micrograph, and the folder if that was all."""
+    for ending in ("micrograph.png", "mask.png", "overlay.png", "particles.csv"):
+        for path in folder.glob(f"*_{ending}"):
+            path.unlink(missing_ok=True)
+    if not any(folder.iterdir()):
+        folder.rmdir()
+
+
+def _summary_is_worth_it(reader: Reader, sample: str, before: Publication | None) -> bool:
+    if before is None or before.generation != reader.generations(sample)[0]:
+        return True
+    total, new = reader.particles_after(sample, 0), reader.particles_after(sample, before.through_id)
+    return total <= _SMALL_SAMPLE or 50 * new >= total
+
+
+def _replace(
+    reader: Reader,
+    sample: str,
+    path: Path,
+    before: Publication | None,
+    write: Callable[[Reader, str, BinaryIO], None],
+) -> list[Publication]:
+    """Write a file whole, where it is out of date."""
+    last_id, generation = reader.last_id(sample), reader.generations(sample)[0]
+    if before and (before.through_id, before.generation, before.bytes) == (last_id, generation, length(path)):
+        return []
+    with replacing(path) as stream:
+        write(reader, sample, stream)
+        stream.seek(0, os.SEEK_END)
+        size = stream.tell()
+    return [Publication(file=path.name, bytes=size, through_id=last_id, generation=generation)]
+
+
+def write_formats(
+    ledger: Ledger, output: Path, sample: str, formats: Iterable[str], running: Running | None = None
+) -> None:
+    """Write what is only ever written whole, where it is out of date: for a sample that has come to rest.
+
+    Parameters
+    ----------
+    ledger : Ledger
+        It remembers what is up to date.
+    output : Path
+        Folder of all samples.
+    sample : str
+        The sample.
+    formats : iterable of str
+        Names in `OUTPUTS`; others are left out (csv is the business of `publish`), summary.json never is.
+    running : Running, optional
+        What it holds of the sample need not be read again for summary.json.
+
+    Raises
+    ------
+    OSError
+        A file could not be written; a later call goes on.
+    """
+    wanted: list[tuple[str, Callable[[Reader, str, BinaryIO], None]]] = [
+        (_SUMMARY, partial(_summary, running=running)),
+        *(OUTPUTS[name] for name in formats if name in OUTPUTS),
+    ]
+    with ledger.publishing, ledger.reader() as reader, reader.snapshot():
+        before = reader.publications(sample)
+        for pattern, write in wanted:
+            name = pattern.format(sample=sample)
+            if done := _replace(reader, sample, output / sample / name, before.get(name), write):
+                ledger.published(sample, done)
+
+
+def rebuild(ledger: Ledger, output: Path, sample: str) -> None:
+    """Write every table, mask and overlay of a sample anew; the published micrographs are what is drawn on.
+
+    Raises
+    ------
+    OSError
+        A file could not be written; a later publication writes the tables that are missing.
+    """
+    for _ in rebuilding(ledger, output, sample):
+        pass
+
+
+def rebuilding(
+    ledger: Ledger, output: Path, sample: str, are_written: Callable[[str], bool] | None = None
+) -> Generator[None, None, None]:
+    """The same step by step, one for each output folder and a last one for the tables.
+
+    With `are_written` somebody else writes the folders that are out of date, and the steps only wait for it.
+    """
+    with ledger.reader() as reader:
+        made = reader.publications(sample)
+    ledger.mark_stale(sample)
+    if are_written is None:
+        for file_id, changes in _folders(ledger, output, sample):
+            ledger.published(sample, (), {file_id: changes})
+            yield
+    else:
+        while not are_written(sample):
+            yield
+    with ledger.publishing:
+        publish(ledger, output, sample)
+        write_formats(
+            ledger,
+            output,
+            sample,
+            [key for key, (name, _) in OUTPUTS.items() if name.format(sample=sample) in made],
+        )
+
+
+def export(reader: Reader, folder: Path, sample: str, formats: Iterable[str]) -> list[Path]:
+    """Write the tables of a sample into a folder of the user's; gives the files written."""
+    paths = []
+    with reader.snapshot():
+        for key in formats:
+            if key in OUTPUTS:
+                name, write = OUTPUTS[key]
+                paths.append(folder / name.format(sample=sample))
+                with replacing(paths[-1]) as stream:
+                    write(reader, sample, stream)
+                continue
+            for table in TABLES:
+                paths.append(folder / table.file)
+                write_whole(paths[-1], csv_text(table, reader, sample))
+            paths += sequence_files.export(reader, folder, sample)
+    return paths

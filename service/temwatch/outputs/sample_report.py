@@ -1,0 +1,186 @@
+"""The one-page report of a sample: what ISO 21363 asks a report of sizes by TEM to state, ready to print."""
+
+from __future__ import annotations
+
+import math
+import re
+from collections import Counter
+from collections.abc import Iterable
+from datetime import UTC, datetime
+from pathlib import Path
+from typing import Any, get_args
+
+import jinja2
+
+import temwatch
+from temwatch.domain import Status
+from temwatch.ledger import MicrographRow, Reader
+from temwatch.ledger.sample_columns import Fields, fields
+from temwatch.outputs import charts, population_summary
+from temwatch.outputs.files import replacing
+from temwatch.outputs.population_summary import NAMES, View
+
+_REASONS = {
+    "touches_border": "touching the border",
+    "too_small": "too small",
+    "low_convexity": "clump below the lowest convexity",
+    "too_many_holes": "clump with too many holes",
+    "not_separable": "not separable",
+}
+_SEPARATIONS = {
+    "uecs": "ultimate erosion of convex shapes (Park et al., IEEE TPAMI 2013)",
+    "watershed": "watershed of the distance transform",
+    "contour": "arcs of the outline joined to convex particles",
+    "none": "no separation; clumps were measured whole",
+}
+_SEGMENTATIONS = {
+    "threshold": "an automatic threshold on the background-corrected micrograph",
+    "deeplab": "a trained network (DeepLabv3+)",
+}
+
+
+def report(reader: Reader, sample: str, at: datetime) -> str:
+    """The report as one HTML document that needs nothing else and prints to one page of A4.
+
+    Parameters
+    ----------
+    reader : Reader
+        The ledger.
+    sample : str
+        A sample that it knows.
+    at : datetime
+        When the report was made.
+    """
+    known = fields(reader, sample)
+    (row,) = reader.samples(only=sample)
+    methods = reader.methods()
+    environment = jinja2.Environment(
+        loader=jinja2.FileSystemLoader(Path(__file__).parent / "templates"),
+        autoescape=True,
+        undefined=jinja2.StrictUndefined,
+        trim_blocks=True,
+        lstrip_blocks=True,
+    )
+    environment.filters["figure"] = figure
+    environment.filters["count"] = count
+    convergence = population_summary.convergence(known, View(), 2.0)
+    return environment.get_template("report.html").render(
+        sample=sample,
+        made_at=_minute(at),
+        version=temwatch.__version__,
+        micrographs=row.micrographs,
+        particles=row.particles,
+        receipt=row.receipt,
+        rejected=[(_REASONS[str(reason)], n) for reason, n in row.rejected.items()],
+        descriptors=[population_summary.describe(known, View(descriptor=name)) for name in NAMES],
+        convergence=convergence,
+        border=population_summary.border_shift(known, "equivalent_diameter_nm", "number"),
+        svg={name: _inline_svg(known, sample, name) for name in ("histogram", "convergence")},
+        acquisition=_acquisition(reader.micrographs(sample)),
+        methods=[
+            {
+                "digest": digest,
+                "method": methods[digest],
+                "segmentation": _SEGMENTATIONS.get(
+                    methods[digest].segmentation, methods[digest].segmentation
+                ),
+                "separation": _SEPARATIONS.get(methods[digest].separation, methods[digest].separation),
+            }
+            for digest in row.methods
+        ],
+    )
+
+
+def write(reader: Reader, sample: str, folder: Path, at: datetime) -> list[Path]:
+    """Write report and charts into a folder; gives the files written.
+
+    Raises
+    ------
+    OSError
+        A file could not be written.
+    """
+    known = fields(reader, sample)
+    contents = {"report.html": report(reader, sample, at).encode()}
+    for chart in charts.CHARTS:
+        for kind in get_args(charts.Kind):
+            contents[f"{chart}.{kind}"] = charts.render(known, sample, chart, kind, View())
+    paths = []
+    for name, content in contents.items():
+        paths.append(folder / name)
+        with replacing(paths[-1]) as stream:
+            stream.write(content)
+    return paths
+
+
+def _inline_svg(known: Fields, sample: str, chart: charts.Chart) -> str:
+    text = charts.render(known, sample, chart, "svg", View()).decode()
+    text = text[text.index("<svg") :]
+    # two pictures in one document must not share the names of their parts
+    text = re.sub(r'id="([^"]+)"', rf'id="{chart}-\1"', text)
+    text = re.sub(r'href="#([^"]+)"', rf'href="#{chart}-\1"', text)
+    return re.sub(r"url\(#([^)]+)\)", rf"url(#{chart}-\1)", text)
+
+
+def _acquisition(rows: Iterable[MicrographRow]) -> dict[str, Any]:
+    """Instrument, voltage, calibration and dates of the micrographs that were measured."""
+    seen: dict[str, Counter[str]] = {
+        name: Counter() for name in ("instrument", "voltage", "magnification", "pixel_size", "size")
+    }
+    taken: list[datetime] = []
+    for row in rows:
+        if row.status is not Status.DONE:
+            continue
+        known = row.metadata
+        for name, text in (
+            ("instrument", known.instrument),
+            ("voltage", None if known.voltage_kV is None else f"{known.voltage_kV:g} kV"),
+            ("magnification", None if known.magnification is None else f"{known.magnification:,.0f}"),
+            ("pixel_size", None if row.pixel_size_nm is None else f"{row.pixel_size_nm:.5g} nm"),
+            ("size", f"{row.width_px} × {row.height_px} px"),
+        ):
+            seen[name][text or "not stated in the files"] += 1
+        if row.acquired_at:
+            taken.append(row.acquired_at)
+    words = {name: _list(found) for name, found in seen.items()}
+    return words | {"taken": f"{_minute(min(taken))} to {_minute(max(taken))}" if taken else "not stated"}
+
+
+def _list(found: Counter[str]) -> str:
+    if len(found) == 1:
+        return next(iter(found))
+    most = [f"{text} ({n})" for text, n in found.most_common(4)]
+    return ", ".join(most + ([f"{len(found) - 4} more"] if len(found) > 4 else [])) or "none"
+
+
+def _minute(moment: datetime) -> str:
+    return f"{moment.astimezone(UTC):%Y-%m-%d %H:%M} UTC"
+
+
+def figure(value: dict[str, float | None]) -> str:
+    """A number with its interval, to the digits that the interval allows.
+
+    Examples
+    --------
+    >>> figure({"value": 3.5642, "half_width": 0.0731})
+    '3.564 ± 0.073'
+    >>> figure({"value": 3.5642, "half_width": None})
+    '3.564'
+    """
+    number, half = value["value"], value["half_width"]
+    if number is None:
+        return "–"
+    if not half:
+        return f"{number:.4g}"
+    decimals = min(8, max(0, 1 - math.floor(math.log10(float(f"{half:.1e}")))))
+    return f"{number:.{decimals}f} ± {half:.{decimals}f}"
+
+
+def count(number: int) -> str:
+    """A whole number with thin spaces between thousands.
+
+    Examples
+    --------
+    >>> count(61000)
+    '61\u2009000'
+    """
+    return f"{number:,}".replace(",", "\u2009")

@@ -1,0 +1,133 @@
+"""frames.csv, tracks.csv and events.csv: what following found, appended as it is recorded."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from pathlib import Path
+
+from temwatch.domain import Column
+from temwatch.ledger import Publication, Reader
+from temwatch.ledger.sequences import results
+from temwatch.ledger.sequences.progress import Progress
+from temwatch.outputs import film as films
+from temwatch.outputs import growth_curves
+from temwatch.outputs.files import keep_up, write_whole
+from temwatch.outputs.tables import csv_lines, header
+
+_FEWEST_FRAMES = 16  # of a sequence that grows, before it is drawn
+_SEQUENCE = Column("sequence", "text", "name of the sequence within its sample")
+
+TABLES: dict[str, tuple[Column, ...]] = {
+    "frames.csv": (
+        _SEQUENCE,
+        Column("frame", "integer", "number of the frame, from 0 or as in the file's name; a gap has no row"),
+        Column("elapsed_s", "real", "time since the first frame, empty where it is not known"),
+        Column("particles", "integer", "number of particles measured, 0 included"),
+        Column("mean_equivalent_diameter_nm", "real", "mean over the particles, empty without any"),
+        Column("sd_equivalent_diameter_nm", "real", "standard deviation (n - 1), empty below two particles"),
+        Column("mean_area_nm2", "real", "mean area of the particles"),
+        Column("particle_fraction", "real", "share of the frame that particles cover"),
+        Column("drift_x_nm", "real", "how far the field has moved to the right since the first frame"),
+        Column("drift_y_nm", "real", "how far it has moved down"),
+    ),
+    "tracks.csv": (
+        _SEQUENCE,
+        Column("track", "integer", "number of the particle through time, from 1 within the sequence"),
+        Column("frame", "integer", "number of the frame"),
+        Column("particle", "integer", "number of the particle in the frame, as in particles.csv"),
+        Column("x_nm", "real", "centre of mass from the left edge, the drift taken off"),
+        Column("y_nm", "real", "centre of mass from the top edge, the drift taken off"),
+        Column("equivalent_diameter_nm", "real", "diameter of the disc of equal area"),
+    ),
+    "events.csv": (
+        _SEQUENCE,
+        Column("frame", "integer", "first frame after it"),
+        Column("event", "text", "appear, vanish, merge or split"),
+        Column("track", "integer", "the track that appears, vanishes, takes others in or loses parts"),
+        Column("others", "text", "tracks that were taken in or split off, joined by ;"),
+    ),
+}
+"""Columns of every table by its file."""
+
+
+def follow(
+    file: str, reader: Reader, sample: str, path: Path, before: Publication | None
+) -> list[Publication]:
+    """Append what is new to one table, or write all of it where what was published no longer holds.
+
+    Raises
+    ------
+    OSError
+        The file could not be written.
+    """
+    last_id = results.last_id(reader, sample)
+    if last_id == 0 and before is None:
+        return []  # a sample without sequences
+    return keep_up(
+        path,
+        before,
+        last_id=last_id,
+        generation=results.generation(reader, sample),
+        whole=lambda: csv_text(reader, file, sample),
+        new=lambda id: _lines(reader, file, sample, id),
+    )
+
+
+def csv_text(reader: Reader, file: str, sample: str) -> Iterator[str]:
+    """A whole table of a sample, line by line."""
+    yield header(TABLES[file])
+    yield from _lines(reader, file, sample, 0)
+
+
+def export(reader: Reader, folder: Path, sample: str) -> list[Path]:
+    """Write the tables of a sample that has sequences into a folder of the user's."""
+    if results.last_id(reader, sample) == 0:
+        return []
+    paths = [folder / file for file in TABLES]
+    for path in paths:
+        write_whole(path, csv_text(reader, path.name, sample))
+    return paths
+
+
+def _lines(reader: Reader, file: str, sample: str, after_id: int) -> Iterator[str]:
+    return csv_lines(TABLES[file], results.rows(reader, file, sample, after_id=after_id))
+
+
+def draw(reader: Reader, output: Path, of: Progress, *, film: bool) -> Publication:
+    """Write what is only ever written whole: the film, and the curves with their plots.
+
+    Raises
+    ------
+    OSError
+        A file cannot be written, or the encoder does not run.
+    """
+    size = 0
+    growth_curves.write(reader, films.folder_of(output, of.sample, of.sequence), of)
+    if film and (path := films.write_film(reader, output, of)) is not None:
+        size = path.stat().st_size
+    return Publication(
+        file=drawn_name(of),
+        bytes=size,
+        through_id=of.last_id,
+        generation=of.generation,
+    )
+
+
+def drawn_name(of: Progress) -> str:
+    """Under which name the ledger remembers how far a sequence was drawn."""
+    return f"sequences/{of.sequence}"
+
+
+def is_due(reader: Reader, of: Progress) -> bool:
+    """Whether a sequence is worth drawing now.
+
+    A sequence that grows is drawn whenever it has grown by half, by the numbers of its frames.
+    """
+    before = reader.publications(of.sample).get(drawn_name(of))
+    if before and (before.through_id, before.generation) == (of.last_id, of.generation):
+        return False
+    if of.ended:
+        return True
+    there = results.span(reader, of, of.last_id)
+    drawn = results.span(reader, of, before.through_id) if before else 0
+    return there >= max(_FEWEST_FRAMES, 1.5 * drawn)

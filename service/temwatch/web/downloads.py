@@ -1,0 +1,108 @@
+"""What a person takes home: tables, workbook, charts and the report of a sample."""
+
+from __future__ import annotations
+
+import io
+import threading
+from collections.abc import Iterator
+from datetime import UTC, datetime
+from typing import Any, Literal
+from urllib.parse import quote
+
+from fastapi import FastAPI
+from fastapi.responses import HTMLResponse, Response, StreamingResponse
+
+from temwatch.outputs import charts, sample_report, sequence_files, tables, workbook
+from temwatch.outputs.population_summary import Border, Descriptor, View, Weighting
+from temwatch.web import serialize
+from temwatch.web.context import Context, known_sample
+
+_UNKNOWN: dict[int | str, dict[str, Any]] = {404: {"description": "no such sample"}}
+_TABLES = {"particles": tables.PARTICLES, "micrographs": tables.MICROGRAPHS, "rejections": tables.REJECTIONS}
+Table = Literal["particles", "micrographs", "rejections", "frames", "tracks", "events"]
+_CHART_TYPES = {"png": "image/png", "svg": "image/svg+xml"}
+_EXCEL = "application/vnd.openxmlformats-officedocument.spreadsheetml.sheet"
+
+
+def add(app: FastAPI, service: Context) -> None:
+    """Put the routes into the application."""
+    writing = threading.Lock()  # a workbook of a large sample takes seconds: one at a time
+
+    @app.get("/api/samples/{sample}/particles", responses=_UNKNOWN, summary="Every particle of a sample")
+    def particles(sample: str, format: Literal["json", "csv", "parquet"] = "json") -> Response:
+        with service.reader() as ledger:
+            known_sample(ledger, sample)
+        answer = serialize.all_particles(service.reader, sample, format)
+        if format != "json":
+            answer.headers["Content-Disposition"] = _attached(f"{sample}_particles.{format}")
+        return answer
+
+    @app.get(
+        "/api/samples/{sample}/tables/{table}.csv", responses=_UNKNOWN, summary="One of the sample's tables"
+    )
+    def table(sample: str, table: Table) -> StreamingResponse:
+        with service.reader() as ledger:
+            known_sample(ledger, sample)
+
+        def lines() -> Iterator[str]:
+            with service.reader() as ledger:
+                if table in _TABLES:
+                    yield from tables.csv_text(_TABLES[table], ledger, sample)
+                else:
+                    yield from sequence_files.csv_text(ledger, f"{table}.csv", sample)
+
+        return StreamingResponse(
+            lines(),
+            media_type="text/csv; charset=utf-8",
+            headers={"Content-Disposition": _attached(f"{sample}_{table}.csv")},
+        )
+
+    @app.get("/api/samples/{sample}/workbook.xlsx", responses=_UNKNOWN, summary="Workbook with native charts")
+    def book(sample: str) -> Response:
+        with service.reader() as ledger:
+            known_sample(ledger, sample)
+            stream = io.BytesIO()
+            with writing, ledger.snapshot():
+                workbook.write(ledger, sample, stream)
+        headers = {"Content-Disposition": _attached(f"{sample}.xlsx")}
+        return Response(stream.getvalue(), media_type=_EXCEL, headers=headers)
+
+    @app.get(
+        "/api/samples/{sample}/charts/{chart}.{kind}",
+        responses=_UNKNOWN,
+        summary="A chart at publication quality",
+    )
+    def picture(
+        sample: str,
+        chart: charts.Chart,
+        kind: charts.Kind,
+        descriptor: Descriptor = "equivalent_diameter_nm",
+        weighting: Weighting = "number",
+        border: Border = "raw",
+    ) -> Response:
+        with service.reader() as ledger:
+            known_sample(ledger, sample)
+        view = View(descriptor=descriptor, weighting=weighting, border=border)
+        content = charts.render(service.populations.fields(sample), sample, chart, kind, view)
+        headers = {"Content-Disposition": _attached(f"{sample}_{chart}.{kind}")}
+        return Response(content, media_type=_CHART_TYPES[kind], headers=headers)
+
+    @app.get(
+        "/api/samples/{sample}/report",
+        responses=_UNKNOWN,
+        response_class=HTMLResponse,
+        summary="The one-page report, ready to print",
+    )
+    def page(sample: str) -> HTMLResponse:
+        with service.reader() as ledger:
+            known_sample(ledger, sample)
+            with ledger.snapshot():
+                return HTMLResponse(sample_report.report(ledger, sample, datetime.now(UTC)))
+
+
+def _attached(name: str) -> str:
+    """Content-Disposition for a file of any name (RFC 6266)."""
+    plain = "".join(
+        letter if letter.isascii() and (letter.isalnum() or letter in " ._-") else "_" for letter in name
+    )
+    return f"attachment; filename=\"{plain}\"; filename*=UTF-8''{quote(name, safe='')}"

@@ -1,0 +1,188 @@
+"""The population of a sample, how certain it is, and how it compares: aggregates, never all rows."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Hashable, Mapping
+from functools import partial
+from typing import Annotated, Any
+
+from fastapi import FastAPI, HTTPException, Query
+from starlette.concurrency import run_in_threadpool
+from starlette.requests import Request
+from starlette.responses import Response
+
+from temwatch.analysis.statistics import comparison
+from temwatch.outputs import population_summary
+from temwatch.outputs.population_summary import Border, Descriptor, View, Weighting
+from temwatch.web.context import Context, json_response, known_sample
+from temwatch.web.population_cache import Known, Make
+
+_UNKNOWN: dict[int | str, dict[str, Any]] = {404: {"description": "no such sample"}}
+
+Target = Annotated[float, Query(ge=0.05, le=100, description="wanted half-width in per cent")]
+
+
+Question = tuple[Hashable, Make]
+"""What an answer is kept by, and how it is made."""
+
+
+def _population(view: View, _: float) -> Question:
+    return view, lambda known: population_summary.describe(known.fields, view)
+
+
+def _convergence(view: View, target_percent: float, *, curve: bool = False) -> Question:
+    def make(known: Known) -> dict[str, Any]:
+        return population_summary.convergence(
+            known.fields, view, target_percent, curve=curve, known=known.earlier[view]
+        )
+
+    return ("convergence", view, target_percent, curve), make
+
+
+def _scatter(x: Descriptor, y: Descriptor) -> Question:
+    return ("scatter", x, y), lambda known: population_summary.scatter(known.fields, x, y)
+
+
+QUESTIONS: Mapping[str, Callable[[View, float], Question]] = {
+    "population": _population,
+    "convergence": _convergence,
+    "curve": partial(_convergence, curve=True),
+    "scatter": lambda *_: _scatter("equivalent_diameter_nm", "circularity"),
+}
+"""What a view can ask of its sample together with the state of the service."""
+
+
+def add(app: FastAPI, service: Context) -> None:
+    """Put the routes into the application."""
+
+    def told(request: Request, sample: str, question: Hashable, make: Make) -> Response:
+        """What `make` says of a sample's population, made once for every state of the ledger."""
+        with service.reader() as ledger:
+            known_sample(ledger, sample)
+        return json_response(request, service.populations.answer(sample, question, make))
+
+    @app.get(
+        "/api/samples/{sample}/population",
+        responses=_UNKNOWN,
+        summary="Histogram, density, fits and figures with 95 % intervals",
+    )
+    def population(
+        request: Request,
+        sample: str,
+        descriptor: Descriptor = "equivalent_diameter_nm",
+        weighting: Weighting = "number",
+        border: Border = "raw",
+    ) -> Response:
+        view = View(descriptor=descriptor, weighting=weighting, border=border)
+        return told(request, sample, *_population(view, 0.0))
+
+    @app.get(
+        "/api/samples/{sample}/convergence",
+        responses=_UNKNOWN,
+        summary="Half-widths against the number of micrographs, and how many more a target takes",
+    )
+    def convergence(
+        request: Request,
+        sample: str,
+        target_percent: Target = 2.0,
+        curve: bool = True,
+        descriptor: Descriptor = "equivalent_diameter_nm",
+        weighting: Weighting = "number",
+        border: Border = "raw",
+    ) -> Response:
+        view = View(descriptor=descriptor, weighting=weighting, border=border)
+        return told(request, sample, *_convergence(view, target_percent, curve=curve))
+
+    @app.get(
+        "/api/samples/{sample}/border",
+        responses=_UNKNOWN,
+        summary="The population as measured and corrected for particles on the border",
+    )
+    def border(
+        request: Request,
+        sample: str,
+        descriptor: Descriptor = "equivalent_diameter_nm",
+        weighting: Weighting = "number",
+    ) -> Response:
+        return told(
+            request,
+            sample,
+            ("border", descriptor, weighting),
+            lambda known: population_summary.border_shift(known.fields, descriptor, weighting),
+        )
+
+    @app.get(
+        "/api/samples/{sample}/scatter",
+        responses=_UNKNOWN,
+        summary="Two descriptors against each other, at most 2,000 dots",
+    )
+    def scatter(
+        request: Request,
+        sample: str,
+        x: Descriptor = "equivalent_diameter_nm",
+        y: Descriptor = "circularity",
+    ) -> Response:
+        return told(request, sample, *_scatter(x, y))
+
+    _particles(app, service)
+    _comparison(app, service)
+
+
+def _particles(app: FastAPI, service: Context) -> None:
+    @app.get(
+        "/api/samples/{sample}/particles/between",
+        responses=_UNKNOWN,
+        summary="The particles of one bar of a histogram, and the micrographs they are on",
+    )
+    def between(
+        sample: str,
+        low: Annotated[float, Query(allow_inf_nan=False)],
+        high: Annotated[float, Query(allow_inf_nan=False)],
+        descriptor: Descriptor = "equivalent_diameter_nm",
+        closed: bool = False,
+        limit: Annotated[int, Query(ge=1, le=96)] = 24,
+    ) -> dict[str, Any]:
+        with service.reader() as ledger:
+            known_sample(ledger, sample)
+        found = population_summary.between(
+            service.populations.fields(sample), descriptor, low, high, closed=closed, limit=limit
+        )
+        with service.reader() as ledger:
+            for entry in found["micrographs"]:
+                row = ledger.micrograph(entry["id"])
+                entry["micrograph"] = row.micrograph if row else None
+        return found
+
+
+def _comparison(app: FastAPI, service: Context) -> None:
+    @app.post(
+        "/api/samples/{sample}/comparison",
+        responses=_UNKNOWN | {415: {"description": "not csv"}, 422: {"description": "no diameters found"}},
+        openapi_extra={
+            "requestBody": {"required": True, "content": {"text/csv": {"schema": {"type": "string"}}}}
+        },
+        summary="Manually measured diameters, as csv, against the automatic ones; nothing is kept",
+    )
+    async def compare(request: Request, sample: str) -> dict[str, Any]:
+        # a form of another site can send text/plain, but not text/csv without being asked first
+        if request.headers.get("content-type", "").partition(";")[0].strip().lower() != "text/csv":
+            raise HTTPException(415, "send the table as text/csv")
+        body = await request.body()
+        return await run_in_threadpool(_compare, service, sample, body)
+
+
+def _compare(service: Context, sample: str, body: bytes) -> dict[str, Any]:
+    with service.reader() as ledger:
+        known_sample(ledger, sample)
+    try:
+        text = body.decode("utf-8")
+    except UnicodeDecodeError:
+        text = body.decode("latin-1")  # every byte is a character there; numbers are the same in both
+    try:
+        manual, column = comparison.diameters(text)
+    except ValueError as error:
+        raise HTTPException(422, f"no diameters found: {error}") from None
+    found = population_summary.against(service.populations.fields(sample), manual, column)
+    if found is None:
+        raise HTTPException(422, "the sample has too few particles to be compared")
+    return found

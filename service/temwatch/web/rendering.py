@@ -1,0 +1,120 @@
+"""Pictures that the page needs beside the published ones: previews, crops of particles, outlines."""
+
+from __future__ import annotations
+
+import io
+import threading
+from collections import OrderedDict
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+from PIL import Image, ImageDraw
+
+from temwatch.analysis.measurement.polygons import polygon
+from temwatch.domain import Particle, Region
+from temwatch.ledger import MicrographRow, Reader
+from temwatch.outputs import pictures
+from temwatch.outputs.population_summary import short
+
+_CROP_MARGIN = 0.35
+_CROP_PX = 160
+_MOST_OPEN = 3  # decoded micrographs of 4096 px are 16 MiB each
+
+
+def warm_up() -> None:
+    """Load or compile what draws outlines; the first page that asks would wait for it otherwise."""
+    polygon(Region(origin_px=(0, 0), mask=np.ones((9, 9), bool)))
+
+
+class Pictures:
+    """The last few micrographs, decoded: the crops of a bar come from few of them."""
+
+    def __init__(self) -> None:
+        self._lock = threading.Lock()
+        self._open: OrderedDict[tuple[Path, int], Image.Image] = OrderedDict()
+
+    def get(self, path: Path) -> Image.Image:
+        """A published micrograph in shades of grey; OSError where it is not there."""
+        key = path, path.stat().st_mtime_ns
+        with self._lock:
+            if key not in self._open:
+                with Image.open(path) as picture:
+                    self._open[key] = picture.convert("L")
+                while len(self._open) > _MOST_OPEN:
+                    self._open.popitem(last=False)
+            self._open.move_to_end(key)
+            return self._open[key]
+
+
+def preview(source: Path | io.BytesIO, edge_px: int) -> bytes:
+    """A micrograph as JPEG with a longest edge of at most `edge_px`, from its picture or a larger preview."""
+    with Image.open(source) as picture:
+        picture.draft("L", (edge_px, edge_px))  # a JPEG is decoded small, anything else as it is
+        small = picture.convert("L")
+        small.thumbnail((edge_px, edge_px), Image.Resampling.LANCZOS, reducing_gap=2.0)
+    return _encoded(small, "JPEG", quality=82)
+
+
+def crop(picture: Image.Image, particle: Particle) -> bytes:
+    """A particle in its surroundings as PNG, its outline drawn."""
+    top, left = particle.region.origin_px
+    height, width = particle.region.mask.shape
+    half = (0.5 + _CROP_MARGIN) * max(width, height) + 2
+    x, y = left + width / 2, top + height / 2
+    scale = _CROP_PX / (2 * half)
+    box = (x - half, y - half, x + half, y + half)
+    # `crop` pads with black where the square leaves the micrograph
+    part = picture.crop(tuple(round(edge) for edge in box)).resize(
+        (_CROP_PX, _CROP_PX), Image.Resampling.BICUBIC if scale > 1 else Image.Resampling.LANCZOS
+    )
+    canvas = part.convert("RGB")
+    flat = polygon(particle.region)
+    points = [
+        ((px - round(box[0])) * scale, (py - round(box[1])) * scale)
+        for px, py in zip(flat[::2], flat[1::2], strict=True)
+    ]
+    colour = pictures.SEPARATED if particle.separated else pictures.ALONE
+    ImageDraw.Draw(canvas).line([*points, points[0]], fill=colour, width=1)
+    return _encoded(canvas, "PNG")
+
+
+def _encoded(picture: Image.Image, kind: str, **options: Any) -> bytes:
+    stream = io.BytesIO()
+    picture.save(stream, kind, **options)
+    return stream.getvalue()
+
+
+def outlines(reader: Reader, row: MicrographRow) -> dict[str, Any]:
+    """Every outline of a micrograph, particles and rejected regions, with what to read beside it.
+
+    Polygons count in half pixels, so that every corner is a whole number: x, y, x, y ...
+    """
+    return {
+        "width_px": row.width_px,
+        "height_px": row.height_px,
+        "pixel_size_nm": row.pixel_size_nm,
+        "particles": [
+            {
+                "number": number,
+                "kind": "overlapping"
+                if particle.overlapping
+                else "separated"
+                if particle.separated
+                else "alone",
+                "equivalent_diameter_nm": short(particle.equivalent_diameter_nm),
+                "circularity": short(particle.circularity),
+                "polygon": _half_pixels(particle.region),
+            }
+            for number, particle in enumerate(reader.particles(row.id), 1)
+        ],
+        "rejections": [
+            {"number": number, "reason": str(rejection.reason), "polygon": _half_pixels(rejection.region)}
+            for number, rejection in enumerate(reader.rejections(row.id), 1)
+        ],
+    }
+
+
+def _half_pixels(region: Region) -> list[int]:
+    found: list[int] = np.rint(np.multiply(2, polygon(region))).astype(int).tolist()
+    return found
