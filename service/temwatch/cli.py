@@ -8,7 +8,7 @@ import os
 import sys
 from collections.abc import Sequence
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import Protocol
 
 import temwatch
 from temwatch.errors import TemwatchError
@@ -62,8 +62,10 @@ def _parser() -> argparse.ArgumentParser:
     return parser
 
 
-if TYPE_CHECKING:
-    _Commands = argparse._SubParsersAction[argparse.ArgumentParser]
+class _Commands(Protocol):
+    """What `add_subparsers` returns; argparse has no public name for it."""
+
+    def add_parser(self, name: str, *, help: str, description: str) -> argparse.ArgumentParser: ...
 
 
 def _add(commands: _Commands, name: str, text: str, *, config: bool = False) -> argparse.ArgumentParser:

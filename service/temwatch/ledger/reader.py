@@ -53,11 +53,12 @@ class Reader:
     """
 
     def __init__(self, state: Path) -> None:
-        self._connection = connect_to_read(state / FILE_NAME)
+        self.connection = connect_to_read(state / FILE_NAME)
+        """For queries of the other modules of the ledger."""
 
     def close(self) -> None:
         """Close the connection."""
-        self._connection.close()
+        self.connection.close()
 
     def __enter__(self) -> Reader:
         return self
@@ -68,11 +69,16 @@ class Reader:
     @contextmanager
     def snapshot(self) -> Iterator[None]:
         """Everything read within sees the ledger of one moment."""
-        self._connection.execute("BEGIN")
+        self.connection.execute("BEGIN")
         try:
             yield
         finally:
-            self._connection.rollback()
+            self.connection.rollback()
+
+    def value(self, query: str, *values: object) -> Any:
+        """First column of the first row that a query gives, None without a row."""
+        row = self.connection.execute(query, values).fetchone()
+        return None if row is None else row[0]
 
     # Samples and totals
 
@@ -82,13 +88,13 @@ class Reader:
         sums = ", ".join(f"sum(rejected_{reason})" for reason in Reason)
         found = {
             row[0]: row[1:]
-            for row in self._connection.execute(
+            for row in self.connection.execute(
                 f"""SELECT sample, count(*), sum(particles), max(analysed_at), group_concat(DISTINCT method),
                     {sums} FROM micrographs WHERE status = 'done'{where} GROUP BY sample""",
                 values,
             )
         }
-        rows = self._connection.execute(
+        rows = self.connection.execute(
             f"SELECT sample, {_COUNTS} FROM files WHERE true{where} GROUP BY sample ORDER BY sample", values
         )
         nothing = (0, 0, None, "", *(0 for _ in Reason))
@@ -111,30 +117,30 @@ class Reader:
     def receipt(self, sample: str | None = None) -> Receipt:
         """What became of every file seen, of one sample or of all."""
         where, values = ("", ()) if sample is None else (" WHERE sample = ?", (sample,))
-        return _receipt(self._connection.execute(f"SELECT {_COUNTS} FROM files{where}", values).fetchone())
+        return _receipt(self.connection.execute(f"SELECT {_COUNTS} FROM files{where}", values).fetchone())
 
     def totals(self) -> dict[tuple[str, str], int]:
         """Persistent counters by name and label, for example ("micrographs_processed", "done")."""
-        rows = self._connection.execute("SELECT name, label, value FROM counters")
+        rows = self.connection.execute("SELECT name, label, value FROM counters")
         return {(name, label): value for name, label, value in rows}
 
     def queue_length(self) -> int:
         """Files that wait or are in hand."""
-        return int(self._value("SELECT count(*) FROM files WHERE status = 'pending'"))
+        return int(self.value("SELECT count(*) FROM files WHERE status = 'pending'"))
 
     def oldest_pending_at(self) -> datetime | None:
         """When the file that has waited longest was detected."""
-        return moment(self._value("SELECT min(detected_at) FROM files WHERE status = 'pending'"))
+        return moment(self.value("SELECT min(detected_at) FROM files WHERE status = 'pending'"))
 
     def last_success_at(self) -> datetime | None:
         """When the last micrograph was analysed."""
         return moment(
-            self._value("SELECT analysed_at FROM micrographs WHERE status = 'done' ORDER BY id DESC LIMIT 1")
+            self.value("SELECT analysed_at FROM micrographs WHERE status = 'done' ORDER BY id DESC LIMIT 1")
         )
 
     def pending(self, limit: int = 100) -> list[File]:
         """Files that wait or are in hand, oldest first."""
-        cursor = self._connection.cursor()
+        cursor = self.connection.cursor()
         cursor.row_factory = file_from
         files: list[File] = cursor.execute(
             f"SELECT {FILE_COLUMNS} FROM files f WHERE f.status = 'pending' ORDER BY f.id LIMIT ?", (limit,)
@@ -143,20 +149,20 @@ class Reader:
 
     def methods(self) -> dict[str, Method]:
         """Every method that was used, by digest."""
-        rows = self._connection.execute("SELECT digest, json FROM methods ORDER BY digest")
+        rows = self.connection.execute("SELECT digest, json FROM methods ORDER BY digest")
         return {digest: _method(text) for digest, text in rows}
 
     def micrographs_by_method(self) -> dict[str, int]:
         """Number of analysed micrographs and frames, by the digest of their method."""
         return dict(
-            self._connection.execute(
+            self.connection.execute(
                 "SELECT method, count(*) FROM micrographs WHERE status = 'done' GROUP BY method"
             )
         )
 
     def answer(self, request_id: int) -> str | None:
         """What the service answered to a request, None before it is done."""
-        answer: str | None = self._value("SELECT answer FROM requests WHERE id = ?", request_id)
+        answer: str | None = self.value("SELECT answer FROM requests WHERE id = ?", request_id)
         return answer
 
     # Micrographs
@@ -197,7 +203,7 @@ class Reader:
         return next(self._rows("WHERE m.id = ?", micrograph_id), None)
 
     def _rows(self, condition: str, *values: object) -> Iterator[MicrographRow]:
-        cursor = self._connection.cursor()
+        cursor = self.connection.cursor()
         cursor.row_factory = micrograph_from
         yield from cursor.execute(
             f"SELECT {MICROGRAPH_COLUMNS} FROM micrographs m JOIN files f ON f.id = m.file_id {condition}",
@@ -214,7 +220,7 @@ class Reader:
         """
         pixels = self._pixels(micrograph_id, "mask, despeckling")
         before, difference = (unpack_mask(packed, pixels[:2]) for packed in pixels[2:])
-        pixel_size_nm, method = self._connection.execute(
+        pixel_size_nm, method = self.connection.execute(
             "SELECT pixel_size_nm, json FROM micrographs, methods WHERE id = ? AND digest = method",
             (micrograph_id,),
         ).fetchone()
@@ -237,7 +243,7 @@ class Reader:
 
     def particles(self, micrograph_id: int) -> tuple[Particle, ...]:
         """Particles of a micrograph with their regions, in the order of their numbers."""
-        rows = self._connection.execute(
+        rows = self.connection.execute(
             f"""SELECT {_BOX}, separated, overlapping, separated_by, {", ".join(MEASURES)} FROM particles
                 WHERE micrograph_id = ? ORDER BY number""",
             (micrograph_id,),
@@ -259,7 +265,7 @@ class Reader:
 
     def rejections(self, micrograph_id: int) -> tuple[Rejection, ...]:
         """Rejections of a micrograph with their regions, in the order of their numbers."""
-        rows = self._connection.execute(
+        rows = self.connection.execute(
             f"SELECT {_BOX}, separated, reason FROM rejections WHERE micrograph_id = ? ORDER BY number",
             (micrograph_id,),
         ).fetchall()
@@ -275,7 +281,7 @@ class Reader:
         return unpack_regions(packed, [row[:5] for row in rows])
 
     def _pixels(self, micrograph_id: int, columns: str) -> tuple[Any, ...]:
-        row: tuple[Any, ...] | None = self._connection.execute(
+        row: tuple[Any, ...] | None = self.connection.execute(
             f"SELECT height_px, width_px, {columns} FROM segmentations WHERE micrograph_id = ?",
             (micrograph_id,),
         ).fetchone()
@@ -287,14 +293,14 @@ class Reader:
 
     def particle_values(self, micrograph_id: int, columns: Sequence[str]) -> list[tuple[Any, ...]]:
         """Chosen columns of the particles of one micrograph; `number` is the particle's number."""
-        return self._connection.execute(
+        return self.connection.execute(
             f"SELECT {', '.join(columns)} FROM particles WHERE micrograph_id = ? ORDER BY number",
             (micrograph_id,),
         ).fetchall()
 
     def rejection_values(self, micrograph_id: int, columns: Sequence[str]) -> list[tuple[Any, ...]]:
         """Chosen columns of the rejections of one micrograph; `number` is the rejection's number."""
-        return self._connection.execute(
+        return self.connection.execute(
             f"SELECT {', '.join(columns)} FROM rejections WHERE micrograph_id = ? ORDER BY number",
             (micrograph_id,),
         ).fetchall()
@@ -306,7 +312,7 @@ class Reader:
 
         `after_id` leaves out the micrographs up to this one.
         """
-        cursor = self._connection.execute(
+        cursor = self.connection.execute(
             f"""SELECT {", ".join(f"p.{column}" for column in columns)} FROM micrographs m
                 JOIN particles p ON p.micrograph_id = m.id
                 WHERE m.sample = ? AND m.id > ? AND m.status = 'done' ORDER BY m.id, p.number""",
@@ -325,19 +331,19 @@ class Reader:
 
     def generations(self, sample: str) -> tuple[int, int]:
         """Generation of a sample's rows, and of those of them that are particles or rejections."""
-        row = self._connection.execute(
+        row = self.connection.execute(
             "SELECT generation, particles_generation FROM samples WHERE sample = ?", (sample,)
         ).fetchone()
         return (0, 0) if row is None else (row[0], row[1])
 
     def last_id(self, sample: str) -> int:
         """Number of the sample's last row of micrographs.csv, 0 before the first."""
-        return int(self._value("SELECT max(id) FROM micrographs WHERE sample = ?", sample) or 0)
+        return int(self.value("SELECT max(id) FROM micrographs WHERE sample = ?", sample) or 0)
 
     def particles_after(self, sample: str, micrograph_id: int) -> int:
         """Number of particles of a sample on micrographs after this one."""
         return int(
-            self._value(
+            self.value(
                 """SELECT coalesce(sum(particles), 0) FROM micrographs
                     WHERE sample = ? AND id > ? AND status = 'done'""",
                 sample,
@@ -347,7 +353,7 @@ class Reader:
 
     def publications(self, sample: str) -> dict[str, Publication]:
         """How far each file of a sample was published."""
-        rows = self._connection.execute(
+        rows = self.connection.execute(
             "SELECT file, bytes, through_id, generation FROM publications WHERE sample = ?", (sample,)
         )
         return {
@@ -360,17 +366,13 @@ class Reader:
     ) -> list[tuple[int, str, int]]:
         """Id, name and `changes` of finished files whose output folder is out of date, oldest first."""
         only, values = ("", (sample,)) if file_id is None else ("AND f.id = ?", (sample, file_id))
-        return self._connection.execute(
+        return self.connection.execute(
             f"""SELECT f.id, f.name, f.changes FROM files f
                 WHERE f.sample = ? {only} AND f.written < f.changes
                 AND NOT EXISTS (SELECT 1 FROM files p WHERE p.sample = f.sample AND p.name_key = f.name_key
                     AND p.status = 'pending') ORDER BY f.id LIMIT ?""",
             (*values, limit),
         ).fetchall()
-
-    def _value(self, query: str, *values: object) -> Any:
-        row = self._connection.execute(query, values).fetchone()
-        return None if row is None else row[0]
 
 
 def _receipt(counts: Sequence[int]) -> Receipt:

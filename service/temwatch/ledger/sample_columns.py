@@ -80,7 +80,7 @@ def fields(reader: Reader, sample: str, *, after_id: int = 0) -> Fields:
     Particle values are rounded to the seven digits of particles.csv, so that a histogram of the one counts
     what a histogram of the other counts.
     """
-    connection = reader._connection
+    connection = reader.connection
     rows = connection.execute(
         """SELECT m.id, coalesce('s' || f.sequence, 'f' || f.id), m.width_px, m.height_px, m.pixel_size_nm
             FROM micrographs m JOIN files f ON f.id = m.file_id
@@ -132,13 +132,13 @@ def versions(reader: Reader, sample: str) -> tuple[int, int]:
 
 def data_version(reader: Reader) -> int:
     """A number that changes when somebody commits to the ledger; it says something of one reader alone."""
-    return int(reader._connection.execute("PRAGMA data_version").fetchone()[0])
+    return int(reader.connection.execute("PRAGMA data_version").fetchone()[0])
 
 
 def detected_at(reader: Reader, micrograph_ids: Sequence[int]) -> dict[int, datetime]:
     """When the files of these rows were found."""
     marks = ", ".join("?" * len(micrograph_ids))
-    rows = reader._connection.execute(
+    rows = reader.connection.execute(
         f"""SELECT m.id, f.detected_at FROM micrographs m JOIN files f ON f.id = m.file_id
             WHERE m.id IN ({marks})""",
         tuple(micrograph_ids),

@@ -136,7 +136,14 @@ class Ledger:
         self.close()
 
     @contextmanager
-    def _transaction(self) -> Iterator[sqlite3.Connection]:
+    def transaction(self) -> Iterator[sqlite3.Connection]:
+        """One transaction: all that is executed on the connection within is written, or nothing.
+
+        Raises
+        ------
+        LedgerError
+            The disk is full or another process holds the file.
+        """
         with self._turn:
             try:
                 self._connection.execute("BEGIN IMMEDIATE")
@@ -148,6 +155,12 @@ class Ledger:
             except BaseException:
                 self._connection.rollback()
                 raise
+
+    @contextmanager
+    def reading(self) -> Iterator[sqlite3.Connection]:
+        """The connection for a query alone; other threads wait meanwhile."""
+        with self._turn:
+            yield self._connection
 
     def reader(self) -> Reader:
         """A reader of the same ledger, with a connection of its own."""
@@ -169,13 +182,13 @@ class Ledger:
             that changed before anybody read it keeps its row; after that a change is a new revision.
         """
         found = list(found)
-        with self._transaction() as connection:
+        with self.transaction() as connection:
             return queue.add(connection, found)
 
     def known(self, root: str) -> dict[str, tuple[int, int]]:
         """Size in bytes and time in ns of the latest revision of every file below `root`, by path."""
-        with self._turn:
-            rows = self._connection.execute(
+        with self.reading() as connection:
+            rows = connection.execute(
                 "SELECT path, size_bytes, mtime_ns, max(revision) FROM files WHERE root = ? GROUP BY path",
                 (to_stored(root),),
             ).fetchall()
@@ -186,19 +199,19 @@ class Ledger:
 
         Of one file never two revisions are in hand together: they have the same pictures to write.
         """
-        with self._transaction() as connection:
+        with self.transaction() as connection:
             return queue.claim(connection, limit, now)
 
     def release(self, file_id: int, *, not_before: datetime | None = None, reason: str | None = None) -> None:
         """Put a file back; with a `reason` (a label of retries_total) it counts as an attempt."""
-        with self._transaction() as connection:
+        with self.transaction() as connection:
             queue.release(connection, file_id, not_before, counts=reason is not None)
             if reason:
                 count(connection, "retries", reason)
 
     def crashed(self, file_id: int, *, not_before: datetime | None = None) -> int:
         """A worker died on the file: put it back, and say how often that has happened."""
-        with self._transaction() as connection:
+        with self.transaction() as connection:
             connection.execute("UPDATE files SET crashes = crashes + 1 WHERE id = ?", (file_id,))
             crashes = connection.execute("SELECT crashes FROM files WHERE id = ?", (file_id,)).fetchone()
             queue.release(connection, file_id, not_before, counts=True)
@@ -207,7 +220,7 @@ class Ledger:
 
     def release_all(self) -> None:
         """Put back whatever is in hand."""
-        with self._transaction() as connection:
+        with self.transaction() as connection:
             queue.release_all(connection)
 
     def retry(
@@ -228,7 +241,7 @@ class Ledger:
         files, unknown
             The files as they were, and the paths that name none.
         """
-        with self._transaction() as connection:
+        with self.transaction() as connection:
             return queue.retry(connection, paths, pixel_size_nm)
 
     # What became of them
@@ -241,7 +254,7 @@ class Ledger:
         A duplicate gets its row. A revision with the content of the one before it vanishes: the file was only
         touched, and the earlier row takes over its size and time.
         """
-        with self._transaction() as connection:
+        with self.transaction() as connection:
             return recording.recognise(connection, file_id, sha256, at, seconds)
 
     def record(
@@ -259,7 +272,7 @@ class Ledger:
         `File.frames_recorded`. Whether the content is a duplicate is decided here, once more.
         """
         packed = [result if isinstance(result, Packed) else recording.pack(result) for result in results]
-        with self._transaction() as connection:
+        with self.transaction() as connection:
             return recording.record(connection, file_id, packed, finished=finished, frames_total=frames_total)
 
     def reject_file(
@@ -281,14 +294,14 @@ class Ledger:
             "sha256": sha256,
             "seconds": seconds,
         }
-        with self._transaction() as connection:
+        with self.transaction() as connection:
             return recording.reject(connection, file_id, status, row)
 
     def replace_analysis(self, micrograph_id: int, analysis: Analysis, at: datetime) -> None:
         """Put another analysis of the same segmentation in the first one's place, in the same row."""
         with self.reader() as reader:
             despeckling = pack_mask(reader.segmentation(micrograph_id).mask ^ analysis.mask)
-        with self._transaction() as connection:
+        with self.transaction() as connection:
             recording.replace_analysis(connection, micrograph_id, analysis, despeckling, at)
 
     # What was published
@@ -297,7 +310,7 @@ class Ledger:
         self, sample: str, publications: Iterable[Publication], written: Mapping[int, int] | None = None
     ) -> None:
         """Remember how far files were published, and which output folders (id: `changes`) are up to date."""
-        with self._transaction() as connection:
+        with self.transaction() as connection:
             connection.executemany(
                 "INSERT OR REPLACE INTO publications VALUES (?, ?, ?, ?, ?)",
                 [(sample, p.file, p.bytes, p.through_id, p.generation) for p in publications],
@@ -309,7 +322,7 @@ class Ledger:
 
     def mark_stale(self, sample: str) -> None:
         """Let every table and output folder of a sample be written anew at the next publication."""
-        with self._transaction() as connection:
+        with self.transaction() as connection:
             make_stale(connection, sample, particles=True)
             connection.execute("UPDATE sequences SET generation = generation + 1 WHERE sample = ?", (sample,))
             connection.execute(
@@ -321,13 +334,13 @@ class Ledger:
 
     def count(self, name: str, label: str = "", amount: int = 1) -> None:
         """Add to a persistent total, for example `count("out_of_memory")`."""
-        with self._transaction() as connection:
+        with self.transaction() as connection:
             count(connection, name, label, amount)
 
     def requests(self) -> list[Request]:
         """What commands have asked for and nobody has done yet, oldest first."""
-        with self._turn:
-            rows = self._connection.execute(
+        with self.reading() as connection:
+            rows = connection.execute(
                 "SELECT id, kind, arguments, created_at FROM requests WHERE done_at IS NULL ORDER BY id"
             ).fetchall()
         return [
@@ -342,7 +355,7 @@ class Ledger:
 
     def answer(self, request_id: int, text: str, at: datetime) -> None:
         """A request is done; `text` is for who asked."""
-        with self._transaction() as connection:
+        with self.transaction() as connection:
             connection.execute(
                 "UPDATE requests SET done_at = ?, answer = ? WHERE id = ?", (utc_text(at), text, request_id)
             )

@@ -47,12 +47,12 @@ def number(ledger: Ledger, *, now: datetime, gap_s: float, interval_s: float | N
     interval_s : float, optional
         Time between frames; else the frames of a second are taken to be spread evenly over it.
     """
-    with ledger._turn:
-        waiting = ledger._connection.execute(
+    with ledger.reading() as connection:
+        waiting = connection.execute(
             "SELECT DISTINCT sample, sequence FROM files WHERE position IS NOT NULL AND frame IS NULL"
         ).fetchall()
     for sample, sequence in waiting:
-        with ledger._transaction() as connection:
+        with ledger.transaction() as connection:
             _number(connection, sample, sequence, now, gap_s, interval_s)
 
 

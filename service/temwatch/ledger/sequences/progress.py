@@ -84,7 +84,7 @@ class LinkedFrame:
 def progress(reader: Reader, *, sample: str | None = None, unfinished: bool = False) -> list[Progress]:
     """Every sequence, or those of a sample; `unfinished`: only where something may be to do."""
     condition, values = ("true", ()) if sample is None else ("s.sample = ?", (sample,))
-    rows = reader._connection.execute(
+    rows = reader.connection.execute(
         f"""SELECT id, sample, sequence, generation, coalesce(last_id, 0), through,
                 last_id IS NOT NULL AND (SELECT frame IS NULL FROM followed WHERE id = last_id), first
             FROM (SELECT s.id, s.sample, s.sequence, s.generation,
@@ -118,7 +118,7 @@ def ready(reader: Reader, of: Progress, *, limit: int, now: datetime, gap_s: flo
     frame 0 or 1.
     """
     after = -1 if of.through is None else of.through
-    rows = reader._connection.execute(
+    rows = reader.connection.execute(
         "SELECT id, frame FROM unfollowed WHERE sequence_id = ? AND frame > ? ORDER BY frame LIMIT ?",
         (of.id, after, limit),
     ).fetchall()
@@ -143,7 +143,7 @@ def _micrographs(
     reader: Reader, of: Progress, first: int, last: int
 ) -> dict[int, tuple[int, datetime | None]]:
     """The valid micrograph of every frame from `first` to `last`, and when it was analysed."""
-    rows = reader._connection.execute(
+    rows = reader.connection.execute(
         f"""SELECT frame, max(id), analysed_at FROM (
                 SELECT m.frame, m.id, m.analysed_at FROM files f JOIN micrographs m ON m.file_id = f.id
                 WHERE {_OF_SEQUENCE} AND f.frame BETWEEN ? AND ? AND m.frame = f.frame AND m.status = 'done'
@@ -158,7 +158,7 @@ def _micrographs(
 
 def _is_gap(reader: Reader, of: Progress, after: int, before: int, *, given_up: bool) -> bool:
     """Whether to go on without the frames between two."""
-    waits, hopeless = reader._connection.execute(
+    waits, hopeless = reader.connection.execute(
         f"""SELECT coalesce(sum(f.status = 'pending' AND f.attempts < 2), 0),
                 count(DISTINCT CASE WHEN f.status IN ('failed', 'refused', 'duplicate') THEN f.frame END)
             FROM files f WHERE {_OF_SEQUENCE} AND f.frame > ? AND f.frame < ?""",
@@ -169,7 +169,7 @@ def _is_gap(reader: Reader, of: Progress, after: int, before: int, *, given_up: 
 
 def is_complete(reader: Reader, of: Progress) -> bool:
     """Whether all of a stack is followed; a folder never says that it is complete."""
-    row = reader._connection.execute(
+    row = reader.connection.execute(
         f"""SELECT f.frames_total FROM files f WHERE {_OF_SEQUENCE} AND f.frame IS NULL AND f.status = 'done'
             ORDER BY f.id DESC LIMIT 1""",
         (of.sample, of.sequence),
@@ -181,7 +181,7 @@ def rests_since(reader: Reader, of: Progress) -> tuple[datetime, float] | None:
     """When the last frame followed was analysed, and seconds between frames; None while frames wait."""
     if of.first is not None or of.last_id == 0:
         return None
-    moments = reader._connection.execute(
+    moments = reader.connection.execute(
         """SELECT m.analysed_at FROM followed w JOIN micrographs m ON m.id = w.micrograph_id
             WHERE w.sequence_id = ? ORDER BY w.id DESC LIMIT 20""",
         (of.id,),
@@ -195,7 +195,7 @@ def rests_since(reader: Reader, of: Progress) -> tuple[datetime, float] | None:
 def has_files_waiting(reader: Reader, of: Progress) -> bool:
     """Whether files of a sequence are to be analysed yet."""
     found = (
-        reader._connection.execute(  # + sends SQLite to the few files that wait, not to all of the sequence
+        reader.connection.execute(  # + sends SQLite to the few files that wait, not to all of the sequence
             """SELECT 1 FROM files f WHERE f.status = 'pending' AND +f.sample = ?
             AND coalesce(+f.sequence, f.name) = ? LIMIT 1""",
             (of.sample, of.sequence),
@@ -206,7 +206,7 @@ def has_files_waiting(reader: Reader, of: Progress) -> bool:
 
 def state(reader: Reader, of: Progress) -> bytes | None:
     """The tracker after the last frame followed, None before the first."""
-    row = reader._connection.execute(
+    row = reader.connection.execute(
         "SELECT state FROM tracker_states WHERE sequence_id = ? ORDER BY frame DESC LIMIT 1", (of.id,)
     ).fetchone()
     return None if row is None else bytes(row[0])
@@ -230,7 +230,7 @@ def record(
     done : collection of int
         Ids of `Waiting` that need no more.
     """
-    with ledger._transaction() as connection:
+    with ledger.transaction() as connection:
         if _last_id(connection, of.id) != of.last_id:
             return False
         number = 0
@@ -252,7 +252,7 @@ def record(
 
 def end(ledger: Ledger, of: Progress, events: Sequence[Event]) -> bool:
     """The sequence has come to its end, for now: what only the end shows."""
-    with ledger._transaction() as connection:
+    with ledger.transaction() as connection:
         if _last_id(connection, of.id) != of.last_id or of.ended:
             return False
         added = connection.execute("INSERT INTO followed (sequence_id) VALUES (?)", (of.id,))
@@ -263,7 +263,7 @@ def end(ledger: Ledger, of: Progress, events: Sequence[Event]) -> bool:
 
 def go_back(ledger: Ledger, of: Progress, frame: int) -> int:
     """Forget what was followed from before `frame` on, and let it be followed again; number of frames."""
-    with ledger._transaction() as connection:
+    with ledger.transaction() as connection:
         kept = connection.execute(
             "SELECT max(followed_id) FROM tracker_states WHERE sequence_id = ? AND frame < ?", (of.id, frame)
         ).fetchone()[0]

@@ -26,14 +26,14 @@ class Step:
 
 def generation(reader: Reader, sample: str) -> int:
     """A number that changes when rows of the sample's sequences that were published have changed."""
-    return int(reader._value("SELECT coalesce(sum(generation), 0) FROM sequences WHERE sample = ?", sample))
+    return int(reader.value("SELECT coalesce(sum(generation), 0) FROM sequences WHERE sample = ?", sample))
 
 
 def last_id(reader: Reader, sample: str) -> int:
     """Number of the last row of frames.csv, 0 before the first."""
     query = """SELECT max((SELECT max(id) FROM followed WHERE sequence_id = s.id)) FROM sequences s
         WHERE s.sample = ?"""
-    return int(reader._value(query, sample) or 0)
+    return int(reader.value(query, sample) or 0)
 
 
 _TABLES = {
@@ -55,12 +55,12 @@ def rows(reader: Reader, table: str, sample: str, *, after_id: int = 0) -> Itera
     ids = [one.id for one in progress(reader, sample=sample)]
     # + lets SQLite go through the rows in their order rather than sort all of them
     condition = f"+w.sequence_id IN ({', '.join(map(str, ids))}) AND w.id > ?"
-    yield from reader._connection.execute(_TABLES[table].format(condition=condition), (after_id,))
+    yield from reader.connection.execute(_TABLES[table].format(condition=condition), (after_id,))
 
 
 def steps(reader: Reader, of: Progress) -> list[Step]:
     """The frames of a sequence that were followed, in order."""
-    found = reader._connection.execute(
+    found = reader.connection.execute(
         """SELECT id, frame, micrograph_id, elapsed_s, particles FROM followed
             WHERE sequence_id = ? AND frame IS NOT NULL ORDER BY id""",
         (of.id,),
@@ -76,8 +76,8 @@ def span(reader: Reader, of: Progress, through_id: int) -> int:
 
     It costs as much for a long sequence as for a short one.
     """
-    first = reader._value("SELECT min(frame) FROM followed WHERE sequence_id = ?", of.id)
-    last = reader._value(
+    first = reader.value("SELECT min(frame) FROM followed WHERE sequence_id = ?", of.id)
+    last = reader.value(
         """SELECT frame FROM followed WHERE sequence_id = ? AND id <= ? AND frame IS NOT NULL
             ORDER BY id DESC LIMIT 1""",
         of.id,
@@ -89,7 +89,7 @@ def span(reader: Reader, of: Progress, through_id: int) -> int:
 def tracks(reader: Reader, step: Step) -> dict[int, int]:
     """The track of every particle of a frame, by the particle's number."""
     return dict(
-        reader._connection.execute(
+        reader.connection.execute(
             "SELECT number, track FROM track_points WHERE followed_id = ?", (step.id,)
         ).fetchall()
     )
@@ -112,20 +112,18 @@ class Overview:
 
 def overview(reader: Reader, of: Progress) -> Overview:
     """Counts of a sequence, without reading its points."""
-    frames, first, last = reader._connection.execute(
+    frames, first, last = reader.connection.execute(
         "SELECT count(frame), min(frame), max(frame) FROM followed WHERE sequence_id = ?", (of.id,)
     ).fetchone()
     return Overview(
         frames=frames,
-        waiting=int(reader._value("SELECT count(*) FROM unfollowed WHERE sequence_id = ?", of.id)),
+        waiting=int(reader.value("SELECT count(*) FROM unfollowed WHERE sequence_id = ?", of.id)),
         tracks=int(
-            reader._value(
-                "SELECT tracks FROM followed WHERE sequence_id = ? AND frame = ?", of.id, of.through
-            )
+            reader.value("SELECT tracks FROM followed WHERE sequence_id = ? AND frame = ?", of.id, of.through)
             or 0
         ),
         events=dict(
-            reader._connection.execute(
+            reader.connection.execute(
                 f"SELECT event, count(*) {_EVENTS} GROUP BY event ORDER BY event", (of.id,)
             ).fetchall()
         ),
@@ -138,7 +136,7 @@ _EVENTS = "FROM followed w JOIN track_events e ON e.followed_id = w.id WHERE w.s
 
 def gaps(reader: Reader, of: Progress, limit: int = 100) -> list[tuple[int, int]]:
     """The first gaps of a sequence, each as first and last missing frame."""
-    return reader._connection.execute(
+    return reader.connection.execute(
         """SELECT before + 1, frame - 1 FROM (
                 SELECT frame, lag(frame) OVER (ORDER BY frame) AS before FROM followed
                 WHERE sequence_id = ? AND frame IS NOT NULL)
@@ -149,9 +147,9 @@ def gaps(reader: Reader, of: Progress, limit: int = 100) -> list[tuple[int, int]
 
 def curves(reader: Reader, of: Progress, columns: tuple[str, ...], most: int) -> list[tuple[Any, ...]]:
     """Columns of `followed` for at most so many frames, evenly over the sequence, the last one included."""
-    count = int(reader._value("SELECT count(frame) FROM followed WHERE sequence_id = ?", of.id))
+    count = int(reader.value("SELECT count(frame) FROM followed WHERE sequence_id = ?", of.id))
     step = max(1, -(-count // most))
-    return reader._connection.execute(
+    return reader.connection.execute(
         f"""SELECT {", ".join(columns)} FROM followed WHERE sequence_id = ? AND frame IS NOT NULL
             AND (frame % ? = 0 OR frame = ?) ORDER BY id""",
         (of.id, step, of.through),
@@ -160,14 +158,14 @@ def curves(reader: Reader, of: Progress, columns: tuple[str, ...], most: int) ->
 
 def events_by_frame(reader: Reader, of: Progress) -> list[tuple[int, str, int]]:
     """Frame, kind and number of events, in the order of the frames."""
-    return reader._connection.execute(
+    return reader.connection.execute(
         f"SELECT e.frame, e.event, count(*) {_EVENTS} GROUP BY 1, 2 ORDER BY 1, 2", (of.id,)
     ).fetchall()
 
 
 def diameters_nm(reader: Reader, step: Step) -> NDArray[np.float64]:
     """Equivalent diameters of the particles of a frame."""
-    rows = reader._connection.execute(
+    rows = reader.connection.execute(
         "SELECT equivalent_diameter_nm FROM track_points WHERE followed_id = ? ORDER BY number", (step.id,)
     )
     return np.fromiter((row[0] for row in rows), np.float64)
@@ -185,10 +183,10 @@ def lives(reader: Reader, of: Progress, most_points: int) -> tuple[NDArray[np.fl
     step : int
         Of how many frames one was taken.
     """
-    total, step = int(reader._value(_SIGHTINGS, of.id) or 0), 1
+    total, step = int(reader.value(_SIGHTINGS, of.id) or 0), 1
     while total > most_points * step:
         step *= 2
-    cursor = reader._connection.execute(
+    cursor = reader.connection.execute(
         """SELECT p.track, w.frame, w.elapsed_s, p.equivalent_diameter_nm,
                 p.x_nm + w.drift_x_nm, p.y_nm + w.drift_y_nm
             FROM followed w JOIN track_points p ON p.followed_id = w.id
@@ -209,7 +207,7 @@ def events(reader: Reader, of: Progress) -> list[Event]:
     """All events of a sequence, in the order of events.csv."""
     return [
         Event(frame=frame, event=event, track=track, others=tuple(map(int, filter(None, others.split(";")))))
-        for frame, event, track, others in reader._connection.execute(
+        for frame, event, track, others in reader.connection.execute(
             f"SELECT e.frame, e.event, e.track, e.others {_EVENTS} ORDER BY w.id, e.number", (of.id,)
         )
     ]
@@ -218,7 +216,7 @@ def events(reader: Reader, of: Progress) -> list[Event]:
 def points(reader: Reader, followed_ids: list[int]) -> Iterator[tuple[int, int, float]]:
     """Row of frames.csv, track and equivalent diameter in nm, of every particle of some frames."""
     marks = ", ".join("?" * len(followed_ids))
-    yield from reader._connection.execute(
+    yield from reader.connection.execute(
         f"""SELECT followed_id, track, equivalent_diameter_nm FROM track_points
             WHERE followed_id IN ({marks}) ORDER BY followed_id, number""",
         followed_ids,
