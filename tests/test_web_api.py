@@ -2,8 +2,6 @@
 
 import csv
 import io
-import json
-import threading
 import time
 from dataclasses import replace
 
@@ -247,28 +245,6 @@ def test_the_page_names_nothing_of_another_host(site):
         text = site.get(path).text.replace("http://www.w3.org/2000/svg", "")
         assert "http://" not in text, path
         assert "https://" not in text, path
-
-
-def test_five_pages_that_ask_at_once_cost_one_answer(site):
-    """What one asked is kept until the ledger changes."""
-    asked, answers = [], []
-    populations = site.app.state.populations
-    lock = threading.Lock()
-
-    def ask():
-        body = populations.answer(
-            "Au", ("test", "once"), lambda known: asked.append(1) or len(known.fields.number)
-        )
-        with lock:
-            answers.append(json.loads(body))
-
-    threads = [threading.Thread(target=ask) for _ in range(5)]
-    for thread in threads:
-        thread.start()
-    for thread in threads:
-        thread.join()
-    assert [1] == asked
-    assert [len(table(site))] * 5 == answers
 
 
 def test_particles_that_come_later_are_sorted_into_the_rest(site):

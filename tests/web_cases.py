@@ -35,7 +35,7 @@ def analysed(series, folder):
 class Site:
     """The application without a daemon behind it; what the daemon would say is set here."""
 
-    def __init__(self, output, *, limits=GENEROUS, token=TOKEN, vitals=None, **http):
+    def __init__(self, output, *, limits=GENEROUS, token=TOKEN, vitals=None, reader=Reader, **http):
         self.output = output
         if token:
             self.token_file = output.parent / "token"
@@ -58,7 +58,7 @@ class Site:
         self.hub = Hub()
         self.app = app.build(
             config=self.config,
-            reader=lambda: Reader(self.config.output.state),
+            reader=lambda: reader(self.config.output.state),
             registry=CollectorRegistry(),
             hub=self.hub,
             vitals=lambda: self.vitals,

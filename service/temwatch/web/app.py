@@ -21,8 +21,8 @@ from temwatch.outputs import tables
 from temwatch.web import downloads, live, micrographs, page, population_views, sequence_views, serialize
 from temwatch.web.context import Context, known_sample
 from temwatch.web.events import Hub
-from temwatch.web.outline_cache import Drawn
-from temwatch.web.population_cache import Populations
+from temwatch.web.outline_cache import OutlineCache
+from temwatch.web.population_cache import PopulationCache
 from temwatch.web.security import Guard, Limits, Token
 
 
@@ -54,8 +54,8 @@ def build(
         config=config,
         reader=reader,
         vitals=vitals,
-        populations=Populations(reader),
-        drawn=Drawn(config.output.folder),
+        populations=PopulationCache(reader),
+        outlines=OutlineCache(config.output.folder),
         token=Token(config.http.token_file, limits),
         post=post,
     )

@@ -1,11 +1,10 @@
-"""What happens now, what went wrong, and the one thing that the page may change: trying again."""
+"""State of the service, problems, and the one change that the page can request: a retry."""
 
 from __future__ import annotations
 
 import json
 import math
 import threading
-from collections.abc import Hashable
 from dataclasses import dataclass
 from typing import Annotated, Any, Literal
 
@@ -19,13 +18,15 @@ from temwatch.ledger import MicrographRow, Reader
 from temwatch.ledger.sample_columns import data_version, detected_at
 from temwatch.outputs.population_summary import Border, Descriptor, View, Weighting
 from temwatch.web import population_views, serialize, trouble
-from temwatch.web.context import Context, Packed, known_micrograph, packed
+from temwatch.web.cache import SingleFlightCache
+from temwatch.web.context import Context, JsonBody, known_micrograph
 
 _SHOWN_TROUBLES = 100
-_MOST_WISHES = 64
+_CAPACITY_BYTES = 16 * 1024**2
+_MAX_LIMITS = 8  # numbers of recent micrographs that pages ask for; the page itself has one
 _DAY_SECONDS = 86_400.0
 
-Also = Literal["outlines", "population", "convergence", "curve", "scatter"]
+Part = Literal["outlines", "population", "convergence", "curve", "scatter"]
 Size = Annotated[
     float | None, Body(embed=True, gt=0, le=1e6, description="nm per pixel; empty: as the file says")
 ]
@@ -33,22 +34,26 @@ Size = Annotated[
 
 def add(app: FastAPI, service: Context) -> None:
     """Put the routes into the application."""
-    current = _Now(service)
+    state = LiveState(service)
 
     @app.get("/api/now", summary="State, last and recent micrographs, queue and samples, in one answer")
-    def now(
+    def live(
         request: Request,
         limit: Annotated[int, Query(ge=1, le=100)] = 24,
-        also: Annotated[list[Also], Query(description="what a view needs, in the same answer")] = [],  # noqa: B006
-        sample: Annotated[str, Query(description="of this sample; empty: of the last micrograph's")] = "",
+        also: Annotated[list[Part], Query(description="what else to include for a view of the page")] = [],  # noqa: B006
+        sample: Annotated[
+            str, Query(description="sample of these parts; empty: that of the last micrograph")
+        ] = "",
         target_percent: population_views.Target = 2.0,
         descriptor: Descriptor = "equivalent_diameter_nm",
         weighting: Weighting = "number",
         border: Border = "raw",
     ) -> Response:
         view = View(descriptor=descriptor, weighting=weighting, border=border)
-        wish = Wish(also=tuple(also), sample=sample, view=view, target_percent=target_percent)
-        return current.answer(limit, wish).response(request)
+        query = LiveQuery(
+            limit=limit, parts=tuple(also), sample=sample, view=view, target_percent=target_percent
+        )
+        return state.body(query).response(request)
 
     @app.get("/api/trouble", summary="What does not work, refused and failed files, each with what to do")
     def troubles() -> dict[str, Any]:
@@ -67,68 +72,74 @@ def add(app: FastAPI, service: Context) -> None:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class Wish:
-    """What a page shows beside the state of the service."""
+class LiveQuery:
+    """What one page asks for: the number of recent micrographs, and what its view shows of a sample."""
 
-    also: tuple[Also, ...]
+    limit: int
+    parts: tuple[Part, ...]
     sample: str
     view: View
     target_percent: float
 
 
-class _Now:
-    """The answer for every open page, made anew only when something was committed to the ledger."""
+class LiveState:
+    """State of the service for all open pages, computed anew only after a commit to the ledger."""
 
     def __init__(self, service: Context) -> None:
         self._service = service
         self._lock = threading.Lock()
-        self._ledger: Reader | None = None  # what it reads of `data_version` holds for one connection alone
-        self._key: Hashable = None
-        self._recent: dict[int, dict[str, Any]] = {}
-        self._kept: dict[tuple[int, Wish], Packed] = {}
+        self._ledger: Reader | None = None  # `data_version` is comparable within one connection only
+        self._bodies = SingleFlightCache[JsonBody](_CAPACITY_BYTES, len)
+        self._recent = SingleFlightCache[dict[str, Any]](_MAX_LIMITS, lambda _: 1)
 
-    def answer(self, limit: int, wish: Wish) -> Packed:
+    def body(self, query: LiveQuery) -> JsonBody:
+        """The answer to a query, computed once for each state of the service."""
+        vitals = self._service.vitals()
+        service = {
+            "version": temwatch.__version__,
+            "ready": vitals.ready,
+            "trouble": trouble.of_service(vitals),
+            "changes_allowed": self._service.token.is_set,
+        }
+        # read before the ledger itself: a commit in between makes the answer newer than its key, never older
+        version = self._data_version()
+
+        def compute() -> JsonBody:
+            with self._service.reader() as ledger:
+                recent = self._recent.get(
+                    (version, query.limit), lambda: _recent(self._service, ledger, query.limit)
+                )
+                parts = _view_parts(self._service, ledger, recent["recent"], query)
+            text = json.dumps(service | recent, separators=(",", ":")).encode()
+            return JsonBody.from_bytes(text[:-1] + b',"also":' + parts + b"}")
+
+        return self._bodies.get((version, json.dumps(service), query), compute)
+
+    def _data_version(self) -> int:
         with self._lock:
             self._ledger = self._ledger or self._service.reader()
-            vitals = self._service.vitals()
-            said = {
-                "version": temwatch.__version__,
-                "ready": vitals.ready,
-                "trouble": trouble.of_service(vitals),
-                "changes_allowed": self._service.token.is_set,
-            }
-            key = data_version(self._ledger), json.dumps(said)
-            if self._key != key or len(self._kept) > _MOST_WISHES:
-                self._key, self._recent, self._kept = key, {}, {}
-            if (limit, wish) not in self._kept:
-                if limit not in self._recent:
-                    self._recent[limit] = _recent(self._service, self._ledger, limit)
-                recent = self._recent[limit]
-                parts = _wished(self._service, self._ledger, recent["recent"], wish)
-                text = json.dumps(said | recent, separators=(",", ":")).encode()
-                self._kept[limit, wish] = packed(text[:-1] + b',"also":' + parts + b"}")
-            return self._kept[limit, wish]
+            return data_version(self._ledger)
 
 
-def _wished(service: Context, ledger: Reader, recent: list[dict[str, Any]], wish: Wish) -> bytes:
-    """JSON of what a view needs of its sample, put together from answers that all pages share."""
+def _view_parts(service: Context, ledger: Reader, recent: list[dict[str, Any]], query: LiveQuery) -> bytes:
+    """JSON of what a view shows of its sample, joined from answers that all pages share."""
     last = next(
-        (row for row in recent if row["status"] == Status.DONE and wish.sample in ("", row["sample"])), None
+        (row for row in recent if row["status"] == Status.DONE and query.sample in ("", row["sample"])), None
     )
-    sample = wish.sample or (last["sample"] if last else None)
-    if not wish.also or sample is None or not ledger.receipt(sample).seen:
+    sample = query.sample or (last["sample"] if last else None)
+    if not query.parts or sample is None or not ledger.receipt(sample).seen:
         return b"{}"
     parts = {"sample": json.dumps(sample).encode()}
-    for name in wish.also:
+    for name in query.parts:
         if name in population_views.QUESTIONS:
-            question, make = population_views.QUESTIONS[name](wish.view, wish.target_percent)
-            parts[name] = service.populations.answer(sample, question, make)
+            question, compute = population_views.QUESTIONS[name](query.view, query.target_percent)
+            parts[name] = service.populations.answer(sample, question, compute)
         elif last is not None:
             with ledger.snapshot():
                 row = ledger.micrograph(last["id"])
                 if row is not None and row.status is Status.DONE:
                     parts["micrograph"] = json.dumps(row.id).encode()
-                    parts[name] = service.drawn.outlines(ledger, row)
+                    parts[name] = service.outlines.outlines(ledger, row)
     return b"{" + b",".join(b'"%s":%s' % (name.encode(), text) for name, text in parts.items()) + b"}"
 
 

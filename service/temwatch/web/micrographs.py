@@ -10,13 +10,14 @@ from typing import Annotated, Any, Literal
 from fastapi import FastAPI, HTTPException, Query
 from fastapi import Path as InPath
 from fastapi.responses import FileResponse, Response
+from PIL import Image
 from starlette.requests import Request
 
 from temwatch.domain import Status
 from temwatch.ledger import MicrographRow
 from temwatch.web import rendering, serialize
-from temwatch.web.cache import Kept
-from temwatch.web.context import Context, json_response, known_micrograph
+from temwatch.web.cache import SingleFlightCache
+from temwatch.web.context import Context, JsonBody, known_micrograph
 
 Number = Annotated[int, InPath(ge=1)]
 Edge = Literal["320", "1600"]
@@ -25,14 +26,17 @@ Stamp = Annotated[
 ]
 
 _PREVIEW_BYTES = 32 * 1024**2
+_MAX_DECODED = 3  # micrographs of 4096 px take 16 MiB each
 _MISSING: dict[int | str, dict[str, Any]] = {404: {"description": "no such micrograph, or no such picture"}}
 
 
 def add(app: FastAPI, service: Context) -> None:
     """Put the routes into the application."""
-    opened = rendering.Pictures()
+    decoded = SingleFlightCache[Image.Image](
+        _MAX_DECODED, lambda _: 1
+    )  # the crops of a bar come from few micrographs
     threading.Thread(target=rendering.warm_up, daemon=True).start()
-    previews = Kept(_PREVIEW_BYTES)
+    previews = SingleFlightCache[bytes](_PREVIEW_BYTES, len)
 
     def published(row: MicrographRow, kind: str) -> Path:
         path = serialize.picture(service.config.output.folder, row, kind)
@@ -59,8 +63,8 @@ def add(app: FastAPI, service: Context) -> None:
             row = known_micrograph(ledger, id)
             if row.status is not Status.DONE:
                 raise HTTPException(404, f"micrograph {id} has no outlines: it is {row.status}")
-            content = service.drawn.outlines(ledger, row)
-        return json_response(request, content)
+            content = service.outlines.outlines(ledger, row)
+        return JsonBody.from_bytes(content).response(request)
 
     @app.get(
         "/api/micrographs/{id}/particles/{number}.png",
@@ -75,7 +79,8 @@ def add(app: FastAPI, service: Context) -> None:
             found = ledger.particles(id)
         if not 1 <= number <= len(found):
             raise HTTPException(404, f"micrograph {id} has no particle {number}")
-        content = rendering.crop(opened.get(path), found[number - 1])
+        picture = decoded.get((path, path.stat().st_mtime_ns), lambda: rendering.decode(path))
+        content = rendering.crop(picture, found[number - 1])
         return Response(content, media_type="image/png", headers={"Cache-Control": "no-cache"})
 
     @app.get(
@@ -87,13 +92,13 @@ def add(app: FastAPI, service: Context) -> None:
     def preview(id: int, edge_px: Edge = "1600", t: Stamp = "") -> Response:
         with service.reader() as ledger:
             path = published(known_micrograph(ledger, id), "micrograph")
-        stamp = path.stat().st_mtime_ns
-        content = previews.get((path, stamp, "1600"), lambda: rendering.preview(path, 1600))
+        modified = path.stat().st_mtime_ns
+        content = previews.get((path, modified, "1600"), lambda: rendering.preview(path, 1600))
         if edge_px != "1600":
-            large = io.BytesIO(content)  # whoever looks at the strip looks at the large one too
-            content = previews.get((path, stamp, edge_px), lambda: rendering.preview(large, int(edge_px)))
-        kept = "private, max-age=86400, immutable" if t else "no-cache"
-        return Response(content, media_type="image/jpeg", headers={"Cache-Control": kept})
+            large = io.BytesIO(content)  # pages that show the thumbnail show the large preview too
+            content = previews.get((path, modified, edge_px), lambda: rendering.preview(large, int(edge_px)))
+        caching = "private, max-age=86400, immutable" if t else "no-cache"
+        return Response(content, media_type="image/jpeg", headers={"Cache-Control": caching})
 
     @app.get(
         "/api/micrographs/{id}/{kind}.png",

@@ -1,10 +1,9 @@
-"""Keeps the numbers of the samples that pages look at, so that an update costs what is new and no more."""
+"""Particle values of the samples that pages look at, and the answers computed from them."""
 
 from __future__ import annotations
 
 import json
-import threading
-from collections import OrderedDict, defaultdict
+from collections import defaultdict
 from collections.abc import Callable, Hashable
 from dataclasses import dataclass
 from typing import Any
@@ -13,66 +12,70 @@ from temwatch.analysis.statistics.convergence import Earlier
 from temwatch.ledger import Reader
 from temwatch.ledger.sample_columns import Fields, fields, versions
 from temwatch.outputs.population_summary import View
+from temwatch.web.cache import SingleFlightCache
 
-_MOST_PARTICLES = 3_000_000  # about 250 MB; further samples are read again when somebody looks
-_MOST_ANSWERS = 128
+_MAX_PARTICLES = 3_000_000  # about 250 MB; samples beyond that are read again when a page asks for them
+_MAX_ANSWERS = 128
 
 
 @dataclass(frozen=True, slots=True, kw_only=True, eq=False)
-class Known:
-    """A sample as the ledger had it: generation and last row, particles, and steps that will not change."""
+class LoadedSample:
+    """A sample at one state of the ledger.
+
+    `version` holds its generation and its last row; `earlier_steps` the points of convergence curves that
+    no further micrograph changes.
+    """
 
     version: tuple[int, int]
     fields: Fields
-    earlier: defaultdict[View, Earlier]
+    earlier_steps: defaultdict[View, Earlier]
 
 
-Make = Callable[[Known], Any]
+Compute = Callable[[LoadedSample], Any]
 
 
-class Populations:
-    """Particle values by sample and answers made of them; both follow the ledger.
+class PopulationCache:
+    """Follows the ledger: an update reads the new micrographs only, and each answer is computed once.
 
-    One answer is made at a time: five open pages ask for the same one, and the engine needs the cores.
+    Threads that ask for the same sample or the same answer wait for each other; all others go on.
     """
 
     def __init__(self, reader: Callable[[], Reader]) -> None:
         self._reader = reader
-        self._lock = threading.Lock()
-        self._known: OrderedDict[str, Known] = OrderedDict()
-        self._answers: OrderedDict[Hashable, bytes] = OrderedDict()
+        self._samples = SingleFlightCache[LoadedSample](_MAX_PARTICLES, lambda one: len(one.fields.number))
+        self._answers = SingleFlightCache[bytes](_MAX_ANSWERS, lambda _: 1)
 
     def fields(self, sample: str) -> Fields:
-        """What was analysed of a sample until now."""
-        with self._lock:
-            return self._current(sample).fields
+        """Everything analysed of a sample until now."""
+        return self._current(sample).fields
 
-    def answer(self, sample: str, question: Hashable, make: Make) -> bytes:
-        """JSON of what `make` says of the sample, made once for every state of the ledger."""
-        with self._lock:
-            known = self._current(sample)
-            key = (sample, known.version, question)
-            if key not in self._answers:
-                self._answers[key] = json.dumps(make(known), allow_nan=False, separators=(",", ":")).encode()
-            self._answers.move_to_end(key)
-            while len(self._answers) > _MOST_ANSWERS:
-                self._answers.popitem(last=False)
-            return self._answers[key]
+    def answer(self, sample: str, question: Hashable, compute: Compute) -> bytes:
+        """JSON of what `compute` returns for the sample, computed once for each state of the ledger."""
+        loaded = self._current(sample)
 
-    def _current(self, sample: str) -> Known:
-        known = self._known.get(sample)
+        def encode() -> bytes:
+            return json.dumps(compute(loaded), allow_nan=False, separators=(",", ":")).encode()
+
+        return self._answers.get((sample, loaded.version, question), encode)
+
+    def _current(self, sample: str) -> LoadedSample:
         with self._reader() as ledger, ledger.snapshot():
             version = versions(ledger, sample)
-            if known is None or known.version[0] != version[0]:
-                known = Known(version=version, fields=fields(ledger, sample), earlier=defaultdict(dict))
-            elif known.version != version:
-                later = fields(ledger, sample, after_id=known.version[1])
-                known = Known(version=version, fields=known.fields.followed_by(later), earlier=known.earlier)
-        self._known[sample] = known
-        self._known.move_to_end(sample)
-        while (
-            len(self._known) > 1
-            and sum(len(one.fields.number) for one in self._known.values()) > _MOST_PARTICLES
-        ):
-            self._known.popitem(last=False)
-        return known
+
+        def load(before: LoadedSample | None) -> LoadedSample:
+            with self._reader() as ledger, ledger.snapshot():
+                return _load(ledger, sample, before)
+
+        return self._samples.get_current(sample, lambda loaded: loaded.version == version, load)
+
+
+def _load(ledger: Reader, sample: str, before: LoadedSample | None) -> LoadedSample:
+    version = versions(ledger, sample)
+    if before is not None and before.version == version:  # another thread loaded it meanwhile
+        return before
+    if before is None or before.version[0] != version[0]:
+        return LoadedSample(version=version, fields=fields(ledger, sample), earlier_steps=defaultdict(dict))
+    later = fields(ledger, sample, after_id=before.version[1])
+    return LoadedSample(
+        version=version, fields=before.fields.followed_by(later), earlier_steps=before.earlier_steps
+    )

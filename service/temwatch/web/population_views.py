@@ -1,4 +1,4 @@
-"""The population of a sample, how certain it is, and how it compares: aggregates, never all rows."""
+"""Statistics of a sample: population, convergence, border correction, comparison; never all rows."""
 
 from __future__ import annotations
 
@@ -14,33 +14,33 @@ from starlette.responses import Response
 from temwatch.analysis.statistics import comparison
 from temwatch.outputs import population_summary
 from temwatch.outputs.population_summary import Border, Descriptor, View, Weighting
-from temwatch.web.context import Context, json_response, known_sample
-from temwatch.web.population_cache import Known, Make
+from temwatch.web.context import Context, JsonBody, known_sample
+from temwatch.web.population_cache import Compute, LoadedSample
 
 _UNKNOWN: dict[int | str, dict[str, Any]] = {404: {"description": "no such sample"}}
 
-Target = Annotated[float, Query(ge=0.05, le=100, description="wanted half-width in per cent")]
+Target = Annotated[float, Query(ge=0.05, le=100, description="target half-width in per cent")]
 
 
-Question = tuple[Hashable, Make]
-"""What an answer is kept by, and how it is made."""
+Question = tuple[Hashable, Compute]
+"""The key under which an answer is cached, and the function that computes it."""
 
 
 def _population(view: View, _: float) -> Question:
-    return view, lambda known: population_summary.describe(known.fields, view)
+    return view, lambda loaded: population_summary.describe(loaded.fields, view)
 
 
 def _convergence(view: View, target_percent: float, *, curve: bool = False) -> Question:
-    def make(known: Known) -> dict[str, Any]:
+    def compute(loaded: LoadedSample) -> dict[str, Any]:
         return population_summary.convergence(
-            known.fields, view, target_percent, curve=curve, known=known.earlier[view]
+            loaded.fields, view, target_percent, curve=curve, known=loaded.earlier_steps[view]
         )
 
-    return ("convergence", view, target_percent, curve), make
+    return ("convergence", view, target_percent, curve), compute
 
 
 def _scatter(x: Descriptor, y: Descriptor) -> Question:
-    return ("scatter", x, y), lambda known: population_summary.scatter(known.fields, x, y)
+    return ("scatter", x, y), lambda loaded: population_summary.scatter(loaded.fields, x, y)
 
 
 QUESTIONS: Mapping[str, Callable[[View, float], Question]] = {
@@ -49,17 +49,17 @@ QUESTIONS: Mapping[str, Callable[[View, float], Question]] = {
     "curve": partial(_convergence, curve=True),
     "scatter": lambda *_: _scatter("equivalent_diameter_nm", "circularity"),
 }
-"""What a view can ask of its sample together with the state of the service."""
+"""Statistics that `/api/now` can include for a view of the page."""
 
 
 def add(app: FastAPI, service: Context) -> None:
     """Put the routes into the application."""
 
-    def told(request: Request, sample: str, question: Hashable, make: Make) -> Response:
-        """What `make` says of a sample's population, made once for every state of the ledger."""
+    def respond(request: Request, sample: str, question: Hashable, compute: Compute) -> Response:
+        """What `compute` returns for a sample, computed once for each state of the ledger."""
         with service.reader() as ledger:
             known_sample(ledger, sample)
-        return json_response(request, service.populations.answer(sample, question, make))
+        return JsonBody.from_bytes(service.populations.answer(sample, question, compute)).response(request)
 
     @app.get(
         "/api/samples/{sample}/population",
@@ -74,7 +74,7 @@ def add(app: FastAPI, service: Context) -> None:
         border: Border = "raw",
     ) -> Response:
         view = View(descriptor=descriptor, weighting=weighting, border=border)
-        return told(request, sample, *_population(view, 0.0))
+        return respond(request, sample, *_population(view, 0.0))
 
     @app.get(
         "/api/samples/{sample}/convergence",
@@ -91,7 +91,7 @@ def add(app: FastAPI, service: Context) -> None:
         border: Border = "raw",
     ) -> Response:
         view = View(descriptor=descriptor, weighting=weighting, border=border)
-        return told(request, sample, *_convergence(view, target_percent, curve=curve))
+        return respond(request, sample, *_convergence(view, target_percent, curve=curve))
 
     @app.get(
         "/api/samples/{sample}/border",
@@ -104,11 +104,11 @@ def add(app: FastAPI, service: Context) -> None:
         descriptor: Descriptor = "equivalent_diameter_nm",
         weighting: Weighting = "number",
     ) -> Response:
-        return told(
+        return respond(
             request,
             sample,
             ("border", descriptor, weighting),
-            lambda known: population_summary.border_shift(known.fields, descriptor, weighting),
+            lambda loaded: population_summary.border_shift(loaded.fields, descriptor, weighting),
         )
 
     @app.get(
@@ -122,7 +122,7 @@ def add(app: FastAPI, service: Context) -> None:
         x: Descriptor = "equivalent_diameter_nm",
         y: Descriptor = "circularity",
     ) -> Response:
-        return told(request, sample, *_scatter(x, y))
+        return respond(request, sample, *_scatter(x, y))
 
     _particles(app, service)
     _comparison(app, service)

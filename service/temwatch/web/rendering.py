@@ -3,8 +3,6 @@
 from __future__ import annotations
 
 import io
-import threading
-from collections import OrderedDict
 from pathlib import Path
 from typing import Any
 
@@ -19,7 +17,6 @@ from temwatch.outputs.population_summary import short
 
 _CROP_MARGIN = 0.35
 _CROP_PX = 160
-_MOST_OPEN = 3  # decoded micrographs of 4096 px are 16 MiB each
 
 
 def warm_up() -> None:
@@ -27,24 +24,10 @@ def warm_up() -> None:
     polygon(Region(origin_px=(0, 0), mask=np.ones((9, 9), bool)))
 
 
-class Pictures:
-    """The last few micrographs, decoded: the crops of a bar come from few of them."""
-
-    def __init__(self) -> None:
-        self._lock = threading.Lock()
-        self._open: OrderedDict[tuple[Path, int], Image.Image] = OrderedDict()
-
-    def get(self, path: Path) -> Image.Image:
-        """A published micrograph in shades of grey; OSError where it is not there."""
-        key = path, path.stat().st_mtime_ns
-        with self._lock:
-            if key not in self._open:
-                with Image.open(path) as picture:
-                    self._open[key] = picture.convert("L")
-                while len(self._open) > _MOST_OPEN:
-                    self._open.popitem(last=False)
-            self._open.move_to_end(key)
-            return self._open[key]
+def decode(path: Path) -> Image.Image:
+    """A published micrograph as 8-bit greyscale image; OSError where the file is missing."""
+    with Image.open(path) as picture:
+        return picture.convert("L")
 
 
 def preview(source: Path | io.BytesIO, edge_px: int) -> bytes:
