@@ -287,5 +287,5 @@ def test_states_of_the_tracker_stay_few(sequence, monkeypatch):
     sequence.analyse(*range(14))
     sequence.settle(patient=False)
     with sequence.ledger.reader() as reader:
-        states = reader._connection.execute("SELECT frame FROM tracker_states ORDER BY frame").fetchall()
+        states = reader.connection.execute("SELECT frame FROM tracker_states ORDER BY frame").fetchall()
     assert [(3,), (7,), (11,), (13,)] == states

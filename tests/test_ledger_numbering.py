@@ -34,7 +34,7 @@ def numbers(ledger, at_s=0.0, gap_s=30.0, **options):
     """Frame of every file that has one, by second and number in it."""
     number(ledger, now=START + timedelta(seconds=at_s), gap_s=gap_s, **options)
     with ledger.reader() as reader:
-        rows = reader._connection.execute("SELECT position, frame, elapsed_s FROM files ORDER BY position")
+        rows = reader.connection.execute("SELECT position, frame, elapsed_s FROM files ORDER BY position")
         return {
             divmod(position, PLACES): (frame, elapsed_s)
             for position, frame, elapsed_s in rows

@@ -39,7 +39,7 @@ def test_a_hundred_thousand_frames_in_two_gigabytes(tmp_path):
     def followed(at_least):
         memory.append(memory_bytes(service.process.pid))
         with Reader(service.state) as reader:
-            count = reader._value("SELECT count(frame) FROM followed")
+            count = reader.value("SELECT count(frame) FROM followed")
         assert service.process.poll() is None, service.log.read_text()[-3000:]
         time.sleep(1.0)
         return count >= at_least
