@@ -1,5 +1,6 @@
 """The configuration: defaults, errors that name the line, and the example that ships."""
 
+import re
 import tomllib
 from pathlib import Path
 from typing import get_args
@@ -10,6 +11,7 @@ from temwatch import config
 from temwatch.errors import ConfigError
 
 REPOSITORY = Path(__file__).parents[1]
+EXAMPLE = (REPOSITORY / "config.example.toml").read_text()
 
 
 def write(folder: Path, text: str) -> Path:
@@ -23,7 +25,7 @@ MINIMAL = '[watch]\nfolder = "in"\n[output]\nfolder = "out"\n'
 
 def test_the_example_that_ships_is_the_one_the_models_give():
     """config.example.toml lists every key with its default."""
-    assert (REPOSITORY / "config.example.toml").read_text() == config.example()
+    assert EXAMPLE == config.example()
 
 
 def test_the_example_loads_and_holds_the_defaults(tmp_path):
@@ -42,6 +44,50 @@ def test_every_key_is_in_the_example():
         assert f"[{section}]" in text
         for key in field.annotation.model_fields:
             assert f"\n{key} = " in text or f"\n# {key} = " in text, f"{section}.{key}"
+
+
+COMMENTED = [line for line in EXAMPLE.splitlines() if re.match(r"# \w+ = ", line)]
+
+
+def test_numbers_without_a_default_are_shown_as_comments():
+    """The parametrised test below covers something."""
+    assert ["pixel_size_nm", "frame_interval_s", "max_holes"] == [line.split()[1] for line in COMMENTED]
+
+
+@pytest.mark.parametrize("line", [*COMMENTED, None])
+def test_an_uncommented_line_of_the_example_is_valid(tmp_path, line):
+    """Each by itself, and all of them at once (None)."""
+    wanted = COMMENTED if line is None else [line]
+    text = "\n".join(row.removeprefix("# ") if row in wanted else row for row in EXAMPLE.splitlines())
+    loaded = config.load(write(tmp_path, text)).model_dump()
+    for row in wanted:
+        key, value = row.removeprefix("# ").split(" = ")
+        assert [float(value)] == [section[key] for section in loaded.values() if key in section]
+
+
+@pytest.mark.parametrize(
+    ("section", "key"),
+    [
+        (section, key)
+        for section, field in config.Config.model_fields.items()
+        for key, value in field.annotation.model_fields.items()
+        if value.default is None
+    ],
+)
+def test_an_empty_text_means_not_set(tmp_path, section, key):
+    """TOML has no null; every key that may be left out may also be empty."""
+    example = config.load(write(tmp_path, EXAMPLE))
+    text = re.sub(rf"(?m)^(# )?{key} = .*$", f'{key} = ""', EXAMPLE)
+    assert example == config.load(write(tmp_path, text))
+    assert getattr(getattr(example, section), key) is None
+
+
+@pytest.mark.parametrize("section", ["watch", "output"])
+def test_a_required_folder_must_not_be_empty(tmp_path, section):
+    """An empty text must not become the current folder."""
+    text = re.sub(rf"(?s)(\[{section}\]\n)folder = \"\w+\"", r'\1folder = ""', MINIMAL)
+    with pytest.raises(ConfigError, match=rf"\[{section}\] folder: must not be empty"):
+        config.load(write(tmp_path, text))
 
 
 def test_relative_paths_are_taken_from_the_folder_of_the_file(tmp_path):

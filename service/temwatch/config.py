@@ -10,60 +10,68 @@ import tomllib
 from pathlib import Path
 from typing import Annotated, Any, Literal
 
-from pydantic import BaseModel, BeforeValidator, ConfigDict, Field, ValidationError, field_validator
+from pydantic import (
+    BaseModel,
+    BeforeValidator,
+    ConfigDict,
+    Field,
+    ValidationError,
+    field_validator,
+    model_validator,
+)
 
+from temwatch.choices import Device, SegmentationMethod, SeparationMethod, TableFormat
 from temwatch.errors import ConfigError
 
-SegmentationMethod = Literal["threshold", "deeplab"]
-SeparationMethod = Literal["uecs", "watershed", "contour", "none"]
-TableFormat = Literal["csv", "xlsx", "parquet"]
-Device = Literal["auto", "cpu", "cuda"]
+__all__ = ["Config", "Device", "SegmentationMethod", "SeparationMethod", "TableFormat", "example", "load"]
 
 
 def _expand(value: object) -> object:
-    return (Path(value).expanduser() if value else None) if isinstance(value, str) else value
+    if value == "":
+        raise ValueError("must not be empty")
+    return Path(value).expanduser() if isinstance(value, str) else value
 
 
-Folder = Annotated[Path, BeforeValidator(_expand)]
+LocalPath = Annotated[Path, BeforeValidator(_expand)]
 
 
 class Section(BaseModel):
     """A section of the configuration: frozen, and an unknown key is an error."""
 
-    model_config = ConfigDict(frozen=True, extra="forbid", allow_inf_nan=False)
+    model_config = ConfigDict(frozen=True, extra="forbid", allow_inf_nan=False, use_attribute_docstrings=True)
+
+    @model_validator(mode="before")
+    @classmethod
+    def _empty_is_not_set(cls, values: object) -> object:
+        """TOML has no null: an empty text stands for it where a key may be left out."""
+        if not isinstance(values, dict):
+            return values
+        optional = {name for name, field in cls.model_fields.items() if field.default is None}
+        return {key: None if value == "" and key in optional else value for key, value in values.items()}
 
 
 class WatchSettings(Section):
-    """Where micrographs arrive and when they are taken to be complete."""
+    """Where micrographs arrive, and when a file counts as complete."""
 
-    folder: Folder = Field(description="acquisition folder, watched with everything below it")
-    patterns: tuple[str, ...] = Field(
-        ("*.dm3", "*.dm4", "*.tif", "*.tiff"),
-        min_length=1,
-        description="names to analyse; case does not matter",
-    )
-    settle_seconds: float = Field(
-        2.0, ge=0, description="s without change of size and time before a file counts as complete"
-    )
-    scan_interval_seconds: float = Field(
-        10.0, gt=0, description="s between full scans; they find what file system events missed"
-    )
-    spool_limit_bytes: int = Field(
-        4 * 1024**3, ge=0, description="bytes; larger files are read in place instead of copied to the spool"
-    )
+    folder: LocalPath
+    """acquisition folder; all its subfolders are watched, too"""
+    patterns: tuple[str, ...] = Field(("*.dm3", "*.dm4", "*.tif", "*.tiff"), min_length=1)
+    """names of files to analyse; upper or lower case makes no difference"""
+    settle_seconds: float = Field(2.0, ge=0)
+    """s that size and time of a file must stay unchanged before it is read"""
+    scan_interval_seconds: float = Field(10.0, gt=0)
+    """s between two scans of the folder; a scan finds what file system events missed"""
+    spool_limit_bytes: int = Field(4 * 1024**3, ge=0)
+    """bytes; a larger file is read where it is, not copied to the spool first"""
 
 
 class SampleSettings(Section):
-    """How a micrograph finds its sample."""
+    """How a micrograph is assigned to a sample."""
 
-    pattern: str = Field(
-        "",
-        description="regular expression with a group (?P<sample>...) on the path below the watched folder; "
-        "empty: the first folder, else the name without a trailing counter",
-    )
-    pixel_size_nm: float | None = Field(
-        None, gt=0, description="nm per pixel for files that do not state it; empty: such files are refused"
-    )
+    pattern: str = ""
+    """regular expression with a group (?P<sample>...); not set: first folder, or name without counter"""
+    pixel_size_nm: float | None = Field(None, gt=0, examples=[0.05])
+    """nm per pixel of files that state none; not set: such files are refused"""
 
     @field_validator("pattern")
     @classmethod
@@ -80,45 +88,36 @@ class SampleSettings(Section):
 class TrackingSettings(Section):
     """How particles are followed from frame to frame."""
 
-    memory_frames: int = Field(
-        3, ge=0, le=1000, description="frames a particle may be missing from and still be the same"
-    )
-    largest_step_spacings: float = Field(
-        0.5,
-        gt=0,
-        le=2,
-        description="distances between neighbours that a particle may move from frame to frame, drift apart",
-    )
+    memory_frames: int = Field(3, ge=0, le=1000)
+    """frames; a particle that is missing for no more of them keeps its track"""
+    largest_step_spacings: float = Field(0.5, gt=0, le=2)
+    """distances between neighbours; the largest step of a particle, without drift"""
 
 
 class SequenceSettings(TrackingSettings):
-    """Which folders of numbered files are sequences; stacks and Gatan's in situ tree are by themselves."""
+    """Which folders are sequences; stacks and Gatan's in situ folders are detected automatically."""
 
-    folders: tuple[str, ...] = Field(
-        (), description="patterns of folders below the watched one whose numbered files are frames"
-    )
-    frame_interval_s: float | None = Field(
-        None, gt=0, description="s between frames where neither file nor folder names tell; empty: not known"
-    )
-    gap_seconds: float = Field(
-        30.0,
-        gt=0,
-        description="s to wait for a missing frame before it counts as a gap; it may still come later",
-    )
-    picture_every_frames: int = Field(100, ge=1, description="frames between two that get pictures")
+    folders: tuple[str, ...] = ()
+    """patterns of folders whose numbered files are the frames of a sequence"""
+    frame_interval_s: float | None = Field(None, gt=0, examples=[0.5])
+    """s between frames where the files do not state it; not set: unknown"""
+    gap_seconds: float = Field(30.0, gt=0)
+    """s to wait for a missing frame; it is still added when it comes later"""
+    picture_every_frames: int = Field(100, ge=1)
+    """pictures are written of every n-th frame"""
 
 
 class OutputSettings(Section):
-    """Where results go and in which forms."""
+    """Where results are written, and in which formats."""
 
-    folder: Folder = Field(description="results, one folder a sample")
-    formats: tuple[TableFormat, ...] = Field(
-        ("csv",), description="tables to keep up to date: csv (always), xlsx, parquet"
-    )
-    pictures: bool = Field(True, description="write micrograph, mask and overlay as png")
-    state_folder: Folder | None = Field(
-        None, description="ledger, lock, spool and caches; empty: .temwatch in the output folder"
-    )
+    folder: LocalPath
+    """folder of the results; each sample has a folder in it"""
+    formats: tuple[TableFormat, ...] = ("csv",)
+    """tables to write: csv (always written), xlsx, parquet"""
+    pictures: bool = True
+    """true or false; true writes micrograph, mask and overlay as png"""
+    state_folder: LocalPath | None = None
+    """local folder of ledger, spool and caches; not set: .temwatch in the output folder"""
 
     @property
     def state(self) -> Path:
@@ -129,52 +128,44 @@ class OutputSettings(Section):
 class SegmentationSettings(Section):
     """How particles are told from the background."""
 
-    method: SegmentationMethod = Field(
-        "deeplab", description="deeplab (trained network) or threshold (classical)"
-    )
-    weights: Folder | None = Field(
-        None, description="safetensors file; empty: the weights that come with temwatch"
-    )
-    device: Device = Field("auto", description="auto, cpu or cuda; auto takes a GPU where there is one")
-    particles: Literal["dark", "bright"] = Field("dark", description="dark (bright field) or bright (HAADF)")
+    method: SegmentationMethod = "deeplab"
+    """deeplab (trained network) or threshold (no network)"""
+    weights: LocalPath | None = None
+    """safetensors file; not set: the weights that come with temwatch"""
+    device: Device = "auto"
+    """auto, cpu or cuda; auto uses the GPU if there is one"""
+    particles: Literal["dark", "bright"] = "dark"
+    """particles are dark (bright field) or bright (HAADF)"""
 
 
 class SeparationSettings(Section):
-    """How clumps are parted and what counts as a particle (UECS: Park et al., IEEE TPAMI 2013)."""
+    """How clumps are separated and what counts as a particle (UECS: Park et al., IEEE TPAMI 2013)."""
 
-    method: SeparationMethod = Field(
-        "uecs", description="uecs, watershed, contour or none (clumps are measured whole)"
-    )
-    convexity_threshold: float = Field(
-        0.95, gt=0, le=1, description="a region below it is non-convex: overlapping particles"
-    )
-    min_diameter_nm: float = Field(
-        0.5, ge=0, description="nm; smaller particles and holes are removed (equivalent diameter)"
-    )
-    min_marker_px: int = Field(
-        30, ge=0, description="px; a smaller marker is dropped where vanishing_markers = drop"
-    )
-    vanishing_markers: Literal["keep", "drop"] = Field(
-        "keep", description="keep or drop markers that vanish before they are convex"
-    )
-    min_convexity: float = Field(
-        0.0, ge=0, le=1, description="clumps below it are excluded whole; 0 keeps all (ANTEMA: 0.5)"
-    )
-    max_holes: int | None = Field(
-        None, ge=0, description="clumps with more holes are excluded whole; empty keeps all (ANTEMA: 10)"
-    )
+    method: SeparationMethod = "uecs"
+    """uecs, watershed, contour or none (clumps are measured whole)"""
+    convexity_threshold: float = Field(0.95, gt=0, le=1)
+    """convexity, 0 to 1; a region below it is a clump of overlapping particles"""
+    min_diameter_nm: float = Field(0.5, ge=0)
+    """nm, equivalent diameter; smaller particles and holes are removed"""
+    min_marker_px: int = Field(30, ge=0)
+    """px; smaller markers are dropped if vanishing_markers is drop"""
+    vanishing_markers: Literal["keep", "drop"] = "keep"
+    """keep or drop; whether a marker that vanishes before it is convex counts"""
+    min_convexity: float = Field(0.0, ge=0, le=1)
+    """convexity, 0 to 1; clumps below it are rejected whole; 0 keeps all (ANTEMA: 0.5)"""
+    max_holes: int | None = Field(None, ge=0, examples=[10])
+    """clumps with more holes are rejected whole; not set: all are kept (ANTEMA: 10)"""
 
 
 class HttpSettings(Section):
     """The live page, the JSON API, health and metrics, all on one port."""
 
-    listen: str = Field("127.0.0.1:8750", description="address:port; port 0 takes a free one")
-    allowed_hosts: tuple[str, ...] = Field(
-        (), description="further host names a browser may use; * allows any"
-    )
-    token_file: Folder | None = Field(
-        None, description="file with the token that allows changes; empty: read-only"
-    )
+    listen: str = "127.0.0.1:8750"
+    """address:port of the page; port 0 takes a free one"""
+    allowed_hosts: tuple[str, ...] = ()
+    """further host names that a browser may use; * allows any"""
+    token_file: LocalPath | None = None
+    """file with the token that allows changes; not set: the page is read-only"""
 
     @field_validator("listen")
     @classmethod
@@ -196,21 +187,21 @@ class HttpSettings(Section):
 
 
 class LoggingSettings(Section):
-    """What the service writes to standard error, where journald finds it."""
+    """What the service writes to standard error; systemd passes it to the journal."""
 
-    format: Literal["json", "console"] = Field("json", description="json (one object a line) or console")
-    level: Literal["debug", "info", "warning", "error"] = Field(
-        "info", description="debug, info, warning or error"
-    )
+    format: Literal["json", "console"] = "json"
+    """json (one object a line) or console (text)"""
+    level: Literal["debug", "info", "warning", "error"] = "info"
+    """debug, info, warning or error; less severe messages are left out"""
 
 
 class EngineSettings(Section):
-    """How the work is spread."""
+    """How the work is distributed."""
 
-    workers: int = Field(0, ge=0, description="processes that read, separate and measure; 0: one a core")
-    dask: str = Field(
-        "", description="address of a Dask scheduler, such as tcp://head:8786; empty: this machine alone"
-    )
+    workers: int = Field(0, ge=0)
+    """number of processes that read, separate and measure; 0: one per core"""
+    dask: str = ""
+    """address of a Dask scheduler, such as tcp://head:8786; empty: this machine"""
 
 
 class Config(Section):
@@ -297,9 +288,10 @@ def example() -> str:
     """Text of config.example.toml: every key with its default, unit and meaning."""
     paths = {"watch": "/data/acquisition", "output": "/data/temwatch"}
     lines = [
-        "# Configuration of temwatch: every key with its default.",
-        "# Lines that begin with # show keys without a value; an unknown key is an error.",
-        "# Relative paths are taken from the folder of this file.",
+        "# Configuration of temwatch: every key with its default value.",
+        '# An empty text "" means: not set. A number without a default is a comment with an example:',
+        "# remove the # to set it. An unknown key is an error.",
+        "# Relative paths start at the folder of this file.",
     ]
     for section, field in Config.model_fields.items():
         model = field.annotation
@@ -307,14 +299,18 @@ def example() -> str:
         assert issubclass(model, Section)
         lines += ["", f"[{section}]  # {(model.__doc__ or '').split(chr(10))[0]}"]
         for key, value in model.model_fields.items():
-            default = paths[section] if value.is_required() else value.default
             lines.append(f"# {value.description}")
-            lines.append(f'# {key} = ""' if default is None else f"{key} = {_toml(default)}")
+            if value.examples:
+                lines.append(f"# {key} = {_toml(value.examples[0])}")
+            else:
+                lines.append(f"{key} = {_toml(paths[section] if value.is_required() else value.default)}")
     return "\n".join(lines) + "\n"
 
 
 def _toml(value: object) -> str:
     match value:
+        case None:
+            return '""'
         case bool():
             return str(value).lower()
         case tuple():
