@@ -21,7 +21,7 @@ from temwatch.config import SegmentationMethod, SegmentationSettings, Separation
 from temwatch.domain import Segmentation
 from temwatch.engine import tasks
 from temwatch.ledger import Arrival, open_ledger
-from temwatch.outputs import sample_folder
+from temwatch.outputs import paths, sample_folder
 
 STAGES = ("read", "segment", "resolve", "record", "publish")
 _SAMPLE = "benchmark"
@@ -116,7 +116,7 @@ def _once(
         )
         task = tasks.AnalyseOrder(resolve=resolve, origin=tasks.origin(micrograph))
         resolved = timed("resolve", lambda: tasks.analyse(task))
-        folder = output / _SAMPLE / "micrographs" / file.name
+        folder = paths.micrograph_folder(output, _SAMPLE, file.name)
         picture = tasks.PictureOrder(
             path=spooled, pixel_size_nm=micrograph.pixel_size_nm, folder=folder, name=file.name
         )

@@ -9,7 +9,7 @@ from temwatch import config as configuration
 from temwatch.commands.terminal import known_sample
 from temwatch.errors import UsageError
 from temwatch.ledger import Reader
-from temwatch.outputs import sample_report
+from temwatch.outputs import paths, sample_report
 
 
 def run(arguments: argparse.Namespace) -> int:
@@ -17,12 +17,12 @@ def run(arguments: argparse.Namespace) -> int:
     config = configuration.load(arguments.config)
     with Reader(config.output.state) as reader:
         sample = known_sample(reader, arguments.sample)
-        folder = (arguments.output or config.output.folder / sample / "report").absolute()
+        folder = (arguments.output or paths.report_folder(config.output.folder, sample)).absolute()
         try:
             with reader.snapshot():
-                paths = sample_report.write(reader, sample, folder, datetime.now(UTC))
+                written = sample_report.write(reader, sample, folder, datetime.now(UTC))
         except OSError as error:
             raise UsageError(f"{folder}: {error.strerror or error}") from None
-    for path in paths:
+    for path in written:
         print(path)  # noqa: T201
     return 0

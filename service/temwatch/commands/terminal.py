@@ -11,7 +11,7 @@ from rich.table import Table
 
 from temwatch.errors import UsageError
 from temwatch.ledger import Reader
-from temwatch.outputs import tables
+from temwatch.outputs import paths, tables
 
 _MOST_TABLES = 3
 _SHOWN = (
@@ -37,7 +37,7 @@ def results(reader: Reader, output: Path, samples: Sequence[str]) -> None:
         return
     for sample, summary in zip(known, summaries, strict=True):
         console.print(statistics(summary))
-        console.print(f"results in {output / sample}\n", soft_wrap=True)
+        console.print(f"results in {paths.sample_folder(output, sample)}\n", soft_wrap=True)
 
 
 def _overview(summaries: Sequence[Mapping[str, Any]]) -> Table:

@@ -32,7 +32,7 @@ from temwatch.engine.job import Batch, Job, Post
 from temwatch.engine.process_backend import ProcessBackend, read_order
 from temwatch.engine.publishing import folder_of
 from temwatch.errors import StartError, Unreadable
-from temwatch.outputs import pictures
+from temwatch.outputs import paths, pictures
 
 log = structlog.get_logger(__name__)
 
@@ -265,9 +265,9 @@ def _analysed(order: ClusterOrder, segmenter: Segmenter, folder: Path) -> Found:
             if _is_drawn(micrograph, order.picture_every_frames):
                 name = order.read.spooled.stem
                 if batch.frames_total is not None and micrograph.frame is not None:
-                    name = f"{name}_{micrograph.frame.index:06d}"
+                    name = paths.picture_name(name, micrograph.frame.index)
                 pictures.write_micrograph(folder, "drawn", micrograph.image, micrograph.pixel_size_nm)
-                png[name] = (folder / "drawn_micrograph.png").read_bytes()
+                png[name] = paths.picture(folder, "drawn", "micrograph").read_bytes()
     return Found(
         resolved=tuple(resolved), frames_total=batch.frames_total, seconds=seconds, micrographs_png=png
     )

@@ -27,6 +27,7 @@ from temwatch.engine.publishing import Publisher
 from temwatch.engine.sequence_tracker import SequenceTracker
 from temwatch.errors import InputError, StartError, Unreadable
 from temwatch.ledger import File, Ledger, Recorded
+from temwatch.outputs import paths
 
 log = structlog.get_logger(__name__)
 
@@ -67,7 +68,7 @@ class Engine:
         )
         self._follower = SequenceTracker(ledger, config, self._publisher.publish, self.wake)
         self._jobs: list[Job] = []
-        self._spool = config.output.state / "spool"
+        self._spool = paths.spool(config.output.state)
         self._retry_after_s: Sequence[float] = ()
         self._held_until_s = 0.0
 

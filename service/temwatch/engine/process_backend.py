@@ -17,7 +17,7 @@ from temwatch.engine import tasks, worker_processes
 from temwatch.engine.job import Batch, Job, Post
 from temwatch.engine.publishing import folder_of
 from temwatch.engine.segmentation_pool import SegmentationPool
-from temwatch.outputs import film
+from temwatch.outputs import paths
 
 
 class ProcessBackend:
@@ -160,7 +160,7 @@ def read_order(job: Job, config: Config) -> tasks.ReadOrder:
         frame=job.file.frame,
         elapsed_s=job.file.elapsed_s,
         interval_s=config.sequences.frame_interval_s,
-        small_pictures=film.folder_of(
+        small_pictures=paths.sequence_folder(
             config.output.folder, job.file.sample, job.file.sequence or job.file.name
         )
         if config.output.pictures
@@ -181,7 +181,6 @@ def is_drawn(micrograph: Micrograph, config: Config) -> bool:
 
 def drawing_of(job: Job, micrograph: Micrograph, config: Config) -> tasks.Drawing:
     """Where the pictures of a micrograph or frame go, and what is drawn on."""
-    name = job.file.name
-    if job.frames_total is not None and micrograph.frame is not None:
-        name = f"{name}_{micrograph.frame.index:06d}"
+    frame = micrograph.frame if job.frames_total is not None else None
+    name = paths.picture_name(job.file.name, None if frame is None else frame.index)
     return tasks.Drawing(folder=folder_of(config, job.file), name=name, image=micrograph.image)

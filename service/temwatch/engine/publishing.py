@@ -20,7 +20,7 @@ from temwatch.engine import requests, tasks
 from temwatch.engine.artifacts import ArtifactWriter, Folder
 from temwatch.engine.job import Job
 from temwatch.ledger import File, Ledger, Request
-from temwatch.outputs import sample_folder
+from temwatch.outputs import paths, sample_folder
 from temwatch.outputs.incremental_statistics import Running
 
 log = structlog.get_logger(__name__)
@@ -34,7 +34,7 @@ _SUMMARY_SHARE = 0.02  # of the time goes into summary.json while micrographs ar
 
 def folder_of(config: Config, file: File) -> Path:
     """Where the pictures of a file go."""
-    return config.output.folder / file.sample / "micrographs" / file.name
+    return paths.micrograph_folder(config.output.folder, file.sample, file.name)
 
 
 class Publisher:

@@ -15,7 +15,7 @@ from temwatch.config import SeparationMethod, SeparationSettings
 from temwatch.domain import Analysis, Frame, Image, Metadata, Method, Micrograph, Segmentation
 from temwatch.formats.read_errors import unreadable
 from temwatch.ledger import Packed, Result, pack
-from temwatch.outputs import film, pictures, sample_folder
+from temwatch.outputs import film, paths, pictures, sample_folder
 from temwatch.outputs.files import replacing
 
 # frames of a stack that are read together; more of them would only come later to page and tables
@@ -160,8 +160,8 @@ def _write_small_pictures(
 ) -> None:
     for micrograph in micrographs:
         if micrograph.frame is not None and micrograph.frame.index % film.every(micrograph.frame.index) == 0:
-            path = film.small_picture(folder, name, micrograph.frame.index, of_stack=of_stack)
-            film.write_small_picture(path, micrograph.image)
+            path = paths.frame_picture(folder, name, micrograph.frame.index, in_stack=of_stack)
+            film.write_frame_picture(path, micrograph.image)
 
 
 def _frame(order: ReadOrder, source: formats.Source, index: int) -> Frame | None:
@@ -242,7 +242,7 @@ def put(folder: Path, micrographs_png: dict[str, bytes]) -> float:
     """Put pictures of micrographs in place that were drawn elsewhere; gives the seconds it took."""
     started = time.monotonic()
     for name, png in micrographs_png.items():
-        with replacing(folder / f"{name}_micrograph.png") as stream:
+        with replacing(paths.picture(folder, name, "micrograph")) as stream:
             stream.write(png)
     return time.monotonic() - started
 
@@ -261,7 +261,7 @@ def content(source: Path) -> ReadResult:
 def furnish(state: Path, output: Path, sample: str, name: str) -> float:
     """Write all that lies in the output folder of a recorded file; gives the seconds it took."""
     started = time.monotonic()
-    sample_folder.write_folder(state, output / sample / "micrographs" / name, sample)
+    sample_folder.write_folder(state, paths.micrograph_folder(output, sample, name), sample)
     return time.monotonic() - started
 
 

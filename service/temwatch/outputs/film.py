@@ -20,7 +20,7 @@ from temwatch.ledger import MicrographRow, Reader
 from temwatch.ledger.sequences import results
 from temwatch.ledger.sequences.progress import Progress
 from temwatch.ledger.sequences.results import Step
-from temwatch.outputs import pictures
+from temwatch.outputs import paths, pictures
 from temwatch.outputs.files import make_folder, sync_folder
 
 MOST_FRAMES = 1000
@@ -42,17 +42,7 @@ def every(frame: int) -> int:
     return step
 
 
-def folder_of(output: Path, sample: str, sequence: str) -> Path:
-    """Where the film, the curves and the plots of a sequence lie."""
-    return output / sample / "sequences" / sequence
-
-
-def small_picture(folder: Path, name: str, frame: int, *, of_stack: bool) -> Path:
-    """Where the small picture of a frame lies; `name` is the output name of its file."""
-    return folder / "frames" / (f"{name}_{frame:06d}.jpg" if of_stack else f"{name}.jpg")
-
-
-def write_small_picture(path: Path, image: Pixels) -> None:
+def write_frame_picture(path: Path, image: Pixels) -> None:
     """Write one frame, float32 (y, x), as a grey picture of at most 640 px."""
     make_folder(path.parent)
     height, width = image.shape
@@ -65,7 +55,7 @@ def write_small_picture(path: Path, image: Pixels) -> None:
 
 
 def write_film(reader: Reader, output: Path, of: Progress) -> Path | None:
-    """Write `film.mp4` of the frames that were followed so far; None where there are none.
+    """Write the film of the frames that were followed so far; None where there are none.
 
     Raises
     ------
@@ -79,9 +69,9 @@ def write_film(reader: Reader, output: Path, of: Progress) -> Path | None:
     shape = next((shape for step in chosen if (shape := _shape(reader, step))), None)
     if shape is None:
         return None
-    folder = folder_of(output, of.sample, of.sequence)
+    folder = paths.sequence_folder(output, of.sample, of.sequence)
     make_folder(folder)
-    path, temporary = folder / "film.mp4", folder / ".film.new.mp4"
+    path, temporary = folder / paths.FILM, folder / f".new.{paths.FILM}"
     rate = min(_MOST_PER_SECOND, max(_FEWEST_PER_SECOND, round(len(chosen) / _SECONDS)))
     # one thread, and no time of writing: the same ledger gives the same bytes
     options = [
@@ -152,7 +142,7 @@ def _drawn(
 
 
 def _background(reader: Reader, folder: Path, row: MicrographRow, step: Step) -> Image.Image:
-    path = small_picture(folder, row.name, step.frame, of_stack=row.frames_total is not None)
+    path = paths.frame_picture(folder, row.name, step.frame, in_stack=row.frames_total is not None)
     try:
         with Image.open(path) as picture:
             return picture.convert("L")

@@ -21,7 +21,7 @@ from temwatch.ledger import Reader
 from temwatch.ledger.sequences import results
 from temwatch.ledger.sequences.progress import Progress
 from temwatch.ledger.sequences.results import Step
-from temwatch.outputs import charts
+from temwatch.outputs import charts, paths
 from temwatch.outputs.files import replacing, write_whole
 from temwatch.outputs.tables import csv_lines, header
 
@@ -45,7 +45,7 @@ def _band(name: str, meaning: str) -> tuple[Column, Column, Column]:
 
 
 TABLES: dict[str, tuple[Column, ...]] = {
-    "ensemble.csv": (
+    paths.ENSEMBLE_TABLE: (
         Column("frame", "integer", "number of the frame"),
         Column("elapsed_s", "real", "time since the first frame"),
         *_band("particles", "number of particles; limits of a Poisson number"),
@@ -54,7 +54,7 @@ TABLES: dict[str, tuple[Column, ...]] = {
         *_band("total_area_nm2", "sum of the projected areas of discs of these diameters"),
         *_band("total_volume_nm3", "sum of the volumes of spheres of these diameters"),
     ),
-    "growth.csv": (
+    paths.GROWTH_TABLE: (
         Column("track", "integer", "number of the track"),
         Column("first_frame", "integer", "first frame it was seen in"),
         Column("last_frame", "integer", "last frame it was seen in"),
@@ -63,7 +63,7 @@ TABLES: dict[str, tuple[Column, ...]] = {
         Column("end_diameter_nm", "real", "median of its last diameters"),
         *_band("rate_nm_per_s", "growth of its diameter, median of all slopes (Theil and Sen)"),
     ),
-    "kinetics.csv": (
+    paths.KINETICS_TABLE: (
         Column("frames", "integer", "frames up to here"),
         Column("elapsed_s", "real", "time of the last of them"),
         *_band("rate_r2_nm2_per_s", "K of r^2 = r0^2 + K t, r being half the mean diameter"),
@@ -72,7 +72,7 @@ TABLES: dict[str, tuple[Column, ...]] = {
         Column("r_squared_r3", "real", "share of the variance that this law explains"),
         *_band("exponent", "n of the law r^n = r0^n + K t that fits best"),
     ),
-    "shares.csv": (
+    paths.SHARES_TABLE: (
         Column("coalesced_nm3", "real", "volume that particles gained by merging"),
         Column("ripened_nm3", "real", "volume that particles gained otherwise"),
         Column("lost_nm3", "real", "volume that particles lost"),
@@ -109,10 +109,10 @@ def write(reader: Reader, folder: Path, of: Progress) -> None:
     if not growth.steps:
         return
     rows = {
-        "ensemble.csv": _ensemble_rows(growth),
-        "growth.csv": (_curve_row(curve) for curve in growth.tracks),
-        "kinetics.csv": (_law_row(law) for law in growth.laws),
-        "shares.csv": [_shares_row(growth.shares)],
+        paths.ENSEMBLE_TABLE: _ensemble_rows(growth),
+        paths.GROWTH_TABLE: (_curve_row(curve) for curve in growth.tracks),
+        paths.KINETICS_TABLE: (_law_row(law) for law in growth.laws),
+        paths.SHARES_TABLE: [_shares_row(growth.shares)],
     }
     for file, lines in rows.items():
         write_whole(folder / file, chain([header(TABLES[file])], csv_lines(TABLES[file], lines)))
@@ -215,14 +215,14 @@ def _shares_row(found: Shares) -> list[Any]:
 
 
 def _plot(growth: Growth, folder: Path, title: str) -> None:
-    """ensemble.png and growth.png; the same ledger gives the same bytes."""
+    """Both plots; the same ledger gives the same bytes."""
     import matplotlib as mpl
     from matplotlib.backends.backend_agg import FigureCanvasAgg
     from matplotlib.figure import Figure
 
     panels = {
-        "ensemble.png": (_count, _sizes, _area, _volume),
-        "growth.png": (_single, _law),
+        paths.ENSEMBLE_PLOT: (_count, _sizes, _area, _volume),
+        paths.GROWTH_PLOT: (_single, _law),
     }
     with charts.drawing, mpl.rc_context(charts.STYLE):
         for file, parts in panels.items():

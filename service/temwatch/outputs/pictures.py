@@ -14,6 +14,7 @@ from scipy import ndimage
 
 from temwatch.domain import Analysis, Particle, Region
 from temwatch.domain import Image as Pixels
+from temwatch.outputs import paths
 from temwatch.outputs.files import make_folder, replacing
 
 # Okabe and Ito's palette, distinguishable with any colour vision (jfly.uni-koeln.de/color)
@@ -28,7 +29,7 @@ _MANY_PIXELS = 1 << 20
 
 
 def write_pictures(folder: Path, name: str, image: Pixels, analysis: Analysis) -> None:
-    """Write `<name>_micrograph.png`, `_mask.png` and `_overlay.png`, each under a temporary name first.
+    """Write the micrograph, its mask and its overlay, each under a temporary name first.
 
     Parameters
     ----------
@@ -49,19 +50,20 @@ def write_micrograph(folder: Path, name: str, image: Pixels, pixel_size_nm: floa
     make_folder(folder)
     picture = Image.fromarray(grey(image))
     draw_scale_bar(picture, pixel_size_nm)
-    _save(picture, folder / f"{name}_micrograph.png")
+    _save(picture, paths.picture(folder, name, "micrograph"))
     return picture
 
 
 def write_views(folder: Path, name: str, micrograph: Image.Image, analysis: Analysis) -> None:
     """Write mask and overlay, from the published micrograph picture and what was found in it."""
-    _save(Image.fromarray(analysis.mask.astype(np.uint8) * np.uint8(255)), folder / f"{name}_mask.png")
-    _save(overlay(micrograph, analysis), folder / f"{name}_overlay.png")
+    mask = Image.fromarray(analysis.mask.astype(np.uint8) * np.uint8(255))
+    _save(mask, paths.picture(folder, name, "mask"))
+    _save(overlay(micrograph, analysis), paths.picture(folder, name, "overlay"))
 
 
 def draw_again(folder: Path, name: str, analysis: Callable[[], Analysis]) -> None:
     """Write mask and overlay on the published micrograph; nothing where that was never written."""
-    path = folder / f"{name}_micrograph.png"
+    path = paths.picture(folder, name, "micrograph")
     if path.is_file():
         with Image.open(path) as micrograph:
             found = analysis()

@@ -17,12 +17,11 @@ from typing import BinaryIO
 
 from temwatch.domain import Status
 from temwatch.ledger import Ledger, Publication, Reader
-from temwatch.outputs import parquet, pictures, sequence_files, workbook
+from temwatch.outputs import parquet, paths, pictures, sequence_files, workbook
 from temwatch.outputs.files import keep_up, length, replacing, write_whole
 from temwatch.outputs.incremental_statistics import Running
 from temwatch.outputs.tables import MICROGRAPHS, PARTICLES, TABLES, Table, csv_text, header, lines, summary
 
-_SUMMARY = "summary.json"
 _SMALL_SAMPLE = 20_000  # particles; above, the statistics wait until a fiftieth has been added
 
 
@@ -33,10 +32,10 @@ def _summary(reader: Reader, sample: str, stream: BinaryIO, running: Running | N
 
 
 OUTPUTS: dict[str, tuple[str, Callable[[Reader, str, BinaryIO], None]]] = {
-    "xlsx": ("{sample}.xlsx", workbook.write),
-    "parquet": ("particles.parquet", parquet.write),
+    "xlsx": (paths.WORKBOOK, workbook.write),
+    "parquet": (paths.PARQUET, parquet.write),
 }
-"""Formats that are written whole: the name of the file, and what writes it."""
+"""Formats that are written whole: pattern of the file's name, and what writes it."""
 
 
 def publish(ledger: Ledger, output: Path, sample: str) -> None:
@@ -49,7 +48,7 @@ def publish(ledger: Ledger, output: Path, sample: str) -> None:
     OSError
         Of the first file that could not be written. The others are up to date, and a later call goes on.
     """
-    trouble = None
+    trouble, folder = None, paths.sample_folder(output, sample)
     with ledger.publishing:
         try:
             publish_tables(ledger, output, sample)
@@ -61,9 +60,9 @@ def publish(ledger: Ledger, output: Path, sample: str) -> None:
             for file_id, changes in _folders(ledger, output, sample):
                 written[file_id] = changes
             with ledger.reader() as reader, reader.snapshot():
-                before = reader.publications(sample).get(_SUMMARY)
+                before = reader.publications(sample).get(paths.SUMMARY)
                 if _summary_is_worth_it(reader, sample, before):
-                    published = _replace(reader, sample, output / sample / _SUMMARY, before, _summary)
+                    published = _replace(reader, sample, folder / paths.SUMMARY, before, _summary)
         except OSError as error:
             trouble = trouble or error
         if published or written:
@@ -84,20 +83,18 @@ def publish_tables(
     OSError
         Of the first table that could not be written. The others are up to date, and a later call goes on.
     """
-    trouble = None
+    trouble, folder = None, paths.sample_folder(output, sample)
     with ledger.publishing, ledger.reader() as reader, reader.snapshot():
         before, published = reader.publications(sample), []
         for table in TABLES:
-            path = output / sample / table.file
+            path = folder / table.file
             try:
                 published += _follow(table, reader, sample, path, before.get(table.file))
             except OSError as error:
                 trouble = trouble or error
         for file in sequence_files.TABLES:
             try:
-                published += sequence_files.follow(
-                    file, reader, sample, output / sample / file, before.get(file)
-                )
+                published += sequence_files.follow(file, reader, sample, folder / file, before.get(file))
             except OSError as error:
                 trouble = trouble or error
         if published or written:
@@ -111,7 +108,7 @@ def _folders(ledger: Ledger, output: Path, sample: str) -> Iterator[tuple[int, i
     with ledger.reader() as reader:
         unwritten = reader.unwritten(sample)
     for file_id, name, changes in unwritten:
-        write_folder(ledger.state, output / sample / "micrographs" / name, sample)
+        write_folder(ledger.state, paths.micrograph_folder(output, sample, name), sample)
         yield file_id, changes
 
 
@@ -138,10 +135,10 @@ def write_folder(state: Path, folder: Path, sample: str) -> None:
         # a stack may have more frames than fit into memory
         rows = (row for row in reader.micrographs_named(sample, folder.name) if row.status is Status.DONE)
         if (first := next(rows, None)) is not None:
-            with replacing(folder / f"{folder.name}_particles.csv") as stream:
+            with replacing(paths.micrograph_table(folder)) as stream:
                 stream.write(header(PARTICLES.columns).encode())
                 for row in chain([first], rows):
-                    name = row.name if row.frames_total is None else f"{row.name}_{row.frame or 0:06d}"
+                    name = paths.row_picture_name(row)
                     pictures.draw_again(folder, name, partial(reader.analysis, row.id))
                     stream.write(lines(PARTICLES, reader, row).encode())
             return
@@ -170,9 +167,8 @@ def _follow(
 
 def _remove(folder: Path) -> None:
     """Take away what temwatch wrote into the folder of a micrograph, and the folder if that was all."""
-    for ending in ("micrograph.png", "mask.png", "overlay.png", "particles.csv"):
-        for path in folder.glob(f"*_{ending}"):
-            path.unlink(missing_ok=True)
+    for path in paths.micrograph_files(folder):
+        path.unlink(missing_ok=True)
     if not any(folder.iterdir()):
         folder.rmdir()
 
@@ -226,14 +222,15 @@ def write_formats(
         A file could not be written; a later call goes on.
     """
     wanted: list[tuple[str, Callable[[Reader, str, BinaryIO], None]]] = [
-        (_SUMMARY, partial(_summary, running=running)),
+        (paths.SUMMARY, partial(_summary, running=running)),
         *(OUTPUTS[name] for name in formats if name in OUTPUTS),
     ]
     with ledger.publishing, ledger.reader() as reader, reader.snapshot():
         before = reader.publications(sample)
         for pattern, write in wanted:
             name = pattern.format(sample=sample)
-            if done := _replace(reader, sample, output / sample / name, before.get(name), write):
+            path = paths.sample_folder(output, sample) / name
+            if done := _replace(reader, sample, path, before.get(name), write):
                 ledger.published(sample, done)
 
 

@@ -16,7 +16,7 @@ import temwatch
 from temwatch.domain import Status
 from temwatch.ledger import MicrographRow, Reader
 from temwatch.ledger.sample_columns import Fields, fields
-from temwatch.outputs import charts, population_summary
+from temwatch.outputs import charts, paths, population_summary
 from temwatch.outputs.files import replacing
 from temwatch.outputs.population_summary import NAMES, View
 
@@ -100,16 +100,16 @@ def write(reader: Reader, sample: str, folder: Path, at: datetime) -> list[Path]
         A file could not be written.
     """
     known = fields(reader, sample)
-    contents = {"report.html": report(reader, sample, at).encode()}
+    contents = {paths.REPORT: report(reader, sample, at).encode()}
     for chart in charts.CHARTS:
         for kind in get_args(charts.Kind):
             contents[f"{chart}.{kind}"] = charts.render(known, sample, chart, kind, View())
-    paths = []
+    written = []
     for name, content in contents.items():
-        paths.append(folder / name)
-        with replacing(paths[-1]) as stream:
+        written.append(folder / name)
+        with replacing(written[-1]) as stream:
             stream.write(content)
-    return paths
+    return written
 
 
 def _inline_svg(known: Fields, sample: str, chart: charts.Chart) -> str:

@@ -10,7 +10,7 @@ from temwatch.ledger import Publication, Reader
 from temwatch.ledger.sequences import results
 from temwatch.ledger.sequences.progress import Progress
 from temwatch.outputs import film as films
-from temwatch.outputs import growth_curves
+from temwatch.outputs import growth_curves, paths
 from temwatch.outputs.files import keep_up, write_whole
 from temwatch.outputs.tables import csv_lines, header
 
@@ -18,7 +18,7 @@ _FEWEST_FRAMES = 16  # of a sequence that grows, before it is drawn
 _SEQUENCE = Column("sequence", "text", "name of the sequence within its sample")
 
 TABLES: dict[str, tuple[Column, ...]] = {
-    "frames.csv": (
+    paths.FRAMES: (
         _SEQUENCE,
         Column("frame", "integer", "number of the frame, from 0 or as in the file's name; a gap has no row"),
         Column("elapsed_s", "real", "time since the first frame, empty where it is not known"),
@@ -30,7 +30,7 @@ TABLES: dict[str, tuple[Column, ...]] = {
         Column("drift_x_nm", "real", "how far the field has moved to the right since the first frame"),
         Column("drift_y_nm", "real", "how far it has moved down"),
     ),
-    "tracks.csv": (
+    paths.TRACKS: (
         _SEQUENCE,
         Column("track", "integer", "number of the particle through time, from 1 within the sequence"),
         Column("frame", "integer", "number of the frame"),
@@ -39,7 +39,7 @@ TABLES: dict[str, tuple[Column, ...]] = {
         Column("y_nm", "real", "centre of mass from the top edge, the drift taken off"),
         Column("equivalent_diameter_nm", "real", "diameter of the disc of equal area"),
     ),
-    "events.csv": (
+    paths.EVENTS: (
         _SEQUENCE,
         Column("frame", "integer", "first frame after it"),
         Column("event", "text", "appear, vanish, merge or split"),
@@ -90,7 +90,7 @@ def export(reader: Reader, folder: Path, sample: str) -> list[Path]:
 
 
 def _lines(reader: Reader, file: str, sample: str, after_id: int) -> Iterator[str]:
-    return csv_lines(TABLES[file], results.rows(reader, file, sample, after_id=after_id))
+    return csv_lines(TABLES[file], results.rows(reader, Path(file).stem, sample, after_id=after_id))
 
 
 def draw(reader: Reader, output: Path, of: Progress, *, film: bool) -> Publication:
@@ -102,20 +102,15 @@ def draw(reader: Reader, output: Path, of: Progress, *, film: bool) -> Publicati
         A file cannot be written, or the encoder does not run.
     """
     size = 0
-    growth_curves.write(reader, films.folder_of(output, of.sample, of.sequence), of)
+    growth_curves.write(reader, paths.sequence_folder(output, of.sample, of.sequence), of)
     if film and (path := films.write_film(reader, output, of)) is not None:
         size = path.stat().st_size
     return Publication(
-        file=drawn_name(of),
+        file=paths.sequence_publication(of.sequence),
         bytes=size,
         through_id=of.last_id,
         generation=of.generation,
     )
-
-
-def drawn_name(of: Progress) -> str:
-    """Under which name the ledger remembers how far a sequence was drawn."""
-    return f"sequences/{of.sequence}"
 
 
 def is_due(reader: Reader, of: Progress) -> bool:
@@ -123,7 +118,7 @@ def is_due(reader: Reader, of: Progress) -> bool:
 
     A sequence that grows is drawn whenever it has grown by half, by the numbers of its frames.
     """
-    before = reader.publications(of.sample).get(drawn_name(of))
+    before = reader.publications(of.sample).get(paths.sequence_publication(of.sequence))
     if before and (before.through_id, before.generation) == (of.last_id, of.generation):
         return False
     if of.ended:

@@ -24,6 +24,7 @@ from temwatch.domain import (
     utc_text,
 )
 from temwatch.ledger import MicrographRow, Reader
+from temwatch.outputs import paths
 
 
 @dataclass(frozen=True, slots=True)
@@ -63,9 +64,9 @@ _SHARED = {"sample", "micrograph", "frame", "pixel_size_nm", "acquired_at", "ana
 _PARTICLE_OWN = tuple(column.name for column in PARTICLE_COLUMNS if column.name not in _SHARED)
 _REJECTION_OWN = tuple(column.name for column in REJECTION_COLUMNS if column.name not in _SHARED)
 
-PARTICLES = Table("particles.csv", PARTICLE_COLUMNS, _PARTICLE_OWN, _particles)
-MICROGRAPHS = Table("micrographs.csv", MICROGRAPH_COLUMNS, (), _one)
-REJECTIONS = Table("rejections.csv", REJECTION_COLUMNS, _REJECTION_OWN, _rejections)
+PARTICLES = Table(paths.PARTICLES, PARTICLE_COLUMNS, _PARTICLE_OWN, _particles)
+MICROGRAPHS = Table(paths.MICROGRAPHS, MICROGRAPH_COLUMNS, (), _one)
+REJECTIONS = Table(paths.REJECTIONS, REJECTION_COLUMNS, _REJECTION_OWN, _rejections)
 TABLES = (PARTICLES, MICROGRAPHS, REJECTIONS)
 
 

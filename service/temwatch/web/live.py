@@ -16,6 +16,7 @@ import temwatch
 from temwatch.domain import Status, utc_text
 from temwatch.ledger import MicrographRow, Reader
 from temwatch.ledger.sample_columns import data_version, detected_at
+from temwatch.outputs import paths
 from temwatch.outputs.population_summary import Border, Descriptor, View, Weighting
 from temwatch.web import population_views, serialize, trouble
 from temwatch.web.cache import SingleFlightCache
@@ -148,7 +149,7 @@ def _recent(service: Context, ledger: Reader, limit: int) -> dict[str, Any]:
         rows = ledger.recent(limit)
         shown = _with_arrival(ledger, rows)
         for row, entry in zip(rows, shown, strict=True):
-            entry["has_picture"] = serialize.picture(
+            entry["has_picture"] = paths.row_picture(
                 service.config.output.folder, row, "micrograph"
             ).is_file()
         oldest = ledger.oldest_pending_at()

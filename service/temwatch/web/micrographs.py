@@ -15,6 +15,7 @@ from starlette.requests import Request
 
 from temwatch.domain import Status
 from temwatch.ledger import MicrographRow
+from temwatch.outputs import paths
 from temwatch.web import rendering, serialize
 from temwatch.web.cache import SingleFlightCache
 from temwatch.web.context import Context, JsonBody, known_micrograph
@@ -38,8 +39,8 @@ def add(app: FastAPI, service: Context) -> None:
     threading.Thread(target=rendering.warm_up, daemon=True).start()
     previews = SingleFlightCache[bytes](_PREVIEW_BYTES, len)
 
-    def published(row: MicrographRow, kind: str) -> Path:
-        path = serialize.picture(service.config.output.folder, row, kind)
+    def published(row: MicrographRow, kind: paths.Picture) -> Path:
+        path = paths.row_picture(service.config.output.folder, row, kind)
         if not path.is_file():
             raise HTTPException(404, f"micrograph {row.id} has no {kind} picture")
         return path
@@ -106,7 +107,7 @@ def add(app: FastAPI, service: Context) -> None:
         response_class=FileResponse,
         summary="Its picture: micrograph, mask or overlay",
     )
-    def picture(id: int, kind: Literal["micrograph", "mask", "overlay"]) -> FileResponse:
+    def picture(id: int, kind: paths.Picture) -> FileResponse:
         with service.reader() as ledger:
             path = published(known_micrograph(ledger, id), kind)
         return FileResponse(path, media_type="image/png", headers={"Cache-Control": "no-cache"})

@@ -6,7 +6,8 @@ import json
 from pathlib import Path
 
 from temwatch.ledger import MicrographRow, Reader
-from temwatch.web import rendering, serialize
+from temwatch.outputs import paths
+from temwatch.web import rendering
 from temwatch.web.cache import SingleFlightCache
 
 _CAPACITY_BYTES = 16 * 1024**2
@@ -21,7 +22,7 @@ class OutlineCache:
 
     def outlines(self, ledger: Reader, row: MicrographRow) -> bytes:
         """Outlines of an analysed micrograph, and whether its picture was published."""
-        has_picture = serialize.picture(self._output, row, "micrograph").is_file()
+        has_picture = paths.row_picture(self._output, row, "micrograph").is_file()
 
         def trace() -> bytes:
             found = rendering.outlines(ledger, row) | {"has_picture": has_picture}

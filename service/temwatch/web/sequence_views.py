@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections import Counter, defaultdict
 from itertools import accumulate
 from pathlib import Path
-from typing import Any, Literal
+from typing import Any
 
 from fastapi import FastAPI, HTTPException
 from fastapi.responses import FileResponse
@@ -13,7 +13,7 @@ from fastapi.responses import FileResponse
 from temwatch.ledger import Reader
 from temwatch.ledger.sequences import progress, results
 from temwatch.ledger.sequences.progress import Progress
-from temwatch.outputs import film
+from temwatch.outputs import paths
 from temwatch.outputs.population_summary import short
 from temwatch.web.context import Context, known_sample
 
@@ -21,9 +21,6 @@ _MOST_POINTS = 1500
 _MOST_TRACKS = 60
 _TRACK_POINTS = 150
 _UNKNOWN: dict[int | str, dict[str, Any]] = {404: {"description": "no such sample or sequence"}}
-File = Literal[
-    "film.mp4", "ensemble.png", "growth.png", "ensemble.csv", "growth.csv", "kinetics.csv", "shares.csv"
-]
 _TYPES = {".mp4": "video/mp4", ".png": "image/png", ".csv": "text/csv; charset=utf-8"}
 _COLUMNS = (
     "micrograph_id",
@@ -67,10 +64,10 @@ def add(app: FastAPI, service: Context) -> None:
         response_class=FileResponse,
         summary="The film, a plot, or a table of the growth, as drawn last",
     )
-    def drawn(sample: str, sequence: str, file: File) -> FileResponse:
+    def drawn(sample: str, sequence: str, file: paths.SequenceFile) -> FileResponse:
         with service.reader() as ledger:
             of = _known(ledger, sample, sequence)
-        path = film.folder_of(service.config.output.folder, of.sample, of.sequence) / file
+        path = paths.sequence_folder(service.config.output.folder, of.sample, of.sequence) / file
         if not path.is_file():
             raise HTTPException(404, f"there is no {file} yet")
         return FileResponse(path, media_type=_TYPES[path.suffix], headers={"Cache-Control": "no-cache"})
@@ -86,7 +83,7 @@ def _known(ledger: Reader, sample: str, sequence: str) -> Progress:
 def _sequence(ledger: Reader, of: Progress, service: Context) -> dict[str, Any]:
     rows = results.curves(ledger, of, _COLUMNS, _MOST_POINTS)
     found = results.overview(ledger, of)
-    folder = film.folder_of(service.config.output.folder, of.sample, of.sequence)
+    folder = paths.sequence_folder(service.config.output.folder, of.sample, of.sequence)
     return {
         "sequence": of.sequence,
         "frames": found.frames,
@@ -95,8 +92,8 @@ def _sequence(ledger: Reader, of: Progress, service: Context) -> dict[str, Any]:
         "ended": of.ended,
         "tracks": found.tracks,
         "counts": {event: found.events.get(event, 0) for event in EVENTS},
-        "film": _made(folder / "film.mp4"),
-        "plots": _made(folder / "growth.png"),
+        "film": _made(folder / paths.FILM),
+        "plots": _made(folder / paths.GROWTH_PLOT),
         **{name: [short(row[index]) for row in rows] for index, name in enumerate(_COLUMNS)},
         "events": _events(results.events_by_frame(ledger, of), [row[1] for row in rows]),
     }

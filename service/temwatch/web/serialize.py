@@ -6,7 +6,6 @@ import json
 from collections.abc import Callable, Iterator
 from dataclasses import asdict, fields
 from datetime import datetime
-from pathlib import Path
 from typing import Any
 
 from fastapi.responses import Response, StreamingResponse
@@ -62,12 +61,6 @@ def particles(reader: Reader, row: MicrographRow) -> list[dict[str, Any]]:
         for name in ("acquired_at", "analysed_at"):
             values[name] = utc_text(values[name]) if values[name] else None
     return rows
-
-
-def picture(output: Path, row: MicrographRow, kind: str) -> Path:
-    """Where a picture of a micrograph was published."""
-    name = row.name if row.frames_total is None else f"{row.name}_{row.frame or 0:06d}"
-    return output / row.sample / "micrographs" / row.name / f"{name}_{kind}.png"
 
 
 def all_particles(reader: Callable[[], Reader], sample: str, format: str) -> Response:

@@ -37,21 +37,21 @@ def last_id(reader: Reader, sample: str) -> int:
 
 
 _TABLES = {
-    "frames.csv": """SELECT s.sequence, w.frame, w.elapsed_s, w.particles, w.mean_equivalent_diameter_nm,
+    "frames": """SELECT s.sequence, w.frame, w.elapsed_s, w.particles, w.mean_equivalent_diameter_nm,
         w.sd_equivalent_diameter_nm, w.mean_area_nm2, w.particle_fraction, w.drift_x_nm, w.drift_y_nm
         FROM followed w JOIN sequences s ON s.id = w.sequence_id
         WHERE {condition} AND w.frame IS NOT NULL ORDER BY w.id""",
-    "tracks.csv": """SELECT s.sequence, p.track, w.frame, p.number, p.x_nm, p.y_nm, p.equivalent_diameter_nm
+    "tracks": """SELECT s.sequence, p.track, w.frame, p.number, p.x_nm, p.y_nm, p.equivalent_diameter_nm
         FROM followed w JOIN sequences s ON s.id = w.sequence_id JOIN track_points p ON p.followed_id = w.id
         WHERE {condition} ORDER BY w.id, p.number""",
-    "events.csv": """SELECT s.sequence, e.frame, e.event, e.track, e.others
+    "events": """SELECT s.sequence, e.frame, e.event, e.track, e.others
         FROM followed w JOIN sequences s ON s.id = w.sequence_id JOIN track_events e ON e.followed_id = w.id
         WHERE {condition} ORDER BY w.id, e.number""",
 }
 
 
 def rows(reader: Reader, table: str, sample: str, *, after_id: int = 0) -> Iterator[tuple[object, ...]]:
-    """Rows of frames.csv, tracks.csv or events.csv, those after the row `after_id` of frames.csv."""
+    """Rows of the table `frames`, `tracks` or `events`, those after the row `after_id` of frames.csv."""
     ids = [one.id for one in progress(reader, sample=sample)]
     # + lets SQLite go through the rows in their order rather than sort all of them
     condition = f"+w.sequence_id IN ({', '.join(map(str, ids))}) AND w.id > ?"

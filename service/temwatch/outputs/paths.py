@@ -1,0 +1,103 @@
+"""Where every result lies: only this module names the files and folders below the output folder."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Literal
+
+from temwatch.ledger import MicrographRow
+
+PARTICLES = "particles.csv"
+MICROGRAPHS = "micrographs.csv"
+REJECTIONS = "rejections.csv"
+FRAMES = "frames.csv"
+TRACKS = "tracks.csv"
+EVENTS = "events.csv"
+SUMMARY = "summary.json"
+WORKBOOK = "{sample}.xlsx"
+PARQUET = "particles.parquet"
+REPORT = "report.html"
+
+FILM = "film.mp4"
+ENSEMBLE_TABLE = "ensemble.csv"
+GROWTH_TABLE = "growth.csv"
+KINETICS_TABLE = "kinetics.csv"
+SHARES_TABLE = "shares.csv"
+ENSEMBLE_PLOT = "ensemble.png"
+GROWTH_PLOT = "growth.png"
+
+SequenceFile = Literal[
+    "film.mp4", "ensemble.png", "growth.png", "ensemble.csv", "growth.csv", "kinetics.csv", "shares.csv"
+]
+"""What lies in the folder of a sequence, beside the small pictures for the film."""
+
+Picture = Literal["micrograph", "mask", "overlay"]
+PICTURES: tuple[Picture, ...] = ("micrograph", "mask", "overlay")
+
+
+def sample_folder(output: Path, sample: str) -> Path:
+    """The tables of a sample, and the folders below."""
+    return output / sample
+
+
+def report_folder(output: Path, sample: str) -> Path:
+    """The report of a sample and its charts."""
+    return sample_folder(output, sample) / "report"
+
+
+def micrograph_folder(output: Path, sample: str, name: str) -> Path:
+    """The pictures and the table of one file; `name` is its name in the ledger."""
+    return sample_folder(output, sample) / "micrographs" / name
+
+
+def picture_name(name: str, frame: int | None) -> str:
+    """Beginning of the picture names of a micrograph, or of one frame of a stack."""
+    return name if frame is None else f"{name}_{frame:06d}"
+
+
+def row_picture_name(row: MicrographRow) -> str:
+    """The same for a row of the ledger; frames that are files of their own have the names of their files."""
+    return picture_name(row.name, None if row.frames_total is None else row.frame or 0)
+
+
+def picture(folder: Path, name: str, kind: Picture) -> Path:
+    """A picture in the folder of a file; `name` is made by `picture_name`."""
+    return folder / f"{name}_{kind}.png"
+
+
+def row_picture(output: Path, row: MicrographRow, kind: Picture) -> Path:
+    """A picture of a row of the ledger."""
+    return picture(micrograph_folder(output, row.sample, row.name), row_picture_name(row), kind)
+
+
+def micrograph_table(folder: Path) -> Path:
+    """The particles of one file, in its folder."""
+    return folder / f"{folder.name}_{PARTICLES}"
+
+
+def micrograph_files(folder: Path) -> Iterator[Path]:
+    """Everything that temwatch has written into the folder of a file."""
+    for kind in PICTURES:
+        yield from folder.glob(f"*_{kind}.png")
+    yield from folder.glob(f"*_{PARTICLES}")
+
+
+def sequence_folder(output: Path, sample: str, sequence: str) -> Path:
+    """The film, the tables and the plots of a sequence."""
+    return sample_folder(output, sample) / "sequences" / sequence
+
+
+def frame_picture(folder: Path, name: str, frame: int, *, in_stack: bool) -> Path:
+    """The small picture of a frame for the film, in the sequence's folder; `name` is that of its file."""
+    return folder / "frames" / f"{picture_name(name, frame if in_stack else None)}.jpg"
+
+
+def sequence_publication(sequence: str) -> str:
+    """The name by which the ledger remembers how far a sequence was drawn."""
+    return f"sequences/{sequence}"
+
+
+def spool(state: Path) -> Path:
+    """Copies of the files that are being analysed, in the state folder."""
+    return state / "spool"
