@@ -15,16 +15,23 @@ help:
 	@echo "make check   lint, types, import rules and tests, as the continuous integration runs them"
 	@echo "make soak    long runs (hours); not part of the tests"
 	@echo "make format  format the code"
-	@echo "make lock    resolve requirements.lock anew"
+	@echo "make lock    resolve both locks anew (requirements.lock, requirements-dev.lock)"
 
 setup: $(VENV)/ready
 
+# what the service needs, with all extras; hatchling and editables, with which temwatch itself is built, are pinned too
 $(VENV)/ready: requirements.lock pyproject.toml
 	@test -x $(BIN)/python || $(PYTHON) -m venv $(VENV)
 	@test -x $(BIN)/uv || { command -v uv >/dev/null && ln -s "$$(command -v uv)" $(BIN)/uv; } || $(BIN)/python -m pip install --quiet uv
 	@echo "installing the pinned packages into $(VENV) (torch alone is several GB) ..."
 	@$(BIN)/uv pip install --quiet $(SYNC) -r requirements.lock
-	@$(BIN)/uv pip install --quiet --python $(BIN)/python --no-deps --no-build-isolation --editable .
+	@$(BIN)/uv pip install --quiet --python $(BIN)/python --no-deps --build-constraints requirements-dev.lock --editable .
+	@touch $@
+
+# what tests, linters and the documentation need besides
+$(VENV)/ready-dev: requirements-dev.lock $(VENV)/ready
+	@echo "installing the tools of development into $(VENV) ..."
+	@$(BIN)/uv pip install --quiet $(SYNC) -r requirements-dev.lock
 	@touch $@
 
 demo: setup
@@ -38,10 +45,10 @@ $(VENV)/compiled: $(VENV)/ready $(shell find service/temwatch/analysis -name '*.
 
 compiled: $(VENV)/compiled
 
-test: compiled
+test: $(VENV)/ready-dev compiled
 	@$(BIN)/python -m pytest -n 3 --dist loadfile
 
-lint: setup
+lint: $(VENV)/ready-dev
 	$(BIN)/ruff check .
 	$(BIN)/ruff format --check .
 	$(BIN)/mypy
@@ -49,17 +56,20 @@ lint: setup
 
 check: lint test
 
-soak: setup
+soak: $(VENV)/ready-dev
 	$(BIN)/python -m pytest -m soak --timeout 100000
 
-format: setup
+format: $(VENV)/ready-dev
 	$(BIN)/ruff check --fix .
 	$(BIN)/ruff format .
 
-# --no-emit-index-url: the lock must not depend on where somebody happens to get packages from
+# --no-emit-index-url: a lock must not depend on where somebody happens to get packages from
+COMPILE := uv pip compile --quiet --upgrade --universal --python-version 3.11 --generate-hashes \
+           --no-emit-index-url --no-annotate --no-header
+
 lock:
-	$(BIN)/uv pip compile --quiet --upgrade pyproject.toml --extra dev --universal --python-version 3.11 \
-	    --generate-hashes --no-emit-index-url --no-annotate --no-header --output-file requirements.lock
+	$(BIN)/$(COMPILE) pyproject.toml --all-extras --output-file requirements.lock
+	$(BIN)/$(COMPILE) --group pyproject.toml:dev --constraints requirements.lock --output-file requirements-dev.lock
 
 clean:
 	rm -rf $(VENV) build dist .mypy_cache .ruff_cache .pytest_cache .import_linter_cache

@@ -11,7 +11,7 @@ from pathlib import Path
 from typing import Protocol
 
 import temwatch
-from temwatch.errors import TemwatchError
+from temwatch.errors import EXTRAS, MissingExtra, TemwatchError
 
 _EPILOG = """\
 a first look:   temwatch demo
@@ -34,8 +34,12 @@ def main(argv: Sequence[str] | None = None) -> int:
         code: int = command.run(arguments)
         sys.stdout.flush()
     except TemwatchError as error:
-        print(f"temwatch: {error}", file=sys.stderr)  # noqa: T201
-        return error.exit_code
+        return _fail(error)
+    except ModuleNotFoundError as error:
+        module = (error.name or "").partition(".")[0]
+        if module not in EXTRAS:
+            raise
+        return _fail(MissingExtra(module))
     except KeyboardInterrupt:
         print("temwatch: interrupted; what was finished is kept", file=sys.stderr)  # noqa: T201
         return 130
@@ -43,6 +47,11 @@ def main(argv: Sequence[str] | None = None) -> int:
         os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
         return 0
     return code
+
+
+def _fail(error: TemwatchError) -> int:
+    print(f"temwatch: {error}", file=sys.stderr)  # noqa: T201
+    return error.exit_code
 
 
 def _parser() -> argparse.ArgumentParser:

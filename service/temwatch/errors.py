@@ -36,6 +36,23 @@ class WeightsError(StartError):
     """A weights file is missing, damaged or of another network."""
 
 
+class MissingExtra(UsageError):
+    """An optional package is not installed; the text names the extra that brings it."""
+
+    def __init__(self, module: str) -> None:
+        package, extra = EXTRAS[module]
+        super().__init__(f"{package} is not installed; install it with: pip install 'temwatch[{extra}]'")
+
+
+EXTRAS = {
+    "distributed": ("distributed (Dask)", "cluster"),
+    "imageio_ffmpeg": ("imageio-ffmpeg", "film"),
+    "skimage": ("scikit-image", "train"),
+    "torchvision": ("torchvision", "train"),
+}
+"""Modules that only an extra of temwatch brings: the package's name, and the extra."""
+
+
 class Interrupted(TemwatchError):
     """The user stopped a long run, which has kept what it had; the text says how to go on."""
 

@@ -5,12 +5,13 @@ from __future__ import annotations
 import argparse
 import os
 from collections.abc import Callable, Iterator
+from importlib.util import find_spec
 
 from temwatch import config as configuration
 from temwatch.commands import check_paths
 from temwatch.commands.check_paths import Finding
 from temwatch.config import Config
-from temwatch.errors import ConfigError, TemwatchError
+from temwatch.errors import ConfigError, MissingExtra, TemwatchError
 
 
 def run(arguments: argparse.Namespace) -> int:
@@ -31,6 +32,7 @@ def run(arguments: argparse.Namespace) -> int:
         ("inotify", check_paths.inotify),
         ("port", _port),
         ("token", _token),
+        ("extras", _extras),
     )
     for name, check in checks:
         for level, text in check(config):
@@ -113,3 +115,11 @@ def _token(config: Config) -> Iterator[Finding]:
         yield "warning", f"{file} can be read by everybody on this machine (chmod o= would mend it)"
     else:
         yield "ok", str(file)
+
+
+def _extras(config: Config) -> Iterator[Finding]:
+    """Optional packages that this configuration needs."""
+    if config.engine.dask and find_spec("distributed") is None:
+        yield "error", str(MissingExtra("distributed"))
+    if config.output.pictures and find_spec("imageio_ffmpeg") is None:
+        yield "warning", f"sequences are drawn without films: {MissingExtra('imageio_ffmpeg')}"

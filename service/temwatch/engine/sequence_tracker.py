@@ -16,16 +16,18 @@ from concurrent.futures import Future, ProcessPoolExecutor
 from concurrent.futures.process import BrokenProcessPool
 from dataclasses import dataclass
 from datetime import UTC, datetime
+from functools import cached_property
 from pathlib import Path
 
 import structlog
 
 from temwatch.config import Config
 from temwatch.engine import sequence_tasks, worker_processes
+from temwatch.errors import MissingExtra
 from temwatch.ledger import Ledger, Publication, Reader
 from temwatch.ledger.sequences import numbering, progress
 from temwatch.ledger.sequences.progress import Progress
-from temwatch.outputs import sample_folder, sequence_files
+from temwatch.outputs import film, sample_folder, sequence_files
 
 log = structlog.get_logger(__name__)
 
@@ -172,6 +174,15 @@ class SequenceTracker:
                 return True
         return moved
 
+    @cached_property
+    def _films(self) -> bool:
+        """Whether films are wanted and can be written; said once, when the first sequence is drawn."""
+        wanted = self._config.output.pictures
+        if wanted and not film.encoder_is_installed():
+            log.warning("sequences are drawn without films", reason=str(MissingExtra("imageio_ffmpeg")))
+            return False
+        return wanted
+
     def _open_reader(self) -> Reader:
         """One for all turns: this is asked very often, and mostly in vain."""
         if self._reader is None:
@@ -194,7 +205,7 @@ class SequenceTracker:
             if of.last_id and sequence_files.is_due(reader, of):
                 output = self._config.output
                 order = sequence_tasks.DrawOrder(
-                    ledger=self._ledger.state, progress=of, output=output.folder, film=output.pictures
+                    ledger=self._ledger.state, progress=of, output=output.folder, film=self._films
                 )
                 self._drawer.start(sequence_tasks.draw, order)
                 return True

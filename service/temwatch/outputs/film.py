@@ -9,6 +9,7 @@ from __future__ import annotations
 import colorsys
 import os
 from collections.abc import Iterator
+from importlib.util import find_spec
 from pathlib import Path
 
 import numpy as np
@@ -32,6 +33,11 @@ _SECONDS = 20.0  # what a film aims at, as far as its pace allows
 _FEWEST_PER_SECOND, _MOST_PER_SECOND = 8, 25
 _GOLDEN = 0.6180339887498949
 _PAPER, _INK = 225, 150  # where a frame has no picture, its mask is drawn in grey
+
+
+def encoder_is_installed() -> bool:
+    """Whether films can be written: the extra `film` brings the encoder."""
+    return find_spec("imageio_ffmpeg") is not None
 
 
 def every(frame: int) -> int:
