@@ -5,8 +5,8 @@ import pytest
 
 import temwatch
 from analytic_shapes import disc, on_canvas, rectangle
+from temwatch.analysis.measurement.units import disc_area_px
 from temwatch.analysis.pipeline import describe
-from temwatch.analysis.separation.cleaning import smallest_area_px
 from temwatch.config import SeparationSettings
 from temwatch.domain import Reason
 from temwatch.errors import UsageError
@@ -17,10 +17,10 @@ def reasons(analysis):
 
 
 def test_smallest_area_is_that_of_a_disc_rounded_up():
-    assert smallest_area_px(0.5, 0.05) == 79
-    assert smallest_area_px(0.5, 0.5) == 1
-    assert smallest_area_px(0.5, 10.0) == 1
-    assert smallest_area_px(0, 0.05) == 0
+    assert disc_area_px(0.5, 0.05) == 79
+    assert disc_area_px(0.5, 0.5) == 1
+    assert disc_area_px(0.5, 10.0) == 1
+    assert disc_area_px(0, 0.05) == 0
 
 
 def test_region_of_exactly_the_smallest_area_is_kept():

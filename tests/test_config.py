@@ -7,7 +7,7 @@ from typing import get_args
 
 import pytest
 
-from temwatch import config
+from temwatch import choices, config
 from temwatch.errors import ConfigError
 
 REPOSITORY = Path(__file__).parents[1]
@@ -133,8 +133,8 @@ def test_choices_are_the_keys_of_the_dicts():
     from temwatch.analysis.segmentation import SEGMENTERS
     from temwatch.analysis.separation import SEPARATORS
 
-    assert set(get_args(config.SegmentationMethod)) == set(SEGMENTERS)
-    assert set(get_args(config.SeparationMethod)) == set(SEPARATORS)
+    assert set(get_args(choices.SegmentationMethod)) == set(SEGMENTERS)
+    assert set(get_args(choices.SeparationMethod)) == set(SEPARATORS)
 
 
 def test_the_example_is_toml_without_duplicates():

@@ -8,7 +8,8 @@ from scipy import ndimage
 
 from networks import description, random_network
 from temwatch.analysis.segmentation import SEGMENTERS, build, deeplab, preprocessing, weights
-from temwatch.config import SegmentationMethod, SegmentationSettings
+from temwatch.choices import SegmentationMethod
+from temwatch.config import SegmentationSettings
 
 VARIANTS = [(method, "") for method in sorted(SEGMENTERS) if method != "deeplab"]
 VARIANTS += [("deeplab", architecture) for architecture in weights.ARCHITECTURES]

@@ -31,7 +31,7 @@ SIMULATED = {
 
 def separate(mask):
     found, given_up = contour.separate(
-        Region(origin_px=(10, 20), mask=mask), shape=(500, 500), smallest_px=1, settings=SeparationSettings()
+        Region(origin_px=(10, 20), mask=mask), shape=(500, 500), min_area_px=1, settings=SeparationSettings()
     )
     assert not given_up
     return found
@@ -98,7 +98,7 @@ def test_particles_around_a_gap_are_all_found():
 )
 def test_what_has_no_two_particles_is_handed_back(mask):
     found, given_up = contour.separate(
-        Region(origin_px=(3, 4), mask=mask), shape=(90, 90), smallest_px=1, settings=SeparationSettings()
+        Region(origin_px=(3, 4), mask=mask), shape=(90, 90), min_area_px=1, settings=SeparationSettings()
     )
     assert found or given_up
     for region in found:

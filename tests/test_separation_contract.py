@@ -10,7 +10,7 @@ from analytic_shapes import disc, ellipse, on_canvas, rectangle
 from separation_cases import placed, score
 from temwatch import simulator
 from temwatch.analysis.separation import SEPARATORS
-from temwatch.config import SeparationMethod
+from temwatch.choices import SeparationMethod
 
 MASK = on_canvas(
     (200, 240),

@@ -21,7 +21,7 @@ CORNERS = np.ones((3, 3))
 
 def separate(mask, origin=(10, 20), shape=(500, 500)):
     clump = Region(origin_px=origin, mask=mask)
-    found, given_up = watershed.separate(clump, shape=shape, smallest_px=1, settings=SeparationSettings())
+    found, given_up = watershed.separate(clump, shape=shape, min_area_px=1, settings=SeparationSettings())
     assert not given_up
     return clump, found
 

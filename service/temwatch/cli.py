@@ -8,9 +8,10 @@ import os
 import sys
 from collections.abc import Sequence
 from pathlib import Path
-from typing import Protocol
+from typing import Protocol, get_args
 
 import temwatch
+from temwatch.choices import SeparationMethod
 from temwatch.errors import EXTRAS, MissingExtra, TemwatchError
 
 _EPILOG = """\
@@ -107,7 +108,7 @@ def _analyse(commands: _Commands) -> None:
     command.add_argument(
         "--separate",
         metavar="METHOD",
-        help="how to part overlapping particles: uecs, watershed, contour, none",
+        help=f"how to separate overlapping particles: {', '.join(get_args(SeparationMethod))}",
     )
     command.add_argument("--formats", metavar="LIST", help="tables to write: csv,xlsx,parquet (default csv)")
     command.add_argument(
@@ -237,7 +238,9 @@ def _evaluate(commands: _Commands) -> None:
     command.add_argument("--weights", type=Path, metavar="FILE", help="default: the service's segmenter")
     command.add_argument("--method", choices=("deeplab", "threshold"), help="threshold: the baseline")
     command.add_argument(
-        "--separate", metavar="METHOD", help="how the service parts particles: uecs, watershed, none ..."
+        "--separate",
+        metavar="METHOD",
+        help=f"separate as the service does: {', '.join(get_args(SeparationMethod))}",
     )
     command.add_argument("--json", action="store_true", help="JSON instead of a table")
     command.add_argument("--picture", type=Path, metavar="FILE", help="png of the best and worst cases")

@@ -1,4 +1,4 @@
-"""Connected parts of a mask, found by runs: stretches of set pixels in one row."""
+"""Connected components of a mask, found by runs: stretches of set pixels in one row."""
 
 from __future__ import annotations
 
@@ -11,66 +11,69 @@ from numpy.typing import NDArray
 Numbers = NDArray[np.int64]
 
 
-class Parts(NamedTuple):
-    """Connected parts of a mask, numbered from 0 in reading order of their first pixels.
+class Components(NamedTuple):
+    """Connected components of a mask, numbered from 0 in reading order of their first pixels.
 
     Attributes
     ----------
     runs
         (r, 3) row, first column and end column of each run.
-    number
-        (r,) part that the run belongs to.
+    component
+        (r,) component that the run belongs to.
     area
-        (n,) number of pixels of each part.
+        (n,) number of pixels of each component.
     box
-        (n, 4) top, left, bottom and right of each part; bottom and right are one past the last pixel.
+        (n, 4) top, left, bottom and right of each; bottom and right are one past the last pixel.
     """
 
     runs: Numbers
-    number: Numbers
+    component: Numbers
     area: Numbers
     box: Numbers
 
 
-def connected_parts(mask: NDArray[np.bool_], *, corners: bool) -> Parts:
-    """Connected parts of a mask; with `corners`, pixels that touch at a corner only belong together too."""
-    return Parts(*label_runs(mask, 1 if corners else 0))
+def find_components(mask: NDArray[np.bool_], *, corners: bool) -> Components:
+    """Connected components of a mask (y, x); with `corners`, pixels that touch at a corner are connected."""
+    return Components(*label_runs(mask, 1 if corners else 0))
 
 
-def painted(parts: Parts, chosen: NDArray[np.bool_], shape: tuple[int, int]) -> NDArray[np.bool_]:
-    """Mask of `shape` with the chosen parts."""
+def draw_components(
+    components: Components, chosen: NDArray[np.bool_], shape: tuple[int, int]
+) -> NDArray[np.bool_]:
+    """Mask of `shape` (y, x) with the chosen components, (n,) bool."""
     mask = np.zeros(shape, dtype=bool)
-    _paint(parts.runs, parts.number, chosen, mask)
+    _draw(components.runs, components.component, chosen, mask)
     return mask
 
 
-def crops(parts: Parts) -> list[NDArray[np.bool_]]:
-    """Each part as a tight crop."""
-    heights, widths = parts.box[:, 2] - parts.box[:, 0], parts.box[:, 3] - parts.box[:, 1]
+def crop_components(components: Components) -> list[NDArray[np.bool_]]:
+    """Each component as a tight crop."""
+    box = components.box
+    heights, widths = box[:, 2] - box[:, 0], box[:, 3] - box[:, 1]
     begins = np.concatenate(([0], np.cumsum(heights * widths)))
     pixels = np.zeros(int(begins[-1]), dtype=bool)
-    _paint_crops(parts.runs, parts.number, parts.box, begins, pixels)
+    _draw_crops(components.runs, components.component, box, begins, pixels)
     shapes = zip(begins[:-1].tolist(), begins[1:].tolist(), heights.tolist(), widths.tolist(), strict=True)
     return [pixels[begin:end].reshape(height, width) for begin, end, height, width in shapes]
 
 
 @njit(cache=True, nogil=True)
-def small_holes(mask: NDArray[np.bool_], smallest_px: int) -> NDArray[np.bool_]:
-    """The 4-connected parts of the background below `smallest_px` that do not reach the edge of the mask."""
+def small_holes(mask: NDArray[np.bool_], min_area_px: int) -> NDArray[np.bool_]:
+    """The 4-connected parts of the background below `min_area_px` that do not reach the edge of the mask."""
     height, width = mask.shape
-    runs, number, area, box = label_runs(~mask, 0)
+    runs, component, area, box = label_runs(~mask, 0)
     holes = np.zeros(mask.shape, np.bool_)
     for run in range(len(runs)):
-        top, left, bottom, right = box[number[run]]
+        top, left, bottom, right = box[component[run]]
         inner = top > 0 and left > 0 and bottom < height and right < width
-        if inner and area[number[run]] < smallest_px:
+        if inner and area[component[run]] < min_area_px:
             holes[runs[run, 0], runs[run, 1] : runs[run, 2]] = True
     return holes
 
 
 @njit(cache=True, nogil=True)
 def label_runs(mask: NDArray[np.bool_], reach: int) -> tuple[Numbers, Numbers, Numbers, Numbers]:
-    """What `Parts` holds, in its order; runs of two rows meet when they are less than `reach` apart."""
+    """What `Components` holds, in its order; runs of two rows meet when they are less than `reach` apart."""
     height, width = mask.shape
     runs = np.empty((2 * height + 16, 3), np.int64)
     root = np.empty(2 * height + 16, np.int64)
@@ -98,54 +101,54 @@ def label_runs(mask: NDArray[np.bool_], reach: int) -> tuple[Numbers, Numbers, N
                 other += 1
             count += 1
         above, above_end = first_of_row, count
-    number = np.empty(count, np.int64)
-    parts = 0
+    component = np.empty(count, np.int64)
+    components = 0
     for run in range(count):
-        # a root is the first run of its part, so parts are met in reading order
+        # a root is the first run of its component, so components are met in reading order
         if root[run] == run:
-            number[run] = parts
-            parts += 1
+            component[run] = components
+            components += 1
         else:
-            number[run] = number[_root(root, run)]
-    area = np.zeros(parts, np.int64)
-    box = np.zeros((parts, 4), np.int64)
+            component[run] = component[_root(root, run)]
+    area = np.zeros(components, np.int64)
+    box = np.zeros((components, 4), np.int64)
     box[:, 1] = width
     for run in range(count):
         row, start, end = runs[run]
-        part = number[run]
-        if not area[part]:
-            box[part, 0] = row
-        area[part] += end - start
-        box[part, 1] = min(box[part, 1], start)
-        box[part, 2] = row + 1
-        box[part, 3] = max(box[part, 3], end)
-    return runs[:count], number, area, box
+        index = component[run]
+        if not area[index]:
+            box[index, 0] = row
+        area[index] += end - start
+        box[index, 1] = min(box[index, 1], start)
+        box[index, 2] = row + 1
+        box[index, 3] = max(box[index, 3], end)
+    return runs[:count], component, area, box
 
 
 @njit(cache=True, nogil=True)
-def cut_out(runs: Numbers, number: Numbers, box: Numbers, part: int) -> NDArray[np.bool_]:
-    """One part as a tight crop."""
-    top, left, bottom, right = box[part]
+def crop_component(runs: Numbers, component: Numbers, box: Numbers, index: int) -> NDArray[np.bool_]:
+    """One component as a tight crop."""
+    top, left, bottom, right = box[index]
     mask = np.zeros((bottom - top, right - left), np.bool_)
     for run in range(len(runs)):
-        if number[run] == part:
+        if component[run] == index:
             mask[runs[run, 0] - top, runs[run, 1] - left : runs[run, 2] - left] = True
     return mask
 
 
 @njit(cache=True, nogil=True)
-def peaks(runs: Numbers, number: Numbers, parts: int, values: Numbers) -> Numbers:
-    """(parts,) largest of the values, which are not negative, at the pixels of each part."""
-    largest = np.zeros(parts, np.int64)
+def largest_values(runs: Numbers, component: Numbers, components: int, values: Numbers) -> Numbers:
+    """(components,) largest of the values, which are not negative, at the pixels of each component."""
+    largest = np.zeros(components, np.int64)
     for run in range(len(runs)):
-        part = number[run]
+        index = component[run]
         for column in range(runs[run, 1], runs[run, 2]):
-            largest[part] = max(largest[part], values[runs[run, 0], column])
+            largest[index] = max(largest[index], values[runs[run, 0], column])
     return largest
 
 
 @njit(cache=True, nogil=True)
-def pooled(crops: list[NDArray[np.bool_]]) -> tuple[NDArray[np.bool_], Numbers]:
+def pack_crops(crops: list[NDArray[np.bool_]]) -> tuple[NDArray[np.bool_], Numbers]:
     """The pixels of crops one after the other, and (n + 1,) where each begins."""
     begins = np.zeros(len(crops) + 1, np.int64)
     for index, crop in enumerate(crops):
@@ -179,17 +182,17 @@ def _join(root: Numbers, run: int, other: int) -> None:
 
 
 @njit(cache=True, nogil=True)
-def _paint(runs: Numbers, number: Numbers, chosen: NDArray[np.bool_], mask: NDArray[np.bool_]) -> None:
+def _draw(runs: Numbers, component: Numbers, chosen: NDArray[np.bool_], mask: NDArray[np.bool_]) -> None:
     for run in range(len(runs)):
-        if chosen[number[run]]:
+        if chosen[component[run]]:
             mask[runs[run, 0], runs[run, 1] : runs[run, 2]] = True
 
 
 @njit(cache=True, nogil=True)
-def _paint_crops(
-    runs: Numbers, number: Numbers, box: Numbers, begins: Numbers, pixels: NDArray[np.bool_]
+def _draw_crops(
+    runs: Numbers, component: Numbers, box: Numbers, begins: Numbers, pixels: NDArray[np.bool_]
 ) -> None:
     for run in range(len(runs)):
-        part = number[run]
-        row = begins[part] + (runs[run, 0] - box[part, 0]) * (box[part, 3] - box[part, 1]) - box[part, 1]
+        index = component[run]
+        row = begins[index] + (runs[run, 0] - box[index, 0]) * (box[index, 3] - box[index, 1]) - box[index, 1]
         pixels[row + runs[run, 1] : row + runs[run, 2]] = True

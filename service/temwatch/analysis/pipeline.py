@@ -2,23 +2,30 @@
 
 from __future__ import annotations
 
-import math
 from collections.abc import Iterable
 from dataclasses import replace
 from pathlib import Path
-from typing import Any, Literal
+from typing import Literal
 
 import numpy as np
-from numpy.typing import ArrayLike, NDArray
+from numpy.typing import ArrayLike
 
-import temwatch
-from temwatch.analysis.measurement.units import measure
-from temwatch.analysis.separation import SEPARATORS, antema
-from temwatch.analysis.separation.cleaning import closed, regions, smallest_area_px, speckles
-from temwatch.analysis.separation.clumps import part, sift
-from temwatch.config import SegmentationSettings, SeparationMethod, SeparationSettings
-from temwatch.domain import Analysis, Mask, Method, Reason, Rejection, Segmenter
-from temwatch.errors import UsageError
+from temwatch.analysis.arguments import (
+    check_array,
+    check_compatibility,
+    check_contacts,
+    check_mask,
+    check_pixel_size,
+    check_separation,
+)
+from temwatch.analysis.measurement.units import disc_area_px, measure
+from temwatch.analysis.separation import antema
+from temwatch.analysis.separation.cleaning import close_small_holes, find_regions, find_speckles
+from temwatch.analysis.separation.clumps import filter_particles, separate_clumps
+from temwatch.choices import SeparationMethod
+from temwatch.config import SegmentationSettings, SeparationSettings
+from temwatch.domain import Analysis, Method, Reason, Rejection, Segmenter
+from temwatch.version import __version__
 
 Compatibility = Literal["antema"]
 
@@ -32,7 +39,7 @@ def analyse(
     segmenter: Segmenter | None = None,
     settings: SeparationSettings | None = None,
 ) -> Analysis:
-    """Segment a micrograph, part its particles and measure them.
+    """Segment a micrograph, separate its particles and measure them.
 
     Parameters
     ----------
@@ -41,13 +48,18 @@ def analyse(
     pixel_size_nm : float
         Edge of a pixel, nm.
     separate : str, optional
-        How clumps are parted, a key of `temwatch.analysis.separation.SEPARATORS`; overrides `settings`.
+        How clumps are separated, a key of `temwatch.analysis.separation.SEPARATORS`; overrides `settings`.
     weights : path, optional
         Weights of a network; without it the default segmenter is taken.
     segmenter : Segmenter, optional
         Used instead of `weights`.
     settings : SeparationSettings, optional
         All parameters of separation.
+
+    Returns
+    -------
+    Analysis
+        The mask, the particles in nm, what was rejected and why, and the method.
 
     Raises
     ------
@@ -56,17 +68,19 @@ def analyse(
     """
     from temwatch.analysis import segmentation
 
-    picture = _checked(image, "image")
-    chosen = _chosen(separate, settings)
+    micrograph = check_array(image, "image").astype(np.float32)
+    settings = check_separation(separate, settings)
     if segmenter is None:
         segmenter = segmentation.build(
             SegmentationSettings()
             if weights is None
             else SegmentationSettings(method="deeplab", weights=Path(weights))
         )
-    found = segmenter.segment([picture.astype(np.float32)])[0]
-    analysis = resolve(found.mask, pixel_size_nm=pixel_size_nm, contacts=found.contacts, settings=chosen)
-    return replace(analysis, method=describe(segmenter, chosen))
+    segmented = segmenter.segment([micrograph])[0]
+    analysis = resolve(
+        segmented.mask, pixel_size_nm=pixel_size_nm, contacts=segmented.contacts, settings=settings
+    )
+    return replace(analysis, method=describe(segmenter, settings))
 
 
 def resolve(
@@ -78,7 +92,7 @@ def resolve(
     contacts: ArrayLike | None = None,
     settings: SeparationSettings | None = None,
 ) -> Analysis:
-    """Clean a mask, part its particles and measure them.
+    """Clean a mask, separate its particles and measure them.
 
     Parameters
     ----------
@@ -87,47 +101,50 @@ def resolve(
     pixel_size_nm : float
         Edge of a pixel, nm.
     separate : str, optional
-        How clumps are parted, a key of `temwatch.analysis.separation.SEPARATORS`; overrides `settings`.
+        How clumps are separated, a key of `temwatch.analysis.separation.SEPARATORS`; overrides `settings`.
     compatibility : str, optional
         "antema": the rules of that program; method uecs or none, without contacts.
     contacts : array_like, shape (y, x), optional
-        True where touching particles meet: the mask is parted there before anything else.
+        True where touching particles meet: the mask is cut there before anything else.
     settings : SeparationSettings, optional
         All parameters of separation.
+
+    Returns
+    -------
+    Analysis
+        The cleaned mask, the particles in nm, what was rejected and why, and the method.
 
     Raises
     ------
     UsageError
         An argument cannot be used.
     """
-    found = _checked(mask, "mask").astype(bool, order="C")
-    lines = None if contacts is None else _checked(contacts, "contacts").astype(bool)
-    if lines is not None and lines.shape != found.shape:
-        raise UsageError(f"contacts: needs the shape of the mask, {found.shape}, found {lines.shape}")
-    if not (math.isfinite(pixel_size_nm) and pixel_size_nm > 0):
-        raise UsageError(f"pixel_size_nm: must be more than 0, found {pixel_size_nm}")
-    chosen = _chosen(separate, settings)
-    if compatibility is not None:
-        _check_compatibility(compatibility, chosen, lines)
-        chosen = antema.fixed(chosen)
+    segmented = check_mask(mask)
+    lines = check_contacts(contacts, segmented.shape)
+    nm = check_pixel_size(pixel_size_nm)
+    settings = check_separation(separate, settings)
+    as_antema = check_compatibility(compatibility)
+    if as_antema:
+        settings = antema.fixed_settings(settings, lines)
 
-    smallest_px = smallest_area_px(chosen.min_diameter_nm, pixel_size_nm)
-    removed = speckles(found, smallest_px)
-    cleaned = found & ~removed
-    if compatibility is None:
-        cleaned, gaps = closed(cleaned, smallest_px)
-        parts, given_up = part(cleaned, gaps=gaps, contacts=lines, smallest_px=smallest_px, settings=chosen)
+    min_area_px = disc_area_px(settings.min_diameter_nm, nm)
+    removed = find_speckles(segmented, min_area_px)
+    cleaned = segmented & ~removed
+    if as_antema:
+        regions, given_up = antema.separate_clumps(cleaned, min_area_px=min_area_px, settings=settings)
     else:
-        parts, given_up = antema.part(cleaned, smallest_px=smallest_px, settings=chosen)
-    whole, dropped = sift(parts, cleaned.shape, smallest_px)
-    particles = [measure(region, pixel_size_nm=pixel_size_nm, settings=chosen) for region in whole]
-    specks = [Rejection(region=region, reason=Reason.TOO_SMALL) for region in regions(removed)]
+        cleaned, gaps = close_small_holes(cleaned, min_area_px)
+        regions, given_up = separate_clumps(
+            cleaned, gaps=gaps, contacts=lines, min_area_px=min_area_px, settings=settings
+        )
+    whole, cut_off = filter_particles(regions, cleaned.shape, min_area_px)
+    specks = [Rejection(region=region, reason=Reason.TOO_SMALL) for region in find_regions(removed)]
     return Analysis(
         mask=cleaned,
-        particles=tuple(particles),
-        rejections=(*given_up, *dropped, *specks),
-        method=describe(None, chosen, compatibility),
-        pixel_size_nm=float(pixel_size_nm),
+        particles=tuple(measure(region, pixel_size_nm=nm, settings=settings) for region in whole),
+        rejections=(*given_up, *cut_off, *specks),
+        method=describe(None, settings, compatibility),
+        pixel_size_nm=nm,
         removed=removed,
     )
 
@@ -148,41 +165,17 @@ def describe(
             ),
             *((("separation.compatibility", compatibility),) if compatibility else ()),
         ),
-        software_version=temwatch.__version__,
+        software_version=__version__,
     )
 
 
-def warm_up(methods: Iterable[SeparationMethod]) -> None:
+def warm_up(methods: Iterable[str]) -> None:
     """Compile, or load from the cache, what the first micrograph of each method would otherwise wait for."""
     y, x = np.mgrid[:128, :64]
-    # two discs, one that stands alone, and a corner, which bends inwards once only: that is left to UECS
+    # two discs and one that stands alone; and a corner, which bends inwards once only: a method may hand
+    # that on to another one
     discs = ((x - 20) ** 2 + (y - 32) ** 2 < 150) | ((x - 43) ** 2 + (y - 32) ** 2 < 150)
     discs |= (x - 12) ** 2 + (y - 57) ** 2 < 40
     corner = (y > 70) & (y < 110) & (x > 10) & (x < 50) & ((y > 90) | (x < 30))
     for method in methods:
-        resolve(discs | corner, pixel_size_nm=0.5, separate=method)
-
-
-def _check_compatibility(compatibility: str, settings: SeparationSettings, contacts: Mask | None) -> None:
-    if compatibility != "antema":
-        raise UsageError(f"compatibility: must be antema, found {compatibility!r}")
-    if settings.method not in ("uecs", "none") or contacts is not None:
-        raise UsageError("compatibility: antema has the methods uecs and none, and knows no contacts")
-
-
-def _chosen(separate: str | None, settings: SeparationSettings | None) -> SeparationSettings:
-    chosen = settings or SeparationSettings()
-    if separate is None:
-        return chosen
-    if separate not in SEPARATORS:
-        raise UsageError(f"separate: must be one of {', '.join(SEPARATORS)}, found {separate!r}")
-    return chosen.model_copy(update={"method": separate})
-
-
-def _checked(values: ArrayLike, name: str) -> NDArray[Any]:
-    array = np.asarray(values)
-    if array.ndim != 2 or not array.size or array.dtype.kind not in "biuf":
-        raise UsageError(
-            f"{name}: needs a 2D array of real numbers that is not empty, found {array.dtype} {array.shape}"
-        )
-    return array
+        resolve(discs | corner, pixel_size_nm=0.5, settings=check_separation(method, None))

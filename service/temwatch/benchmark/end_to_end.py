@@ -15,7 +15,8 @@ from typing import NamedTuple
 from temwatch import simulator
 from temwatch.analysis import pipeline, segmentation
 from temwatch.benchmark.cpu_usage import cpu_seconds, idle_seconds
-from temwatch.config import Config, SegmentationMethod
+from temwatch.choices import SegmentationMethod
+from temwatch.config import Config
 from temwatch.domain import Status
 from temwatch.engine import worker_processes
 from temwatch.engine.engine import Engine

@@ -17,7 +17,8 @@ from pathlib import Path
 from typing import Any
 
 from temwatch.analysis import pipeline, segmentation
-from temwatch.config import SegmentationMethod, SegmentationSettings, SeparationSettings
+from temwatch.choices import SegmentationMethod
+from temwatch.config import SegmentationSettings, SeparationSettings
 from temwatch.domain import Segmentation
 from temwatch.engine import tasks
 from temwatch.ledger import Arrival, open_ledger

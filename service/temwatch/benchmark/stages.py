@@ -15,11 +15,11 @@ from functools import partial
 
 from skimage.measure import label, regionprops_table
 
-from temwatch.analysis.measurement.units import measure
+from temwatch.analysis.measurement.units import disc_area_px, measure
 from temwatch.analysis.pipeline import resolve
 from temwatch.analysis.separation import SEPARATORS
-from temwatch.analysis.separation.cleaning import closed, smallest_area_px, speckles
-from temwatch.analysis.separation.clumps import part, sift
+from temwatch.analysis.separation.cleaning import close_small_holes, find_speckles
+from temwatch.analysis.separation.clumps import filter_particles, separate_clumps
 from temwatch.config import SeparationSettings
 from temwatch.domain import Mask, Particle, Region
 
@@ -42,15 +42,15 @@ class Stage:
 
 def stages(mask: Mask, pixel_size_nm: float, repeat: int) -> list[Stage]:
     """Time every stage, with what the stages before it hand on; `resolve` is all of them."""
-    smallest_px = smallest_area_px(SeparationSettings().min_diameter_nm, pixel_size_nm)
-    cleaned, gaps = _clean(mask, smallest_px)
+    min_area_px = disc_area_px(SeparationSettings().min_diameter_nm, pixel_size_nm)
+    cleaned, gaps = _clean(mask, min_area_px)
     tasks: dict[tuple[str, str], Callable[[], object]] = {
         (SCIKIT_IMAGE, ""): partial(_scikit_image, mask),
-        ("clean", ""): partial(_clean, mask, smallest_px),
+        ("clean", ""): partial(_clean, mask, min_area_px),
     }
     for method in SEPARATORS:
         settings = SeparationSettings.model_validate({"method": method})
-        separate = partial(_separate, cleaned, gaps, smallest_px, settings)
+        separate = partial(_separate, cleaned, gaps, min_area_px, settings)
         tasks["separate", method] = separate
         tasks["measure", method] = partial(_measure, separate(), pixel_size_nm, settings)
         tasks["resolve", method] = partial(_resolve, mask, pixel_size_nm, settings)
@@ -62,13 +62,15 @@ def _scikit_image(mask: Mask) -> list[float]:
     return list(regionprops_table(labels, properties=PROPERTIES)["area"])  # type: ignore[no-untyped-call]
 
 
-def _clean(mask: Mask, smallest_px: int) -> tuple[Mask, Mask]:
-    return closed(mask & ~speckles(mask, smallest_px), smallest_px)
+def _clean(mask: Mask, min_area_px: int) -> tuple[Mask, Mask]:
+    return close_small_holes(mask & ~find_speckles(mask, min_area_px), min_area_px)
 
 
-def _separate(cleaned: Mask, gaps: Mask, smallest_px: int, settings: SeparationSettings) -> list[Region]:
-    parts, _ = part(cleaned, gaps=gaps, contacts=None, smallest_px=smallest_px, settings=settings)
-    whole, _ = sift(parts, cleaned.shape, smallest_px)
+def _separate(cleaned: Mask, gaps: Mask, min_area_px: int, settings: SeparationSettings) -> list[Region]:
+    regions, _ = separate_clumps(
+        cleaned, gaps=gaps, contacts=None, min_area_px=min_area_px, settings=settings
+    )
+    whole, _ = filter_particles(regions, cleaned.shape, min_area_px)
     return whole
 
 

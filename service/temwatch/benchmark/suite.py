@@ -21,7 +21,7 @@ from temwatch.benchmark.frame_rate import SequenceRun, sequence
 from temwatch.benchmark.limits import Limits, limits
 from temwatch.benchmark.scaling import Case, case
 from temwatch.benchmark.stages import Stage, stages
-from temwatch.config import SegmentationMethod
+from temwatch.choices import SegmentationMethod
 from temwatch.engine.worker_processes import usable_cores
 from temwatch.simulator import Settings, Simulated
 

@@ -11,7 +11,8 @@ from pathlib import Path
 from temwatch import formats
 from temwatch.acquisition import spool
 from temwatch.analysis import pipeline
-from temwatch.config import SeparationMethod, SeparationSettings
+from temwatch.choices import SeparationMethod
+from temwatch.config import SeparationSettings
 from temwatch.domain import Analysis, Frame, Image, Metadata, Method, Micrograph, Segmentation
 from temwatch.formats.read_errors import unreadable
 from temwatch.ledger import Packed, Result, pack

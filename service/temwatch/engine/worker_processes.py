@@ -10,7 +10,7 @@ from concurrent.futures import ProcessPoolExecutor
 from multiprocessing import connection
 from pathlib import Path
 
-from temwatch.config import SeparationMethod
+from temwatch.choices import SeparationMethod
 
 
 def start(workers: int, caches: Path, method: SeparationMethod | None) -> ProcessPoolExecutor:

@@ -13,6 +13,7 @@ from typing import Any, get_args
 import jinja2
 
 import temwatch
+from temwatch.analysis.separation import SEPARATORS
 from temwatch.domain import Status
 from temwatch.ledger import MicrographRow, Reader
 from temwatch.ledger.sample_columns import Fields, fields
@@ -26,12 +27,6 @@ _REASONS = {
     "low_convexity": "clump below the lowest convexity",
     "too_many_holes": "clump with too many holes",
     "not_separable": "not separable",
-}
-_SEPARATIONS = {
-    "uecs": "ultimate erosion of convex shapes (Park et al., IEEE TPAMI 2013)",
-    "watershed": "watershed of the distance transform",
-    "contour": "arcs of the outline joined to convex particles",
-    "none": "no separation; clumps were measured whole",
 }
 _SEGMENTATIONS = {
     "threshold": "an automatic threshold on the background-corrected micrograph",
@@ -84,7 +79,7 @@ def report(reader: Reader, sample: str, at: datetime) -> str:
                 "segmentation": _SEGMENTATIONS.get(
                     methods[digest].segmentation, methods[digest].segmentation
                 ),
-                "separation": _SEPARATIONS.get(methods[digest].separation, methods[digest].separation),
+                "separation": _separation(methods[digest].separation),
             }
             for digest in row.methods
         ],
@@ -110,6 +105,11 @@ def write(reader: Reader, sample: str, folder: Path, at: datetime) -> list[Path]
         with replacing(written[-1]) as stream:
             stream.write(content)
     return written
+
+
+def _separation(name: str) -> str:
+    """A method of separation in words; its name where this version does not know it."""
+    return SEPARATORS[name].description if name in SEPARATORS else name
 
 
 def _inline_svg(known: Fields, sample: str, chart: charts.Chart) -> str:

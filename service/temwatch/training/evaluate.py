@@ -11,7 +11,8 @@ from operator import add
 import numpy as np
 
 from temwatch.analysis import pipeline
-from temwatch.config import SeparationMethod, SeparationSettings
+from temwatch.choices import SeparationMethod
+from temwatch.config import SeparationSettings
 from temwatch.domain import Image, Region, Segmentation
 from temwatch.training import scores
 from temwatch.training.data import Labelled

@@ -2,9 +2,16 @@
 
 from __future__ import annotations
 
+import math
+
 from temwatch.analysis.measurement import shape
 from temwatch.config import SeparationSettings
 from temwatch.domain import Particle, Region
+
+
+def disc_area_px(diameter_nm: float, pixel_size_nm: float) -> int:
+    """Area in px of a disc of `diameter_nm`, rounded up."""
+    return math.ceil(math.pi / 4 * (diameter_nm / pixel_size_nm) ** 2)
 
 
 def measure(region: Region, *, pixel_size_nm: float, settings: SeparationSettings) -> Particle:

@@ -19,10 +19,12 @@ from numpy.typing import NDArray
 from scipy import ndimage
 
 from temwatch.analysis.measurement.outline import hull, trace
-from temwatch.analysis.separation.cleaning import regions
+from temwatch.analysis.separation.cleaning import find_regions
 from temwatch.config import SeparationSettings
 from temwatch.domain import Mask, Reason, Region, Rejection
+from temwatch.errors import UsageError
 
+METHODS = ("uecs", "none")
 MIN_CONVEXITY = 0.5
 MAX_HOLES = 10
 MIN_MARKER_PX = 30
@@ -34,8 +36,18 @@ STEP_STRAIGHT, STEP_DIAGONAL, STEP_CORNER = 0.980, 1.406, -0.091
 SUBPIXELS = 5
 
 
-def fixed(settings: SeparationSettings) -> SeparationSettings:
-    """The settings with what the original fixes, so that the description of the method states it."""
+def fixed_settings(settings: SeparationSettings, contacts: Mask | None) -> SeparationSettings:
+    """The settings with what the original fixes, so that the description of the method states it.
+
+    Raises
+    ------
+    UsageError
+        What that program cannot do: another method than uecs and none, or contacts.
+    """
+    if settings.method not in METHODS or contacts is not None:
+        raise UsageError(
+            f"compatibility: antema has the methods {' and '.join(METHODS)}, and knows no contacts"
+        )
     values = {
         "min_convexity": MIN_CONVEXITY,
         "max_holes": MAX_HOLES,
@@ -45,8 +57,8 @@ def fixed(settings: SeparationSettings) -> SeparationSettings:
     return settings.model_copy(update=values)
 
 
-def part(
-    mask: Mask, *, smallest_px: int, settings: SeparationSettings
+def separate_clumps(
+    mask: Mask, *, min_area_px: int, settings: SeparationSettings
 ) -> tuple[list[Region], list[Rejection]]:
     """Particles of a mask without speckles; holes of any size are filled after separation.
 
@@ -54,14 +66,14 @@ def part(
     ----------
     mask
         Shape (y, x).
-    smallest_px
+    min_area_px
         Nothing smaller counts as a particle.
     settings
         Threshold of convexity; method none leaves every region whole.
     """
     found: list[Region] = []
     rejections: list[Rejection] = []
-    for region in regions(mask):
+    for region in find_regions(mask):
         convexity, _ = _convexity_and_solidity(region.mask)
         if settings.method == "none" or convexity > settings.convexity_threshold:
             found.append(region)
@@ -70,7 +82,7 @@ def part(
         elif ndimage.label(~np.pad(region.mask, 1))[1] - 1 > MAX_HOLES:
             rejections.append(Rejection(region=region, reason=Reason.TOO_MANY_HOLES))
         else:
-            grown, dropped = _separate(region, max(smallest_px, MIN_MARKER_PX), settings.convexity_threshold)
+            grown, dropped = _separate(region, max(min_area_px, MIN_MARKER_PX), settings.convexity_threshold)
             found += grown
             rejections += [Rejection(region=marker, reason=Reason.NOT_SEPARABLE) for marker in dropped]
     # growth within the clump can leave parts that do not hang together: each counts by itself
@@ -79,7 +91,7 @@ def part(
             _shifted(piece, region), mask=ndimage.binary_fill_holes(piece.mask), separated=region.separated
         )
         for region in found
-        for piece in regions(region.mask)
+        for piece in find_regions(region.mask)
     ]
     return pieces, rejections
 
@@ -96,16 +108,16 @@ def _separate(clump: Region, least_px: int, threshold: float) -> tuple[list[Regi
         if large and _minor_axis(remains.mask) > least_px // 10 and not _is_convex(remains.mask, threshold):
             window = _window(remains, clump.mask.shape, 1)
             eroded = _opened(_eroded(window.mask, step)) & window.mask
-            waiting += [(_shifted(piece, window), step + 1) for piece in regions(eroded)]
+            waiting += [(_shifted(piece, window), step + 1) for piece in find_regions(eroded)]
         elif large:
             _view(markers, remains)[remains.mask] = True
             _view(steps, remains)[remains.mask] = step + 1
         else:
             dropped.append(replace(_shifted(remains, clump), separated=True))
     grown: list[Region] = []
-    for marker in regions(markers):
+    for marker in find_regions(markers):
         particle = _regrown(marker, clump.mask, int(_view(steps, marker)[marker.mask].max()))
-        first = regions(particle.mask)[0]
+        first = find_regions(particle.mask)[0]
         target = grown if _is_convex(first.mask, threshold) else dropped
         target.append(replace(_shifted(particle, clump), separated=True))
     return grown, dropped

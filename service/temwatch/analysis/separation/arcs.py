@@ -13,7 +13,7 @@ import numpy as np
 from numba import njit
 from numpy.typing import NDArray
 
-from temwatch.analysis.connected_components import cut_out, label_runs
+from temwatch.analysis.connected_components import crop_component, label_runs
 from temwatch.analysis.measurement.outline import trace
 from temwatch.analysis.separation.ellipse_fitting import Floats, Integers, conic_sums
 
@@ -66,7 +66,7 @@ class Arcs(NamedTuple):
 
 
 @njit(cache=True, nogil=True)
-def arcs_of(mask: NDArray[np.bool_], squared: Integers) -> Arcs:
+def find_arcs(mask: NDArray[np.bool_], squared: Integers) -> Arcs:
     """Cut the outlines of a clump at their concave points.
 
     Parameters
@@ -86,10 +86,10 @@ def arcs_of(mask: NDArray[np.bool_], squared: Integers) -> Arcs:
         count = len(closed)
         if count < 8:
             continue
-        cuts = _concave_points(smoothed_closed(closed, coarse), CONCAVE_TURN)
+        cuts = _concave_points(smooth_closed(closed, coarse), CONCAVE_TURN)
         if len(cuts) == 0 and loop > 0:
             continue
-        way = _lengths(smoothed_closed(closed, fine))
+        way = _lengths(smooth_closed(closed, fine))
         for index in range(max(len(cuts), 1)):
             first = cuts[index] if len(cuts) else 0
             last = cuts[(index + 1) % len(cuts)] if len(cuts) else count - 1
@@ -102,7 +102,7 @@ def arcs_of(mask: NDArray[np.bool_], squared: Integers) -> Arcs:
                 along[step, 0], along[step, 1], along[step, 2] = loop, way[place], way[count]
             if length < 3 or _is_cavity(arc, loop > 0):
                 continue
-            found.append((_smoothed_open(arc, fine), along, conic_sums(arc, centre)))
+            found.append((_smooth_open(arc, fine), along, conic_sums(arc, centre)))
     return _packed(found, centre, points[::SPACING].copy(), radius)
 
 
@@ -208,7 +208,7 @@ def outlines(mask: NDArray[np.bool_]) -> tuple[Floats, Integers]:
     for part in range(len(area)):
         if box[part, 0] == 0 or area[part] < 3:
             continue
-        corners, _, _ = trace(cut_out(runs, number, box, part))
+        corners, _, _ = trace(crop_component(runs, number, box, part))
         piece = midpoints(corners)[::-1].copy()
         piece[:, 0] += box[part, 0]
         piece[:, 1] += box[part, 1]
@@ -255,7 +255,7 @@ def gaussian(sigma: float) -> Floats:
 
 
 @njit(cache=True, nogil=True)
-def smoothed_closed(points: Floats, kernel: Floats) -> Floats:
+def smooth_closed(points: Floats, kernel: Floats) -> Floats:
     """A closed curve, smoothed."""
     margin, count = len(kernel) - 1, len(points)
     extended = np.empty((count + 2 * margin, 2), np.float64)
@@ -265,7 +265,7 @@ def smoothed_closed(points: Floats, kernel: Floats) -> Floats:
 
 
 @njit(cache=True, nogil=True)
-def _smoothed_open(points: Floats, kernel: Floats) -> Floats:
+def _smooth_open(points: Floats, kernel: Floats) -> Floats:
     """A curve with two ends, smoothed; beyond an end it goes on as its point reflection."""
     margin, count = len(kernel) - 1, len(points)
     extended = np.empty((count + 2 * margin, 2), np.float64)

@@ -1,113 +1,130 @@
-"""From a clean mask to the regions of single particles: which are parted, and which are given up."""
+"""From a clean mask to the regions of single particles: what is separated, and what is given up."""
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from dataclasses import replace
 
 import numpy as np
 from scipy import ndimage
 
+from temwatch.analysis import separation
 from temwatch.analysis.measurement import shape
 from temwatch.analysis.measurement.outline import visible_fraction
-from temwatch.analysis.separation import SEPARATORS, contour
-from temwatch.analysis.separation.cleaning import regions, small_holes, speckles, touches_border
-from temwatch.analysis.separation.prior import UNKNOWN, population_of
+from temwatch.analysis.separation.cleaning import (
+    find_regions,
+    find_small_holes,
+    find_speckles,
+    touches_border,
+)
+from temwatch.analysis.separation.prior import NO_PRIOR, estimate_prior
 from temwatch.config import SeparationSettings
 from temwatch.domain import Mask, Reason, Region, Rejection
 
 
-def part(
-    mask: Mask, *, gaps: Mask, contacts: Mask | None, smallest_px: int, settings: SeparationSettings
+def separate_clumps(
+    mask: Mask, *, gaps: Mask, contacts: Mask | None, min_area_px: int, settings: SeparationSettings
 ) -> tuple[list[Region], list[Rejection]]:
-    """Part the clumps of a mask: regions below the convexity threshold.
+    """Separate the clumps of a mask: regions below the convexity threshold.
 
     Parameters
     ----------
-    mask
-        Shape (y, x), without speckles and small holes.
-    gaps
-        Shape (y, x), the holes that were closed. Within a clump they are what is seen between its particles,
-        so they stay open until it is parted.
-    contacts
-        Shape (y, x), where touching particles meet, or None; the method none measures clumps whole and does
-        not cut there.
-    smallest_px
-        Nothing smaller counts as a particle.
-    settings
+    mask : bool, (y, x)
+        Without speckles and small holes.
+    gaps : bool, (y, x)
+        The holes that were closed. Within a clump they are the background between its particles, so they
+        stay open until it is separated.
+    contacts : bool, (y, x), or None
+        Where touching particles meet; left aside by a method that does not use contacts.
+    min_area_px : int
+        Nothing smaller counts as a particle, px.
+    settings : SeparationSettings
         Method and thresholds.
 
     Returns
     -------
-    Regions, convex or parted, which may overlap; and what was given up.
+    Regions in reading order, convex or separated, which may overlap; and the regions that are given up.
     """
-    # in reading order: of a clump, what it is parted into later
-    parts: list[list[Region]] = []
+    separator = separation.SEPARATORS[settings.method]
+    clump_convexity = max(settings.convexity_threshold, separator.clump_convexity)
+    contacts = contacts if separator.uses_contacts else None
+    # in reading order; the list of a clump is filled once all regions have been seen
+    particles: list[list[Region]] = []
     rejections: list[Rejection] = []
     clumps: list[tuple[Region, list[Region]]] = []
     whole: list[Region] = []
-    limit = settings.convexity_threshold
-    if settings.method == "contour":
-        limit = max(limit, contour.CLUMP_CONVEXITY)
-    if settings.method == "none":
-        contacts = None
-    for connected in regions(mask):
-        for region in (
-            [connected] if contacts is None else _cut(connected, contacts, smallest_px, settings.method)
-        ):
-            outline = shape.outline(region.mask)
-            convexity = shape.convexity(outline)
-            # a shallow notch shows in the solidity first
-            least = min(convexity, shape.solidity(outline))
-            if least >= settings.convexity_threshold and not touches_border(region, mask.shape):
-                whole.append(region)
-            if least >= limit:
-                parts.append([region])
-            elif convexity < settings.min_convexity:
-                rejections.append(Rejection(region=region, reason=Reason.LOW_CONVEXITY))
-            elif settings.max_holes is not None and _holes(region.mask) > settings.max_holes:
-                rejections.append(Rejection(region=region, reason=Reason.TOO_MANY_HOLES))
-            else:
-                parts.append([])
-                clumps.append((region, parts[-1]))
-    population = population_of(whole) if settings.method == "contour" else UNKNOWN
-    for clump, into in clumps:
-        found, given_up = SEPARATORS[settings.method](
+    for region in _cut_at_contacts(mask, contacts, min_area_px, settings.method):
+        outline = shape.outline(region.mask)
+        convexity = shape.convexity(outline)
+        # a shallow notch shows in the solidity first
+        least = min(convexity, shape.solidity(outline))
+        if least >= settings.convexity_threshold and not touches_border(region, mask.shape):
+            whole.append(region)
+        if least >= clump_convexity:
+            particles.append([region])
+        elif convexity < settings.min_convexity:
+            rejections.append(Rejection(region=region, reason=Reason.LOW_CONVEXITY))
+        elif settings.max_holes is not None and _count_holes(region.mask) > settings.max_holes:
+            rejections.append(Rejection(region=region, reason=Reason.TOO_MANY_HOLES))
+        else:
+            particles.append([])
+            clumps.append((region, particles[-1]))
+    prior = estimate_prior(whole) if separator.uses_prior else NO_PRIOR
+    for clump, found in clumps:
+        parts, given_up = separator.separate(
             replace(clump, mask=clump.mask & ~_view(gaps, clump)),
             shape=mask.shape,
-            smallest_px=smallest_px,
+            min_area_px=min_area_px,
             settings=settings,
-            population=population,
+            prior=prior,
         )
-        into += [_finished(part, clump, smallest_px, settings.method) for part in found]
+        found += [_finish(part, clump, min_area_px, settings.method) for part in parts]
         rejections += given_up
-    return [part for group in parts for part in group], rejections
+    return [region for found in particles for region in found], rejections
 
 
-def sift(
-    parts: Sequence[Region], micrograph: tuple[int, int], smallest_px: int
+def filter_particles(
+    regions: Sequence[Region], micrograph: tuple[int, int], min_area_px: int
 ) -> tuple[list[Region], list[Rejection]]:
-    """Give up the parts that touch the border of the micrograph, or are too small.
+    """Reject the regions that touch the border of the micrograph, or are too small.
 
     Each particle by itself, not its whole clump: the others of the clump are complete.
+
+    Parameters
+    ----------
+    regions : sequence of Region
+        Single particles.
+    micrograph : tuple of int
+        Rows and columns of the micrograph.
+    min_area_px : int
+        Nothing smaller counts as a particle, px.
     """
-    kept: list[Region] = []
+    particles: list[Region] = []
     rejections: list[Rejection] = []
-    for region in parts:
+    for region in regions:
         if touches_border(region, micrograph):
             rejections.append(Rejection(region=region, reason=Reason.TOUCHES_BORDER))
-        elif np.count_nonzero(region.mask) < smallest_px:
+        elif np.count_nonzero(region.mask) < min_area_px:
             rejections.append(Rejection(region=region, reason=Reason.TOO_SMALL))
         else:
-            kept.append(region)
-    return kept, rejections
+            particles.append(region)
+    return particles, rejections
 
 
-def _cut(region: Region, contacts: Mask, smallest_px: int, method: str) -> list[Region]:
-    """Part a region along the contacts; their pixels, and splinters, go to the nearest part."""
+def _cut_at_contacts(mask: Mask, contacts: Mask | None, min_area_px: int, method: str) -> Iterator[Region]:
+    """The connected regions of a mask, each cut along the contacts where there are any."""
+    for region in find_regions(mask):
+        if contacts is None:
+            yield region
+        else:
+            yield from _cut(region, contacts, min_area_px, method)
+
+
+def _cut(region: Region, contacts: Mask, min_area_px: int, method: str) -> list[Region]:
+    """Cut a region along the contacts; their pixels, and splinters, go to the nearest part."""
     row, column = region.origin_px
     cores = region.mask & ~_view(contacts, region)
-    cores &= ~speckles(cores, smallest_px)
+    cores &= ~find_speckles(cores, min_area_px)
     labels, count = ndimage.label(cores, np.ones((3, 3)))
     if count < 2:
         return [region]
@@ -115,15 +132,15 @@ def _cut(region: Region, contacts: Mask, smallest_px: int, method: str) -> list[
     labels = np.where(region.mask, labels[tuple(nearest)], 0)
     return [
         Region(
-            origin_px=(row + piece.origin_px[0], column + piece.origin_px[1]),
-            mask=piece.mask,
+            origin_px=(row + part.origin_px[0], column + part.origin_px[1]),
+            mask=part.mask,
             separated=True,
             separated_by=method,
-            visible_fraction=visible_fraction(piece.mask, region.mask, *piece.origin_px),
+            visible_fraction=visible_fraction(part.mask, region.mask, *part.origin_px),
         )
         for number in range(1, count + 1)
         # what the nearest core cannot reach within the region stays with the region's other particles
-        for piece in sorted(regions(labels == number), key=lambda piece: -np.count_nonzero(piece.mask))[:1]
+        for part in sorted(find_regions(labels == number), key=lambda part: -np.count_nonzero(part.mask))[:1]
     ]
 
 
@@ -134,9 +151,9 @@ def _view(mask: Mask, region: Region) -> Mask:
     return mask[row : row + height, column : column + width]
 
 
-def _finished(part: Region, clump: Region, smallest_px: int, method: str) -> Region:
+def _finish(part: Region, clump: Region, min_area_px: int, method: str) -> Region:
     """A part without small holes, with its method and how much of its outline is that of the clump."""
-    mask = part.mask | small_holes(part.mask, smallest_px)
+    mask = part.mask | find_small_holes(part.mask, min_area_px)
     if not part.separated:
         return replace(part, mask=mask)
     row, column = (part.origin_px[axis] - clump.origin_px[axis] for axis in (0, 1))
@@ -148,7 +165,7 @@ def _finished(part: Region, clump: Region, smallest_px: int, method: str) -> Reg
     )
 
 
-def _holes(mask: Mask) -> int:
+def _count_holes(mask: Mask) -> int:
     """Number of parts of the background that the region encloses."""
     _, count = ndimage.label(~np.pad(mask, 1))
     return int(count) - 1

@@ -8,21 +8,21 @@ import numpy as np
 from numba import njit
 from numpy.typing import NDArray
 
-from temwatch.analysis.connected_components import cut_out, label_runs, peaks, pooled
+from temwatch.analysis.connected_components import crop_component, label_runs, largest_values, pack_crops
 from temwatch.analysis.measurement.outline import visible_fraction
 from temwatch.analysis.separation.arcs import Arcs
 from temwatch.analysis.separation.distance import squared_distances
-from temwatch.analysis.separation.ellipse_fitting import Floats, Integers, filled, fitted_ellipse, total_sums
+from temwatch.analysis.separation.ellipse_fitting import Floats, Integers, filled, fit_ellipse, total_sums
 from temwatch.analysis.separation.grouping import (
     ECCENTRICITY,
     MOST_ELONGATED,
     NOISE_PX,
     ROUGHNESS,
     SHAPE_NOISE_PX,
-    members_of,
+    points_of_group,
 )
-from temwatch.analysis.separation.hulls import direction, gap, hull_of, seen, wrapped
-from temwatch.analysis.separation.likelihood import likely_ellipse, stretch
+from temwatch.analysis.separation.hulls import direction, gap, measure_hull, seen, wrapped
+from temwatch.analysis.separation.likelihood import most_likely_ellipse, stretch
 
 HARDLY_HIDDEN = 0.04
 """Share of the outline that a straight line completes."""
@@ -53,7 +53,7 @@ and of this radius; else it goes to the particles within this distance."""
 
 
 @njit(cache=True, nogil=True)
-def parts_of(
+def complete_particles(
     mask: NDArray[np.bool_], arcs: Arcs, group: Integers, prior: Floats
 ) -> tuple[NDArray[np.bool_], Integers]:
     """Pixels of the particles that groups of arcs belong to.
@@ -65,7 +65,7 @@ def parts_of(
     arcs, group
         Its arcs, and the number of the group of each.
     prior
-        See `grouping.grouped`.
+        See `grouping.group_arcs`.
 
     Returns
     -------
@@ -79,7 +79,7 @@ def parts_of(
     for number in range(len(group)):
         members = group == number
         if members.any():
-            points, along = members_of(arcs.points, arcs.along, arcs.starts, members)
+            points, along = points_of_group(arcs.points, arcs.along, arcs.starts, members)
             if len(points) >= 5:
                 shares[number], shapes[2 * number], shapes[2 * number + 1] = _shape(
                     points, along, arcs, members, mask, prior
@@ -134,14 +134,14 @@ def _shape(
     prior: Floats,
 ) -> tuple[float, Floats, Floats]:
     """Hidden share of a particle's outline, its hull, and a polygon beyond that (or none)."""
-    hull, hidden, perimeter, area, _, _, _ = hull_of(points, along)
+    hull, hidden, perimeter, area, _, _, _ = measure_hull(points, along)
     polygon = points[hull]
     least = prior[0] - SPECK * prior[1]
     share = hidden / perimeter if perimeter > 0 else 1.0
     if share <= HARDLY_HIDDEN:
         return share, polygon, points[:0]
     if prior[3] < math.inf:
-        ellipse = likely_ellipse(arcs, members, prior)
+        ellipse = most_likely_ellipse(arcs, members, prior)
         if ellipse[2] < least:
             return share, points[:0], points[:0]
         return share, _around(ellipse, points, along), points[:0]
@@ -150,7 +150,7 @@ def _shape(
     tolerance = NOISE_PX + ROUGHNESS * math.sqrt(area / math.pi)
     sums = total_sums(arcs.sums, members)
     for attempt in range(2 if share >= MOSTLY_HIDDEN else 1):
-        ellipse = fitted_ellipse(sums, SHAPE_NOISE_PX, ROUND_ECCENTRICITY if attempt else ECCENTRICITY)
+        ellipse = fit_ellipse(sums, SHAPE_NOISE_PX, ROUND_ECCENTRICITY if attempt else ECCENTRICITY)
         misfit = ROUND_MISFIT if attempt else ELLIPSE_MISFIT
         if 0 < ellipse[2] < MOST_ELONGATED * ellipse[3] and ellipse[5] <= misfit * tolerance:
             curve = _ellipse(ellipse, arcs.centre)
@@ -295,10 +295,10 @@ def _with_left_overs(
     left = mask & (covered < 0)
     depth = squared_distances(left)
     runs, number, area, box = label_runs(left, 1)
-    deepest = peaks(runs, number, len(area), depth)
+    deepest = largest_values(runs, number, len(area), depth)
     for part in range(len(area)):
         if deepest[part] > least * least:
-            crops.append((box[part, 0], box[part, 1], cut_out(runs, number, box, part)))
+            crops.append((box[part, 0], box[part, 1], crop_component(runs, number, box, part)))
     rest = [(0, 0) for _ in range(0)]
     for run in range(len(runs)):
         if deepest[number[run]] <= least * least:
@@ -336,11 +336,11 @@ def _packed(
         if len(area) == 0:
             continue
         largest = int(np.argmax(area))
-        piece = cut_out(runs, number, box, largest)
+        piece = crop_component(runs, number, box, largest)
         part = parts[len(tight)]
         part[1], part[2] = top + box[largest, 0], left + box[largest, 1]
         part[3], part[4] = piece.shape
         tight.append(piece)
-    pixels, begins = pooled(tight)
+    pixels, begins = pack_crops(tight)
     parts[: len(tight), 0] = begins[:-1]
     return pixels, parts[: len(tight)]

@@ -19,11 +19,12 @@ from numpy.typing import NDArray
 from temwatch.analysis.measurement import shape as shapes
 from temwatch.analysis.measurement.outline import convexity
 from temwatch.analysis.separation import uecs, watershed
-from temwatch.analysis.separation.arcs import arcs_of
-from temwatch.analysis.separation.completion import parts_of
+from temwatch.analysis.separation.arcs import find_arcs
+from temwatch.analysis.separation.completion import complete_particles
 from temwatch.analysis.separation.distance import squared_distances
-from temwatch.analysis.separation.grouping import FACETTED, grouped, most_hidden
-from temwatch.analysis.separation.prior import UNKNOWN, Population
+from temwatch.analysis.separation.grouping import FACETTED, group_arcs, largest_hidden_share
+from temwatch.analysis.separation.prior import NO_PRIOR, ParticlePrior
+from temwatch.analysis.separation.separator import Separator
 from temwatch.config import SeparationSettings
 from temwatch.domain import Region, Rejection
 
@@ -47,37 +48,37 @@ def separate(
     clump: Region,
     *,
     shape: tuple[int, int],
-    smallest_px: int,
+    min_area_px: int,
     settings: SeparationSettings,
-    population: Population = UNKNOWN,
+    prior: ParticlePrior = NO_PRIOR,
 ) -> tuple[list[Region], list[Rejection]]:
-    """Part a clump; see `Separator`."""
-    if not population.are_ellipses and _is_odd(clump, shape, smallest_px, settings):
+    """Separate a clump; see `SeparateClump`."""
+    if not prior.are_ellipses and _is_odd(clump, shape, min_area_px, settings):
         return [clump], []
     canvas = np.pad(clump.mask, 1)
     row, column = clump.origin_px[0] - 1, clump.origin_px[1] - 1
     squared = squared_distances(canvas)
-    arcs = arcs_of(canvas, squared)
+    arcs = find_arcs(canvas, squared)
     if 1 < len(arcs.starts) - 1 <= MOST_ARCS:
-        prior = population.prior(arcs.radius)
+        expected = prior.in_clump(arcs.radius)
         group = None
-        if FACETTED < prior[3] < math.inf:
-            any_shape = np.append(prior[:3], math.inf)
-            group = grouped(arcs, canvas, any_shape)
-            if most_hidden(arcs, group) <= MOSTLY_SEEN:
-                prior = any_shape
+        if FACETTED < expected[3] < math.inf:
+            any_shape = np.append(expected[:3], math.inf)
+            group = group_arcs(arcs, canvas, any_shape)
+            if largest_hidden_share(arcs, group) <= MOSTLY_SEEN:
+                expected = any_shape
             else:
                 group = None
         if group is None:
-            group = grouped(arcs, canvas, prior)
-        pixels, parts = parts_of(canvas, arcs, group, prior)
+            group = group_arcs(arcs, canvas, expected)
+        pixels, parts = complete_particles(canvas, arcs, group, expected)
         if len(parts) > 1:
             radius_px = math.sqrt(squared.max())
-            if population.is_known:
-                radius_px = min(radius_px, math.exp(population.log_radius))
+            if prior.is_known:
+                radius_px = min(radius_px, math.exp(prior.log_radius))
             if _is_rough(pixels, parts, radius_px):
-                ways = [_by(name, clump, shape, smallest_px, settings) for name in _OTHERS]
-                found, given_up = min(ways, key=lambda way: len(way[0]))
+                others = [_by(name, clump, shape, min_area_px, settings) for name in _OTHERS]
+                found, given_up = min(others, key=lambda other: len(other[0]))
                 if len(found) < len(parts):
                     return found, given_up
             return [
@@ -91,13 +92,14 @@ def separate(
             ], []
     if convexity(clump.mask) >= settings.convexity_threshold:
         return [clump], []
-    return _by("uecs", clump, shape, smallest_px, settings)
+    return _by("uecs", clump, shape, min_area_px, settings)
 
 
 def _by(
-    name: str, clump: Region, shape: tuple[int, int], smallest_px: int, settings: SeparationSettings
+    name: str, clump: Region, shape: tuple[int, int], min_area_px: int, settings: SeparationSettings
 ) -> tuple[list[Region], list[Rejection]]:
-    found, given_up = _OTHERS[name](clump, shape=shape, smallest_px=smallest_px, settings=settings)
+    """The clump as another method separates it, under that method's name."""
+    found, given_up = _OTHERS[name](clump, shape=shape, min_area_px=min_area_px, settings=settings)
     return [replace(part, separated_by=name if part.separated else "") for part in found], given_up
 
 
@@ -108,13 +110,21 @@ def _is_rough(pixels: NDArray[np.bool_], parts: NDArray[np.intp], radius_px: flo
     return bool(np.count_nonzero(bumps) >= len(bumps) / 2)
 
 
-def _is_odd(clump: Region, shape: tuple[int, int], smallest_px: int, settings: SeparationSettings) -> bool:
-    """Whether a clump may as well be one particle with a waist or a dent: erosion does not part it either."""
+def _is_odd(clump: Region, shape: tuple[int, int], min_area_px: int, settings: SeparationSettings) -> bool:
+    """Whether a clump may as well be one particle with a waist or a dent: erosion does not separate it."""
     outline = shapes.outline(clump.mask)
     least = min(shapes.convexity(outline), shapes.solidity(outline))
     if least >= settings.convexity_threshold:
         return True
     if least < DENTED:
         return False
-    found, _ = uecs.separate(clump, shape=shape, smallest_px=smallest_px, settings=settings)
+    found, _ = uecs.separate(clump, shape=shape, min_area_px=min_area_px, settings=settings)
     return len(found) == 1 and not found[0].separated
+
+
+SEPARATOR = Separator(
+    separate=separate,
+    description="arcs of the outline joined to convex particles",
+    clump_convexity=CLUMP_CONVEXITY,
+    uses_prior=True,
+)

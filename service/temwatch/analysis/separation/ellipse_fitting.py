@@ -42,7 +42,7 @@ def total_sums(sums: Floats, members: NDArray[np.bool_]) -> Floats:
 
 
 @njit(cache=True, nogil=True)
-def fitted_ellipse(sums: Floats, noise_px: float, eccentricity: float) -> Floats:
+def fit_ellipse(sums: Floats, noise_px: float, eccentricity: float) -> Floats:
     """Ellipse from sums, drawn towards a circle where the points leave its shape open.
 
     x^2 + y^2 + p (x^2 - y^2) + 2 q x y + d x + e y + f = 0 by least squares, with p and q expected around 0

@@ -16,9 +16,9 @@ from numpy.typing import NDArray
 
 from temwatch.analysis.separation.arcs import Arcs
 from temwatch.analysis.separation.distance import squared_distances
-from temwatch.analysis.separation.ellipse_fitting import Floats, Integers, fitted_ellipse, total_sums
-from temwatch.analysis.separation.hulls import hull_of, outside_length, points_inside
-from temwatch.analysis.separation.likelihood import cost_of, farthest
+from temwatch.analysis.separation.ellipse_fitting import Floats, Integers, fit_ellipse, total_sums
+from temwatch.analysis.separation.hulls import length_outside, measure_hull, points_inside
+from temwatch.analysis.separation.likelihood import group_cost, largest_extent
 
 NOISE_PX = 0.6
 """How far off a point of an outline on the pixel grid is: half a pixel, and a little by the segmentation."""
@@ -51,7 +51,7 @@ JOINED = 0.8
 """Two groups are joined where that costs less than this share of what both cost."""
 FACETTED = 0.03
 """Roughness from which on an ellipse is only a likeness: a join has to lie on one hull as well."""
-UNKNOWN = math.inf
+NOT_MEASURED = math.inf
 """Depth of a single arc in its hull before it is measured."""
 GIANT = 3.0
 GIANT_HIDDEN = 0.3
@@ -61,7 +61,7 @@ UNLIKELY = 3.0
 
 
 @njit(cache=True, nogil=True)
-def grouped(arcs: Arcs, mask: NDArray[np.bool_], prior: Floats) -> Integers:
+def group_arcs(arcs: Arcs, mask: NDArray[np.bool_], prior: Floats) -> Integers:
     """Join arcs that are the outline of one particle, best first: (m,) number of the group of each.
 
     Parameters
@@ -69,7 +69,8 @@ def grouped(arcs: Arcs, mask: NDArray[np.bool_], prior: Floats) -> Integers:
     arcs, mask
         Arcs of a clump, and the clump with a margin of background.
     prior
-        What is expected of its particles (`Population.prior`). Where they are no ellipses, hulls decide.
+        What is expected of its particles, from `ParticlePrior.in_clump`. Where they are no ellipses, hulls
+        decide.
     """
     count = len(arcs.starts) - 1
     group = np.arange(count)
@@ -108,15 +109,15 @@ def grouped(arcs: Arcs, mask: NDArray[np.bool_], prior: Floats) -> Integers:
 
 
 @njit(cache=True, nogil=True)
-def most_hidden(arcs: Arcs, group: Integers) -> float:
+def largest_hidden_share(arcs: Arcs, group: Integers) -> float:
     """Largest share of its hull's outline that is hidden of any group."""
     most = 0.0
     for number in range(len(group)):
         members = group == number
         if members.any():
-            points, along = members_of(arcs.points, arcs.along, arcs.starts, members)
+            points, along = points_of_group(arcs.points, arcs.along, arcs.starts, members)
             if len(points) >= 3:
-                _, hidden, perimeter, _, _, _, _ = hull_of(points, along)
+                _, hidden, perimeter, _, _, _, _ = measure_hull(points, along)
                 most = max(most, hidden / perimeter)
     return most
 
@@ -127,9 +128,9 @@ def _alone(
 ) -> tuple[float, float]:
     """Cost of a group, and its depth in its hull where hulls decide."""
     if prior[3] < math.inf:
-        likely = cost_of(arcs, members, prior, mask, away, math.inf)
-        return likely, (_evidence(arcs, members, mask, UNKNOWN)[1] if prior[3] > FACETTED else 0.0)
-    cost, depth, _ = _evidence(arcs, members, mask, UNKNOWN)
+        likely = group_cost(arcs, members, prior, mask, away, math.inf)
+        return likely, (_evidence(arcs, members, mask, NOT_MEASURED)[1] if prior[3] > FACETTED else 0.0)
+    cost, depth, _ = _evidence(arcs, members, mask, NOT_MEASURED)
     return cost, depth
 
 
@@ -168,9 +169,9 @@ def _without_giants(arcs: Arcs, group: Integers, prior: Floats) -> Integers:
     for number in range(count):
         members = group == number
         if members.any():
-            points, along = members_of(arcs.points, arcs.along, arcs.starts, members)
+            points, along = points_of_group(arcs.points, arcs.along, arcs.starts, members)
             if len(points) >= 3:
-                _, hidden, perimeter, areas[number], _, _, _ = hull_of(points, along)
+                _, hidden, perimeter, areas[number], _, _, _ = measure_hull(points, along)
                 hidden_share[number] = hidden / perimeter
     limit = GIANT * np.median(areas[areas > 0]) if (areas > 0).any() else 0.0
     limit = min(limit, math.pi * math.exp(2 * (prior[0] + UNLIKELY * prior[1])))
@@ -198,11 +199,11 @@ def _gain(
     """What is won by taking two groups for one particle; not above 0 where they cannot be."""
     if prior[3] < math.inf:
         apart = arcs.middles[a] - arcs.middles[b]
-        if math.hypot(apart[0], apart[1]) > farthest(prior) or not _is_between(arcs, a, b, away):
+        if math.hypot(apart[0], apart[1]) > largest_extent(prior) or not _is_between(arcs, a, b, away):
             return -1.0
         both = cost[a] + cost[b]
         joined = (group == a) | (group == b)
-        gain = float(both - cost_of(arcs, joined, prior, mask, away, both))
+        gain = float(both - group_cost(arcs, joined, prior, mask, away, both))
         # an ellipse is only a likeness of facetted particles, their hull is not
         if gain <= 0 or prior[3] <= FACETTED:
             return gain
@@ -217,7 +218,7 @@ def _gain(
 
 
 @njit(cache=True, nogil=True)
-def members_of(
+def points_of_group(
     points: Floats, along: Floats, starts: Integers, members: NDArray[np.bool_]
 ) -> tuple[Floats, Floats]:
     """Points of the chosen arcs one after the other, and where on the outlines they lie."""
@@ -242,27 +243,27 @@ def _evidence(
     arcs: Arcs, members: NDArray[np.bool_], mask: NDArray[np.bool_], known_depth: float
 ) -> tuple[float, float, bool]:
     """Cost of taking arcs for one particle, their depth in their hull, and whether they fit together."""
-    chosen, places = members_of(arcs.points, arcs.along, arcs.starts, members)
+    chosen, places = points_of_group(arcs.points, arcs.along, arcs.starts, members)
     if len(chosen) < 3:
         return 1.0, 0.0, False
-    hull, hidden, perimeter, area, depth, uneven, inwards = hull_of(chosen, places)
+    hull, hidden, perimeter, area, depth, uneven, inwards = measure_hull(chosen, places)
     radius = math.sqrt(area / math.pi)
     tolerance = NOISE_PX + ROUGHNESS * radius
-    if known_depth != UNKNOWN:
+    if known_depth != NOT_MEASURED:
         if inwards > INWARDS or depth > known_depth + SLACK * tolerance:
             return 1.0, depth, False
         if (
-            outside_length(chosen, hull, places, mask, SLACK * tolerance)
+            length_outside(chosen, hull, places, mask, SLACK * tolerance)
             > OUTSIDE_PX + OUTSIDE_SHARE * hidden
         ):
             return 1.0, depth, False
         if points_inside(arcs.outline, chosen, hull, SLACK * tolerance) > OUTSIDE_POINTS:
             return 1.0, depth, False
-    ellipse = fitted_ellipse(total_sums(arcs.sums, members), SHAPE_NOISE_PX, ECCENTRICITY)
+    ellipse = fit_ellipse(total_sums(arcs.sums, members), SHAPE_NOISE_PX, ECCENTRICITY)
     misfit = ellipse[5] / tolerance if ellipse[2] > 0 else MOST_MISFIT
     share = hidden / perimeter if perimeter > 0 else 1.0
     cost = share + MISFIT_WEIGHT * min(misfit, MOST_MISFIT) ** 2 + UNEVEN_WEIGHT * uneven
-    if known_depth == UNKNOWN:
+    if known_depth == NOT_MEASURED:
         return cost, depth, True
     # where little is seen, only an ellipse makes it likely that the arcs belong together
     is_ellipse = ellipse[2] > 0 and misfit <= 1 and ellipse[2] <= MOST_ELONGATED * ellipse[3]

@@ -23,7 +23,7 @@ REACH_PX = 12.0
 
 
 @njit(cache=True, nogil=True)
-def hull_of(points: Floats, along: Floats) -> tuple[Integers, float, float, float, float, float, float]:
+def measure_hull(points: Floats, along: Floats) -> tuple[Integers, float, float, float, float, float, float]:
     """How well arcs fit on one convex shape.
 
     Parameters
@@ -141,7 +141,7 @@ def _runs_on(
 
 
 @njit(cache=True, nogil=True)
-def outside_length(
+def length_outside(
     points: Floats, hull: Integers, along: Floats, mask: NDArray[np.bool_], margin_px: float
 ) -> float:
     """Length in px of the hull's hidden edges that lie outside the clump by more than a margin."""

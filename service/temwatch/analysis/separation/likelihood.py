@@ -61,7 +61,7 @@ def stretch(p: float, q: float) -> tuple[float, float, float]:
 
 
 @njit(cache=True, nogil=True)
-def cost_of(
+def group_cost(
     arcs: Arcs,
     members: NDArray[np.bool_],
     prior: Floats,
@@ -76,7 +76,8 @@ def cost_of(
     arcs, members
         Arcs of a clump, and which of them are meant.
     prior
-        (4,) mean and spread of the logarithm of the radius, eccentricity and roughness (`Population.prior`).
+        (4,) mean and spread of the logarithm of the radius, eccentricity and roughness, from
+        `ParticlePrior.in_clump`.
     mask, away
         The clump, and the squared distance of what lies outside to it.
     allowed
@@ -119,14 +120,14 @@ def cost_of(
 
 
 @njit(cache=True, nogil=True)
-def likely_ellipse(arcs: Arcs, members: NDArray[np.bool_], prior: Floats) -> Floats:
+def most_likely_ellipse(arcs: Arcs, members: NDArray[np.bool_], prior: Floats) -> Floats:
     """(5,) row, column, logarithm of the radius, and the two elongations of `stretch`."""
     points, weights, start, _ = _sampled(arcs, members, prior)
     return _fitted(points, weights, start, prior, math.inf)[1]
 
 
 @njit(cache=True, nogil=True)
-def farthest(prior: Floats) -> float:
+def largest_extent(prior: Floats) -> float:
     """No two points of a particle are farther apart, px."""
     return 2 * math.exp(prior[0] + 3 * prior[1] + 3 * prior[2])
 

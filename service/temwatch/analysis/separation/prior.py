@@ -1,4 +1,4 @@
-"""What the whole particles of a micrograph say about those in its clumps."""
+"""What to expect of the particles in a micrograph's clumps, learned from those that stand alone."""
 
 from __future__ import annotations
 
@@ -11,8 +11,8 @@ from numba import njit
 from numpy.typing import NDArray
 
 from temwatch.analysis.measurement.outline import trace
-from temwatch.analysis.separation.arcs import SMOOTHING_PX, gaussian, midpoints, smoothed_closed
-from temwatch.analysis.separation.ellipse_fitting import Floats, conic_sums, fitted_ellipse
+from temwatch.analysis.separation.arcs import SMOOTHING_PX, gaussian, midpoints, smooth_closed
+from temwatch.analysis.separation.ellipse_fitting import Floats, conic_sums, fit_ellipse
 from temwatch.domain import Region
 
 LEAST_PX = 60
@@ -32,7 +32,7 @@ SMOOTH = 0.03
 """Particles that are elongated, with an aspect ratio of some 1.7 and more, and rougher than this are rods."""
 
 
-class Population(NamedTuple):
+class ParticlePrior(NamedTuple):
     """Sizes and shapes of particles that stand alone, each counted by its area.
 
     A clump's pixels are those of its large particles, and specks are many: counted by number they would
@@ -66,7 +66,7 @@ class Population(NamedTuple):
         """Whether ellipses describe the particles, rather than any convex outline."""
         return self.worth > 0 and (self.eccentricity < ELONGATED or self.roughness < SMOOTH)
 
-    def prior(self, radius_px: float) -> Floats:
+    def in_clump(self, radius_px: float) -> Floats:
         """What is expected in a clump of this inscribed radius: (4,) mean, spread, eccentricity, roughness.
 
         The roughness is infinite where the particles are no ellipses.
@@ -83,16 +83,16 @@ class Population(NamedTuple):
         )
 
 
-UNKNOWN = Population(0.0, 0.0, USUAL_SPREAD, USUAL_ECCENTRICITY, MOST_ROUGHNESS)
+NO_PRIOR = ParticlePrior(0.0, 0.0, USUAL_SPREAD, USUAL_ECCENTRICITY, MOST_ROUGHNESS)
 """No particle stands alone."""
 
 
-def population_of(regions: Sequence[Region]) -> Population:
-    """Population of regions that are one particle each."""
+def estimate_prior(regions: Sequence[Region]) -> ParticlePrior:
+    """The prior that a micrograph's whole particles give: regions that are one particle each."""
     fitted = [_ellipse_of(np.pad(r.mask, 1)) for r in regions if np.count_nonzero(r.mask) >= LEAST_PX]
     ellipses = np.array([ellipse for ellipse in fitted if ellipse[2] > 0]).reshape(-1, 6)
     if not len(ellipses):
-        return UNKNOWN
+        return NO_PRIOR
     area = ellipses[:, 2] * ellipses[:, 3]
     size = np.log(area) / 2
     elongation = np.minimum(np.log(ellipses[:, 2] / ellipses[:, 3]) / 2, 1.0)
@@ -104,7 +104,7 @@ def population_of(regions: Sequence[Region]) -> Population:
     below = np.cumsum(share[order]) - share[order] / 2
     low, middle, high = np.interp([0.16, 0.5, 0.84], below, size[order])
     spread = math.sqrt(trust * ((high - low) / 2) ** 2 + (1 - trust) * USUAL_SPREAD**2)
-    return Population(
+    return ParticlePrior(
         worth=count,
         # the mean by number of sizes that are lognormal with this mean by area
         log_radius=float(middle) - 2 * spread**2,
@@ -119,7 +119,7 @@ def population_of(regions: Sequence[Region]) -> Population:
 @njit(cache=True, nogil=True)
 def _ellipse_of(mask: NDArray[np.bool_]) -> Floats:
     corners, _, _ = trace(mask)
-    points = smoothed_closed(midpoints(corners), gaussian(SMOOTHING_PX))
+    points = smooth_closed(midpoints(corners), gaussian(SMOOTHING_PX))
     centre = np.array([points[:, 0].mean(), points[:, 1].mean()])
     # the points alone decide
-    return fitted_ellipse(conic_sums(points, centre), 0.1, 1.0)
+    return fit_ellipse(conic_sums(points, centre), 0.1, 1.0)

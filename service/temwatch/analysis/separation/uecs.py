@@ -21,10 +21,11 @@ import numpy as np
 from numba import njit
 from numpy.typing import NDArray
 
-from temwatch.analysis.connected_components import cut_out, label_runs, peaks, pooled
+from temwatch.analysis.connected_components import crop_component, label_runs, largest_values, pack_crops
 from temwatch.analysis.measurement.outline import convexity
 from temwatch.analysis.separation.distance import framed, squared_distances
-from temwatch.analysis.separation.prior import UNKNOWN, Population
+from temwatch.analysis.separation.prior import NO_PRIOR, ParticlePrior
+from temwatch.analysis.separation.separator import Separator
 from temwatch.config import SeparationSettings
 from temwatch.domain import Reason, Region, Rejection
 
@@ -45,16 +46,16 @@ def separate(
     clump: Region,
     *,
     shape: tuple[int, int],
-    smallest_px: int,
+    min_area_px: int,
     settings: SeparationSettings,
-    population: Population = UNKNOWN,
+    prior: ParticlePrior = NO_PRIOR,
 ) -> tuple[list[Region], list[Rejection]]:
-    """Part a clump; see `Separator`."""
-    del population
+    """Separate a clump; see `SeparateClump`."""
+    del prior
     canvas, row, column = framed(clump, shape)
     parts: list[Region] = []
     rejections: list[Rejection] = []
-    least_px = max(settings.min_marker_px, smallest_px)
+    least_px = max(settings.min_marker_px, min_area_px)
     squared = squared_distances(canvas)
     roughness_px = max(ROUGHNESS_PX, ROUGHNESS * math.sqrt(squared.max()))
     pixels, markers = _markers(canvas, squared, MARKER_CONVEXITY, roughness_px)
@@ -73,6 +74,12 @@ def separate(
         else:
             parts.append(part)
     return _explaining(parts, clump), rejections
+
+
+SEPARATOR = Separator(
+    separate=separate,
+    description="ultimate erosion of convex shapes (Park et al., IEEE TPAMI 2013)",
+)
 
 
 def _explaining(parts: list[Region], clump: Region) -> list[Region]:
@@ -115,14 +122,14 @@ def _markers(
             depth = squared[top : top + height, left : left + width]
             remains = part & (depth > (radius + 1) ** 2)
             runs, number, area, box = label_runs(remains, 1)
-            peak = peaks(runs, number, len(area), depth)
+            peak = largest_values(runs, number, len(area), depth)
             for piece in range(len(area)):
                 if len(area) == 1 or math.sqrt(peak[piece]) > radius + roughness_px:
-                    crop = cut_out(runs, number, box, piece)
+                    crop = crop_component(runs, number, box, piece)
                     waiting.append((top + box[piece, 0], left + box[piece, 1], crop, radius + 1))
         if len(waiting) == ahead:
             found.append((top, left, part, radius, int(not convex)))
-    pixels, begins = pooled([part for _, _, part, _, _ in found])
+    pixels, begins = pack_crops([part for _, _, part, _, _ in found])
     markers = np.empty((len(found), 7), np.int64)
     for index, (top, left, part, radius, vanished) in enumerate(found):
         markers[index] = begins[index], top, left, part.shape[0], part.shape[1], radius, vanished
@@ -157,4 +164,4 @@ def _regrown(
         for run in range(len(runs)):
             if runs[run, 0] == row and runs[run, 1] <= start < runs[run, 2]:
                 part = number[run]
-    return first_row + box[part, 0], first_column + box[part, 1], cut_out(runs, number, box, part)
+    return first_row + box[part, 0], first_column + box[part, 1], crop_component(runs, number, box, part)

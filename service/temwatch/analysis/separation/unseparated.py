@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from temwatch.analysis.separation.prior import UNKNOWN, Population
+from temwatch.analysis.separation.prior import NO_PRIOR, ParticlePrior
+from temwatch.analysis.separation.separator import Separator
 from temwatch.config import SeparationSettings
 from temwatch.domain import Region, Rejection
 
@@ -11,10 +12,17 @@ def separate(
     clump: Region,
     *,
     shape: tuple[int, int],
-    smallest_px: int,
+    min_area_px: int,
     settings: SeparationSettings,
-    population: Population = UNKNOWN,
+    prior: ParticlePrior = NO_PRIOR,
 ) -> tuple[list[Region], list[Rejection]]:
-    """Hand the clump back as it is; see `Separator`."""
-    del shape, smallest_px, settings, population
+    """Hand the clump back as it is; see `SeparateClump`."""
+    del shape, min_area_px, settings, prior
     return [clump], []
+
+
+SEPARATOR = Separator(
+    separate=separate,
+    description="no separation; clumps were measured whole",
+    uses_contacts=False,
+)

@@ -19,7 +19,8 @@ from numpy.typing import NDArray
 from scipy import ndimage
 
 from temwatch.analysis.separation.distance import framed, squared_distances
-from temwatch.analysis.separation.prior import UNKNOWN, Population
+from temwatch.analysis.separation.prior import NO_PRIOR, ParticlePrior
+from temwatch.analysis.separation.separator import Separator
 from temwatch.config import SeparationSettings
 from temwatch.domain import Region, Rejection
 
@@ -31,12 +32,12 @@ def separate(
     clump: Region,
     *,
     shape: tuple[int, int],
-    smallest_px: int,
+    min_area_px: int,
     settings: SeparationSettings,
-    population: Population = UNKNOWN,
+    prior: ParticlePrior = NO_PRIOR,
 ) -> tuple[list[Region], list[Rejection]]:
-    """Part a clump; see `Separator`. Nothing is given up: every pixel belongs to one part."""
-    del smallest_px, settings, population
+    """Separate a clump; see `SeparateClump`. Nothing is given up: every pixel belongs to one part."""
+    del min_area_px, settings, prior
     canvas, row, column = framed(clump, shape)
     if canvas.all():
         return [clump], []
@@ -52,6 +53,9 @@ def separate(
         )
         for number, place in enumerate(places, 1)
     ], []
+
+
+SEPARATOR = Separator(separate=separate, description="watershed of the distance transform")
 
 
 @njit(cache=True, nogil=True)

@@ -7,8 +7,8 @@ import pytest
 
 import temwatch
 from analytic_shapes import disc, ellipse, on_canvas, rectangle
-from temwatch.analysis.separation.cleaning import regions
-from temwatch.analysis.separation.prior import UNKNOWN, population_of
+from temwatch.analysis.separation.cleaning import find_regions
+from temwatch.analysis.separation.prior import NO_PRIOR, estimate_prior
 
 
 def row_of(masks, width=80):
@@ -22,28 +22,28 @@ def parted(mask):
 
 
 def test_nothing_is_known_without_particles():
-    assert population_of([]) == UNKNOWN
-    assert not UNKNOWN.are_ellipses
+    assert estimate_prior([]) == NO_PRIOR
+    assert not NO_PRIOR.are_ellipses
 
 
 def test_discs_are_smooth_ellipses_of_their_radius():
-    population = population_of(regions(row_of([disc(20)] * 12)))
-    assert population.worth == pytest.approx(12)
-    assert population.are_ellipses
-    assert population.roughness < 0.02
+    prior = estimate_prior(find_regions(row_of([disc(20)] * 12)))
+    assert prior.worth == pytest.approx(12)
+    assert prior.are_ellipses
+    assert prior.roughness < 0.02
     # the usual spread counts as four particles, and the mean by number lies below that by area
-    assert population.log_radius + 2 * population.spread**2 == pytest.approx(math.log(20), abs=0.02)
+    assert prior.log_radius + 2 * prior.spread**2 == pytest.approx(math.log(20), abs=0.02)
 
 
 def test_rods_are_no_ellipses():
-    assert not population_of(regions(row_of([rectangle(60, 14, 0.4)] * 8))).are_ellipses
-    assert population_of(regions(row_of([ellipse(25, 12, 0.4)] * 8))).are_ellipses
+    assert not estimate_prior(find_regions(row_of([rectangle(60, 14, 0.4)] * 8))).are_ellipses
+    assert estimate_prior(find_regions(row_of([ellipse(25, 12, 0.4)] * 8))).are_ellipses
 
 
 def test_specks_do_not_decide_the_size():
     masks = [disc(20)] * 6 + [disc(5)] * 12
-    population = population_of(regions(row_of(masks)))
-    assert math.exp(population.log_radius) > 12
+    prior = estimate_prior(find_regions(row_of(masks)))
+    assert math.exp(prior.log_radius) > 12
 
 
 SPECK = (disc(4), 5, 27)

@@ -1,0 +1,64 @@
+"""The arguments of `temwatch.analyse` and `temwatch.resolve`, checked before anything is computed."""
+
+from __future__ import annotations
+
+import math
+from typing import Any
+
+import numpy as np
+from numpy.typing import ArrayLike, NDArray
+
+from temwatch.analysis import separation
+from temwatch.config import SeparationSettings
+from temwatch.domain import Mask
+from temwatch.errors import UsageError
+
+
+def check_array(values: ArrayLike, name: str) -> NDArray[Any]:
+    """The values as a 2D array of real numbers; UsageError where they are something else."""
+    array = np.asarray(values)
+    if array.ndim != 2 or not array.size or array.dtype.kind not in "biuf":
+        raise UsageError(
+            f"{name}: needs a 2D array of real numbers that is not empty, found {array.dtype} {array.shape}"
+        )
+    return array
+
+
+def check_mask(mask: ArrayLike) -> Mask:
+    """The mask as bool in C order; UsageError where it is no 2D array of real numbers."""
+    return check_array(mask, "mask").astype(bool, order="C")
+
+
+def check_contacts(contacts: ArrayLike | None, shape: tuple[int, ...]) -> Mask | None:
+    """The contacts as bool; UsageError where they have not the shape of the mask."""
+    if contacts is None:
+        return None
+    found = check_array(contacts, "contacts").astype(bool)
+    if found.shape != shape:
+        raise UsageError(f"contacts: needs the shape of the mask, {shape}, found {found.shape}")
+    return found
+
+
+def check_pixel_size(pixel_size_nm: float) -> float:
+    """The pixel size in nm; UsageError unless it is finite and more than 0."""
+    if not (math.isfinite(pixel_size_nm) and pixel_size_nm > 0):
+        raise UsageError(f"pixel_size_nm: must be more than 0, found {pixel_size_nm}")
+    return float(pixel_size_nm)
+
+
+def check_separation(separate: str | None, settings: SeparationSettings | None) -> SeparationSettings:
+    """The settings with the method that was asked for; UsageError where there is no such method."""
+    settings = settings or SeparationSettings()
+    if separate is None:
+        return settings
+    if separate not in separation.SEPARATORS:
+        choices = ", ".join(separation.SEPARATORS)
+        raise UsageError(f"separate: must be one of {choices}, found {separate!r}")
+    return settings.model_copy(update={"method": separate})
+
+
+def check_compatibility(compatibility: str | None) -> bool:
+    """Whether the rules of ANTEMA were asked for; UsageError for those of any other program."""
+    if compatibility not in (None, "antema"):
+        raise UsageError(f"compatibility: must be antema, found {compatibility!r}")
+    return compatibility is not None

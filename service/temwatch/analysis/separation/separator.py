@@ -1,0 +1,69 @@
+"""What a separation method is: a function that separates one clump, and what it needs to be given."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import Protocol
+
+from temwatch.analysis.separation.prior import NO_PRIOR, ParticlePrior
+from temwatch.config import SeparationSettings
+from temwatch.domain import Region, Rejection
+
+
+class SeparateClump(Protocol):
+    """Separates one clump, a region that is not convex.
+
+    Parameters
+    ----------
+    clump : Region
+        A connected region of the mask; gaps between its particles are open.
+    shape : tuple of int
+        Rows and columns of the micrograph: a clump may go on beyond its border.
+    min_area_px : int
+        Nothing smaller counts as a particle, px.
+    settings : SeparationSettings
+        Thresholds of all methods.
+    prior : ParticlePrior
+        What the particles that stand alone on the micrograph are like; `NO_PRIOR` unless `uses_prior`.
+
+    Returns
+    -------
+    The particles, which may overlap, and the regions that are given up.
+    """
+
+    def __call__(
+        self,
+        clump: Region,
+        /,
+        *,
+        shape: tuple[int, int],
+        min_area_px: int,
+        settings: SeparationSettings,
+        prior: ParticlePrior = NO_PRIOR,
+    ) -> tuple[list[Region], list[Rejection]]: ...
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Separator:
+    """A separation method, as it stands in `SEPARATORS`.
+
+    Attributes
+    ----------
+    separate
+        Separates one clump.
+    description
+        The method in the words of a report.
+    clump_convexity
+        Regions below this convexity and solidity are handed to `separate`, where it is above the threshold
+        of the settings.
+    uses_contacts
+        Clumps are cut at the contacts that a network has found, before anything else.
+    uses_prior
+        `separate` is told what the particles that stand alone are like; else that costs no time.
+    """
+
+    separate: SeparateClump
+    description: str
+    clump_convexity: float = 0.0
+    uses_contacts: bool = True
+    uses_prior: bool = False
