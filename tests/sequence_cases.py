@@ -65,9 +65,10 @@ def true_observation(moment, settings, *, flicker=0.0, rng=None, noise_px=0.0):
         centroids = centroids + rng.normal(0, noise_px, centroids.shape)
     return tracker.Observation(
         index=moment.index,
+        pixel_size_nm=1.0,
         mask=mask,
-        centroids_px=centroids,
-        diameters_px=np.array(diameters, float),
+        centroids_nm=centroids,
+        diameters_nm=np.array(diameters, float),
         regions=tuple(regions),
     )
 
@@ -77,9 +78,9 @@ def followed_sheet(observations, settings=None):
     state, sheet = tracker.begin(settings), Sheet()
     for observation in observations:
         state, found = tracker.follow(state, observation)
-        sheet.places.append(observation.centroids_px)
+        sheet.places.append(observation.centroids_nm / observation.pixel_size_nm)
         sheet.names.append(found.tracks)
-        sheet.drifts.append(found.drift_px)
+        sheet.drifts.append(found.drift_nm / observation.pixel_size_nm)
         sheet.events.extend(found.events)
     sheet.events.extend(tracker.finish(state))
     return sheet
@@ -192,8 +193,9 @@ def discs(index, places, side=160):
         mask[top : top + reach, left : left + reach] |= disc
     return tracker.Observation(
         index=index,
+        pixel_size_nm=1.0,
         mask=mask,
-        centroids_px=np.array(centroids, float).reshape(-1, 2),
-        diameters_px=np.array(diameters, float),
+        centroids_nm=np.array(centroids, float).reshape(-1, 2),
+        diameters_nm=np.array(diameters, float),
         regions=tuple(regions),
     )

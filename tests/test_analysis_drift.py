@@ -4,7 +4,7 @@ import numpy as np
 import pytest
 
 from sequence_cases import discs
-from temwatch.analysis.tracking.drift import Known, coverage, measure_drift
+from temwatch.analysis.tracking.drift import Reference, coverage, measure_drift
 
 SIDE = 400
 
@@ -36,9 +36,9 @@ def in_view(particles):
 
 def shift_of(before, after, last_px=(0.0, 0.0)):
     seen = discs(0, before, SIDE)
-    known = Known(seen.centroids_px, seen.diameters_px, np.ones(len(before)))
+    known = Reference(seen.centroids_nm, seen.diameters_nm, np.ones(len(before)))
     now = discs(1, after, SIDE)
-    return measure_drift(now.mask, now.centroids_px, now.diameters_px, known, np.array(last_px))
+    return measure_drift(now.mask, now.centroids_nm, now.diameters_nm, known, np.array(last_px), 1.0)
 
 
 @pytest.mark.parametrize("shift", [(0.0, 0.0), (0.4, -0.7), (3.3, 4.1), (-40.2, 7.6), (25.5, 33.25)])
@@ -49,7 +49,7 @@ def test_shifts_are_found_to_a_tenth_of_a_pixel(arrangement, shift):
     particles = lattice(rng, 1.0) if arrangement == "lattice" else scattered(rng)
     stay = particles[rng.random(len(particles)) > 0.2]
     found = shift_of(in_view(particles), in_view(stay + np.array([*shift, 0.0])))
-    assert np.hypot(*(found.shift_px - shift)) < 0.1, found
+    assert np.hypot(*(found.shift_nm - shift)) < 0.1, found
     assert found.agreement > 0.5
 
 
@@ -59,7 +59,7 @@ def test_particles_that_move_together_are_outvoted():
     after = particles.copy()
     after[::4, 1] += 2.5
     found = shift_of(particles, after)
-    assert np.hypot(*found.shift_px) < 0.15, found
+    assert np.hypot(*found.shift_nm) < 0.15, found
 
 
 def test_where_nothing_agrees_the_field_is_taken_to_have_stayed():
@@ -67,10 +67,10 @@ def test_where_nothing_agrees_the_field_is_taken_to_have_stayed():
     first, second = (in_view(scattered(np.random.default_rng(seed), 40)) for seed in (3, 4))
     found = shift_of(first, second * (1, 1, 0.4), last_px=(5.0, -3.0))
     assert found.agreement < 0.4
-    assert np.hypot(*(found.shift_px - (5.0, -3.0))) < SIDE / 2
+    assert np.hypot(*(found.shift_nm - (5.0, -3.0))) < SIDE / 2
     nothing = shift_of(first, second[:0], last_px=(5.0, -3.0))
     assert 0.0 == nothing.agreement
-    np.testing.assert_array_equal((5.0, -3.0), nothing.shift_px)
+    np.testing.assert_array_equal((5.0, -3.0), nothing.shift_nm)
 
 
 def test_coverage_counts_every_pixel_once():

@@ -31,8 +31,8 @@ def follow(data_folder):
             mask = threshold.segment([image])[0].mask
             analysis = temwatch.resolve(mask, pixel_size_nm=PIXEL_SIZE_NM)
             observation = tracker.observe(analysis, index)
-            state, followed = tracker.follow(state, observation)
-            found.append(followed)
+            state, tracked = tracker.follow(state, observation)
+            found.append(tracked)
             shapes.append(image.shape)
         return found, tracker.finish(state), shapes[0]
 
@@ -42,7 +42,7 @@ def follow(data_folder):
 def broken(found, shape, before, after):
     """Share of the tracks of one frame, still in view in another, that are in none up to that one."""
     first, last = found[before], found[after]
-    places = first.positions_px + last.drift_px
+    places = (first.positions_nm + last.drift_nm) / PIXEL_SIZE_NM
     inside = ((places > 6) & (places < np.array(shape) - 6)).all(axis=1)
     later = set(chain.from_iterable(f.tracks.tolist() for f in found[before + 1 : after + 1]))
     gone = [track for track in first.tracks[inside].tolist() if track not in later]
@@ -52,7 +52,7 @@ def broken(found, shape, before, after):
 def test_a_jump_of_the_field_is_drift_and_breaks_no_tracks(follow):
     """The field moves by forty pixels between two frames; particles keep their identities."""
     found, _, shape = follow(range(7))
-    jumps = [float(np.hypot(*(b.drift_px - a.drift_px))) for a, b in pairwise(found)]
+    jumps = [float(np.hypot(*(b.drift_nm - a.drift_nm)) / PIXEL_SIZE_NM) for a, b in pairwise(found)]
     assert 35 < max(jumps) < 45
     assert broken(found, shape, jumps.index(max(jumps)), 6) <= 0.05
 

@@ -57,7 +57,6 @@ def link(order: LinkOrder) -> LinkResult:
     found = []
     with Reader(order.ledger) as reader:
         state = _state(reader, order)
-        expected = order.progress.through
         for waiting in order.waiting:
             if waiting.micrograph_id is None:
                 continue
@@ -67,13 +66,8 @@ def link(order: LinkOrder) -> LinkResult:
                 continue
             row = reader.micrograph(waiting.micrograph_id)
             assert row is not None
-            # absent frames are told of one by one only where there are few: the rest changes nothing more
-            gap = range(0 if expected is None else expected + 1, waiting.frame)
-            for missing in gap[-order.settings.memory_frames - 1 :] if expected is not None else ():
-                state = tracker.skip(state, missing)
-            state, followed = tracker.follow(state, tracker.observe(analysis, waiting.frame))
-            found.append(_row(row, analysis, followed, state.next_track - 1))
-            expected = waiting.frame
+            state, tracked = tracker.follow(state, tracker.observe(analysis, waiting.frame))
+            found.append(_row(row, analysis, tracked, state.next_track - 1))
     return LinkResult(frames=tuple(found), state=tracker.dump(state))
 
 
@@ -90,7 +84,7 @@ def draw(order: DrawOrder) -> Publication:
         return sequence_files.draw(reader, order.output, order.progress, film=order.film)
 
 
-def _state(reader: Reader, order: LinkOrder) -> tracker.State:
+def _state(reader: Reader, order: LinkOrder) -> tracker.TrackerState:
     dumped = progress.state(reader, order.progress)
     if dumped is None:
         return tracker.begin(order.settings)
@@ -100,15 +94,14 @@ def _state(reader: Reader, order: LinkOrder) -> tracker.State:
         raise StaleState(str(error)) from None
 
 
-def _row(row: MicrographRow, analysis: Analysis, followed: tracker.Followed, tracks: int) -> LinkedFrame:
-    nm = analysis.pixel_size_nm
+def _row(row: MicrographRow, analysis: Analysis, tracked: tracker.TrackedFrame, tracks: int) -> LinkedFrame:
     diameters_nm = np.array([particle.equivalent_diameter_nm for particle in analysis.particles])
     areas_nm2 = [particle.area_nm2 for particle in analysis.particles]
-    y_nm, x_nm = (followed.positions_px * nm).T.tolist() if len(diameters_nm) else ([], [])
+    y_nm, x_nm = tracked.positions_nm.T.tolist() if len(diameters_nm) else ([], [])
     numbers = range(1, len(diameters_nm) + 1)
-    drift_y_nm, drift_x_nm = (followed.drift_px * nm).tolist()
+    drift_y_nm, drift_x_nm = tracked.drift_nm.tolist()
     return LinkedFrame(
-        frame=followed.index,
+        frame=tracked.index,
         micrograph_id=row.id,
         elapsed_s=row.elapsed_s,
         particles=len(diameters_nm),
@@ -119,8 +112,8 @@ def _row(row: MicrographRow, analysis: Analysis, followed: tracker.Followed, tra
         drift_x_nm=drift_x_nm,
         drift_y_nm=drift_y_nm,
         tracks=tracks,
-        points=tuple(zip(numbers, followed.tracks.tolist(), x_nm, y_nm, diameters_nm.tolist(), strict=True)),
-        events=tuple(_event(event) for event in followed.events),
+        points=tuple(zip(numbers, tracked.tracks.tolist(), x_nm, y_nm, diameters_nm.tolist(), strict=True)),
+        events=tuple(_event(event) for event in tracked.events),
     )
 
 

@@ -1,12 +1,28 @@
-"""From a region in px to a particle in nm: the only place where the unit changes."""
+"""From px to nm and back: the only place where the unit changes."""
 
 from __future__ import annotations
 
 import math
+from typing import TypeVar
+
+import numpy as np
+from numpy.typing import NDArray
 
 from temwatch.analysis.measurement import shape
 from temwatch.config import SeparationSettings
 from temwatch.domain import Particle, Region
+
+Lengths = TypeVar("Lengths", float, NDArray[np.float64])
+
+
+def to_nm(lengths_px: Lengths, pixel_size_nm: float) -> Lengths:
+    """Lengths in px, a number or an array of any shape, in nm."""
+    return lengths_px * pixel_size_nm
+
+
+def to_px(lengths_nm: Lengths, pixel_size_nm: float) -> Lengths:
+    """Lengths in nm, a number or an array of any shape, in px."""
+    return lengths_nm / pixel_size_nm
 
 
 def disc_area_px(diameter_nm: float, pixel_size_nm: float) -> int:

@@ -1,4 +1,4 @@
-"""How two particles met: by contact of their pixels, and by the balance of area or volume.
+"""How two particles met: by contact of their pixels, and by the size_evidence of area or volume.
 
 Two spheres that coalesce keep their volume, two that only touch keep the area of their shadows; what the
 partner gains must lie between the two. A particle that dissolves leaves its neighbours as they were.
@@ -12,23 +12,12 @@ import numpy as np
 from numba import njit
 from numpy.typing import NDArray
 
+from temwatch.analysis.tracking.parameters import PARAMETERS
 from temwatch.domain import Mask
-
-LEAST_NOISE = 0.01
-"""Least standard deviation that the logarithm of a measured diameter is given."""
-
-MOST = 8.0
-"""Most that the balance of sizes counts for: segmentation errs more often than a normal distribution."""
-
-CONTACT_WEIGHT = 4.0
-"""What full contact counts for beside the balance of sizes."""
-
-SCEPTICISM = 1.0
-"""What has to be outweighed before two particles are said to have merged."""
 
 
 @njit(cache=True, nogil=True)
-def touching(
+def contact_share(
     first_origin_px: NDArray[np.int64],
     first: Mask,
     second_origin_px: NDArray[np.int64],
@@ -64,32 +53,34 @@ def touching(
     return close / total if total else 0.0
 
 
-def balance(larger_px: float, smaller_px: float, log_gain: float, noise: float) -> float:
+def size_evidence(larger_nm: float, smaller_nm: float, log_gain: float, noise: float) -> float:
     """Logarithm of how much likelier a change of size is if the smaller particle was taken in than if not.
 
     Parameters
     ----------
-    larger_px, smaller_px : float
+    larger_nm, smaller_nm : float
         Diameters before.
     log_gain : float
         Logarithm of the larger one's diameter after / before.
     noise : float
         Standard deviation of that logarithm when nothing happens.
     """
-    noise = max(noise, LEAST_NOISE)
-    share = smaller_px / larger_px
+    noise = max(noise, PARAMETERS.min_size_noise)
+    share = smaller_nm / larger_nm
     by_volume, by_area = math.log1p(share**3) / 3, math.log1p(share**2) / 2
     away = max(by_volume - log_gain, log_gain - by_area, 0.0)
-    return min(max((log_gain**2 - away**2) / (2 * noise**2), -MOST), MOST)
+    log_likelihood = (log_gain**2 - away**2) / (2 * noise**2)
+    return min(max(log_likelihood, -PARAMETERS.max_size_evidence), PARAMETERS.max_size_evidence)
 
 
-def evidence(other_px: float, lost_px: float, log_gain: float, noise: float, contact: float) -> float:
+def merge_evidence(other_nm: float, lost_nm: float, log_gain: float, noise: float, contact: float) -> float:
     """Logarithm of how much likelier it is that a particle was taken in by another than that it vanished.
 
-    `other_px` and `lost_px` are the diameters before, `log_gain` is that of the other one since, `contact`
-    how closely they met, from `touching`. Positive: taken in.
+    `other_nm` and `lost_nm` are the diameters before, `log_gain` is that of the other one since, `contact`
+    how closely they met, from `contact_share`. Positive: taken in.
     """
-    larger_px, smaller_px = max(other_px, lost_px), min(other_px, lost_px)
-    # where the smaller one's track went on, what it is now is held against the larger one
-    gained = log_gain + math.log(other_px / larger_px)
-    return balance(larger_px, smaller_px, gained, noise) + CONTACT_WEIGHT * contact - SCEPTICISM
+    larger_nm, smaller_nm = max(other_nm, lost_nm), min(other_nm, lost_nm)
+    # where the smaller one's track went on, what it is now is compared with the larger one
+    gained = log_gain + math.log(other_nm / larger_nm)
+    sizes = size_evidence(larger_nm, smaller_nm, gained, noise)
+    return sizes + PARAMETERS.contact_weight * contact - PARAMETERS.merge_threshold
