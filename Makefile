@@ -6,13 +6,14 @@ BIN    := $(VENV)/bin
 SYNC   := --python $(BIN)/python --require-hashes --compile-bytecode
 
 .DEFAULT_GOAL := help
-.PHONY: help setup demo compiled test lint check soak format lock clean
+.PHONY: help setup demo compiled test lint docs check soak format lock clean
 
 help:
 	@echo "make demo    set up, then watch a simulated microscope being analysed (ends by itself)"
 	@echo "make test    set up, then run the tests"
 	@echo "make setup   set up only: .venv/bin/temwatch is then ready"
-	@echo "make check   lint, types, import rules and tests, as the continuous integration runs them"
+	@echo "make check   lint, types, import rules, documentation and tests, as the continuous integration runs them"
+	@echo "make docs    the documentation as a site, in build/site"
 	@echo "make soak    long runs (hours); not part of the tests"
 	@echo "make format  format the code"
 	@echo "make lock    resolve both locks anew (requirements.lock, requirements-dev.lock)"
@@ -54,7 +55,11 @@ lint: $(VENV)/ready-dev
 	$(BIN)/mypy
 	$(BIN)/lint-imports
 
-check: lint test
+# NO_MKDOCS_2_WARNING: the theme advertises its successor
+docs: $(VENV)/ready-dev
+	@NO_MKDOCS_2_WARNING=1 $(BIN)/mkdocs build --quiet --strict --config-file docs/site/mkdocs.yml
+
+check: lint docs test
 
 soak: $(VENV)/ready-dev
 	$(BIN)/python -m pytest -m soak --timeout 100000
