@@ -6,13 +6,14 @@ BIN    := $(VENV)/bin
 SYNC   := --python $(BIN)/python --require-hashes --compile-bytecode
 
 .DEFAULT_GOAL := help
-.PHONY: help setup demo compiled test lint docs check soak format lock clean
+.PHONY: help setup demo compiled test slow lint docs check soak format lock clean
 
 help:
 	@echo "make demo    set up, then watch a simulated microscope being analysed (ends by itself)"
 	@echo "make test    set up, then run the tests"
 	@echo "make setup   set up only: .venv/bin/temwatch is then ready"
-	@echo "make check   lint, types, import rules, documentation and tests, as the continuous integration runs them"
+	@echo "make slow    the tests that go into depth: many kills, many examples, benchmark, long trainings"
+	@echo "make check   lint, types, import rules, documentation and all tests, as the continuous integration runs them"
 	@echo "make docs    the documentation as a site, in build/site"
 	@echo "make soak    long runs (hours); not part of the tests"
 	@echo "make format  format the code"
@@ -38,16 +39,24 @@ $(VENV)/ready-dev: requirements-dev.lock $(VENV)/ready
 demo: setup
 	@$(BIN)/temwatch demo
 
-# numba's code is cached beside the sources: compiled once here instead of by every test process at once
+# compiled once here instead of by every test process at once; tests/conftest.py names the same folder
+WARM_UP := from temwatch.analysis import pipeline, separation; pipeline.warm_up(separation.SEPARATORS)
 $(VENV)/compiled: $(VENV)/ready $(shell find service/temwatch/analysis -name '*.py')
 	@echo "compiling the separation (a minute or two, once) ..."
-	@$(BIN)/python -c "from temwatch.engine.tasks import warm_up; warm_up('contour')"
+	@NUMBA_CACHE_DIR=$(VENV)/numba $(BIN)/python -c "$(WARM_UP)"
 	@touch $@
 
 compiled: $(VENV)/compiled
 
+# every pytest process would else rewrite the assertions of every test file anew
+unexport PYTHONDONTWRITEBYTECODE
+# many tests wait for a service, so that three at a time keep two cores busy
+WORKERS := -n 3 --dist worksteal
 test: $(VENV)/ready-dev compiled
-	@$(BIN)/python -m pytest -n 3 --dist loadfile
+	@$(BIN)/python -m pytest $(WORKERS)
+
+slow: $(VENV)/ready-dev compiled
+	@$(BIN)/python -m pytest $(WORKERS) -m slow
 
 lint: $(VENV)/ready-dev
 	$(BIN)/ruff check .
@@ -59,7 +68,7 @@ lint: $(VENV)/ready-dev
 docs: $(VENV)/ready-dev
 	@NO_MKDOCS_2_WARNING=1 $(BIN)/mkdocs build --quiet --strict --config-file docs/site/mkdocs.yml
 
-check: lint docs test
+check: lint docs test slow
 
 soak: $(VENV)/ready-dev
 	$(BIN)/python -m pytest -m soak --timeout 100000

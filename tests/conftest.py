@@ -1,9 +1,14 @@
 """What every test may use."""
 
+import fcntl
 import os
+import sys
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
+
+# the folder that `make compiled` fills: set before numba is loaded, and for every process that a test starts
+os.environ.setdefault("NUMBA_CACHE_DIR", str(Path(sys.prefix) / "numba"))
 
 import numpy as np
 import pytest
@@ -74,11 +79,35 @@ def write_dm() -> Callable[..., Path]:
 
 
 @pytest.fixture(scope="session")
-def series(tmp_path_factory) -> Path:
-    """Six small simulated micrographs of one sample, as dm3, made once for all system tests."""
+def made_once(tmp_path_factory) -> Callable[[str, Callable[[Path], None]], Path]:
+    """Function that makes a folder once for all test processes, from its name and what fills it.
+
+    Tests only read what is in there.
+    """
+    root = tmp_path_factory.getbasetemp()
+    if "PYTEST_XDIST_WORKER" in os.environ:
+        root = root.parent
+
+    def make(name: str, fill: Callable[[Path], None]) -> Path:
+        folder, done = root / name, root / f"{name}.done"
+        with (root / f"{name}.lock").open("w") as lock:
+            fcntl.flock(lock, fcntl.LOCK_EX)
+            if not done.exists():
+                folder.mkdir()
+                fill(folder)
+                done.touch()
+        return folder
+
+    return make
+
+
+@pytest.fixture(scope="session")
+def series(made_once) -> Path:
+    """Six small simulated micrographs of one sample, as dm3."""
     from temwatch import simulator
 
-    folder = tmp_path_factory.mktemp("series")
-    for _ in simulator.write_series(folder, micrographs=6, seed=1, size_px=256):
-        pass
-    return folder
+    def fill(folder: Path) -> None:
+        for _ in simulator.write_series(folder, micrographs=6, seed=1, size_px=256):
+            pass
+
+    return made_once("series", fill)

@@ -8,6 +8,7 @@ import pytest
 
 from temwatch import formats
 from temwatch.errors import FAILURE_CODES, InputError, Refused, Unreadable
+from temwatch.formats.read_errors import unreadable
 
 PIXELS = np.random.default_rng(4).normal(100, 9, (32, 48)).astype(np.float32)
 
@@ -83,7 +84,7 @@ def test_a_file_without_permission(tmp_path, write_dm):
 )
 def test_errors_of_the_file_system_have_codes(error, code):
     """Each is a failure that trying again may mend."""
-    failure = formats.damage.unreadable(error)
+    failure = unreadable(error)
     assert code == failure.code
     assert code in FAILURE_CODES
 
