@@ -15,7 +15,7 @@ import pandas  # noqa: F401 - children that had to load these would do so for lo
 import pyarrow.parquet  # noqa: F401
 
 from ledger_cases import START, arrival, result, sha256
-from temwatch.ledger import open_ledger
+from temwatch.ledger import open_ledger, queue, recording
 from temwatch.outputs import sample_folder
 
 LASTING = {"execute", "executemany", "write", "truncate", "fsync", "replace", "unlink", "mkdir", "open"}
@@ -36,18 +36,19 @@ def work(output, step, *, limit=10**9):
     ledger = open_ledger(output / ".temwatch")
     files = acquisition(step)
     contents = {path: content for path, content, _ in files}
-    ledger.add_all(
-        arrival(path, mtime_ns=time_ns, sample=path.partition("/")[0]) for path, _, time_ns in files
+    queue.add_all(
+        ledger, (arrival(path, mtime_ns=time_ns, sample=path.partition("/")[0]) for path, _, time_ns in files)
     )
     for sample in {path.partition("/")[0] for path, *_ in files}:
         sample_folder.publish(ledger, output, sample)
-    while limit and (claimed := ledger.claim(1, START)):
+    while limit and (claimed := queue.claim(ledger, 1, START)):
         (file,) = claimed
         content = contents[file.path]
-        if ledger.recognise(file.id, sha256(content), START) is None:
+        if recording.recognise(ledger, file.id, sha256(content), START) is None:
             if content == "stack":
                 for frame in range(file.frames_recorded, STACK_FRAMES):
-                    ledger.record(
+                    recording.record(
+                        ledger,
                         file.id,
                         [result(content, 5, frame=frame)],
                         finished=frame == STACK_FRAMES - 1,
@@ -55,7 +56,7 @@ def work(output, step, *, limit=10**9):
                     )
                     sample_folder.publish(ledger, output, file.sample)
             else:
-                ledger.record(file.id, [result(content, 20)])
+                recording.record(ledger, file.id, [result(content, 20)])
         sample_folder.publish(ledger, output, file.sample)
         limit -= 1
     for sample in {path.partition("/")[0] for path, *_ in files}:

@@ -16,7 +16,7 @@ from temwatch.domain import (
     Rejection,
     Segmentation,
 )
-from temwatch.ledger import Arrival, Result
+from temwatch.ledger import Arrival, Result, queue, recording
 
 START = datetime(2026, 3, 1, 12, 0, tzinfo=UTC)
 METHOD = Method(
@@ -123,6 +123,6 @@ def result(content=0, particles=3, *, frame=None, sequence="series", minutes=0):
 
 def take(ledger, path="a.dm3", content=0, particles=3, **more):
     """Bring one file the whole way into the ledger; gives what was recorded."""
-    file_id = ledger.add(arrival(path, **more))
-    (file,) = [file for file in ledger.claim(1000, START) if file.id == file_id]
-    return ledger.record(file.id, [result(content, particles)])
+    file_id = queue.add(ledger, arrival(path, **more))
+    (file,) = [file for file in queue.claim(ledger, 1000, START) if file.id == file_id]
+    return recording.record(ledger, file.id, [result(content, particles)])

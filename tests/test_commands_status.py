@@ -7,7 +7,7 @@ import pytest
 from ledger_cases import START, arrival, sha256, take
 from system import Service, temwatch
 from temwatch.domain import Status
-from temwatch.ledger import open_ledger
+from temwatch.ledger import open_ledger, queue, recording
 
 
 @pytest.fixture
@@ -22,17 +22,17 @@ def service(tmp_path):
             (Status.REFUSED, "truncated", "is short"),
             (Status.FAILED, "input_output", "the share gave up"),
         ):
-            ledger.add(arrival(f"{status}.dm3"))
-            (file,) = ledger.claim(1, START)
-            ledger.reject_file(file.id, status=status, code=code, reason=reason, at=START)
-        ledger.add(arrival("copy.dm3"))
-        (file,) = ledger.claim(1, START)
-        ledger.recognise(file.id, sha256(0), START)
-        ledger.add(arrival("later.dm3"))
-        (file,) = ledger.claim(1, START)
-        ledger.release(file.id, not_before=START + timedelta(days=36500), reason="input_output")
-        ledger.add(arrival("waits.dm3"))
-        ledger.add(arrival("held.dm3", sample="Pt"))
+            queue.add(ledger, arrival(f"{status}.dm3"))
+            (file,) = queue.claim(ledger, 1, START)
+            recording.reject_file(ledger, file.id, status=status, code=code, reason=reason, at=START)
+        queue.add(ledger, arrival("copy.dm3"))
+        (file,) = queue.claim(ledger, 1, START)
+        recording.recognise(ledger, file.id, sha256(0), START)
+        queue.add(ledger, arrival("later.dm3"))
+        (file,) = queue.claim(ledger, 1, START)
+        queue.release(ledger, file.id, not_before=START + timedelta(days=36500), reason="input_output")
+        queue.add(ledger, arrival("waits.dm3"))
+        queue.add(ledger, arrival("held.dm3", sample="Pt"))
     return service
 
 

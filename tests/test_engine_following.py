@@ -13,7 +13,7 @@ from ledger_cases import METHOD, arrival, disc, particle, result
 from temwatch.config import Config
 from temwatch.domain import Analysis, Region, Segmentation
 from temwatch.engine.sequence_tracker import SequenceTracker
-from temwatch.ledger import Reader, open_ledger
+from temwatch.ledger import Reader, open_ledger, queue, recording
 from temwatch.ledger.sequences import progress
 from temwatch.outputs import sample_folder
 
@@ -76,13 +76,13 @@ class Sequence:
         found = [
             arrival(f"run/{frame}.dm3", sample="run", sequence="run", frame=frame, **more) for frame in frames
         ]
-        return self.ledger.add_all(found)
+        return queue.add_all(self.ledger, found)
 
     def analyse(self, *frames):
         """Files that come and are analysed at once, in this order."""
         for frame, number in zip(frames, self.add(*frames), strict=True):
-            self.ledger.claim(10, datetime.now(UTC))
-            self.ledger.record(number, [drifting(frame)])
+            queue.claim(self.ledger, 10, datetime.now(UTC))
+            recording.record(self.ledger, number, [drifting(frame)])
 
     def settle(self, *, patient=True):
         """Until nothing is left to do."""
@@ -170,12 +170,12 @@ def test_a_gap_is_not_given_up_while_its_file_waits(sequence):
     """Nor waited for where the file was refused."""
     sequence.analyse(0, 1)
     (waiting,) = sequence.add(2)
-    sequence.ledger.claim(1, datetime.now(UTC))
+    queue.claim(sequence.ledger, 1, datetime.now(UTC))
     sequence.analyse(3, 4)
     sequence.settle(patient=False)
     assert [0, 1] == sequence.frames()
-    sequence.ledger.reject_file(
-        waiting, status="refused", code="no_pixel_size", reason="none", at=datetime.now(UTC)
+    recording.reject_file(
+        sequence.ledger, waiting, status="refused", code="no_pixel_size", reason="none", at=datetime.now(UTC)
     )
     sequence.settle()
     assert [0, 1, 3, 4] == sequence.frames()
@@ -196,15 +196,15 @@ def test_a_frame_that_is_replaced_is_followed_again(sequence, in_order):
     sequence.analyse(*range(14))
     sequence.settle(patient=False)
     (changed,) = sequence.add(4, size_bytes=77)
-    sequence.ledger.claim(1, datetime.now(UTC))
-    sequence.ledger.record(changed, [replace(drifting(4), sha256="other")])
+    queue.claim(sequence.ledger, 1, datetime.now(UTC))
+    recording.record(sequence.ledger, changed, [replace(drifting(4), sha256="other")])
     sequence.settle(patient=False)
     assert in_order == sequence.tables()
-    sequence.ledger.retry(["run/3.dm3"])
+    queue.retry(sequence.ledger, ["run/3.dm3"])
     sequence.settle(patient=False)
     assert [0, 1, 2] == sequence.frames()  # it waits for its new analysis
-    (again,) = sequence.ledger.claim(1, datetime.now(UTC))
-    sequence.ledger.record(again.id, [drifting(3)])
+    (again,) = queue.claim(sequence.ledger, 1, datetime.now(UTC))
+    recording.record(sequence.ledger, again.id, [drifting(3)])
     sequence.settle(patient=False)
     assert in_order == sequence.tables()
 

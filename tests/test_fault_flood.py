@@ -14,7 +14,7 @@ from system import COMMAND, Service, wait_until
 from temwatch.acquisition.arrival import arrival
 from temwatch.acquisition.scan import scan
 from temwatch.config import load
-from temwatch.ledger import open_ledger
+from temwatch.ledger import open_ledger, queue
 from temwatch.ledger.schema import FILE_NAME
 
 pytestmark = pytest.mark.system
@@ -137,7 +137,7 @@ def test_idle_beside_twenty_thousand_files_it_takes_less_than_a_hundredth_of_a_c
     config = load(service.config)
     with open_ledger(config.output.state) as ledger:
         found = list(scan(config.watch.folder, config.watch.patterns))
-        ledger.add_all(arrival(config, config.watch.folder, item, "startup") for item in found)
+        queue.add_all(ledger, (arrival(config, config.watch.folder, item, "startup") for item in found))
     connection = sqlite3.connect(config.output.state / FILE_NAME)
     connection.execute("UPDATE files SET status = 'refused'")  # as if all had been looked at before
     connection.commit()

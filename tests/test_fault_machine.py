@@ -20,7 +20,7 @@ from temwatch.acquisition.intake import Intake, Pulse, Search
 from temwatch.acquisition.watcher import Touched
 from temwatch.config import WatchSettings
 from temwatch.domain import Status
-from temwatch.ledger import open_ledger
+from temwatch.ledger import open_ledger, queue, recording
 from temwatch.outputs import sample_folder
 from temwatch.outputs.tables import TABLES, csv_text
 
@@ -53,22 +53,25 @@ class Acquisition(RuleBasedStateMachine):
         parts = Intake(
             settings=WatchSettings(folder=self.watched, settle_seconds=SETTLE_SECONDS),
             skip=(),
-            known=lambda: self.ledger.known("/microscope"),
+            known=lambda: queue.known(self.ledger, "/microscope"),
             add=self.add,
             complete=lambda path: path.read_text().endswith(WHOLE) or None,
         )
         self.search = Search(parts, self.pulse, lambda: self.now_s)
 
     def add(self, found, source):
-        self.ledger.add_all(
-            arrival(
-                item.path,
-                size_bytes=item.size_bytes,
-                mtime_ns=item.mtime_ns,
-                sample=item.path.partition("/")[0],
-                source=source,
-            )
-            for item in found
+        queue.add_all(
+            self.ledger,
+            (
+                arrival(
+                    item.path,
+                    size_bytes=item.size_bytes,
+                    mtime_ns=item.mtime_ns,
+                    sample=item.path.partition("/")[0],
+                    source=source,
+                )
+                for item in found
+            ),
         )
 
     def teardown(self):
@@ -148,29 +151,29 @@ class Acquisition(RuleBasedStateMachine):
             self.engine(["read", "record last"])
 
     def read(self, *, patient=True):
-        for file in self.ledger.claim(1, START):
+        for file in queue.claim(self.ledger, 1, START):
             try:
                 content = (self.watched / file.path).read_text()
             except OSError:
                 if patient:
-                    self.ledger.release(file.id, reason="vanished")
+                    queue.release(self.ledger, file.id, reason="vanished")
                 else:
                     self.finish(file, "gone", Status.FAILED)
                 continue
             if not content.endswith(WHOLE) or content.startswith(BAD):
                 self.finish(file, content, Status.REFUSED)
-            elif self.ledger.recognise(file.id, sha256(content), START) is None:
+            elif recording.recognise(self.ledger, file.id, sha256(content), START) is None:
                 self.jobs.append((file, content))
 
     def finish(self, file, content, status):
         code = "vanished" if status is Status.FAILED else "truncated"
-        self.ledger.reject_file(
-            file.id, status=status, code=code, reason=code, at=START, sha256=sha256(content)
+        recording.reject_file(
+            self.ledger, file.id, status=status, code=code, reason=code, at=START, sha256=sha256(content)
         )
 
     def record(self, job):
         file, content = job
-        self.ledger.record(file.id, [result(content)])
+        recording.record(self.ledger, file.id, [result(content)])
 
     @precondition(lambda self: self.jobs)
     @rule(outcome=st.sampled_from(["crashed", "released", "failed"]))
@@ -178,9 +181,9 @@ class Acquisition(RuleBasedStateMachine):
         file, content = self.jobs.pop()
         match outcome:
             case "crashed":
-                self.ledger.crashed(file.id)
+                queue.crashed(self.ledger, file.id)
             case "released":
-                self.ledger.release(file.id)
+                queue.release(self.ledger, file.id)
             case "failed":
                 self.finish(file, content, Status.FAILED)
 
@@ -191,7 +194,7 @@ class Acquisition(RuleBasedStateMachine):
 
     @rule(path=st.none() | PATHS)
     def retry(self, path):
-        self.ledger.retry(None if path is None else [path])
+        queue.retry(self.ledger, None if path is None else [path])
 
     @rule()
     def publish(self):
@@ -234,7 +237,7 @@ class Acquisition(RuleBasedStateMachine):
             self.search.turn(self.now_s, Touched(), full=True)
         while self.jobs:
             self.record(self.jobs.pop())
-        self.ledger.retry()
+        queue.retry(self.ledger)
         while self.waiting():
             self.read(patient=False)
             while self.jobs:

@@ -7,7 +7,7 @@ import numpy as np
 import pytest
 
 from ledger_cases import segmented, take
-from temwatch.ledger import Ledger, open_ledger
+from temwatch.ledger import open_ledger, publications
 from temwatch.outputs import pictures, sample_folder
 
 FORMATS = ["xlsx", "parquet"]
@@ -57,21 +57,21 @@ def disk(monkeypatch):
 @pytest.fixture
 def ledger(tmp_path, monkeypatch, disk):
     """It looks, whenever it is told that something was published, whether that would last."""
-    told = Ledger.published
+    told = publications.record
 
-    def published(ledger, sample, publications, written=None):
-        publications = list(publications)
-        for publication in publications:
+    def published(ledger, sample, files, written=None):
+        files = list(files)
+        for publication in files:
             path = tmp_path / sample / publication.file
             kept = disk.after_a_power_cut(path)
             assert kept is not None, f"{path.name} would not be there"
             assert publication.bytes <= len(kept), f"{path.name} would be too short"
             assert path.read_bytes()[: publication.bytes] == kept[: publication.bytes]
         assert [] == disk.unsynced
-        ledger.checked = getattr(ledger, "checked", 0) + len(publications)
-        told(ledger, sample, publications, written)
+        ledger.checked = getattr(ledger, "checked", 0) + len(files)
+        told(ledger, sample, files, written)
 
-    monkeypatch.setattr(Ledger, "published", published)
+    monkeypatch.setattr(publications, "record", published)
     with open_ledger(tmp_path / ".temwatch") as opened:
         yield opened
 

@@ -6,7 +6,8 @@ import pytest
 
 from ledger_cases import START, arrival, result, sha256, take
 from temwatch.domain import Status
-from temwatch.ledger import folder_name, open_ledger
+from temwatch.ledger import counters, folder_name, open_ledger, queue, recording
+from temwatch.ledger.requests import answer_request, answer_to, open_requests
 
 
 @pytest.fixture
@@ -22,94 +23,94 @@ def pending(ledger):
 
 def test_a_file_is_taken_up_once(ledger):
     """The same size and time is the same file, however often and by whatever it is found."""
-    assert 1 == ledger.add(arrival())
-    assert ledger.add(arrival(source="rescan")) is None
-    assert [None, 2] == ledger.add_all([arrival(), arrival("b.dm3")])
-    assert {"a.dm3": (100, 1), "b.dm3": (100, 1)} == ledger.known("/microscope")
-    assert {} == ledger.known("/elsewhere")
+    assert 1 == queue.add(ledger, arrival())
+    assert queue.add(ledger, arrival(source="rescan")) is None
+    assert [None, 2] == queue.add_all(ledger, [arrival(), arrival("b.dm3")])
+    assert {"a.dm3": (100, 1), "b.dm3": (100, 1)} == queue.known(ledger, "/microscope")
+    assert {} == queue.known(ledger, "/elsewhere")
     with ledger.reader() as reader:
-        assert {("files_detected", "event"): 2} == reader.totals()
+        assert {("files_detected", "event"): 2} == counters.totals(reader)
 
 
 def test_a_file_that_changes_before_it_is_read_is_the_same_work(ledger):
     """One that is in hand already becomes a new revision instead."""
-    assert [1, 1] == [ledger.add(arrival()), ledger.add(arrival(size_bytes=200))]
-    ledger.claim(1, START)
-    assert 2 == ledger.add(arrival(size_bytes=300))
+    assert [1, 1] == [queue.add(ledger, arrival()), queue.add(ledger, arrival(size_bytes=200))]
+    queue.claim(ledger, 1, START)
+    assert 2 == queue.add(ledger, arrival(size_bytes=300))
     assert [(1, 200), (2, 300)] == [(file.revision, file.size_bytes) for file in pending(ledger)]
-    assert {"a.dm3": (300, 1)} == ledger.known("/microscope")
+    assert {"a.dm3": (300, 1)} == queue.known(ledger, "/microscope")
 
 
 def test_two_revisions_of_a_file_are_never_in_hand_together(ledger):
     """They share their pictures: the later one waits until the earlier has ended, and is then a touch."""
-    ledger.add_all([arrival(), arrival("b.dm3")])
-    assert ["a.dm3"] == [file.path for file in ledger.claim(1, START)]
-    assert 3 == ledger.add(arrival(mtime_ns=2))
-    assert ["b.dm3"] == [file.path for file in ledger.claim(9, START)]
-    assert Status.DONE is ledger.record(1, [result("same")]).status
-    assert [2] == [file.revision for file in ledger.claim(9, START)]
-    assert Status.DONE is ledger.recognise(3, sha256("same"), START).status
+    queue.add_all(ledger, [arrival(), arrival("b.dm3")])
+    assert ["a.dm3"] == [file.path for file in queue.claim(ledger, 1, START)]
+    assert 3 == queue.add(ledger, arrival(mtime_ns=2))
+    assert ["b.dm3"] == [file.path for file in queue.claim(ledger, 9, START)]
+    assert Status.DONE is recording.record(ledger, 1, [result("same")]).status
+    assert [2] == [file.revision for file in queue.claim(ledger, 9, START)]
+    assert Status.DONE is recording.recognise(ledger, 3, sha256("same"), START).status
     assert [2] == [file.id for file in pending(ledger)]
 
 
 def test_a_change_of_a_file_that_waits_for_another_attempt_ends_the_wait(ledger):
     """What was wrong with it before says nothing of what it holds now."""
-    ledger.add(arrival())
+    queue.add(ledger, arrival())
     for _ in range(3):
-        (file,) = ledger.claim(1, START + timedelta(hours=1))
-        ledger.release(file.id, not_before=START + timedelta(seconds=600), reason="changed")
-    assert [] == ledger.claim(1, START)
-    assert file.id == ledger.add(arrival(size_bytes=200))
-    (file,) = ledger.claim(1, START)
+        (file,) = queue.claim(ledger, 1, START + timedelta(hours=1))
+        queue.release(ledger, file.id, not_before=START + timedelta(seconds=600), reason="changed")
+    assert [] == queue.claim(ledger, 1, START)
+    assert file.id == queue.add(ledger, arrival(size_bytes=200))
+    (file,) = queue.claim(ledger, 1, START)
     assert (200, 0) == (file.size_bytes, file.attempts)
 
 
 def test_a_revision_that_was_put_back_and_replaced_is_no_work_any_more(ledger):
     """Its content is gone from the disk: only the last revision is analysed."""
-    ledger.add(arrival())
-    (file,) = ledger.claim(1, START)
-    ledger.add(arrival(mtime_ns=2))
-    ledger.release(file.id)
-    assert [2] == [file.revision for file in ledger.claim(9, START)]
+    queue.add(ledger, arrival())
+    (file,) = queue.claim(ledger, 1, START)
+    queue.add(ledger, arrival(mtime_ns=2))
+    queue.release(ledger, file.id)
+    assert [2] == [file.revision for file in queue.claim(ledger, 9, START)]
 
 
 def test_after_a_kill_the_work_in_hand_is_pending_again(ledger, tmp_path):
     """Also where the file was replaced meanwhile; being killed is no failed attempt."""
-    ledger.add_all([arrival("a.dm3"), arrival("b.dm3")])
-    assert 2 == len(ledger.claim(5, START))
-    ledger.add(arrival("b.dm3", mtime_ns=2))
+    queue.add_all(ledger, [arrival("a.dm3"), arrival("b.dm3")])
+    assert 2 == len(queue.claim(ledger, 5, START))
+    queue.add(ledger, arrival("b.dm3", mtime_ns=2))
     ledger.close()
     with open_ledger(tmp_path) as again:
         assert [("a.dm3", 1, 1), ("b.dm3", 2, 1)] == [
-            (file.path, file.revision, file.attempts + 1) for file in again.claim(5, START)
+            (file.path, file.revision, file.attempts + 1) for file in queue.claim(again, 5, START)
         ]
 
 
 def test_claims_go_by_age_and_respect_the_time_to_wait_for(ledger):
     """What is in hand is not handed out twice; what waits is not handed out early."""
-    ledger.add_all(arrival(f"{number}.dm3") for number in range(4))
-    first, second = ledger.claim(2, START)
+    queue.add_all(ledger, (arrival(f"{number}.dm3") for number in range(4)))
+    first, second = queue.claim(ledger, 2, START)
     assert ("0.dm3", "1.dm3") == (first.path, second.path)
-    ledger.release(first.id, not_before=START + timedelta(seconds=30), reason="input_output")
-    assert ["2.dm3", "3.dm3"] == [file.path for file in ledger.claim(9, START)]
-    assert [] == ledger.claim(9, START + timedelta(seconds=29))
-    assert ["0.dm3"] == [file.path for file in ledger.claim(9, START + timedelta(seconds=30))]
+    queue.release(ledger, first.id, not_before=START + timedelta(seconds=30), reason="input_output")
+    assert ["2.dm3", "3.dm3"] == [file.path for file in queue.claim(ledger, 9, START)]
+    assert [] == queue.claim(ledger, 9, START + timedelta(seconds=29))
+    assert ["0.dm3"] == [file.path for file in queue.claim(ledger, 9, START + timedelta(seconds=30))]
     with ledger.reader() as reader:
-        assert 1 == reader.totals()["retries", "input_output"]
+        assert 1 == counters.totals(reader)["retries", "input_output"]
         assert (4, START) == (reader.queue_length(), reader.oldest_pending_at())
 
 
 def test_crashes_are_counted(ledger):
     """How often a worker died on a file outlives the service."""
-    file_id = ledger.add(arrival())
+    file_id = queue.add(ledger, arrival())
     for crashes in (1, 2):
-        ledger.claim(1, START)
-        assert crashes == ledger.crashed(file_id)
+        queue.claim(ledger, 1, START)
+        assert crashes == queue.crashed(ledger, file_id)
     assert (2, 2) == (pending(ledger)[0].crashes, pending(ledger)[0].attempts)
 
 
 def names(ledger, *paths, sample="Au"):
-    ledger.add_all(arrival(path, sample=sample) for path in paths)
+    queue.add_all(ledger, (arrival(path, sample=sample) for path in paths))
     return {file.path: file.name for file in pending(ledger) if file.sample == folder_name(sample)}
 
 
@@ -131,13 +132,15 @@ def test_a_stack_and_a_folder_of_one_name_are_two_sequences(ledger, folder_first
     """What comes second gets a number, and frames that come later go where the first ones went."""
 
     def frames(*numbers):
-        ledger.add_all(arrival(f"x/f_{number}.dm3", sequence="x", frame=number) for number in numbers)
+        queue.add_all(
+            ledger, (arrival(f"x/f_{number}.dm3", sequence="x", frame=number) for number in numbers)
+        )
 
     if folder_first:
         frames(1)
-    ledger.add(arrival("x.dm4"))
+    queue.add(ledger, arrival("x.dm4"))
     frames(1, 2)
-    ledger.add(arrival("y/x.dm4"))
+    queue.add(ledger, arrival("y/x.dm4"))
     frames(3)
     found = {file.path: (file.sequence, file.name) for file in pending(ledger)}
     assert found == {
@@ -147,7 +150,7 @@ def test_a_stack_and_a_folder_of_one_name_are_two_sequences(ledger, folder_first
 
 
 def test_a_frame_may_be_named_as_its_folder(ledger):
-    ledger.add_all(arrival(f"7/{n}.dm3", sequence="7", frame=n) for n in (6, 7))
+    queue.add_all(ledger, (arrival(f"7/{n}.dm3", sequence="7", frame=n) for n in (6, 7)))
     assert {("7", "6"), ("7", "7")} == {(file.sequence, file.name) for file in pending(ledger)}
 
 
@@ -185,7 +188,7 @@ def test_long_names_fit_every_file_system(ledger):
 )
 def test_samples_are_safe_folder_names(ledger, text, name):
     """No sample leaves the output folder, hides in it, or meets the folder of the ledger."""
-    ledger.add(arrival(sample=text))
+    queue.add(ledger, arrival(sample=text))
     assert [name] == [file.sample for file in pending(ledger)]
 
 
@@ -193,11 +196,11 @@ def test_a_name_that_is_not_utf8_comes_back_as_it_was(ledger):
     """Linux names are bytes: such a file must be found, opened and reported like any other."""
     path, root = "caf\udce9/\udcff.dm3", "/micro\udcb5scope"
     take(ledger, path, root=root)
-    assert ledger.add(arrival(path, root=root)) is None
-    assert {path: (100, 1)} == ledger.known(root)
+    assert queue.add(ledger, arrival(path, root=root)) is None
+    assert {path: (100, 1)} == queue.known(ledger, root)
     assert take(ledger, "copy.dm3").duplicate_of == path
-    assert ([], ["nothing"]) == ledger.retry(["nothing"])
-    files, _ = ledger.retry([f"{root}/{path}"])
+    assert ([], ["nothing"]) == queue.retry(ledger, ["nothing"])
+    files, _ = queue.retry(ledger, [f"{root}/{path}"])
     assert [(root, path, Status.DONE)] == [(file.root, file.path, file.status) for file in files]
 
 
@@ -205,7 +208,7 @@ def test_a_file_that_is_given_to_another_sample_leaves_the_first(ledger):
     """`--sample` on a second run: what is counted under one name is not counted under two."""
     take(ledger)
     take(ledger, sample="Pt")
-    assert ledger.add(arrival(sample="Pt")) is None
+    assert queue.add(ledger, arrival(sample="Pt")) is None
     with ledger.reader() as reader:
         assert [("Au", 0, 1), ("Pt", 1, 0)] == [
             (row.sample, row.receipt.done, row.receipt.superseded) for row in reader.samples()
@@ -218,29 +221,29 @@ def test_requests_reach_the_service_and_answers_come_back(ledger, tmp_path):
 
     number = post_request(tmp_path, "rebuild", {"sample": "Au"}, START)
     assert [(number, "rebuild", {"sample": "Au"}, START)] == [
-        (request.id, request.kind, request.arguments, request.created_at) for request in ledger.requests()
+        (request.id, request.kind, request.arguments, request.created_at) for request in open_requests(ledger)
     ]
     with ledger.reader() as reader:
-        assert reader.answer(number) is None
-        ledger.answer(number, "{}", START)
-        assert "{}" == reader.answer(number)
-    assert [] == ledger.requests()
+        assert answer_to(reader, number) is None
+        answer_request(ledger, number, "{}", START)
+        assert "{}" == answer_to(reader, number)
+    assert [] == open_requests(ledger)
 
 
 def test_retry_takes_up_what_failed_or_what_is_named(ledger):
     """All that failed or were refused, or the named ones, with the pixel size given to them."""
     take(ledger, "done.dm3")
     for path, status in (("failed.dm3", Status.FAILED), ("refused.dm3", Status.REFUSED)):
-        file_id = ledger.add(arrival(path))
-        ledger.claim(1, START)
-        ledger.reject_file(file_id, status=status, code="no_pixel_size", reason="none", at=START)
-    files, unknown = ledger.retry(pixel_size_nm=0.05)
+        file_id = queue.add(ledger, arrival(path))
+        queue.claim(ledger, 1, START)
+        recording.reject_file(ledger, file_id, status=status, code="no_pixel_size", reason="none", at=START)
+    files, unknown = queue.retry(ledger, pixel_size_nm=0.05)
     assert (["failed.dm3", "refused.dm3"], []) == ([file.path for file in files], unknown)
-    assert [0.05, 0.05] == [file.pixel_size_nm for file in ledger.claim(9, START)]
-    files, unknown = ledger.retry(["/microscope/done.dm3", "done", "never.dm3"])
+    assert [0.05, 0.05] == [file.pixel_size_nm for file in queue.claim(ledger, 9, START)]
+    files, unknown = queue.retry(ledger, ["/microscope/done.dm3", "done", "never.dm3"])
     assert (["done.dm3"], ["never.dm3"]) == ([file.path for file in files], unknown)
-    assert [("done.dm3", None)] == [(file.path, file.pixel_size_nm) for file in ledger.claim(9, START)]
+    assert [("done.dm3", None)] == [(file.path, file.pixel_size_nm) for file in queue.claim(ledger, 9, START)]
     with ledger.reader() as reader:
         assert (3, 0) == (reader.receipt().pending, len(list(reader.micrographs("Au"))))
-        assert 3 == reader.totals()["retries", "requested"]
-    assert Status.DONE is ledger.record(files[0].id, [result()]).status
+        assert 3 == counters.totals(reader)["retries", "requested"]
+    assert Status.DONE is recording.record(ledger, files[0].id, [result()]).status

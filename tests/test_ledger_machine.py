@@ -13,7 +13,7 @@ from hypothesis.stateful import RuleBasedStateMachine, initialize, invariant, pr
 
 from ledger_cases import START, arrival, result, sha256
 from temwatch.domain import Status
-from temwatch.ledger import Reader, open_ledger
+from temwatch.ledger import Reader, open_ledger, queue, recording
 from temwatch.outputs import sample_folder
 from temwatch.outputs.tables import TABLES, csv_text
 
@@ -57,7 +57,7 @@ class Bookkeeping(RuleBasedStateMachine):
             if content != TOUCH or path not in self.disk:
                 self.disk[path] = "0" if content == TOUCH else content
             self.clock += 1
-            self.ledger.add(arrival(path, mtime_ns=self.clock, sample=path.partition("/")[0]))
+            queue.add(self.ledger, arrival(path, mtime_ns=self.clock, sample=path.partition("/")[0]))
 
     @rule(steps=st.lists(st.sampled_from(["read", "record first", "record last"]), min_size=1, max_size=8))
     def engine(self, steps):
@@ -69,23 +69,23 @@ class Bookkeeping(RuleBasedStateMachine):
 
     def _read(self):
         """Claim a file, read what is there now, and look whether it is known."""
-        for file in self.ledger.claim(1, START):
+        for file in queue.claim(self.ledger, 1, START):
             content = self.disk[file.path]
             if content == BAD:
                 self._refuse(file, content)
-            elif self.ledger.recognise(file.id, sha256(content), START) is None:
+            elif recording.recognise(self.ledger, file.id, sha256(content), START) is None:
                 self.jobs.append((file, content, file.frames_recorded))
 
     def _record(self, job):
         """Record a micrograph, or the next frame of a stack."""
         file, content, frame = job
         if content != STACK:
-            self.ledger.record(file.id, [result(content)])
+            recording.record(self.ledger, file.id, [result(content)])
             self.recorded.append((file, content))
             return
         finished = frame + 1 >= FRAMES
-        recorded = self.ledger.record(
-            file.id, [result(content, frame=frame)], finished=finished, frames_total=FRAMES
+        recorded = recording.record(
+            self.ledger, file.id, [result(content, frame=frame)], finished=finished, frames_total=FRAMES
         )
         if recorded.status is Status.PENDING:
             self.jobs.append((file, content, frame + 1))
@@ -96,9 +96,11 @@ class Bookkeeping(RuleBasedStateMachine):
         file, content, _ = self.jobs.pop()
         match outcome:
             case "crashed":
-                self.ledger.crashed(file.id)
+                queue.crashed(self.ledger, file.id)
             case "released":
-                self.ledger.release(file.id, not_before=START - timedelta(seconds=1), reason="input_output")
+                queue.release(
+                    self.ledger, file.id, not_before=START - timedelta(seconds=1), reason="input_output"
+                )
             case "vanished":
                 self._refuse(file, content, status=Status.FAILED, code="vanished")
 
@@ -110,7 +112,7 @@ class Bookkeeping(RuleBasedStateMachine):
         with self.ledger.reader() as reader:
             pending = {waiting.id for waiting in reader.pending()}
         if file.id not in pending:  # it may have been retried since, and hold something else now
-            self.ledger.record(file.id, [result(content)])
+            recording.record(self.ledger, file.id, [result(content)])
 
     @rule()
     def kill(self):
@@ -120,7 +122,7 @@ class Bookkeeping(RuleBasedStateMachine):
 
     @rule(path=st.none() | PATHS)
     def retry(self, path):
-        files, unknown = self.ledger.retry(None if path is None else [path])
+        files, unknown = queue.retry(self.ledger, None if path is None else [path])
         assert (path is None or path in self.disk) == (not unknown)
         assert path is None or {path} >= {file.path for file in files}
 
@@ -166,13 +168,13 @@ class Bookkeeping(RuleBasedStateMachine):
 
     def _nothing_new(self):
         """What a scan finds now is all known."""
-        known = self.ledger.known("/microscope")
+        known = queue.known(self.ledger, "/microscope")
         assert set(self.disk) == set(known)
         again = [
             arrival(path, mtime_ns=mtime_ns, sample=path.partition("/")[0])
             for path, (_, mtime_ns) in known.items()
         ]
-        assert [None] * len(again) == self.ledger.add_all(again)
+        assert [None] * len(again) == queue.add_all(self.ledger, again)
 
     def _samples(self):
         return sorted({path.partition("/")[0] for path in self.disk})
@@ -186,8 +188,8 @@ class Bookkeeping(RuleBasedStateMachine):
             return list(reader.micrographs(sample))
 
     def _refuse(self, file, content, status=Status.REFUSED, code="truncated"):
-        self.ledger.reject_file(
-            file.id, status=status, code=code, reason=code, at=START, sha256=sha256(content)
+        recording.reject_file(
+            self.ledger, file.id, status=status, code=code, reason=code, at=START, sha256=sha256(content)
         )
 
     def _tables_are_right(self, sample):
@@ -199,7 +201,7 @@ class Bookkeeping(RuleBasedStateMachine):
     def _drain(self):
         """Let the engine finish in peace, failures of before included."""
         self.kill()
-        self.ledger.retry()
+        queue.retry(self.ledger)
         while self._waiting():
             self._read()
             while self.jobs:

@@ -6,7 +6,7 @@ from datetime import timedelta
 import pytest
 
 from ledger_cases import START, arrival, result
-from temwatch.ledger import open_ledger
+from temwatch.ledger import open_ledger, publications, queue, recording
 from temwatch.ledger.sequences.numbering import PLACES, number
 
 
@@ -18,15 +18,18 @@ def ledger(tmp_path):
 
 def add(ledger, *places, at_s=0.0):
     """Files by second and number in it, detected at a time."""
-    ledger.add_all(
-        arrival(
-            f"X/{second}_{index}.dm4",
-            sample="X",
-            sequence="X",
-            position=second * PLACES + index,
-            detected_at=START + timedelta(seconds=at_s),
-        )
-        for second, index in places
+    queue.add_all(
+        ledger,
+        (
+            arrival(
+                f"X/{second}_{index}.dm4",
+                sample="X",
+                sequence="X",
+                position=second * PLACES + index,
+                detected_at=START + timedelta(seconds=at_s),
+            )
+            for second, index in places
+        ),
     )
 
 
@@ -52,13 +55,13 @@ def test_a_rate_that_is_no_whole_number(ledger):
     random.Random(3).shuffle(places)
     add(ledger, *places)
     assert {} == frames(ledger)
-    assert [] == ledger.claim(20, START)
+    assert [] == queue.claim(ledger, 20, START)
     found = numbers(ledger, at_s=31.0)
     assert list(range(10)) == [frame for frame, _ in found.values()]
     elapsed = [elapsed_s for _, elapsed_s in found.values()]
     assert elapsed == sorted(elapsed)
     assert (1.0, 1.25) == (elapsed[3], elapsed[4])
-    assert 10 == len(ledger.claim(20, START))
+    assert 10 == len(queue.claim(ledger, 20, START))
 
 
 def test_at_a_steady_rate_nothing_waits(ledger):
@@ -83,23 +86,23 @@ def test_a_frame_that_comes_too_late_moves_those_behind_it(ledger):
     """In the files, and in what is recorded of them."""
     add(ledger, (0, 0), (0, 1), (1, 0))
     frames(ledger, gap_s=0.0)
-    for file in ledger.claim(10, START):
-        ledger.record(file.id, [result(file.path, 1, frame=file.frame, sequence="X")])
+    for file in queue.claim(ledger, 10, START):
+        recording.record(ledger, file.id, [result(file.path, 1, frame=file.frame, sequence="X")])
     add(ledger, (0, 2))
     assert {(0, 0): 0, (0, 1): 1, (0, 2): 2, (1, 0): 3} == frames(ledger, at_s=1.0)
     with ledger.reader() as reader:
         assert [0, 1, 3] == sorted(row.frame for row in reader.micrographs("X"))
-        assert [1] == [reader.generations("X")[0]]
+        assert [1] == [publications.generations(reader, "X")[0]]
 
 
 def test_a_frame_in_hand_is_recorded_under_its_number_of_then(ledger):
     """It was claimed as frame 2, and became frame 3 before it was recorded."""
     add(ledger, (0, 0), (0, 1), (1, 0))
     frames(ledger, gap_s=0.0)
-    (file,) = [file for file in ledger.claim(10, START) if file.frame == 2]
+    (file,) = [file for file in queue.claim(ledger, 10, START) if file.frame == 2]
     add(ledger, (0, 2))
     frames(ledger, gap_s=0.0)
-    ledger.record(file.id, [result(file.path, 1, frame=2, sequence="X")])
+    recording.record(ledger, file.id, [result(file.path, 1, frame=2, sequence="X")])
     with ledger.reader() as reader:
         assert [3] == [row.frame for row in reader.micrographs("X")]
 

@@ -15,7 +15,7 @@ from temwatch.ledger import Reader, is_held, open_ledger, schema
 
 def test_a_second_writer_is_refused_and_told_who_holds_it(tmp_path, monkeypatch):
     """Until the first lets go; readers are always welcome."""
-    monkeypatch.setattr("temwatch.ledger.writer._LOCK_WAIT_SECONDS", 0.1)
+    monkeypatch.setattr("temwatch.ledger.opening._LOCK_WAIT_SECONDS", 0.1)
     assert not is_held(tmp_path)
     with open_ledger(tmp_path):
         assert is_held(tmp_path)

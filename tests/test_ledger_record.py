@@ -8,7 +8,7 @@ import pytest
 
 from ledger_cases import METHOD, START, arrival, result, segmented, sha256, take
 from temwatch.domain import Reason, Status
-from temwatch.ledger import open_ledger
+from temwatch.ledger import counters, open_ledger, queue, recording
 
 
 @pytest.fixture
@@ -18,8 +18,8 @@ def ledger(tmp_path):
 
 
 def claimed(ledger, path="a.dm3", **more):
-    file_id = ledger.add(arrival(path, **more))
-    assert file_id in [file.id for file in ledger.claim(100, START)]
+    file_id = queue.add(ledger, arrival(path, **more))
+    assert file_id in [file.id for file in queue.claim(ledger, 100, START)]
     return file_id
 
 
@@ -55,7 +55,7 @@ def assert_equal_fields(expected, actual):
 def test_an_analysis_comes_out_as_it_went_in(ledger, content):
     """Bit for bit: every number, every region, every mask."""
     given = result(content, particles=5)
-    (number,) = ledger.record(claimed(ledger), [given]).micrograph_ids
+    (number,) = recording.record(ledger, claimed(ledger), [given]).micrograph_ids
     with ledger.reader() as reader:
         assert_equal_fields(given.analysis, reader.analysis(number))
         assert_equal_fields(given.segmentation, reader.segmentation(number))
@@ -78,7 +78,7 @@ def test_an_analysis_comes_out_as_it_went_in(ledger, content):
 
 def test_a_micrograph_without_particles_is_a_result(ledger):
     """It counts as done, with a mean that is not defined."""
-    (number,) = ledger.record(claimed(ledger), [result(particles=0)]).micrograph_ids
+    (number,) = recording.record(ledger, claimed(ledger), [result(particles=0)]).micrograph_ids
     with ledger.reader() as reader:
         assert (0, None) == (
             reader.micrograph(number).particles,
@@ -96,7 +96,7 @@ def test_numpy_numbers_are_numbers(ledger):
     odd = replace(given.analysis.particles[0], convexity=np.float32(0.5), solidity=float("nan"))
     odd = replace(odd, region=replace(odd.region, origin_px=(np.int64(1), np.int64(2))))
     analysis = replace(given.analysis, particles=(odd,))
-    ledger.record(claimed(ledger), [replace(given, analysis=analysis, seconds=np.float32(2))])
+    recording.record(ledger, claimed(ledger), [replace(given, analysis=analysis, seconds=np.float32(2))])
     with ledger.reader() as reader:
         columns = reader.particle_columns("Au", ["convexity", "solidity", "bbox_x_px"])
     assert [0.5] == columns["convexity"].tolist()
@@ -109,22 +109,24 @@ def test_masks_of_two_micrographs_are_a_defect(ledger):
     file_id = claimed(ledger)
     segmentation, _ = segmented(size_px=32)
     with pytest.raises(ValueError, match="two micrographs"):
-        ledger.record(file_id, [replace(result(), segmentation=segmentation)])
+        recording.record(ledger, file_id, [replace(result(), segmentation=segmentation)])
     assert (1, 0, 0, 0, 0, 0, 1) == counts(ledger)
 
 
 def test_recording_twice_changes_nothing(ledger):
     """A worker that was given up may hand in late."""
     file_id = claimed(ledger)
-    first = ledger.record(file_id, [result()])
+    first = recording.record(ledger, file_id, [result()])
     assert (Status.DONE, ()) == (
-        ledger.record(file_id, [result()]).status,
-        ledger.record(file_id, [result()]).micrograph_ids,
+        recording.record(ledger, file_id, [result()]).status,
+        recording.record(ledger, file_id, [result()]).micrograph_ids,
     )
-    late = ledger.reject_file(file_id, status=Status.FAILED, code="crashed", reason="late", at=START)
+    late = recording.reject_file(
+        ledger, file_id, status=Status.FAILED, code="crashed", reason="late", at=START
+    )
     assert (Status.DONE, 1) == (late.status, len(first.micrograph_ids))
     assert ([("a.dm3", "done")], (1, 1, 0, 0, 0, 0, 0)) == (statuses(ledger), counts(ledger))
-    assert Status.SUPERSEDED is ledger.record(999, [result()]).status
+    assert Status.SUPERSEDED is recording.record(ledger, 999, [result()]).status
 
 
 def test_a_failure_in_the_middle_leaves_nothing(ledger):
@@ -133,18 +135,18 @@ def test_a_failure_in_the_middle_leaves_nothing(ledger):
     given = result()
     broken = replace(given.analysis, particles=(*given.analysis.particles, None))
     with pytest.raises(AttributeError):
-        ledger.record(file_id, [given, replace(given, analysis=broken)])
+        recording.record(ledger, file_id, [given, replace(given, analysis=broken)])
     assert ([], (1, 0, 0, 0, 0, 0, 1)) == (statuses(ledger), counts(ledger))
 
 
 def test_the_same_content_counts_once_in_a_sample(ledger):
     """Known before the analysis, and found out after it where two were analysed at once."""
     take(ledger, "a.dm3")
-    known = ledger.recognise(claimed(ledger, "b.dm3"), sha256(0), START, seconds=0.5)
+    known = recording.recognise(ledger, claimed(ledger, "b.dm3"), sha256(0), START, seconds=0.5)
     assert (Status.DUPLICATE, "a.dm3") == (known.status, known.duplicate_of)
     assert "a.dm3" == take(ledger, "c.dm3").duplicate_of
     assert Status.DONE is take(ledger, "d.dm3", sample="Pt").status
-    assert ledger.recognise(claimed(ledger, "e.dm3"), sha256("else"), START) is None
+    assert recording.recognise(ledger, claimed(ledger, "e.dm3"), sha256("else"), START) is None
     assert (5, 2, 0, 0, 2, 0, 1) == counts(ledger)
     with ledger.reader() as reader:
         assert ["same content as a.dm3"] * 2 == [row.reason for row in reader.micrographs("Au")][1:]
@@ -168,7 +170,7 @@ def test_a_replaced_file_supersedes_its_earlier_revision(ledger):
         assert 2 == reader.particle_columns("Au", ["area_nm2"])["area_nm2"].size
         assert 2 == reader.samples()[0].particles
     file_id = claimed(ledger, mtime_ns=3)
-    ledger.reject_file(file_id, status=Status.REFUSED, code="truncated", reason="short", at=START)
+    recording.reject_file(ledger, file_id, status=Status.REFUSED, code="truncated", reason="short", at=START)
     assert ["superseded", "superseded", "refused"] == [status for _, status in statuses(ledger)]
 
 
@@ -176,9 +178,9 @@ def test_a_file_that_was_only_touched_keeps_its_row(ledger):
     """Same content, new time: nothing is analysed, nothing is superseded, and it is not found again."""
     take(ledger)
     touched = claimed(ledger, mtime_ns=2)
-    assert Status.DONE is ledger.recognise(touched, sha256(0), START).status
+    assert Status.DONE is recording.recognise(ledger, touched, sha256(0), START).status
     assert ([("a.dm3", "done")], (1, 1, 0, 0, 0, 0, 0)) == (statuses(ledger), counts(ledger))
-    assert ledger.add(arrival(mtime_ns=2)) is None
+    assert queue.add(ledger, arrival(mtime_ns=2)) is None
 
 
 def test_content_comes_back_under_its_copy_when_the_original_is_replaced(ledger):
@@ -186,9 +188,9 @@ def test_content_comes_back_under_its_copy_when_the_original_is_replaced(ledger)
     take(ledger, "a.dm3")
     take(ledger, "b.dm3")
     take(ledger, "a.dm3", content=1, mtime_ns=2)
-    (again,) = ledger.claim(9, START)
+    (again,) = queue.claim(ledger, 9, START)
     assert "b.dm3" == again.path
-    assert Status.DONE is ledger.record(again.id, [result(0)]).status
+    assert Status.DONE is recording.record(ledger, again.id, [result(0)]).status
     assert (3, 2, 0, 0, 0, 1, 0) == counts(ledger)
 
 
@@ -197,9 +199,9 @@ def test_a_copy_that_was_touched_while_its_original_is_replaced_is_analysed(ledg
     take(ledger, "a.dm3")
     take(ledger, "b.dm3")
     replaced, touched = claimed(ledger, "a.dm3", mtime_ns=2), claimed(ledger, "b.dm3", mtime_ns=2)
-    ledger.record(replaced, [result(1)])
-    assert ledger.recognise(touched, sha256(0), START) is None
-    assert Status.DONE is ledger.record(touched, [result(0)]).status
+    recording.record(ledger, replaced, [result(1)])
+    assert recording.recognise(ledger, touched, sha256(0), START) is None
+    assert Status.DONE is recording.record(ledger, touched, [result(0)]).status
 
 
 def frames(*indices):
@@ -209,16 +211,19 @@ def frames(*indices):
 def test_a_stack_goes_on_where_it_was_killed(ledger, tmp_path):
     """Batches of frames; one that is handed in twice adds nothing."""
     file_id = claimed(ledger, "stack.dm4")
-    assert Status.PENDING is ledger.record(file_id, frames(0, 1), finished=False, frames_total=5).status
+    assert (
+        Status.PENDING
+        is recording.record(ledger, file_id, frames(0, 1), finished=False, frames_total=5).status
+    )
     ledger.close()
     with open_ledger(tmp_path) as again:
-        (file,) = again.claim(9, START)
+        (file,) = queue.claim(again, 9, START)
         assert (2, 5) == (file.frames_recorded, file.frames_total)
-        assert 1 == len(again.record(file_id, frames(1, 2), finished=False).micrograph_ids)
-        assert Status.DONE is again.record(file_id, frames(3, 4)).status
+        assert 1 == len(recording.record(again, file_id, frames(1, 2), finished=False).micrograph_ids)
+        assert Status.DONE is recording.record(again, file_id, frames(3, 4)).status
         with again.reader() as reader:
             rows = list(reader.micrographs("Au"))
-            totals = reader.totals()
+            totals = counters.totals(reader)
         assert [(number, number * 0.5) for number in range(5)] == [(row.frame, row.elapsed_s) for row in rows]
         assert (5, 1) == (totals["frames_processed", ""], totals["micrographs_processed", "done"])
         assert (1, 1, 0, 0, 0, 0, 0) == counts(again)
@@ -228,17 +233,19 @@ def test_a_stack_that_turns_out_to_be_a_copy_leaves_its_frames(ledger):
     """Two copies were in hand at once: only one of them counts."""
     one, other = claimed(ledger, "a.dm4"), claimed(ledger, "b.dm4")
     for file_id in (one, other):
-        ledger.record(file_id, frames(0), finished=False, frames_total=2)
-    assert Status.DONE is ledger.record(one, frames(1)).status
-    assert "a.dm4" == ledger.record(other, frames(1)).duplicate_of
+        recording.record(ledger, file_id, frames(0), finished=False, frames_total=2)
+    assert Status.DONE is recording.record(ledger, one, frames(1)).status
+    assert "a.dm4" == recording.record(ledger, other, frames(1)).duplicate_of
     assert [("a.dm4", "done"), ("a.dm4", "done"), ("b.dm4", "duplicate")] == sorted(statuses(ledger))
 
 
 def test_a_stack_that_breaks_keeps_its_good_frames(ledger):
     """The file failed, with its reason; what was measured stays measured."""
     file_id = claimed(ledger)
-    ledger.record(file_id, frames(0, 1), finished=False, frames_total=3)
-    ledger.reject_file(file_id, status=Status.FAILED, code="input_output", reason="frame 2", at=START)
+    recording.record(ledger, file_id, frames(0, 1), finished=False, frames_total=3)
+    recording.reject_file(
+        ledger, file_id, status=Status.FAILED, code="input_output", reason="frame 2", at=START
+    )
     assert ["done", "done", "failed"] == [status for _, status in statuses(ledger)]
     assert (1, 0, 0, 1, 0, 0, 0) == counts(ledger)
 
@@ -247,9 +254,9 @@ def test_totals_only_grow(ledger):
     """They are counters of Prometheus: a retry takes rows away, but what was done was done."""
     take(ledger, particles=3)
     file_id = claimed(ledger, "b.dm3")
-    ledger.reject_file(file_id, status=Status.FAILED, code="vanished", reason="gone", at=START)
-    ledger.retry(["a.dm3", "b.dm3"])
-    ledger.count("out_of_memory", amount=2)
+    recording.reject_file(ledger, file_id, status=Status.FAILED, code="vanished", reason="gone", at=START)
+    queue.retry(ledger, ["a.dm3", "b.dm3"])
+    counters.count(ledger, "out_of_memory", amount=2)
     with ledger.reader() as reader:
         assert {
             ("files_detected", "event"): 2,
@@ -260,7 +267,7 @@ def test_totals_only_grow(ledger):
             ("particles_measured", ""): 3,
             ("particles_rejected", "touches_border"): 1,
             ("retries", "requested"): 2,
-        } == reader.totals()
+        } == counters.totals(reader)
 
 
 def test_another_analysis_takes_the_place_of_the_first(ledger):
@@ -270,7 +277,7 @@ def test_another_analysis_takes_the_place_of_the_first(ledger):
         old = reader.analysis(first)
     other = replace(METHOD, separation="none")
     new = replace(old, particles=old.particles[:1], rejections=old.rejections * 2, method=other)
-    ledger.replace_analysis(first, new, START)
+    recording.replace_analysis(ledger, first, new, START)
     with ledger.reader() as reader:
         assert_equal_fields(new, reader.analysis(first))
         assert [(first, 1, other.digest), (second, 3, METHOD.digest)] == [
@@ -281,7 +288,9 @@ def test_another_analysis_takes_the_place_of_the_first(ledger):
 def test_what_has_no_result_has_no_analysis(ledger):
     """KeyError, and an empty list of particles."""
     file_id = claimed(ledger)
-    refused = ledger.reject_file(file_id, status=Status.REFUSED, code="empty", reason="0 bytes", at=START)
+    refused = recording.reject_file(
+        ledger, file_id, status=Status.REFUSED, code="empty", reason="0 bytes", at=START
+    )
     with ledger.reader() as reader:
         for read in (reader.analysis, reader.segmentation):
             with pytest.raises(KeyError):

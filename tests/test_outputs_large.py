@@ -14,7 +14,7 @@ import pytest
 
 from ledger_cases import START, arrival, result, sha256
 from temwatch.analysis.statistics.summary import DESCRIPTORS
-from temwatch.ledger import open_ledger, pack
+from temwatch.ledger import open_ledger, pack, publications, queue, recording
 from temwatch.outputs import sample_folder, workbook
 from temwatch.outputs.incremental_statistics import Running
 from temwatch.outputs.tables import summary
@@ -32,12 +32,12 @@ def append(ledger, packed, numbers, output=None):
     """Record micrographs as the engine does; gives the CPU seconds of each record and its publication."""
     costs = []
     for number in numbers:
-        ledger.add(arrival(f"Au/{number}.dm3", sample="Au"))
-        (file,) = ledger.claim(1, START)
+        queue.add(ledger, arrival(f"Au/{number}.dm3", sample="Au"))
+        (file,) = queue.claim(ledger, 1, START)
         row = {**packed.micrograph, "sha256": sha256(str(number))}
         started = time.process_time()
-        assert ledger.recognise(file.id, row["sha256"], START) is None
-        ledger.record(file.id, [replace(packed, micrograph=row)])
+        assert recording.recognise(ledger, file.id, row["sha256"], START) is None
+        recording.record(ledger, file.id, [replace(packed, micrograph=row)])
         if output is not None:
             sample_folder.publish_tables(ledger, output, "Au")
         costs.append(time.process_time() - started)
@@ -68,7 +68,7 @@ def test_running_numbers_are_those_of_the_ledger(tmp_path, packed):
         for number in range(7):
             append(ledger, packed, [number])
             if number == 4:
-                ledger.mark_stale("Au")
+                publications.mark_stale(ledger, "Au")
             kept, whole = running.columns(reader, "Au"), reader.particle_columns("Au", DESCRIPTORS)
             for name in DESCRIPTORS:
                 assert np.array_equal(whole[name], kept[name])

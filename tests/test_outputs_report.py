@@ -14,7 +14,7 @@ from PIL import Image
 from ledger_cases import METHOD, arrival, sha256, take
 from system import Service, temwatch
 from temwatch.domain import Status
-from temwatch.ledger import open_ledger
+from temwatch.ledger import open_ledger, queue, recording
 from temwatch.ledger.sample_columns import fields
 from temwatch.outputs import charts, sample_report, workbook
 from temwatch.outputs.population_summary import View
@@ -29,9 +29,10 @@ def reader(tmp_path_factory):
     with open_ledger(tmp_path_factory.mktemp("report")) as ledger:
         for number in range(8):
             take(ledger, f"Au_{number}.dm3", content=number, particles=0 if number == 5 else 20)
-        file_id = ledger.add(arrival("Au_bad.dm3"))
-        ledger.claim(1, AT)
-        ledger.reject_file(
+        file_id = queue.add(ledger, arrival("Au_bad.dm3"))
+        queue.claim(ledger, 1, AT)
+        recording.reject_file(
+            ledger,
             file_id,
             status=Status.REFUSED,
             code="empty",

@@ -7,6 +7,7 @@ import socket
 
 import pytest
 
+from temwatch.ledger.requests import open_requests
 from temwatch.web.security import Guard, Limits, Rate
 from web_cases import TOKEN, Site, analysed
 
@@ -144,7 +145,7 @@ def test_with_the_token_a_retry_is_left_for_the_engine(site):
     from temwatch.ledger import open_ledger
 
     with open_ledger(site.config.output.state) as ledger:
-        request = ledger.requests()[-1]
+        request = open_requests(ledger)[-1]
     assert "retry" == request.kind
     assert 0.05 == request.arguments["pixel_size_nm"]
     (path,) = request.arguments["paths"]

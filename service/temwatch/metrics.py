@@ -18,7 +18,7 @@ from prometheus_client.registry import Collector
 
 from temwatch.domain import Reason
 from temwatch.errors import FAILURE_CODES, REFUSAL_CODES
-from temwatch.ledger import Reader
+from temwatch.ledger import Reader, counters
 
 _STAGE_BUCKETS = (0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1, 2.5, 5, 10, 15, 30, 60, 90, 180)
 _ARRIVAL_BUCKETS = (0.25, 0.5, 1, 2, 3, 5, 10, 15, 30, 60, 90, 180, 300, 600, 1800, 3600)
@@ -89,7 +89,7 @@ class ServiceCollector(Collector):
         """Every metric that is not a timing."""
         vitals = self._vitals()
         with self._reader() as reader, reader.snapshot():
-            totals = reader.totals()
+            totals = counters.totals(reader)
             pending, oldest = reader.queue_length(), reader.oldest_pending_at()
             last_success = reader.last_success_at()
 

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import queue
 import tempfile
 import threading
 import time
@@ -10,6 +9,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
+from queue import Empty, SimpleQueue
 from typing import NamedTuple
 
 from temwatch import simulator
@@ -22,7 +22,7 @@ from temwatch.engine import worker_processes
 from temwatch.engine.engine import Engine
 from temwatch.engine.job import Finished
 from temwatch.errors import StartError
-from temwatch.ledger import Arrival, open_ledger
+from temwatch.ledger import Arrival, open_ledger, queue
 from temwatch.simulator import Simulated
 
 _SAMPLE = "benchmark"
@@ -121,7 +121,7 @@ def _analysed(config: Config, groups: Sequence[Sequence[Path]]) -> tuple[list[Fi
     """Hand the engine one group after the other: all results, and what the last group took."""
     segmenter = segmentation.build(config.segmentation)
     config.output.state.mkdir(parents=True)
-    done: queue.SimpleQueue[Finished] = queue.SimpleQueue()
+    done: SimpleQueue[Finished] = SimpleQueue()
     stop = threading.Event()
     results: list[Finished] = []
     began = ended = _now()
@@ -141,7 +141,7 @@ def _analysed(config: Config, groups: Sequence[Sequence[Path]]) -> tuple[list[Fi
                 time.sleep(0.01)
             for group in groups:
                 began = _now()
-                ledger.add_all(_arrival(path) for path in group)
+                queue.add_all(ledger, (_arrival(path) for path in group))
                 engine.wake()
                 results += [_next(done, conductor) for _ in group]
                 ended = _now()
@@ -165,11 +165,11 @@ def _arrival(path: Path) -> Arrival:
     )
 
 
-def _next(done: queue.SimpleQueue[Finished], conductor: threading.Thread) -> Finished:
+def _next(done: SimpleQueue[Finished], conductor: threading.Thread) -> Finished:
     while conductor.is_alive():
         try:
             finished = done.get(timeout=1)
-        except queue.Empty:
+        except Empty:
             continue
         if finished.status is not Status.DONE:
             raise StartError(f"{finished.file.name}: {finished.status}: {finished.reason}")

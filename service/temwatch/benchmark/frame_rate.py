@@ -17,7 +17,7 @@ from temwatch.config import Config
 from temwatch.engine.engine import Engine
 from temwatch.engine.worker_processes import usable_cores
 from temwatch.errors import StartError
-from temwatch.ledger import Arrival, Ledger, open_ledger
+from temwatch.ledger import Arrival, Ledger, open_ledger, queue
 from temwatch.ledger.sequences import progress
 from temwatch.simulator import Simulated
 from temwatch.simulator.dm_writer import write_dm_stack
@@ -97,7 +97,8 @@ def _run(config: Config, ledger: Ledger, path: Path, frames: int) -> tuple[float
             time.sleep(0.01)
         before, started = cpu_seconds(), time.perf_counter()
         status = path.stat()
-        ledger.add(
+        queue.add(
+            ledger,
             Arrival(
                 root=str(path.parent),
                 path=path.name,
@@ -106,7 +107,7 @@ def _run(config: Config, ledger: Ledger, path: Path, frames: int) -> tuple[float
                 mtime_ns=status.st_mtime_ns,
                 source="startup",
                 detected_at=datetime.now(UTC),
-            )
+            ),
         )
         engine.wake()
         while not _is_followed(ledger, frames):

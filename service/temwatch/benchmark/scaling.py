@@ -21,7 +21,7 @@ from temwatch.choices import SegmentationMethod
 from temwatch.config import SegmentationSettings, SeparationSettings
 from temwatch.domain import Segmentation
 from temwatch.engine import tasks
-from temwatch.ledger import Arrival, open_ledger
+from temwatch.ledger import Arrival, open_ledger, queue, recording
 from temwatch.outputs import paths, sample_folder
 
 STAGES = ("read", "segment", "resolve", "record", "publish")
@@ -91,7 +91,8 @@ def _once(
     named = segmentation.named(SegmentationSettings(method=method))
     with open_ledger(output / ".temwatch") as ledger:
         status = path.stat()
-        ledger.add(
+        queue.add(
+            ledger,
             Arrival(
                 root=str(path.parent),
                 path=path.name,
@@ -100,9 +101,9 @@ def _once(
                 mtime_ns=status.st_mtime_ns,
                 source="startup",
                 detected_at=datetime.now(UTC),
-            )
+            ),
         )
-        (file,) = ledger.claim(1, datetime.now(UTC))
+        (file,) = queue.claim(ledger, 1, datetime.now(UTC))
         spooled = output / "spooled.dm3"
         order = tasks.ReadOrder(
             source=path, spooled=spooled, copy=True, pixel_size_nm=None, sequence=None, frame=None
@@ -122,7 +123,7 @@ def _once(
             path=spooled, pixel_size_nm=micrograph.pixel_size_nm, folder=folder, name=file.name
         )
         timed("publish", lambda: tasks.draw(picture))
-        timed("record", lambda: ledger.record(file.id, [resolved.packed]))
+        timed("record", lambda: recording.record(ledger, file.id, [resolved.packed]))
         timed("publish", lambda: sample_folder.publish_tables(ledger, output, _SAMPLE))
         timed("publish", lambda: tasks.furnish(ledger.state, output, _SAMPLE, file.name))
     return {stage: stages[stage] for stage in STAGES}, len(resolved.diameters_nm)

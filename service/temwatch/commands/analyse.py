@@ -26,7 +26,7 @@ from temwatch.engine.engine import Engine
 from temwatch.engine.job import Finished
 from temwatch.errors import StartError, UsageError
 from temwatch.formats import READERS
-from temwatch.ledger import Arrival, File, Reader, folder_name, open_ledger
+from temwatch.ledger import Arrival, File, Reader, folder_name, open_ledger, queue
 
 _PATTERNS = tuple(f"*{extension}" for extension in READERS)
 
@@ -57,11 +57,11 @@ def run(arguments: argparse.Namespace) -> int:
             disable=not sys.stderr.isatty(),
         ) as bar,
     ):
-        ledger.add_all(found)
+        queue.add_all(ledger, found)
         with ledger.reader() as reader:
             again = _again(reader, found, method.digest)
         if again:
-            ledger.retry(again, arguments.pixel_size)
+            queue.retry(ledger, again, arguments.pixel_size)
         with ledger.reader() as reader:
             task = bar.add_task("analysing", total=reader.queue_length())
 

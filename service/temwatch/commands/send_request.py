@@ -11,6 +11,7 @@ from temwatch.config import Config
 from temwatch.engine import requests, sequence_tracker
 from temwatch.errors import StartError
 from temwatch.ledger import Reader, is_held, open_ledger, post_request
+from temwatch.ledger.requests import answer_to
 
 _PATIENCE_SECONDS = 6 * 3600.0  # a rebuild of a large sample; the service says by its lock that it lives
 
@@ -38,7 +39,7 @@ def steer(config: Config, kind: str, **arguments: Any) -> dict[str, Any]:
     number = post_request(state, kind, arguments, datetime.now(UTC))
     deadline = time.monotonic() + _PATIENCE_SECONDS
     with Reader(state) as reader:
-        while (text := reader.answer(number)) is None:
+        while (text := answer_to(reader, number)) is None:
             if not is_held(state):
                 raise StartError("the service ended before it answered; try again")
             if time.monotonic() > deadline:

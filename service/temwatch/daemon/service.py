@@ -23,7 +23,7 @@ from temwatch.domain import Segmenter, Status
 from temwatch.engine.engine import Engine
 from temwatch.engine.job import Finished
 from temwatch.errors import Refused, StartError, TemwatchError
-from temwatch.ledger import Ledger, open_ledger
+from temwatch.ledger import Ledger, counters, open_ledger, queue
 from temwatch.metrics import ServiceCollector, Vitals, timings
 from temwatch.web import app, server
 from temwatch.web.events import Hub
@@ -67,7 +67,7 @@ def run(
         if config.engine.dask:  # the workers of the cluster hold the network
             segmenter = segmentation.named(config.segmentation)
         else:
-            segmenter = build(config.segmentation, lambda: ledger.count("out_of_memory"))
+            segmenter = build(config.segmentation, lambda: counters.count(ledger, "out_of_memory"))
         method = pipeline.describe(segmenter, config.separation)
         health = device.Device(segmenter.probe, every_s=probe_every_s, deadline_s=probe_deadline_s)
         health.check()
@@ -207,7 +207,7 @@ def _intake(config: Config, ledger: Ledger, engine: Engine) -> intake.Intake:
     root = config.watch.folder
 
     def add(found: list[Found], source: str) -> None:
-        ledger.add_all(arrival(config, root, item, source) for item in found)
+        queue.add_all(ledger, (arrival(config, root, item, source) for item in found))
         engine.wake()
 
     def complete(path: Path) -> bool | None:
@@ -219,7 +219,7 @@ def _intake(config: Config, ledger: Ledger, engine: Engine) -> intake.Intake:
     return intake.Intake(
         settings=config.watch,
         skip=(config.output.folder, config.output.state),
-        known=lambda: ledger.known(str(root)),
+        known=lambda: queue.known(ledger, str(root)),
         add=add,
         complete=complete,
     )

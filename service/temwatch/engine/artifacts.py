@@ -15,7 +15,7 @@ from typing import Any, NamedTuple
 import structlog
 
 from temwatch.engine import tasks
-from temwatch.ledger import Ledger
+from temwatch.ledger import Ledger, publications
 
 log = structlog.get_logger(__name__)
 
@@ -72,7 +72,7 @@ class ArtifactWriter:
         if any(folder_sample == sample for folder_sample, _ in self._in_hand) or sample in self._written:
             return False
         with self._ledger.reader() as reader:
-            left = bool(reader.unwritten(sample, limit=1))
+            left = bool(publications.unwritten(reader, sample, limit=1))
         if left:
             self._left.setdefault(sample, 0.0)
         return not left
@@ -80,7 +80,7 @@ class ArtifactWriter:
     def take(self, sample: str, file_id: int) -> bool:
         """Have the folder of one file written, where it is out of date and nobody writes it."""
         with self._ledger.reader() as reader:
-            found = reader.unwritten(sample, file_id=file_id)
+            found = publications.unwritten(reader, sample, file_id=file_id)
         return any(self._begin(Folder(sample, name, number, changes)) for number, name, changes in found)
 
     def take_left(self, room: int) -> None:
@@ -90,7 +90,7 @@ class ArtifactWriter:
             if now < due or self.in_hand >= room:
                 continue
             with self._ledger.reader() as reader:
-                found = reader.unwritten(sample, limit=room + self.in_hand)
+                found = publications.unwritten(reader, sample, limit=room + self.in_hand)
             waiting = [Folder(sample, name, number, changes) for number, name, changes in found]
             if not [self._begin(folder) for folder in waiting if self.in_hand < room] or not waiting:
                 del self._left[sample]

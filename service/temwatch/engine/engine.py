@@ -6,7 +6,6 @@ the business of a `Backend`; what is in hand is bounded, and so is memory.
 
 from __future__ import annotations
 
-import queue
 import shutil
 import threading
 import time
@@ -14,6 +13,7 @@ from collections.abc import Callable, Sequence
 from concurrent.futures import Future
 from datetime import UTC, datetime, timedelta
 from functools import partial
+from queue import Empty, SimpleQueue
 from typing import Any
 
 import structlog
@@ -26,7 +26,7 @@ from temwatch.engine.process_backend import ProcessBackend
 from temwatch.engine.publishing import Publisher
 from temwatch.engine.sequence_tracker import SequenceTracker
 from temwatch.errors import InputError, StartError, Unreadable
-from temwatch.ledger import File, Ledger, Recorded
+from temwatch.ledger import File, Ledger, Recorded, queue, recording
 from temwatch.outputs import paths
 
 log = structlog.get_logger(__name__)
@@ -56,7 +56,7 @@ class Engine:
         self._on_progress = on_progress
         self._source_up = source_up
         self._check_device = check_device
-        self._mail: queue.SimpleQueue[Callable[[], None] | None] = queue.SimpleQueue()
+        self._mail: SimpleQueue[Callable[[], None] | None] = SimpleQueue()
         self._local = ProcessBackend(config, segmenter, method, self._post)
         self._way: Backend = self._local
         if config.engine.dask:
@@ -119,7 +119,7 @@ class Engine:
             self._way.close()
             self._follower.close()
             for job in self._jobs:
-                self._ledger.release(job.file.id)
+                queue.release(self._ledger, job.file.id)
             self._publisher.finish(everything=until_empty and not stop.is_set())
             shutil.rmtree(self._spool, ignore_errors=True)
 
@@ -127,7 +127,7 @@ class Engine:
         """Take one piece of mail; where there is none, or it has been long, publish what is recorded."""
         try:
             mail = self._mail.get(timeout=0 if self._publisher.hurries else _IDLE_SECONDS)
-        except queue.Empty:
+        except Empty:
             self._publisher.publish_recorded(at_once=True)
             return
         if mail is not None:
@@ -139,12 +139,12 @@ class Engine:
         if time.monotonic() < self._held_until_s or not self._source_up():
             return
         while self._has_room():
-            claimed = self._ledger.claim(1, datetime.now(UTC))
+            claimed = queue.claim(self._ledger, 1, datetime.now(UTC))
             if not claimed:
                 return
             file = claimed[0]
             if file.crashes and self._jobs:
-                self._ledger.release(file.id)
+                queue.release(self._ledger, file.id)
                 return
             job = Job(
                 file=file,
@@ -208,8 +208,8 @@ class Engine:
         job.took("read", read.seconds)
         if job.sha256 is None:
             job.sha256, job.frames_total = read.sha256, read.frames_total
-            known = self._ledger.recognise(
-                job.file.id, read.sha256, at=datetime.now(UTC), seconds=sum(job.stages.values())
+            known = recording.recognise(
+                self._ledger, job.file.id, read.sha256, at=datetime.now(UTC), seconds=sum(job.stages.values())
             )
             if known is not None:
                 self._was_recorded(job, known)
@@ -227,7 +227,9 @@ class Engine:
         finished = job.frames_total is None or done >= job.frames_total
         job.begins("record")
         started = time.monotonic()
-        recorded = self._ledger.record(job.file.id, results, finished=finished, frames_total=job.frames_total)
+        recorded = recording.record(
+            self._ledger, job.file.id, results, finished=finished, frames_total=job.frames_total
+        )
         job.took("record", time.monotonic() - started)
         if recorded.status is not Status.PENDING:
             self._was_recorded(job, recorded)
@@ -293,14 +295,15 @@ class Engine:
 
     def _put_back(self, job: Job, wait_s: float, reason: str | None) -> None:
         self._end(job)
-        self._ledger.release(
-            job.file.id, not_before=datetime.now(UTC) + timedelta(seconds=wait_s), reason=reason
+        queue.release(
+            self._ledger, job.file.id, not_before=datetime.now(UTC) + timedelta(seconds=wait_s), reason=reason
         )
 
     def _reject(self, job: Job, error: InputError) -> None:
         """The row of a file that gives no result, with its reason."""
         started = time.monotonic()
-        recorded = self._ledger.reject_file(
+        recorded = recording.reject_file(
+            self._ledger,
             job.file.id,
             status=Status(error.status),
             code=error.code,
@@ -325,8 +328,8 @@ class Engine:
         log.error("a worker process died", in_hand=[(job.file.id, job.file.path) for job in suspects])
         for job in suspects:
             delay = self._retry_after_s[job.file.crashes] if self._retry_after_s else 0
-            crashes = self._ledger.crashed(
-                job.file.id, not_before=datetime.now(UTC) + timedelta(seconds=delay)
+            crashes = queue.crashed(
+                self._ledger, job.file.id, not_before=datetime.now(UTC) + timedelta(seconds=delay)
             )
             if crashes >= retry.MAX_CRASHES:
                 reason = f"the worker process died on it {crashes} times; see the log"

@@ -20,6 +20,7 @@ from temwatch.engine import requests, tasks
 from temwatch.engine.artifacts import ArtifactWriter, Folder
 from temwatch.engine.job import Job
 from temwatch.ledger import File, Ledger, Request
+from temwatch.ledger.requests import answer_request, open_requests
 from temwatch.outputs import paths, sample_folder
 from temwatch.outputs.incremental_statistics import Running
 
@@ -157,7 +158,7 @@ class Publisher:
             return
         self._looked_s = now
         if not self._underway:
-            for request in self._ledger.requests()[:1]:
+            for request in open_requests(self._ledger)[:1]:
                 log.info("request", kind=request.kind, **request.arguments)
                 steps = requests.act(
                     self._ledger,
@@ -215,7 +216,7 @@ class Publisher:
             answer = {"error": "a worker process died on it; see the log"}
         self._underway = None
         self._looked_s = 0.0  # another may wait
-        self._ledger.answer(request.id, json.dumps(answer), datetime.now(UTC))
+        answer_request(self._ledger, request.id, json.dumps(answer), datetime.now(UTC))
 
     def _resolve_again(self, order: tasks.ResolveOrder) -> Analysis:
         """What a rebuild asks for: one analysis from a stored segmentation, by a worker."""

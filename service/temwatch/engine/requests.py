@@ -10,7 +10,7 @@ from temwatch.analysis import pipeline
 from temwatch.config import Config, SeparationSettings
 from temwatch.domain import Analysis, Method, Segmentation, Segmenter, Status
 from temwatch.engine import tasks
-from temwatch.ledger import Ledger
+from temwatch.ledger import Ledger, queue, recording
 from temwatch.outputs import sample_folder
 
 Answer = dict[str, object]
@@ -38,7 +38,7 @@ def act(
     """
     match kind, dict(arguments):
         case "retry", {"paths": list() | None as paths, "pixel_size_nm": float() | None as size}:
-            files, unknown = ledger.retry(paths, size)
+            files, unknown = queue.retry(ledger, paths, size)
             return {"files": len(files), "unknown": unknown}
         case "rebuild", {"sample": str() as sample}:
             renewed = yield from _renew(ledger, config.separation, sample, resolve)
@@ -104,7 +104,7 @@ def _renew(
                 method=methods[row.method],
             )
         analysis = resolve(order)
-        ledger.replace_analysis(number, analysis, datetime.now(UTC))
+        recording.replace_analysis(ledger, number, analysis, datetime.now(UTC))
         count += 1
         yield
     return count

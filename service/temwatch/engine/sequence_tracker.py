@@ -24,7 +24,7 @@ import structlog
 from temwatch.config import Config
 from temwatch.engine import sequence_tasks, worker_processes
 from temwatch.errors import MissingExtra
-from temwatch.ledger import Ledger, Publication, Reader
+from temwatch.ledger import Ledger, Publication, Reader, publications
 from temwatch.ledger.sequences import numbering, progress
 from temwatch.ledger.sequences.progress import Progress
 from temwatch.outputs import film, sample_folder, sequence_files
@@ -273,7 +273,7 @@ class SequenceTracker:
             return
         drawn = future.result()
         assert isinstance(drawn, Publication)
-        self._ledger.published(of.sample, [drawn])
+        publications.record(self._ledger, of.sample, [drawn])
 
     def _give_up(self, of: Progress, error: BaseException) -> None:
         """A defect costs the tracks of one sequence, until the next start; its particles are there."""

@@ -1,8 +1,10 @@
 """The only state of temwatch: one SQLite file, one writer, any number of readers. The only SQL lives here."""
 
 from temwatch.ledger.names import folder_name
+from temwatch.ledger.opening import is_held, open_ledger
 from temwatch.ledger.reader import Reader
 from temwatch.ledger.recording import Packed, pack
+from temwatch.ledger.requests import answer_to, post_request
 from temwatch.ledger.rows import (
     Arrival,
     File,
@@ -14,7 +16,7 @@ from temwatch.ledger.rows import (
     Result,
     SampleRow,
 )
-from temwatch.ledger.writer import Ledger, is_held, open_ledger, post_request
+from temwatch.ledger.writer import Ledger
 
 __all__ = [
     "Arrival",
@@ -29,6 +31,7 @@ __all__ = [
     "Request",
     "Result",
     "SampleRow",
+    "answer_to",
     "folder_name",
     "is_held",
     "open_ledger",

@@ -1,7 +1,4 @@
-"""Files on their way to an analysis: taken up, claimed, given back, tried again.
-
-Every function works inside the transaction that the writer opened.
-"""
+"""Files on their way to an analysis: added, claimed, released, tried again; one transaction a function."""
 
 from __future__ import annotations
 
@@ -12,17 +9,33 @@ from datetime import datetime
 from pathlib import PurePosixPath
 
 from temwatch.domain import Status, utc_text
-from temwatch.ledger.names import MAX_NAME_BYTES, folder_name, name_key, to_stored
+from temwatch.ledger import counters
+from temwatch.ledger.names import MAX_NAME_BYTES, folder_name, from_stored, name_key, to_stored
 from temwatch.ledger.rows import FILE_COLUMNS, Arrival, File, file_from
-from temwatch.ledger.supersede import IS_NEWEST, count, make_stale, release_duplicates, set_superseded
+from temwatch.ledger.supersede import IS_NEWEST, make_stale, release_duplicates, set_superseded
+from temwatch.ledger.writer import Ledger
 
 _SUFFIX_BYTES = 8  # room for _2, _3 ... behind a name
 
 
-def add(connection: sqlite3.Connection, arrivals: Iterable[Arrival]) -> list[int | None]:
-    """Take up files; see Ledger.add_all."""
+def add(ledger: Ledger, arrival: Arrival) -> int | None:
+    """Add one file; see `add_all`."""
+    return add_all(ledger, [arrival])[0]
+
+
+def add_all(ledger: Ledger, arrivals: Iterable[Arrival]) -> list[int | None]:
+    """Add files in one transaction.
+
+    Returns
+    -------
+    list of int or None
+        Their ids; None where the latest revision of the file has the same size, time and sample. A file
+        that changed before it was claimed keeps its row; after that a change is a new revision.
+    """
+    arrivals = list(arrivals)
     suffixes: dict[tuple[str, str], int] = {}
-    return [_add_one(connection, arrival, suffixes) for arrival in arrivals]
+    with ledger.transaction() as connection:
+        return [_add_one(connection, arrival, suffixes) for arrival in arrivals]
 
 
 def _add_one(
@@ -36,7 +49,7 @@ def _add_one(
         if (newest.size_bytes, newest.mtime_ns) == seen:
             return None
         if newest.status is Status.PENDING and not newest.claimed and not newest.frames_recorded:
-            # it changed before anybody read it: still the same work, and what failed before tells nothing now
+            # it changed before it was claimed: the same row, and earlier failures no longer count
             connection.execute(
                 """UPDATE files SET size_bytes = ?, mtime_ns = ?, not_before = NULL, attempts = 0, crashes = 0
                     WHERE id = ?""",
@@ -66,7 +79,7 @@ def _add_one(
     )
     if newest:
         _drop_if_obsolete(connection, newest.id)
-    count(connection, "files_detected", arrival.source)
+    counters.add(connection, "files_detected", arrival.source)
     return inserted.lastrowid
 
 
@@ -94,7 +107,7 @@ def _name(
     if kept:
         return str(kept[0])
     base = folder_name(PurePosixPath(arrival.path).stem, MAX_NAME_BYTES - _SUFFIX_BYTES)
-    # thousands of files of one stem in one batch must not try every suffix anew
+    # thousands of files of one stem in one batch must not try every suffix again
     number = suffixes.get((sample, name_key(base)), 1)
     while True:
         name = _numbered(base, number)
@@ -121,48 +134,83 @@ def _numbered(base: str, number: int) -> str:
     return base if number == 1 else f"{base}_{number}"
 
 
-def claim(connection: sqlite3.Connection, limit: int, now: datetime) -> list[File]:
-    """Take the oldest pending files in hand; see Ledger.claim."""
-    cursor = connection.cursor()
-    cursor.row_factory = file_from
-    files: list[File] = cursor.execute(
-        f"""SELECT {FILE_COLUMNS} FROM files f WHERE f.status = 'pending' AND NOT f.claimed
-            AND (f.position IS NULL OR f.frame IS NOT NULL)
-            AND (f.not_before IS NULL OR f.not_before <= ?) AND NOT EXISTS (
-                SELECT 1 FROM files h WHERE h.root = f.root AND h.path = f.path AND h.claimed)
-            ORDER BY f.id LIMIT ?""",
-        (utc_text(now), limit),
-    ).fetchall()
-    connection.executemany(
-        "UPDATE files SET claimed = 1, attempts = attempts + 1 WHERE id = ?", [(file.id,) for file in files]
-    )
+def known(ledger: Ledger, root: str) -> dict[str, tuple[int, int]]:
+    """Size in bytes and time in ns of the latest revision of every file below `root`, by path."""
+    with ledger.reading() as connection:
+        rows = connection.execute(
+            "SELECT path, size_bytes, mtime_ns, max(revision) FROM files WHERE root = ? GROUP BY path",
+            (to_stored(root),),
+        ).fetchall()
+    return {from_stored(path): (size_bytes, mtime_ns) for path, size_bytes, mtime_ns, _ in rows}
+
+
+def claim(ledger: Ledger, limit: int, now: datetime) -> list[File]:
+    """Claim up to `limit` pending files, oldest first, but none that is to wait beyond `now`.
+
+    Two revisions of one file are never claimed together: they would write the same pictures.
+    """
+    with ledger.transaction() as connection:
+        cursor = connection.cursor()
+        cursor.row_factory = file_from
+        files: list[File] = cursor.execute(
+            f"""SELECT {FILE_COLUMNS} FROM files f WHERE f.status = 'pending' AND NOT f.claimed
+                AND (f.position IS NULL OR f.frame IS NOT NULL)
+                AND (f.not_before IS NULL OR f.not_before <= ?) AND NOT EXISTS (
+                    SELECT 1 FROM files h WHERE h.root = f.root AND h.path = f.path AND h.claimed)
+                ORDER BY f.id LIMIT ?""",
+            (utc_text(now), limit),
+        ).fetchall()
+        connection.executemany(
+            "UPDATE files SET claimed = 1, attempts = attempts + 1 WHERE id = ?",
+            [(file.id,) for file in files],
+        )
     return files
 
 
-def release_all(connection: sqlite3.Connection) -> None:
-    """Put back what a process that is gone had in hand."""
-    in_hand = connection.execute("SELECT id FROM files WHERE status = 'pending' AND claimed").fetchall()
-    connection.execute(
-        "UPDATE files SET claimed = 0, attempts = attempts - 1 WHERE status = 'pending' AND claimed"
-    )
-    for (file_id,) in in_hand:
-        _drop_if_obsolete(connection, file_id)
-
-
 def release(
-    connection: sqlite3.Connection, file_id: int, not_before: datetime | None, *, counts: bool
+    ledger: Ledger, file_id: int, *, not_before: datetime | None = None, reason: str | None = None
 ) -> None:
-    """Put one file back, to be tried again at once or later; the attempt may count or not."""
+    """Return a claimed file to the queue; a `reason`, a label of retries_total, makes it an attempt."""
+    with ledger.transaction() as connection:
+        _release(connection, file_id, not_before, is_attempt=reason is not None)
+        if reason:
+            counters.add(connection, "retries", reason)
+
+
+def crashed(ledger: Ledger, file_id: int, *, not_before: datetime | None = None) -> int:
+    """Release a file on which a worker process crashed; the number of crashes on it so far."""
+    with ledger.transaction() as connection:
+        connection.execute("UPDATE files SET crashes = crashes + 1 WHERE id = ?", (file_id,))
+        crashes = connection.execute("SELECT crashes FROM files WHERE id = ?", (file_id,)).fetchone()
+        _release(connection, file_id, not_before, is_attempt=True)
+        counters.add(connection, "retries", "crashed")
+    return int(crashes[0]) if crashes else 0
+
+
+def release_all(ledger: Ledger) -> None:
+    """Return every claimed file to the queue, without counting an attempt."""
+    with ledger.transaction() as connection:
+        claimed = connection.execute("SELECT id FROM files WHERE status = 'pending' AND claimed").fetchall()
+        connection.execute(
+            "UPDATE files SET claimed = 0, attempts = attempts - 1 WHERE status = 'pending' AND claimed"
+        )
+        for (file_id,) in claimed:
+            _drop_if_obsolete(connection, file_id)
+
+
+def _release(
+    connection: sqlite3.Connection, file_id: int, not_before: datetime | None, *, is_attempt: bool
+) -> None:
     connection.execute(
         """UPDATE files SET claimed = 0, not_before = ?, attempts = attempts - (claimed AND NOT ?)
             WHERE id = ? AND status = 'pending'""",
-        (utc_text(not_before) if not_before else None, counts, file_id),
+        (utc_text(not_before) if not_before else None, is_attempt, file_id),
     )
     _drop_if_obsolete(connection, file_id)
 
 
 def _drop_if_obsolete(connection: sqlite3.Connection, file_id: int) -> None:
-    """A revision that nobody holds and that has a later one is no work any more: its content is gone."""
+    """Remove a pending revision that is not claimed and has a later one: its content is gone."""
     obsolete = connection.execute(
         f"""SELECT f.sample, EXISTS (SELECT 1 FROM micrographs m WHERE m.file_id = f.id) FROM files f
             WHERE f.id = ? AND f.status = 'pending' AND NOT f.claimed AND NOT {IS_NEWEST}""",
@@ -176,30 +224,47 @@ def _drop_if_obsolete(connection: sqlite3.Connection, file_id: int) -> None:
 
 
 def retry(
-    connection: sqlite3.Connection, paths: Collection[str] | None, pixel_size_nm: float | None
+    ledger: Ledger, paths: Collection[str] | None = None, pixel_size_nm: float | None = None
 ) -> tuple[list[File], list[str]]:
-    """Make files pending again; see Ledger.retry."""
-    cursor = connection.cursor()
-    cursor.row_factory = file_from
-    newest: list[File] = cursor.execute(
-        f"SELECT {FILE_COLUMNS} FROM files f WHERE {IS_NEWEST} ORDER BY f.id"
-    ).fetchall()
-    if paths is None:
-        chosen = [file for file in newest if file.status in (Status.FAILED, Status.REFUSED)]
-    else:
-        wanted = set(paths)
-        chosen = [file for file in newest if wanted & _designations(file)]
-    for file in chosen:
-        connection.execute(
-            """UPDATE files SET not_before = NULL, attempts = 0, crashes = 0,
-                pixel_size_nm = coalesce(?, pixel_size_nm) WHERE id = ?""",
-            (pixel_size_nm, file.id),
-        )
-        if file.status is not Status.PENDING:
-            count(connection, "retries", "requested")
-            _reopen(connection, file)
-    named = {designation for file in chosen for designation in _designations(file)}
-    return chosen, [path for path in paths or () if path not in named]
+    """Put files into the queue again.
+
+    Parameters
+    ----------
+    ledger : Ledger
+        The writer.
+    paths : collection of str, optional
+        Paths below the root, absolute paths or output names; also of files that are done. By default all
+        files that failed or were refused.
+    pixel_size_nm : float, optional
+        Given to every one of these files.
+
+    Returns
+    -------
+    files, unknown
+        The files as they were, and the paths that match none.
+    """
+    with ledger.transaction() as connection:
+        cursor = connection.cursor()
+        cursor.row_factory = file_from
+        newest: list[File] = cursor.execute(
+            f"SELECT {FILE_COLUMNS} FROM files f WHERE {IS_NEWEST} ORDER BY f.id"
+        ).fetchall()
+        if paths is None:
+            chosen = [file for file in newest if file.status in (Status.FAILED, Status.REFUSED)]
+        else:
+            wanted = set(paths)
+            chosen = [file for file in newest if wanted & _designations(file)]
+        for file in chosen:
+            connection.execute(
+                """UPDATE files SET not_before = NULL, attempts = 0, crashes = 0,
+                    pixel_size_nm = coalesce(?, pixel_size_nm) WHERE id = ?""",
+                (pixel_size_nm, file.id),
+            )
+            if file.status is not Status.PENDING:
+                counters.add(connection, "retries", "requested")
+                _reopen(connection, file)
+    matched = {designation for file in chosen for designation in _designations(file)}
+    return chosen, [path for path in paths or () if path not in matched]
 
 
 def _designations(file: File) -> set[str]:
@@ -207,7 +272,7 @@ def _designations(file: File) -> set[str]:
 
 
 def _reopen(connection: sqlite3.Connection, file: File) -> None:
-    """Forget what is known of a file's content, and let it be analysed anew."""
+    """Remove the rows of a file and make it pending."""
     connection.execute("DELETE FROM micrographs WHERE file_id = ?", (file.id,))
     connection.execute(
         "UPDATE files SET status = 'pending', claimed = 0, sha256 = NULL, frames_total = NULL WHERE id = ?",

@@ -24,7 +24,6 @@ from temwatch.ledger.rows import (
     MICROGRAPH_COLUMNS,
     File,
     MicrographRow,
-    Publication,
     Receipt,
     SampleRow,
     file_from,
@@ -119,11 +118,6 @@ class Reader:
         where, values = ("", ()) if sample is None else (" WHERE sample = ?", (sample,))
         return _receipt(self.connection.execute(f"SELECT {_COUNTS} FROM files{where}", values).fetchone())
 
-    def totals(self) -> dict[tuple[str, str], int]:
-        """Persistent counters by name and label, for example ("micrographs_processed", "done")."""
-        rows = self.connection.execute("SELECT name, label, value FROM counters")
-        return {(name, label): value for name, label, value in rows}
-
     def queue_length(self) -> int:
         """Files that wait or are in hand."""
         return int(self.value("SELECT count(*) FROM files WHERE status = 'pending'"))
@@ -159,11 +153,6 @@ class Reader:
                 "SELECT method, count(*) FROM micrographs WHERE status = 'done' GROUP BY method"
             )
         )
-
-    def answer(self, request_id: int) -> str | None:
-        """What the service answered to a request, None before it is done."""
-        answer: str | None = self.value("SELECT answer FROM requests WHERE id = ?", request_id)
-        return answer
 
     # Micrographs
 
@@ -326,53 +315,6 @@ class Reader:
             blocks.append(flat.reshape(len(rows), len(columns)))
         table = np.concatenate(blocks)
         return {column: np.ascontiguousarray(table[:, index]) for index, column in enumerate(columns)}
-
-    # Publication
-
-    def generations(self, sample: str) -> tuple[int, int]:
-        """Generation of a sample's rows, and of those of them that are particles or rejections."""
-        row = self.connection.execute(
-            "SELECT generation, particles_generation FROM samples WHERE sample = ?", (sample,)
-        ).fetchone()
-        return (0, 0) if row is None else (row[0], row[1])
-
-    def last_id(self, sample: str) -> int:
-        """Number of the sample's last row of micrographs.csv, 0 before the first."""
-        return int(self.value("SELECT max(id) FROM micrographs WHERE sample = ?", sample) or 0)
-
-    def particles_after(self, sample: str, micrograph_id: int) -> int:
-        """Number of particles of a sample on micrographs after this one."""
-        return int(
-            self.value(
-                """SELECT coalesce(sum(particles), 0) FROM micrographs
-                    WHERE sample = ? AND id > ? AND status = 'done'""",
-                sample,
-                micrograph_id,
-            )
-        )
-
-    def publications(self, sample: str) -> dict[str, Publication]:
-        """How far each file of a sample was published."""
-        rows = self.connection.execute(
-            "SELECT file, bytes, through_id, generation FROM publications WHERE sample = ?", (sample,)
-        )
-        return {
-            row[0]: Publication(file=row[0], bytes=row[1], through_id=row[2], generation=row[3])
-            for row in rows
-        }
-
-    def unwritten(
-        self, sample: str, *, file_id: int | None = None, limit: int = -1
-    ) -> list[tuple[int, str, int]]:
-        """Id, name and `changes` of finished files whose output folder is out of date, oldest first."""
-        only, values = ("", (sample,)) if file_id is None else ("AND f.id = ?", (sample, file_id))
-        return self.connection.execute(
-            f"""SELECT f.id, f.name, f.changes FROM files f
-                WHERE f.sample = ? {only} AND f.written < f.changes
-                AND NOT EXISTS (SELECT 1 FROM files p WHERE p.sample = f.sample AND p.name_key = f.name_key
-                    AND p.status = 'pending') ORDER BY f.id LIMIT ?""",
-            (*values, limit),
-        ).fetchall()
 
 
 def _receipt(counts: Sequence[int]) -> Receipt:

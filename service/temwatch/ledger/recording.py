@@ -1,6 +1,6 @@
 """What an analysis found, on its way into the ledger.
 
-`pack` is the costly part and needs no transaction; everything else works inside the one the writer opened.
+`pack` is the costly part and needs no transaction; every other function is one.
 """
 
 from __future__ import annotations
@@ -15,10 +15,12 @@ from typing import Any
 import numpy as np
 
 from temwatch.domain import Analysis, Particle, Reason, Rejection, Status, utc_text
+from temwatch.ledger import counters
 from temwatch.ledger.names import from_stored, to_stored
 from temwatch.ledger.packing import pack_mask, pack_regions
 from temwatch.ledger.rows import FILE_COLUMNS, File, Recorded, Result, file_from, metadata_text
-from temwatch.ledger.supersede import count, make_stale, supersede_earlier
+from temwatch.ledger.supersede import make_stale, supersede_earlier
+from temwatch.ledger.writer import Ledger
 
 MEASURES = (
     "centroid_x_nm",
@@ -134,34 +136,47 @@ def _regions(analysis: Analysis, despeckling: bytes) -> tuple[bytes, bytes, byte
 
 
 def record(
-    connection: sqlite3.Connection,
+    ledger: Ledger,
     file_id: int,
-    packed: Sequence[Packed],
+    results: Sequence[Result | Packed],
     *,
-    finished: bool,
-    frames_total: int | None,
+    finished: bool = True,
+    frames_total: int | None = None,
 ) -> Recorded:
-    """Add what was found in a file, or in some frames of it; see Ledger.record."""
-    file = _pending(connection, file_id)
-    if isinstance(file, Recorded):
-        return file
-    if packed:
-        last = packed[-1].micrograph
-        sha256 = str(last["sha256"])
-        if original := _duplicate_of(connection, file, sha256):
-            return _duplicate(
-                connection, file, sha256, original, analysed_at=last["analysed_at"], seconds=last["seconds"]
-            )
-    if frames_total is not None and file.sequence is not None:
-        # a stack in a folder of frames is a sequence of its own
-        connection.execute("UPDATE files SET sequence = NULL, frame = NULL WHERE id = ?", (file_id,))
-    there = {
-        row[0] for row in connection.execute("SELECT frame FROM micrographs WHERE file_id = ?", (file_id,))
-    }
-    ids = tuple(_insert(connection, file, item) for item in packed if item.micrograph["frame"] not in there)
-    end = Status.DONE if finished else Status.PENDING
-    _settle(connection, file, end, sha256 if packed else None, frames_total)
-    return Recorded(status=end, micrograph_ids=ids)
+    """Add the results of a file, whole or not at all.
+
+    Recording is idempotent: a file that is finished and a frame that is there change nothing. A stack
+    comes in batches, `finished=False` before the last; after a crash it resumes from
+    `File.frames_recorded`. Whether the content is a duplicate is decided here, once more.
+    """
+    packed = [result if isinstance(result, Packed) else pack(result) for result in results]
+    with ledger.transaction() as connection:
+        file = _pending(connection, file_id)
+        if isinstance(file, Recorded):
+            return file
+        if packed:
+            last = packed[-1].micrograph
+            sha256 = str(last["sha256"])
+            if original := _duplicate_of(connection, file, sha256):
+                return _duplicate(
+                    connection,
+                    file,
+                    sha256,
+                    original,
+                    analysed_at=last["analysed_at"],
+                    seconds=last["seconds"],
+                )
+        if frames_total is not None and file.sequence is not None:
+            # a stack in a folder of frames is a sequence of its own
+            connection.execute("UPDATE files SET sequence = NULL, frame = NULL WHERE id = ?", (file_id,))
+        recorded = connection.execute("SELECT frame FROM micrographs WHERE file_id = ?", (file_id,))
+        there = {row[0] for row in recorded}
+        ids = tuple(
+            _insert(connection, file, item) for item in packed if item.micrograph["frame"] not in there
+        )
+        status = Status.DONE if finished else Status.PENDING
+        _settle(connection, file, status, sha256 if packed else None, frames_total)
+        return Recorded(status=status, micrograph_ids=ids)
 
 
 def _insert(connection: sqlite3.Connection, file: File, packed: Packed) -> int:
@@ -176,10 +191,10 @@ def _insert(connection: sqlite3.Connection, file: File, packed: Packed) -> int:
     connection.execute(
         "INSERT INTO segmentations VALUES (?, ?, ?, ?, ?, ?, ?, ?)", (micrograph_id, *packed.segmentation)
     )
-    count(connection, "particles_measured", amount=row["particles"])
-    count(connection, "frames_processed", amount=int(row["frame"] is not None))
+    counters.add(connection, "particles_measured", amount=row["particles"])
+    counters.add(connection, "frames_processed", amount=int(row["frame"] is not None))
     for reason in Reason:
-        count(connection, "particles_rejected", reason, row[f"rejected_{reason}"])
+        counters.add(connection, "particles_rejected", reason, row[f"rejected_{reason}"])
     return micrograph_id
 
 
@@ -216,42 +231,63 @@ def insert_details(
     )
 
 
-def reject(
-    connection: sqlite3.Connection, file_id: int, status: Status, values: Mapping[str, Any]
+def reject_file(
+    ledger: Ledger,
+    file_id: int,
+    *,
+    status: Status,
+    code: str,
+    reason: str,
+    at: datetime,
+    sha256: str | None = None,
+    seconds: float | None = None,
 ) -> Recorded:
-    """The row of a file that has no result; see Ledger.reject_file."""
-    file = _pending(connection, file_id)
-    if isinstance(file, Recorded):
-        return file
-    micrograph_id = insert_micrograph(connection, file, status, values)
-    count(connection, "micrographs_failed", values["reason_code"])
-    _settle(connection, file, status, values["sha256"], None)
-    return Recorded(status=status, micrograph_ids=(micrograph_id,))
+    """Add the row of a file that failed or was refused; frames of it that were recorded stay."""
+    row = {
+        "reason_code": code,
+        "reason": reason,
+        "analysed_at": utc_text(at),
+        "sha256": sha256,
+        "seconds": seconds,
+    }
+    with ledger.transaction() as connection:
+        file = _pending(connection, file_id)
+        if isinstance(file, Recorded):
+            return file
+        micrograph_id = insert_micrograph(connection, file, status, row)
+        counters.add(connection, "micrographs_failed", code)
+        _settle(connection, file, status, sha256, None)
+        return Recorded(status=status, micrograph_ids=(micrograph_id,))
 
 
 def recognise(
-    connection: sqlite3.Connection, file_id: int, sha256: str, at: datetime, seconds: float | None
+    ledger: Ledger, file_id: int, sha256: str, at: datetime, *, seconds: float | None = None
 ) -> Recorded | None:
-    """Settle a file whose content is known already; see Ledger.recognise."""
-    file = _pending(connection, file_id)
-    if isinstance(file, Recorded):
-        return file
-    previous = connection.execute(
-        """SELECT id, sha256, status FROM files WHERE root = ? AND path = ? AND revision < ? AND sample = ?
-            ORDER BY revision DESC LIMIT 1""",
-        (*_place(file), file.revision, file.sample),
-    ).fetchone()
-    if previous and previous[1] == sha256 and previous[2] in ("done", "refused", "duplicate"):
-        connection.execute("DELETE FROM files WHERE id = ?", (file_id,))
-        connection.execute(
-            "UPDATE files SET size_bytes = ?, mtime_ns = ? WHERE id = ?",
-            (file.size_bytes, file.mtime_ns, previous[0]),
-        )
-        return Recorded(status=Status(previous[2]))
-    if original := _duplicate_of(connection, file, sha256):
-        return _duplicate(connection, file, sha256, original, analysed_at=utc_text(at), seconds=seconds)
-    connection.execute("UPDATE files SET sha256 = ? WHERE id = ?", (sha256, file_id))
-    return None
+    """Whether a file needs an analysis, by its content; None where it does.
+
+    A duplicate gets its row. A revision with the content of the one before it is removed: only the file's
+    time had changed, and the earlier row gets its size and time.
+    """
+    with ledger.transaction() as connection:
+        file = _pending(connection, file_id)
+        if isinstance(file, Recorded):
+            return file
+        previous = connection.execute(
+            """SELECT id, sha256, status FROM files
+                WHERE root = ? AND path = ? AND revision < ? AND sample = ? ORDER BY revision DESC LIMIT 1""",
+            (*_place(file), file.revision, file.sample),
+        ).fetchone()
+        if previous and previous[1] == sha256 and previous[2] in ("done", "refused", "duplicate"):
+            connection.execute("DELETE FROM files WHERE id = ?", (file_id,))
+            connection.execute(
+                "UPDATE files SET size_bytes = ?, mtime_ns = ? WHERE id = ?",
+                (file.size_bytes, file.mtime_ns, previous[0]),
+            )
+            return Recorded(status=Status(previous[2]))
+        if original := _duplicate_of(connection, file, sha256):
+            return _duplicate(connection, file, sha256, original, analysed_at=utc_text(at), seconds=seconds)
+        connection.execute("UPDATE files SET sha256 = ? WHERE id = ?", (sha256, file_id))
+        return None
 
 
 def _duplicate(
@@ -314,7 +350,7 @@ def _settle(
         (str(status), str(status), sha256, frames_total, file.id),
     )
     if status is not Status.PENDING:
-        count(connection, "micrographs_processed", status)
+        counters.add(connection, "micrographs_processed", status)
     supersede_earlier(connection, file.id)
 
 
@@ -323,34 +359,35 @@ def _place(file: File) -> tuple[str | bytes, str | bytes]:
     return to_stored(file.root), to_stored(file.path)
 
 
-def replace_analysis(
-    connection: sqlite3.Connection, micrograph_id: int, analysis: Analysis, despeckling: bytes, at: datetime
-) -> None:
-    """Put another analysis of the same segmentation in its place; see Ledger.replace_analysis."""
-    row = _of_analysis(analysis) | {"analysed_at": utc_text(at)}
-    connection.execute(
-        "INSERT OR IGNORE INTO methods (digest, json) VALUES (?, ?)",
-        (analysis.method.digest, analysis.method.to_json()),
-    )
-    connection.execute(
-        f"UPDATE micrographs SET {', '.join(f'{name} = ?' for name in row)} WHERE id = ?",
-        (*row.values(), micrograph_id),
-    )
-    connection.execute("DELETE FROM particles WHERE micrograph_id = ?", (micrograph_id,))
-    connection.execute("DELETE FROM rejections WHERE micrograph_id = ?", (micrograph_id,))
-    insert_details(
-        connection,
-        micrograph_id,
-        [_particle(particle) for particle in analysis.particles],
-        [_rejection(rejection) for rejection in analysis.rejections],
-    )
-    connection.execute(
-        """UPDATE segmentations SET despeckling = ?, particle_regions = ?, rejection_regions = ?
-            WHERE micrograph_id = ?""",
-        (*_regions(analysis, despeckling), micrograph_id),
-    )
-    file_id, sample = connection.execute(
-        "SELECT file_id, sample FROM micrographs WHERE id = ?", (micrograph_id,)
-    ).fetchone()
-    connection.execute("UPDATE files SET changes = changes + 1 WHERE id = ?", (file_id,))
-    make_stale(connection, sample, particles=True)
+def replace_analysis(ledger: Ledger, micrograph_id: int, analysis: Analysis, at: datetime) -> None:
+    """Replace the analysis in a row by another of the same segmentation."""
+    with ledger.reader() as reader:
+        despeckling = pack_mask(reader.segmentation(micrograph_id).mask ^ analysis.mask)
+    with ledger.transaction() as connection:
+        row = _of_analysis(analysis) | {"analysed_at": utc_text(at)}
+        connection.execute(
+            "INSERT OR IGNORE INTO methods (digest, json) VALUES (?, ?)",
+            (analysis.method.digest, analysis.method.to_json()),
+        )
+        connection.execute(
+            f"UPDATE micrographs SET {', '.join(f'{name} = ?' for name in row)} WHERE id = ?",
+            (*row.values(), micrograph_id),
+        )
+        connection.execute("DELETE FROM particles WHERE micrograph_id = ?", (micrograph_id,))
+        connection.execute("DELETE FROM rejections WHERE micrograph_id = ?", (micrograph_id,))
+        insert_details(
+            connection,
+            micrograph_id,
+            [_particle(particle) for particle in analysis.particles],
+            [_rejection(rejection) for rejection in analysis.rejections],
+        )
+        connection.execute(
+            """UPDATE segmentations SET despeckling = ?, particle_regions = ?, rejection_regions = ?
+                WHERE micrograph_id = ?""",
+            (*_regions(analysis, despeckling), micrograph_id),
+        )
+        file_id, sample = connection.execute(
+            "SELECT file_id, sample FROM micrographs WHERE id = ?", (micrograph_id,)
+        ).fetchone()
+        connection.execute("UPDATE files SET changes = changes + 1 WHERE id = ?", (file_id,))
+        make_stale(connection, sample, particles=True)

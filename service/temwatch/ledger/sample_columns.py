@@ -11,6 +11,7 @@ from itertools import chain
 import numpy as np
 from numpy.typing import NDArray
 
+from temwatch.ledger import publications
 from temwatch.ledger.reader import Reader
 from temwatch.ledger.rows import moment
 
@@ -127,7 +128,7 @@ def _seven_digits(values: NDArray[np.float64]) -> NDArray[np.float64]:
 
 def versions(reader: Reader, sample: str) -> tuple[int, int]:
     """What changes with the particles of a sample: their generation, and the last row of micrographs.csv."""
-    return reader.generations(sample)[1], reader.last_id(sample)
+    return publications.generations(reader, sample)[1], publications.last_id(reader, sample)
 
 
 def data_version(reader: Reader) -> int:

@@ -12,16 +12,6 @@ IS_NEWEST = """NOT EXISTS (
 """Condition on `files f`: the file was not replaced by a later revision."""
 
 
-def count(connection: sqlite3.Connection, name: str, label: str = "", amount: int = 1) -> None:
-    """Add to a persistent total."""
-    if amount:
-        connection.execute(
-            """INSERT INTO counters (name, label, value) VALUES (?, ?, ?)
-                ON CONFLICT (name, label) DO UPDATE SET value = value + excluded.value""",
-            (name, label, amount),
-        )
-
-
 def make_stale(connection: sqlite3.Connection, sample: str, *, particles: bool) -> None:
     """Rows of a sample that were published have changed: its tables are to be written anew."""
     connection.execute(

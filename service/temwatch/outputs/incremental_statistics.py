@@ -8,7 +8,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from temwatch.analysis.statistics.summary import DESCRIPTORS
-from temwatch.ledger import Reader
+from temwatch.ledger import Reader, publications
 
 
 @dataclass(slots=True)
@@ -27,12 +27,12 @@ class Running:
 
     def columns(self, reader: Reader, sample: str) -> dict[str, NDArray[np.float64]]:
         """The same as `reader.particle_columns(sample, DESCRIPTORS)`; costs as much as was recorded since."""
-        generation = reader.generations(sample)[1]
+        generation = publications.generations(reader, sample)[1]
         kept = self._samples.get(sample)
         if kept is None or kept.generation != generation:  # rows that were read have changed
             kept = self._samples[sample] = _Sample(generation)
         new = reader.particle_columns(sample, DESCRIPTORS, after_id=kept.through_id)
-        kept.through_id = reader.last_id(sample)
+        kept.through_id = publications.last_id(reader, sample)
         end = kept.count + len(new[DESCRIPTORS[0]])
         if end > kept.room.shape[1]:  # twice the room each time: what is there is copied once on average
             grown = np.empty((len(DESCRIPTORS), max(1024, 2 * end)))

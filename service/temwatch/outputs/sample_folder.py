@@ -16,7 +16,7 @@ from pathlib import Path
 from typing import BinaryIO
 
 from temwatch.domain import Status
-from temwatch.ledger import Ledger, Publication, Reader
+from temwatch.ledger import Ledger, Publication, Reader, publications
 from temwatch.outputs import parquet, paths, pictures, sequence_files, workbook
 from temwatch.outputs.files import keep_up, length, replacing, write_whole
 from temwatch.outputs.incremental_statistics import Running
@@ -60,13 +60,13 @@ def publish(ledger: Ledger, output: Path, sample: str) -> None:
             for file_id, changes in _folders(ledger, output, sample):
                 written[file_id] = changes
             with ledger.reader() as reader, reader.snapshot():
-                before = reader.publications(sample).get(paths.SUMMARY)
+                before = publications.published(reader, sample).get(paths.SUMMARY)
                 if _summary_is_worth_it(reader, sample, before):
                     published = _replace(reader, sample, folder / paths.SUMMARY, before, _summary)
         except OSError as error:
             trouble = trouble or error
         if published or written:
-            ledger.published(sample, published, written)
+            publications.record(ledger, sample, published, written)
     if trouble:
         raise trouble
 
@@ -76,7 +76,7 @@ def publish_tables(
 ) -> None:
     """Append what was recorded since to the tables of a sample, whole micrographs.
 
-    `written` are output folders that were brought up to date meanwhile, see `Ledger.published`.
+    `written` are output folders that were brought up to date meanwhile, see `publications.record`.
 
     Raises
     ------
@@ -85,7 +85,7 @@ def publish_tables(
     """
     trouble, folder = None, paths.sample_folder(output, sample)
     with ledger.publishing, ledger.reader() as reader, reader.snapshot():
-        before, published = reader.publications(sample), []
+        before, published = publications.published(reader, sample), []
         for table in TABLES:
             path = folder / table.file
             try:
@@ -98,7 +98,7 @@ def publish_tables(
             except OSError as error:
                 trouble = trouble or error
         if published or written:
-            ledger.published(sample, published, written)
+            publications.record(ledger, sample, published, written)
     if trouble:
         raise trouble
 
@@ -106,7 +106,7 @@ def publish_tables(
 def _folders(ledger: Ledger, output: Path, sample: str) -> Iterator[tuple[int, int]]:
     """Write every output folder that is out of date; gives file and `changes` for the ledger to know."""
     with ledger.reader() as reader:
-        unwritten = reader.unwritten(sample)
+        unwritten = publications.unwritten(reader, sample)
     for file_id, name, changes in unwritten:
         write_folder(ledger.state, paths.micrograph_folder(output, sample, name), sample)
         yield file_id, changes
@@ -144,7 +144,7 @@ def write_folder(state: Path, folder: Path, sample: str) -> None:
             return
     if folder.is_dir():
         with Reader(state) as now:  # a retry that came after the snapshot may be drawing its pictures
-            if any(name == folder.name for _, name, _ in now.unwritten(sample)):
+            if any(name == folder.name for _, name, _ in publications.unwritten(now, sample)):
                 _remove(folder)
 
 
@@ -152,13 +152,13 @@ def _follow(
     table: Table, reader: Reader, sample: str, path: Path, before: Publication | None
 ) -> list[Publication]:
     """Append to one table, or write all of it where what was published no longer holds."""
-    generation, particles_generation = reader.generations(sample)
+    generation, particles_generation = publications.generations(reader, sample)
     if table is not MICROGRAPHS:
         generation = particles_generation
     return keep_up(
         path,
         before,
-        last_id=reader.last_id(sample),
+        last_id=publications.last_id(reader, sample),
         generation=generation,
         whole=lambda: csv_text(table, reader, sample),
         new=lambda id: (lines(table, reader, row) for row in reader.micrographs(sample, after_id=id)),
@@ -174,9 +174,12 @@ def _remove(folder: Path) -> None:
 
 
 def _summary_is_worth_it(reader: Reader, sample: str, before: Publication | None) -> bool:
-    if before is None or before.generation != reader.generations(sample)[0]:
+    if before is None or before.generation != publications.generations(reader, sample)[0]:
         return True
-    total, new = reader.particles_after(sample, 0), reader.particles_after(sample, before.through_id)
+    total, new = (
+        publications.particles_after(reader, sample, 0),
+        publications.particles_after(reader, sample, before.through_id),
+    )
     return total <= _SMALL_SAMPLE or 50 * new >= total
 
 
@@ -188,7 +191,7 @@ def _replace(
     write: Callable[[Reader, str, BinaryIO], None],
 ) -> list[Publication]:
     """Write a file whole, where it is out of date."""
-    last_id, generation = reader.last_id(sample), reader.generations(sample)[0]
+    last_id, generation = publications.last_id(reader, sample), publications.generations(reader, sample)[0]
     if before and (before.through_id, before.generation, before.bytes) == (last_id, generation, length(path)):
         return []
     with replacing(path) as stream:
@@ -226,12 +229,12 @@ def write_formats(
         *(OUTPUTS[name] for name in formats if name in OUTPUTS),
     ]
     with ledger.publishing, ledger.reader() as reader, reader.snapshot():
-        before = reader.publications(sample)
+        before = publications.published(reader, sample)
         for pattern, write in wanted:
             name = pattern.format(sample=sample)
             path = paths.sample_folder(output, sample) / name
             if done := _replace(reader, sample, path, before.get(name), write):
-                ledger.published(sample, done)
+                publications.record(ledger, sample, done)
 
 
 def rebuild(ledger: Ledger, output: Path, sample: str) -> None:
@@ -254,11 +257,11 @@ def rebuilding(
     With `are_written` somebody else writes the folders that are out of date, and the steps only wait for it.
     """
     with ledger.reader() as reader:
-        made = reader.publications(sample)
-    ledger.mark_stale(sample)
+        made = publications.published(reader, sample)
+    publications.mark_stale(ledger, sample)
     if are_written is None:
         for file_id, changes in _folders(ledger, output, sample):
-            ledger.published(sample, (), {file_id: changes})
+            publications.record(ledger, sample, (), {file_id: changes})
             yield
     else:
         while not are_written(sample):

@@ -6,7 +6,7 @@ from collections.abc import Iterator
 from pathlib import Path
 
 from temwatch.domain import Column
-from temwatch.ledger import Publication, Reader
+from temwatch.ledger import Publication, Reader, publications
 from temwatch.ledger.sequences import results
 from temwatch.ledger.sequences.progress import Progress
 from temwatch.outputs import film as films
@@ -118,7 +118,7 @@ def is_due(reader: Reader, of: Progress) -> bool:
 
     A sequence that grows is drawn whenever it has grown by half, by the numbers of its frames.
     """
-    before = reader.publications(of.sample).get(paths.sequence_publication(of.sequence))
+    before = publications.published(reader, of.sample).get(paths.sequence_publication(of.sequence))
     if before and (before.through_id, before.generation) == (of.last_id, of.generation):
         return False
     if of.ended:

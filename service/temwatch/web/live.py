@@ -15,6 +15,7 @@ from starlette.requests import Request
 import temwatch
 from temwatch.domain import Status, utc_text
 from temwatch.ledger import MicrographRow, Reader
+from temwatch.ledger.requests import answer_to
 from temwatch.ledger.sample_columns import data_version, detected_at
 from temwatch.outputs import paths
 from temwatch.outputs.population_summary import Border, Descriptor, View, Weighting
@@ -214,5 +215,5 @@ def _retry(app: FastAPI, service: Context) -> None:
     @app.get("/api/requests/{number}", summary="What became of a request; null until it is done")
     def answer(number: Annotated[int, Path(ge=1, le=2**63 - 1)]) -> dict[str, Any]:
         with service.reader() as ledger:
-            text = ledger.answer(number)
+            text = answer_to(ledger, number)
         return {"answer": None if text is None else json.loads(text)}
