@@ -55,7 +55,7 @@ RETRIES = ("requested", *FAILURE_CODES)
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Vitals:
-    """What only the running service knows."""
+    """State of the running service that the ledger does not hold."""
 
     ready: bool
     watch_folder_up: bool
@@ -82,7 +82,7 @@ class ServiceCollector(Collector):
         self._build = build
 
     def describe(self) -> Iterable[Metric]:
-        """Nothing in advance: registering must not read the ledger."""
+        """Nothing: registering must not read the ledger."""
         return ()
 
     def collect(self) -> Iterable[Metric]:
@@ -94,7 +94,7 @@ class ServiceCollector(Collector):
             last_success = reader.last_success_at()
 
         def by(name: str, *expected: str) -> dict[str, int]:
-            """A total by label; a label known in advance starts at 0, or its first increase would be lost."""
+            """A total by label; a known label starts at 0, or Prometheus would miss its first increase."""
             found = {label: value for (key, label), value in totals.items() if key == name}
             return dict.fromkeys(expected, 0) | found
 
@@ -103,45 +103,49 @@ class ServiceCollector(Collector):
 
         yield _gauge(
             "build_info",
-            "Version and method of this temwatch",
+            "Version and analysis method of the running service",
             {tuple(self._build.values()): 1},
             *self._build,
         )
-        yield _gauge("ready", "1 when weights, folder and ledger are ready for work", vitals.ready)
-        yield _gauge("watch_folder_up", "1 when the watched folder can be listed", vitals.watch_folder_up)
-        yield _gauge("gpu_healthy", "1 when the device of the network works", vitals.gpu_healthy)
-        yield _counter(
-            "files_detected", "Files found, by what found them", by("files_detected", *SOURCES), "source"
-        )
+        yield _gauge("ready", "1 while weights are loaded, folder visible and ledger writable", vitals.ready)
+        yield _gauge("watch_folder_up", "1 while the watched folder can be listed", vitals.watch_folder_up)
+        yield _gauge("gpu_healthy", "1 while the device that runs the network works", vitals.gpu_healthy)
+        yield _counter("files_detected", "Files found, by source", by("files_detected", *SOURCES), "source")
         yield _counter(
             "micrographs_processed",
-            "Files finished, by what became of them",
+            "Files finished, by outcome",
             by("micrographs_processed", *OUTCOMES),
             "outcome",
         )
         yield _counter(
             "micrographs_failed",
-            "Files failed or refused, by reason",
+            "Files that failed or were refused, by reason",
             by("micrographs_failed", *REFUSAL_CODES, *FAILURE_CODES),
             "reason",
         )
-        yield _counter("retries", "Files taken up again, by reason", by("retries", *RETRIES), "reason")
+        yield _counter("retries", "Files returned to the queue, by reason", by("retries", *RETRIES), "reason")
         yield _counter("particles_measured", "Particles measured", total("particles_measured"))
         yield _counter(
             "particles_rejected",
-            "Regions not reported as particles, by reason",
+            "Regions not counted as particles, by reason",
             by("particles_rejected", *Reason),
             "reason",
         )
         yield _counter("frames_processed", "Frames of sequences analysed", total("frames_processed"))
-        yield _counter("out_of_memory", "Times the device's memory did not suffice", total("out_of_memory"))
-        yield _counter("event_overflows", "Times file system events were lost", vitals.event_overflows)
-        yield _gauge("queue_micrographs", "Files that wait or are in hand", pending)
-        yield _moment("oldest_pending", "When the oldest waiting file was found", oldest)
-        yield _moment("last_success", "When the last micrograph was analysed", last_success)
-        yield _moment("last_scan", "When the watched folder was last scanned", vitals.last_scan_at)
-        yield _gauge("spool_free_bytes", "Free space where the spool lies", _free_bytes(self._spool))
-        yield _gauge("output_free_bytes", "Free space where the results lie", _free_bytes(self._output))
+        yield _counter("out_of_memory", "Times the device ran out of memory", total("out_of_memory"))
+        yield _counter(
+            "event_overflows", "Times the kernel dropped file system events", vitals.event_overflows
+        )
+        yield _gauge("queue_micrographs", "Files pending, including those being analysed", pending)
+        yield _moment("oldest_pending", "Time when the oldest pending file was found", oldest)
+        yield _moment("last_success", "Time when the last micrograph was analysed", last_success)
+        yield _moment("last_scan", "Time when the watched folder was last scanned", vitals.last_scan_at)
+        yield _gauge(
+            "spool_free_bytes", "Free space on the file system of the spool", _free_bytes(self._spool)
+        )
+        yield _gauge(
+            "output_free_bytes", "Free space on the file system of the results", _free_bytes(self._output)
+        )
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -169,20 +173,20 @@ def timings(registry: CollectorRegistry) -> Timings:
     found = Timings(
         Histogram(
             "temwatch_stage_duration_seconds",
-            "Time a file spent in a stage",
+            "Time that a file spent in a stage",
             ("stage",),
             buckets=_STAGE_BUCKETS,
             registry=registry,
         ),
         Histogram(
             "temwatch_arrival_to_result_seconds",
-            "Time from finding a complete file to its rows",
+            "Time from finding a complete file to recording its rows",
             buckets=_ARRIVAL_BUCKETS,
             registry=registry,
         ),
         Histogram(
             "temwatch_equivalent_diameter_meters",
-            "Equivalent diameter of the particles measured",
+            "Equivalent diameter of the measured particles",
             buckets=[round(edge * 1e-9, 12) for edge in _DIAMETER_BUCKETS_NM],
             registry=registry,
         ),
@@ -211,7 +215,7 @@ def _free_bytes(folder: Path) -> int:
 
 
 def _moment(name: str, text: str, moment: datetime | None) -> Metric:
-    """A point in time; no sample while it has not come, since 0 would read as 1970."""
+    """A point in time; no sample before the first one, since 0 would read as 1970."""
     family = GaugeMetricFamily(f"temwatch_{name}_timestamp_seconds", text)
     if moment is not None:
         family.add_metric([], moment.timestamp())
