@@ -49,9 +49,9 @@ def test_every_difference_is_named(service):
         (
             "duplicate: copy.dm3: same content as good.dm3",
             "failed: failed.dm3: the share gave up",
-            "pending: held.dm3: waits for its turn",
-            "pending: later.dm3: could not be read 1 times, tried again at",
-            "pending: waits.dm3: waits for its turn",
+            "pending: held.dm3: queued",
+            "pending: later.dm3: 1 failed attempt to read it, next attempt at",
+            "pending: waits.dm3: queued",
             "refused: refused.dm3: is short",
             "superseded: replaced.dm3",
         ),

@@ -13,6 +13,7 @@ import pytest
 from system import Service, temwatch
 from temwatch import config as configuration
 from temwatch.commands import check_paths
+from temwatch.ledger.schema import FILE_NAME
 
 NOBODY = 65534
 
@@ -201,6 +202,18 @@ def test_the_mount_that_holds_a_folder_is_found(tmp_path):
     assert (Path("/srv/my microscope"), "cifs") == check_paths.mount_of(Path("/srv/my microscope/a/b"), table)
     assert (Path("/srv/Präparate"), "nfs4") == check_paths.mount_of(Path("/srv/Präparate"), table)
     assert "proc" == check_paths.mount_of(Path("/proc/self"))[1]
+
+
+@pytest.mark.parametrize(("content", "level"), [(None, "warning"), (b"certainly not SQLite" * 100, "error")])
+def test_a_missing_ledger_is_no_error_and_a_damaged_one_is(tmp_path, content, level):
+    """Whatever the text of the error says: the folder has the words of the other one in its name."""
+    state = tmp_path / "there is no ledger yet"
+    service = Service(tmp_path / "s", output={"state_folder": str(state)})
+    state.mkdir()
+    if content:
+        (state / FILE_NAME).write_bytes(content)
+    code, lines = check(service)
+    assert (3 if level == "error" else 0, [level]) == (code, [found for found, _ in about(lines, "ledger")])
 
 
 def test_the_token_is_looked_at_and_not_shown(tmp_path):

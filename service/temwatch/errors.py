@@ -28,6 +28,10 @@ class StartError(TemwatchError):
     exit_code = 3
 
 
+class LedgerMissing(StartError):
+    """There is no ledger in the state folder yet."""
+
+
 class LedgerError(StartError):
     """The ledger cannot be written any more: its disk is full, or another program has locked it."""
 

@@ -1,4 +1,4 @@
-"""`temwatch check`: says what would stop the service, one line each."""
+"""`temwatch check`: finds what would stop the service and prints one line for each part."""
 
 from __future__ import annotations
 
@@ -10,12 +10,13 @@ from importlib.util import find_spec
 from temwatch import config as configuration
 from temwatch.commands import check_paths
 from temwatch.commands.check_paths import Finding
+from temwatch.commands.terminal import plural
 from temwatch.config import Config
-from temwatch.errors import ConfigError, MissingExtra, TemwatchError
+from temwatch.errors import ConfigError, LedgerMissing, MissingExtra, TemwatchError
 
 
 def run(arguments: argparse.Namespace) -> int:
-    """Print ok, warning or error for each part; 2 for a wrong configuration, else 3."""
+    """Print ok, warning or error for each part; exit code 2 for a wrong configuration, 3 for other errors."""
     try:
         config = configuration.load(arguments.config)
     except ConfigError as error:
@@ -43,7 +44,10 @@ def run(arguments: argparse.Namespace) -> int:
 
 def _user(_: Config) -> Iterator[Finding]:
     if os.geteuid() == 0:
-        yield "warning", "root may do everything; check as the user of the service: sudo -u temwatch ..."
+        yield (
+            "warning",
+            "root has every permission; check as the service's user: sudo -u temwatch ...",
+        )
 
 
 def _weights(config: Config) -> Iterator[Finding]:
@@ -57,30 +61,33 @@ def _weights(config: Config) -> Iterator[Finding]:
     yield "ok", f"{segmenter.name} {segmenter.model_sha256[:12]}".rstrip()
     if segmenter.probe is None:
         if segmenter.model_sha256:
-            yield "warning", "no GPU, the network runs on the CPU"
+            yield "warning", "no GPU; the network runs on the CPU"
         return
     try:
         segmenter.probe()
     except RuntimeError as error:
         yield "error", f"the GPU does not work: {' '.join(str(error).split())[:200]}"
     else:
-        yield "ok", "the GPU computes"
+        yield "ok", "the GPU works"
 
 
 def _ledger(config: Config) -> Iterator[Finding]:
     from temwatch.ledger import Reader, is_held
 
     if not config.output.state.is_dir():
-        yield "ok", "none yet, the service makes it"
+        yield "ok", "none yet; the service creates it"
         return
     try:
         with Reader(config.output.state) as reader:
             receipt = reader.receipt()
-    except TemwatchError as error:
-        yield "warning" if "there is no ledger yet" in str(error) else "error", str(error)
+    except LedgerMissing as error:
+        yield "warning", str(error)
         return
-    running = " (a service holds it now)" if is_held(config.output.state) else ""
-    yield "ok", f"{receipt.seen} files seen, {receipt.pending} pending{running}"
+    except TemwatchError as error:
+        yield "error", str(error)
+        return
+    running = " (the service is running)" if is_held(config.output.state) else ""
+    yield "ok", f"{plural(receipt.seen, 'file')} seen, {receipt.pending} pending{running}"
 
 
 def _port(config: Config) -> Iterator[Finding]:
@@ -101,7 +108,7 @@ def _port(config: Config) -> Iterator[Finding]:
 def _token(config: Config) -> Iterator[Finding]:
     file = config.http.token_file
     if file is None:
-        yield "ok", "none, the page is read-only"
+        yield "ok", "none; the page is read-only"
         return
     try:
         with file.open("rb") as stream:
@@ -110,9 +117,9 @@ def _token(config: Config) -> Iterator[Finding]:
         yield "error", f"{file} cannot be read: {error.strerror}; see [http] token_file"
         return
     if empty:
-        yield "error", f"{file} is empty, so nothing can be changed; write a token into it"
+        yield "error", f"{file} is empty, so the page cannot change anything; write a token into it"
     elif mode & 0o007:
-        yield "warning", f"{file} can be read by everybody on this machine (chmod o= would mend it)"
+        yield "warning", f"{file} can be read by every user of this machine; fix it with chmod o="
     else:
         yield "ok", str(file)
 

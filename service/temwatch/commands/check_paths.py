@@ -1,4 +1,4 @@
-"""What `temwatch check` says of the folders: whether they can be used, and what they lie on."""
+"""Checks of the folders for `temwatch check`: permissions, free space, file systems, inotify limits."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ from temwatch.config import Config
 Finding = tuple[str, str]
 """Level (ok, warning, error) and text."""
 
-# the alerts TemwatchDiskLow and TemwatchDiskFull begin there, too
+# the same limits as in the alerts TemwatchDiskLow and TemwatchDiskFull
 LOW_SPACE_BYTES = 10 * 1024**3
 NO_SPACE_BYTES = 1024**3
 
@@ -28,7 +28,7 @@ def watched(config: Config) -> Iterator[Finding]:
     """The acquisition folder, and whether the files in it can be read."""
     folder = config.watch.folder
     if not folder.is_dir():
-        yield "warning", f"{folder} is not there; the service waits for it"
+        yield "warning", f"{folder} does not exist; the service waits for it"
         return
     if not os.access(folder, os.R_OK | os.X_OK):
         yield "error", f"{folder} cannot be listed by this user; allow it (chmod o+rx, or the group)"
@@ -39,8 +39,8 @@ def watched(config: Config) -> Iterator[Finding]:
         if folder.resolve() == point:
             yield (
                 "warning",
-                f"{folder} is where the share is mounted: without the share it is an empty folder, as if "
-                "nothing new had come; watch a folder inside the share",
+                f"{folder} is the mount point of the share: while the share is away it is an "
+                "empty folder, which looks as if no new files had come; watch a folder inside the share",
             )
     else:
         yield "ok", str(folder)
@@ -50,11 +50,11 @@ def watched(config: Config) -> Iterator[Finding]:
 
 
 def output(config: Config) -> Iterator[Finding]:
-    """Folders of results and state: whether this user can write there, and how much is free."""
+    """Folders of results and state: whether this user can write there, and the free space."""
     for folder in dict.fromkeys((config.output.folder, config.output.state)):
         existing = next(parent for parent in (folder, *folder.parents) if parent.exists())
         try:
-            with tempfile.TemporaryFile(dir=existing) as stream:  # asking for permission is not enough on NFS
+            with tempfile.TemporaryFile(dir=existing) as stream:  # on NFS the permission bits do not tell
                 stream.write(b"temwatch")
         except OSError as error:
             yield "error", f"{folder} cannot be written by this user ({existing}: {error.strerror})"
@@ -62,7 +62,7 @@ def output(config: Config) -> Iterator[Finding]:
         free = shutil.disk_usage(existing).free
         text = f"{folder}, {free / 1024**3:.1f} GiB free"
         if free < NO_SPACE_BYTES:
-            yield "error", f"{text}: too little for micrographs"
+            yield "error", f"{text}: too little for results"
         else:
             yield "ok" if free > LOW_SPACE_BYTES else "warning", text
     if (kind := mount_of(config.output.state)[1]) in _OVER_A_NETWORK:
@@ -73,22 +73,25 @@ def output(config: Config) -> Iterator[Finding]:
     if config.watch.folder.is_relative_to(config.output.folder):
         yield (
             "error",
-            f"[watch] folder lies in [output] folder {config.output.folder}; nothing would be found",
+            f"[watch] folder lies in [output] folder {config.output.folder}; no file would be found",
         )
 
 
 def inotify(config: Config, limits: Path = Path("/proc/sys/fs/inotify")) -> Iterator[Finding]:
-    """Whether the kernel's limits let every watched folder tell of its files."""
+    """Whether the kernel's limits allow a watch on every folder."""
     try:
         watches = int((limits / "max_user_watches").read_text())
         instances = int((limits / "max_user_instances").read_text())
     except (OSError, ValueError):
-        yield "warning", "limits unknown; scans find what events do not"
+        yield "warning", "limits unknown; scans find new files where events do not"
         return
     folders, counted = _count_folders(config.watch.folder)
     text = f"{watches} watches, {instances} instances, {folders}{'' if counted else ' or more'} folders"
     if folders > 0.9 * watches:
-        yield "warning", f"{text}: too few watches, scans find new files; raise fs.inotify.max_user_watches"
+        yield (
+            "warning",
+            f"{text}: too few watches, new files are found by scans only; raise fs.inotify.max_user_watches",
+        )
     elif instances < 16:
         yield "warning", f"{text}: few instances; raise fs.inotify.max_user_instances"
     else:
@@ -96,7 +99,7 @@ def inotify(config: Config, limits: Path = Path("/proc/sys/fs/inotify")) -> Iter
 
 
 def mount_of(folder: Path, table: Path = Path("/proc/self/mountinfo")) -> tuple[Path, str]:
-    """Mount point and file system type of what holds `folder`, which need not be there yet."""
+    """Mount point and type of the file system that holds `folder`, which need not exist yet."""
     found = (Path("/"), "")
     inside = folder.resolve()
     for line in table.read_bytes().splitlines():
@@ -110,7 +113,7 @@ def mount_of(folder: Path, table: Path = Path("/proc/self/mountinfo")) -> tuple[
 
 
 def _count_folders(root: Path) -> tuple[int, bool]:
-    """Folders at and below `root`, each of which needs a watch; False where there was no time for all."""
+    """Number of folders at and below `root`, each of which needs a watch; False where time ran out."""
     number, deadline_s = 0, time.monotonic() + _COUNTING_SECONDS
     for number, _ in enumerate(os.walk(root), 1):
         if time.monotonic() > deadline_s:

@@ -1,4 +1,4 @@
-"""`temwatch export`: the tables of a sample in other formats, from the ledger."""
+"""`temwatch export`: writes the tables of a sample in other formats."""
 
 from __future__ import annotations
 
@@ -14,12 +14,12 @@ from temwatch.outputs import sample_folder
 
 
 def run(arguments: argparse.Namespace) -> int:
-    """Write them into a folder of their own."""
+    """Write the tables into the folder `--output`."""
     config = configuration.load(arguments.config)
     names = [name.strip() for name in arguments.formats.split(",") if name.strip()]
     for name in names:
         if name not in get_args(TableFormat):
-            raise UsageError(f"--formats: {name!r} is none of {', '.join(get_args(TableFormat))}")
+            raise UsageError(f"--formats: {name!r} is not one of {', '.join(get_args(TableFormat))}")
     with Reader(config.output.state) as reader:
         sample = known_sample(reader, arguments.sample)
         try:

@@ -1,6 +1,6 @@
-"""`temwatch rebuild`: every table and picture is a view of the ledger, and this proves it.
+"""`temwatch rebuild`: writes every table and picture again from the ledger.
 
-Where the settings of the separation have changed, the stored segmentations are resolved anew first.
+Where the separation settings have changed, it first separates and measures the stored segmentations again.
 """
 
 from __future__ import annotations
@@ -13,7 +13,7 @@ from rich.progress import track
 
 from temwatch import config as configuration
 from temwatch.commands.send_request import steer
-from temwatch.commands.terminal import known_sample
+from temwatch.commands.terminal import known_sample, plural
 from temwatch.ledger import Reader
 
 
@@ -31,11 +31,11 @@ def run(arguments: argparse.Namespace) -> int:
         answer = steer(config, "rebuild", sample=sample)
         renewed += answer["renewed"]
         other_settings = other_settings or answer["separation"] != config.separation.model_dump()
-    again = f", {renewed} micrographs separated and measured anew" if renewed else ""
-    print(f"{len(samples)} samples rebuilt in {config.output.folder}{again}")  # noqa: T201
+    again = f"; {plural(renewed, 'micrograph')} separated and measured again" if renewed else ""
+    print(f"{plural(len(samples), 'sample')} rebuilt in {config.output.folder}{again}")  # noqa: T201
     if other_settings:
         print(  # noqa: T201
-            "temwatch: the running service began with other [separation] settings; restart it, then rebuild",
+            "temwatch: the running service uses other [separation] settings; restart it, then rebuild",
             file=sys.stderr,
         )
     return 0

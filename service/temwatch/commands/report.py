@@ -1,4 +1,4 @@
-"""`temwatch report`: the one-page report of a sample and its charts, from the ledger."""
+"""`temwatch report`: writes the one-page report of a sample and its charts."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ from temwatch.outputs import paths, sample_report
 
 
 def run(arguments: argparse.Namespace) -> int:
-    """Write them into the sample's folder `report`, or where the user says."""
+    """Write them into the folder `report` of the sample, or into `--output`."""
     config = configuration.load(arguments.config)
     with Reader(config.output.state) as reader:
         sample = known_sample(reader, arguments.sample)

@@ -1,4 +1,4 @@
-"""`temwatch retry`: failed and refused micrographs are taken up again."""
+"""`temwatch retry`: analyses failed and refused micrographs again."""
 
 from __future__ import annotations
 
@@ -8,20 +8,21 @@ import sys
 
 from temwatch import config as configuration
 from temwatch.commands.send_request import steer
+from temwatch.commands.terminal import plural
 from temwatch.errors import UsageError
 from temwatch.ledger import is_held
 
 
 def run(arguments: argparse.Namespace) -> int:
-    """Put them back in the ledger; a running service takes them up at once."""
+    """Put them into the queue again; a running service starts at once."""
     config = configuration.load(arguments.config)
     size = arguments.pixel_size
     if size is not None and not (math.isfinite(size) and size > 0):
         raise UsageError(f"--pixel-size {size:g}: must be more than 0 nm")
     done = steer(config, "retry", paths=arguments.paths or None, pixel_size_nm=size)
     running = is_held(config.output.state)
-    later = "" if running else "; the service is stopped and takes them up at its next start"
-    print(f"{done['files']} micrographs to be analysed again{later}")  # noqa: T201
+    later = "" if running else " when the service next starts"
+    print(f"{plural(done['files'], 'micrograph')} will be analysed again{later}")  # noqa: T201
     for path in done["unknown"]:
-        print(f"temwatch: {path}: no micrograph of that name is known", file=sys.stderr)  # noqa: T201
+        print(f"temwatch: {path}: no such micrograph", file=sys.stderr)  # noqa: T201
     return 1 if done["unknown"] else 0

@@ -1,4 +1,4 @@
-"""Asks the running service to change the ledger, or changes it here where none runs."""
+"""Asks the running service to change the ledger; without a service, changes it here."""
 
 from __future__ import annotations
 
@@ -13,20 +13,20 @@ from temwatch.errors import StartError
 from temwatch.ledger import Reader, is_held, open_ledger, post_request
 from temwatch.ledger.requests import answer_to
 
-_PATIENCE_SECONDS = 6 * 3600.0  # a rebuild of a large sample; the service says by its lock that it lives
+_TIMEOUT_SECONDS = 6 * 3600.0  # a rebuild of a large sample; the lock shows whether the service still runs
 
 
 def steer(config: Config, kind: str, **arguments: Any) -> dict[str, Any]:
-    """Have one request done; see `steering.act`.
+    """Carry out one request; see `engine.requests.act`.
 
     Raises
     ------
     StartError
-        There is no ledger, or the request could not be done.
+        There is no ledger, or the request failed.
     """
     state = config.output.state
     with Reader(state):
-        pass  # says in one line that there is no ledger yet
+        pass  # raises LedgerMissing
     if not is_held(state):
         with open_ledger(state) as ledger:
             try:
@@ -35,16 +35,16 @@ def steer(config: Config, kind: str, **arguments: Any) -> dict[str, Any]:
                     sequence_tracker.catch_up(ledger, config)
                 return done
             except OSError as error:
-                raise StartError(f"cannot be written: {error}") from None
+                raise StartError(f"cannot write: {error}") from None
     number = post_request(state, kind, arguments, datetime.now(UTC))
-    deadline = time.monotonic() + _PATIENCE_SECONDS
+    deadline = time.monotonic() + _TIMEOUT_SECONDS
     with Reader(state) as reader:
         while (text := answer_to(reader, number)) is None:
             if not is_held(state):
-                raise StartError("the service ended before it answered; try again")
+                raise StartError("the service stopped before it answered; try again")
             if time.monotonic() > deadline:
                 raise StartError(
-                    f"the running service has not answered for {_PATIENCE_SECONDS:.0f} s; see its log"
+                    f"the running service has not answered for {_TIMEOUT_SECONDS:.0f} s; see its log"
                 )
             time.sleep(0.1)
     answer: dict[str, Any] = json.loads(text)

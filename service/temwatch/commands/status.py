@@ -1,4 +1,4 @@
-"""`temwatch status`: what was done and what is to do, ending with a receipt that adds up."""
+"""`temwatch status`: what is done and what is pending, with totals that add up."""
 
 from __future__ import annotations
 
@@ -10,6 +10,7 @@ from rich.console import Console
 from rich.table import Table
 
 from temwatch import config as configuration
+from temwatch.commands.terminal import plural
 from temwatch.config import Config
 from temwatch.errors import TemwatchError
 from temwatch.ledger import File, Reader, is_held
@@ -19,7 +20,7 @@ _MOST_LINES = 50
 
 
 def run(arguments: argparse.Namespace) -> int:
-    """Print samples, what is amiss or waits, and the receipt."""
+    """Print samples, files that are pending or without a result, and the totals."""
     config = configuration.load(arguments.config)
     console = Console(highlight=False)
     with Reader(config.output.state) as reader, reader.snapshot():
@@ -54,15 +55,15 @@ def _samples(reader: Reader) -> Table:
 
 
 def _sequences(reader: Reader) -> Iterator[str]:
-    """How far every sequence is followed, and what is missing in it."""
+    """Tracking of every sequence: its counts and its missing frames."""
     for of in progress.progress(reader):
         found = results.overview(reader, of)
-        words = [f"{found.frames} frames", f"{found.tracks} tracks"]
+        words = [plural(found.frames, "frame"), plural(found.tracks, "track")]
         words += [f"{count} {event}" for event, count in found.events.items()]
         if found.waiting:
-            words.append(f"{found.waiting} frames wait")
+            words.append(f"{plural(found.waiting, 'frame')} pending")
         elif of.ended:
-            words.append("at rest")
+            words.append("ended")
         yield f"sequence {of.sample}/{of.sequence}: {', '.join(words)}"
         for first, last in found.gaps[:_MOST_LINES]:
             missing = f"frame {first} is" if first == last else f"frames {first} to {last} are"
@@ -70,41 +71,42 @@ def _sequences(reader: Reader) -> Iterator[str]:
 
 
 def _differences(reader: Reader) -> Iterator[str]:
-    """Every file that was seen and is not done, by name; of very many the last."""
+    """Every file that is not done, by name; at most the last 50."""
     receipt = reader.receipt()
     different = receipt.seen - receipt.done - receipt.pending
     if different > _MOST_LINES:
-        yield f"the last {_MOST_LINES} of {different} files without a result; micrographs.csv has them all:"
+        yield f"the last {_MOST_LINES} of {different} files without a result (all are in micrographs.csv):"
     for row in reversed(reader.without_result(_MOST_LINES)):
         yield f"{row.status}: {row.micrograph}" + (f": {row.reason}" if row.reason else "")
     if receipt.pending > _MOST_LINES:
-        yield f"the first {_MOST_LINES} of {receipt.pending} files that wait:"
+        yield f"the first {_MOST_LINES} of {receipt.pending} pending files:"
     for file in reader.pending(_MOST_LINES):
-        yield f"pending: {file.path}: {_waits_for(file)}"
+        yield f"pending: {file.path}: {_state(file)}"
 
 
-def _waits_for(file: File) -> str:
+def _state(file: File) -> str:
+    """What a pending file waits for."""
     if file.claimed:
-        return "in hand"
+        return "being analysed"
     if file.position is not None and file.frame is None:
-        return "gets its number when the frames of its second are all there"
-    tried = f"could not be read {file.attempts} times" if file.attempts else ""
+        return "waiting for the other frames of its second"
+    tried = f"{plural(file.attempts, 'failed attempt')} to read it" if file.attempts else ""
     if file.crashes:
-        tried = f"a worker died on it {file.crashes} times"
+        tried = f"crashed {plural(file.crashes, 'worker process', 'worker processes')}"
     if file.not_before and file.not_before > datetime.now(UTC):
-        return f"{tried}, tried again at {file.not_before:%H:%M:%S} UTC".removeprefix(", ")
-    return tried or "waits for its turn"
+        return f"{tried}, next attempt at {file.not_before:%H:%M:%S} UTC".removeprefix(", ")
+    return tried or "queued"
 
 
 def _outdated(reader: Reader, config: Config) -> Iterator[str]:
-    """How many results were made with other settings than the configuration has now."""
+    """How many micrographs were analysed with settings other than those of the configuration."""
     from temwatch.analysis import pipeline, segmentation
     from temwatch.engine import requests
 
     try:
         current = pipeline.describe(segmentation.named(config.segmentation), config.separation)
     except TemwatchError as error:
-        yield f"whether results are outdated is not known: {error}"
+        yield f"cannot tell whether results are outdated: {error}"
         return
     methods, counts = reader.methods(), reader.micrographs_by_method()
     outdated = {digest: count for digest, count in counts.items() if digest != current.digest}
@@ -116,8 +118,8 @@ def _outdated(reader: Reader, config: Config) -> Iterator[str]:
         if requests.renewed(methods[digest], config.separation).digest == current.digest
     )
     total = sum(outdated.values())
-    yield f"outdated: {total} micrographs were analysed with other settings or weights, or another version"
+    yield f"outdated: {plural(total, 'micrograph')} analysed with other settings, weights or version"
     if separable:
         yield f"outdated: temwatch rebuild brings {separable} up to date from their stored segmentations"
     if total - separable:
-        yield f"outdated: {total - separable} are to be segmented anew: temwatch retry PATH"
+        yield f"outdated: {total - separable} must be segmented again: temwatch retry PATH"

@@ -1,4 +1,4 @@
-"""What the commands print of a sample's results."""
+"""What the commands print: words, counts and tables of statistics."""
 
 from __future__ import annotations
 
@@ -27,7 +27,7 @@ _SHOWN = (
 
 
 def results(reader: Reader, output: Path, samples: Sequence[str]) -> None:
-    """Statistics of each sample, or a line a sample where there are many, and where the results are."""
+    """Print the statistics of each sample, or one line per sample where there are many, and the folder."""
     console = Console(highlight=False)
     known = [sample for sample in samples if reader.receipt(sample).seen]
     summaries = [tables.summary(reader, sample) for sample in known]
@@ -41,7 +41,7 @@ def results(reader: Reader, output: Path, samples: Sequence[str]) -> None:
 
 
 def _overview(summaries: Sequence[Mapping[str, Any]]) -> Table:
-    """One line a sample."""
+    """One line per sample."""
     table = Table()
     table.add_column("sample", overflow="fold")
     for name in ("micrographs", "particles", "mean diameter, nm", "SD", "refused", "failed"):
@@ -57,17 +57,28 @@ def _overview(summaries: Sequence[Mapping[str, Any]]) -> Table:
     return table
 
 
+def plural(count: int, noun: str, nouns: str | None = None) -> str:
+    """A count with its noun.
+
+    Examples
+    --------
+    >>> plural(1, "micrograph"), plural(2, "micrograph"), plural(0, "class", "classes")
+    ('1 micrograph', '2 micrographs', '0 classes')
+    """
+    return f"{count} {noun if count == 1 else nouns or noun + 's'}"
+
+
 def known_sample(reader: Reader, sample: str) -> str:
-    """The sample, if the ledger knows it.
+    """The sample, if it is in the ledger.
 
     Raises
     ------
     UsageError
-        It does not; the text names those that it knows.
+        It is not; the text names the samples there are.
     """
     if not reader.receipt(sample).seen:
         known = ", ".join(row.sample for row in reader.samples()) or "none"
-        raise UsageError(f"no sample {sample!r}; there are: {known}")
+        raise UsageError(f"no sample {sample!r}; samples: {known}")
     return sample
 
 
@@ -75,7 +86,8 @@ def statistics(summary: Mapping[str, Any]) -> Table:
     """Mean, standard deviation, median and range of every descriptor."""
     descriptors = summary["statistics"]
     table = Table(
-        title=f"{summary['sample']}: {summary['particles']} particles, {summary['micrographs']} micrographs",
+        title=f"{summary['sample']}: {plural(summary['particles'], 'particle')}, "
+        f"{plural(summary['micrographs'], 'micrograph')}",
         title_justify="left",
     )
     table.add_column("descriptor")

@@ -10,7 +10,7 @@ import sqlite3
 from collections.abc import Callable
 from pathlib import Path
 
-from temwatch.errors import StartError
+from temwatch.errors import LedgerMissing, StartError
 from temwatch.ledger.sequences import tables
 
 FILE_NAME = "ledger.sqlite3"
@@ -203,16 +203,18 @@ def connect_to_read(path: Path) -> sqlite3.Connection:
 
     Raises
     ------
+    LedgerMissing
+        There is no ledger.
     StartError
-        There is no ledger, it cannot be read, or it is of another version.
+        It cannot be read, or it is of another version.
     """
     try:
         connection = _read_only(path)
         version = connection.execute("PRAGMA user_version").fetchone()[0]
     except sqlite3.Error as error:
         if not path.exists():
-            raise StartError(
-                f"{path}: there is no ledger yet; the service writes it at its first start"
+            raise LedgerMissing(
+                f"{path}: there is no ledger yet; the service creates it when it first starts"
             ) from None
         raise StartError(f"{path}: cannot be read as a ledger: {error}") from None
     if version != len(MIGRATIONS):
