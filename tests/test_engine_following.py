@@ -260,7 +260,7 @@ def test_a_batch_that_was_overtaken_is_not_recorded(sequence):
     """Two followers, as after a kill that was not one, do not follow a frame twice."""
     sequence.analyse(0, 1, 2)
     with sequence.ledger.reader() as reader:
-        (before,) = progress.progress(reader)
+        (before,) = progress.sequences(reader)
     sequence.settle()
     assert not progress.record(sequence.ledger, before, (), b"", ())
     assert [0, 1, 2] == sequence.frames()

@@ -123,5 +123,5 @@ def _run(config: Config, ledger: Ledger, path: Path, frames: int) -> tuple[float
 
 def _is_followed(ledger: Ledger, frames: int) -> bool:
     with ledger.reader() as reader:
-        found = progress.progress(reader)
+        found = progress.sequences(reader)
     return bool(found) and found[0].through == frames - 1

@@ -56,18 +56,18 @@ def _samples(reader: Reader) -> Table:
 
 def _sequences(reader: Reader) -> Iterator[str]:
     """Tracking of every sequence: its counts and its missing frames."""
-    for of in progress.progress(reader):
-        found = results.overview(reader, of)
+    for sequence in progress.sequences(reader):
+        found = results.overview(reader, sequence)
         words = [plural(found.frames, "frame"), plural(found.tracks, "track")]
         words += [f"{count} {event}" for event, count in found.events.items()]
-        if found.waiting:
-            words.append(f"{plural(found.waiting, 'frame')} pending")
-        elif of.ended:
+        if found.pending:
+            words.append(f"{plural(found.pending, 'frame')} pending")
+        elif sequence.ended:
             words.append("ended")
-        yield f"sequence {of.sample}/{of.sequence}: {', '.join(words)}"
+        yield f"sequence {sequence.sample}/{sequence.name}: {', '.join(words)}"
         for first, last in found.gaps[:_MOST_LINES]:
             missing = f"frame {first} is" if first == last else f"frames {first} to {last} are"
-            yield f"sequence {of.sample}/{of.sequence}: {missing} missing"
+            yield f"sequence {sequence.sample}/{sequence.name}: {missing} missing"
 
 
 def _differences(reader: Reader) -> Iterator[str]:

@@ -14,7 +14,7 @@ from temwatch.config import TrackingSettings
 from temwatch.domain import Analysis
 from temwatch.ledger import MicrographRow, Publication, Reader
 from temwatch.ledger.sequences import progress
-from temwatch.ledger.sequences.progress import Event, LinkedFrame, Progress, Waiting
+from temwatch.ledger.sequences.progress import Event, LinkedFrame, PendingFrame, Progress
 from temwatch.outputs import sequence_files
 
 _DRAWING_NICENESS = 10  # frames come first
@@ -26,7 +26,7 @@ class LinkOrder:
 
     ledger: Path
     progress: Progress
-    waiting: tuple[Waiting, ...]
+    waiting: tuple[PendingFrame, ...]
     settings: TrackingSettings
 
 
@@ -85,7 +85,7 @@ def draw(order: DrawOrder) -> Publication:
 
 
 def _state(reader: Reader, order: LinkOrder) -> tracker.TrackerState:
-    dumped = progress.state(reader, order.progress)
+    dumped = progress.tracker_state(reader, order.progress)
     if dumped is None:
         return tracker.begin(order.settings)
     try:

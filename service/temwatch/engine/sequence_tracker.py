@@ -150,27 +150,27 @@ class SequenceTracker:
     def _begin_next(self, now: datetime, gap_s: float, *, patient: bool) -> bool:
         """Give the worker the next thing to do, every sequence in its turn; False where there is none."""
         moved, reader = False, self._open_reader()
-        unfinished = progress.progress(reader, unfinished=True)
-        for of in sorted(unfinished, key=lambda one: (one.id <= self._turn_of, one.id)):
-            if of.id in self._given_up:
+        unfinished = progress.sequences(reader, unfinished=True)
+        for sequence in sorted(unfinished, key=lambda one: (one.id <= self._turn_of, one.id)):
+            if sequence.id in self._given_up:
                 continue
-            through = -1 if of.through is None else of.through
-            if of.ended and of.first is not None:
-                self._go_back(of, min(of.first, through + 1))
+            through = -1 if sequence.through is None else sequence.through
+            if sequence.ended and sequence.first is not None:
+                self._go_back(sequence, min(sequence.first, through + 1))
                 moved = True
                 continue
-            waiting = progress.ready(reader, of, limit=_BATCH_FRAMES, now=now, gap_s=gap_s)
+            waiting = progress.ready_frames(reader, sequence, limit=_BATCH_FRAMES, now=now, gap_s=gap_s)
             if any(frame.micrograph_id is not None for frame in waiting):
-                self._submit(sequence_tasks.link, of, tuple(waiting))
+                self._submit(sequence_tasks.link, sequence, tuple(waiting))
             elif waiting:
-                moved = progress.record(self._ledger, of, (), b"", [frame.id for frame in waiting])
-            elif of.first is not None and of.first <= through:
-                self._go_back(of, of.first)
+                moved = progress.record(self._ledger, sequence, (), b"", [frame.id for frame in waiting])
+            elif sequence.first is not None and sequence.first <= through:
+                self._go_back(sequence, sequence.first)
                 moved = True
-            elif self._has_ended(reader, of, now, patient=patient):
-                self._submit(sequence_tasks.close, of, ())
+            elif self._has_ended(reader, sequence, now, patient=patient):
+                self._submit(sequence_tasks.close, sequence, ())
             if self._linker.is_busy:
-                self._turn_of = of.id
+                self._turn_of = sequence.id
                 return True
         return moved
 
@@ -196,106 +196,113 @@ class SequenceTracker:
         if not look and not self._undrawn:
             return False
         reader = self._open_reader()
-        there = {of.id: of for of in progress.progress(reader)}
+        there = {sequence.id: sequence for sequence in progress.sequences(reader)}
         if look:
             self._undrawn, self._looked_s = set(there), now_s
         for number in sorted(self._undrawn):
             self._undrawn.discard(number)  # until it has grown
-            of = there[number]
-            if of.last_id and sequence_files.is_due(reader, of):
+            sequence = there[number]
+            if sequence.last_id and sequence_files.is_due(reader, sequence):
                 output = self._config.output
                 order = sequence_tasks.DrawOrder(
-                    ledger=self._ledger.state, progress=of, output=output.folder, film=self._films
+                    ledger=self._ledger.state, progress=sequence, output=output.folder, film=self._films
                 )
                 self._drawer.start(sequence_tasks.draw, order)
                 return True
         return False
 
-    def _go_back(self, of: Progress, frame: int) -> None:
-        again = progress.go_back(self._ledger, of, frame)
-        log.info("following again", sample=of.sample, sequence=of.sequence, frame=frame, frames=again)
+    def _go_back(self, sequence: Progress, frame: int) -> None:
+        again = progress.rewind(self._ledger, sequence, frame)
+        log.info("following again", sample=sequence.sample, sequence=sequence.name, frame=frame, frames=again)
         self._wake()
 
-    def _has_ended(self, reader: Reader, of: Progress, now: datetime, *, patient: bool) -> bool:
-        rest = progress.rests_since(reader, of)
+    def _has_ended(self, reader: Reader, sequence: Progress, now: datetime, *, patient: bool) -> bool:
+        rest = progress.idle_since(reader, sequence)
         if rest is None:
             return False
         last, interval_s = rest
         wait_s = max(self._config.sequences.gap_seconds, _REST_INTERVALS * interval_s)
         ends = not patient or not 0 <= (now - last).total_seconds() < wait_s
-        ends = ends or progress.is_complete(reader, of)
-        return ends and not progress.has_files_waiting(reader, of)
+        ends = ends or progress.is_complete(reader, sequence)
+        return ends and not progress.has_pending_files(reader, sequence)
 
     def _submit(
         self,
         task: Callable[[sequence_tasks.LinkOrder], object],
-        of: Progress,
-        waiting: tuple[progress.Waiting, ...],
+        sequence: Progress,
+        waiting: tuple[progress.PendingFrame, ...],
     ) -> None:
         order = sequence_tasks.LinkOrder(
-            ledger=self._ledger.state, progress=of, waiting=waiting, settings=self._config.sequences
+            ledger=self._ledger.state, progress=sequence, waiting=waiting, settings=self._config.sequences
         )
         self._linker.start(task, order)
 
     def _take(self, task: _Task) -> None:
         """Record what a worker found, or deal with its failure."""
-        of = task.order.progress
+        sequence = task.order.progress
         error = task.future.exception()
         if isinstance(task.order, sequence_tasks.DrawOrder):
-            self._was_drawn(of, error, task.future)
+            self._was_drawn(sequence, error, task.future)
             return
         if isinstance(error, BrokenProcessPool):
-            self._crashes[of.id] = self._crashes.get(of.id, 0) + 1
-            if self._crashes[of.id] >= _MAX_CRASHES:
-                self._give_up(of, error)
+            self._crashes[sequence.id] = self._crashes.get(sequence.id, 0) + 1
+            if self._crashes[sequence.id] >= _MAX_CRASHES:
+                self._give_up(sequence, error)
             return
         if isinstance(error, sequence_tasks.StaleState):
-            progress.go_back(self._ledger, of, 0)
+            progress.rewind(self._ledger, sequence, 0)
             return
         if error is not None:
-            self._give_up(of, error)
+            self._give_up(sequence, error)
             return
-        self._crashes.pop(of.id, None)
-        self._undrawn.add(of.id)
+        self._crashes.pop(sequence.id, None)
+        self._undrawn.add(sequence.id)
         match task.future.result():
             case sequence_tasks.LinkResult(frames=frames, state=state):
                 done = [waiting.id for waiting in task.order.waiting]
-                if progress.record(self._ledger, of, frames, state, done):
-                    _tell_of_gaps(of, frames)
+                if progress.record(self._ledger, sequence, frames, state, done):
+                    _tell_of_gaps(sequence, frames)
             case tuple() as events:
-                progress.end(self._ledger, of, events)
-                log.info("sequence at rest", sample=of.sample, sequence=of.sequence, through=of.through)
-        self._publish(of.sample)
+                progress.end(self._ledger, sequence, events)
+                log.info(
+                    "sequence at rest",
+                    sample=sequence.sample,
+                    sequence=sequence.name,
+                    through=sequence.through,
+                )
+        self._publish(sequence.sample)
 
-    def _was_drawn(self, of: Progress, error: BaseException | None, future: Future[object]) -> None:
+    def _was_drawn(self, sequence: Progress, error: BaseException | None, future: Future[object]) -> None:
         if error is not None:  # it is tried again when there is more to draw, and at the next start
-            log.warning("sequence cannot be drawn", sample=of.sample, sequence=of.sequence, reason=str(error))
+            log.warning(
+                "sequence cannot be drawn", sample=sequence.sample, sequence=sequence.name, reason=str(error)
+            )
             return
         drawn = future.result()
         assert isinstance(drawn, Publication)
-        publications.record(self._ledger, of.sample, [drawn])
+        publications.record(self._ledger, sequence.sample, [drawn])
 
-    def _give_up(self, of: Progress, error: BaseException) -> None:
+    def _give_up(self, sequence: Progress, error: BaseException) -> None:
         """A defect costs the tracks of one sequence, until the next start; its particles are there."""
-        self._given_up.add(of.id)
+        self._given_up.add(sequence.id)
         log.error(
             "sequence cannot be followed",
-            sample=of.sample,
-            sequence=of.sequence,
-            through=of.through,
+            sample=sequence.sample,
+            sequence=sequence.name,
+            through=sequence.through,
             reason=f"{type(error).__name__}: {error}",
             exc_info=error,
         )
 
 
-def _tell_of_gaps(of: Progress, frames: tuple[progress.LinkedFrame, ...]) -> None:
-    before = of.through
+def _tell_of_gaps(sequence: Progress, frames: tuple[progress.LinkedFrame, ...]) -> None:
+    before = sequence.through
     for frame in frames:
         if before is not None and frame.frame > before + 1:
             log.warning(
                 "gap in a sequence",
-                sample=of.sample,
-                sequence=of.sequence,
+                sample=sequence.sample,
+                sequence=sequence.name,
                 first=before + 1,
                 last=frame.frame - 1,
             )

@@ -20,7 +20,7 @@ from temwatch.domain import Image as Pixels
 from temwatch.ledger import MicrographRow, Reader
 from temwatch.ledger.sequences import results
 from temwatch.ledger.sequences.progress import Progress
-from temwatch.ledger.sequences.results import Step
+from temwatch.ledger.sequences.results import FrameRow
 from temwatch.outputs import paths, pictures
 from temwatch.outputs.files import make_folder, sync_folder
 
@@ -60,7 +60,7 @@ def write_frame_picture(path: Path, image: Pixels) -> None:
     temporary.replace(path)  # it is no loss if a power cut takes it: the film shows the mask then
 
 
-def write_film(reader: Reader, output: Path, of: Progress) -> Path | None:
+def write_film(reader: Reader, output: Path, sequence: Progress) -> Path | None:
     """Write the film of the frames that were followed so far; None where there are none.
 
     Raises
@@ -70,12 +70,12 @@ def write_film(reader: Reader, output: Path, of: Progress) -> Path | None:
     """
     import imageio_ffmpeg
 
-    steps = results.steps(reader, of)
+    steps = results.frame_rows(reader, sequence)
     chosen = [step for step in steps if step.frame % every(steps[-1].frame) == 0]
     shape = next((shape for step in chosen if (shape := _shape(reader, step))), None)
     if shape is None:
         return None
-    folder = paths.sequence_folder(output, of.sample, of.sequence)
+    folder = paths.sequence_folder(output, sequence.sample, sequence.name)
     make_folder(folder)
     path, temporary = folder / paths.FILM, folder / f".new.{paths.FILM}"
     rate = min(_MOST_PER_SECOND, max(_FEWEST_PER_SECOND, round(len(chosen) / _SECONDS)))
@@ -118,7 +118,7 @@ def colour(track: int) -> tuple[int, int, int]:
     return round(255 * red), round(255 * green), round(255 * blue)
 
 
-def _shape(reader: Reader, step: Step) -> tuple[int, int] | None:
+def _shape(reader: Reader, step: FrameRow) -> tuple[int, int] | None:
     row = reader.micrograph(step.micrograph_id)
     return (
         None
@@ -128,7 +128,7 @@ def _shape(reader: Reader, step: Step) -> tuple[int, int] | None:
 
 
 def _drawn(
-    reader: Reader, folder: Path, steps: list[Step], shape: tuple[int, int]
+    reader: Reader, folder: Path, steps: list[FrameRow], shape: tuple[int, int]
 ) -> Iterator[NDArray[np.uint8]]:
     """Every frame as RGB with even sides, at least so large that an outline can be seen."""
     height, width = shape
@@ -147,7 +147,7 @@ def _drawn(
         yield np.asarray(picture)
 
 
-def _background(reader: Reader, folder: Path, row: MicrographRow, step: Step) -> Image.Image:
+def _background(reader: Reader, folder: Path, row: MicrographRow, step: FrameRow) -> Image.Image:
     path = paths.frame_picture(folder, row.name, step.frame, in_stack=row.frames_total is not None)
     try:
         with Image.open(path) as picture:
@@ -157,7 +157,7 @@ def _background(reader: Reader, folder: Path, row: MicrographRow, step: Step) ->
         return Image.fromarray(np.where(mask, np.uint8(_INK), np.uint8(_PAPER)))
 
 
-def _tracks(reader: Reader, row: MicrographRow, step: Step) -> NDArray[np.int64]:
+def _tracks(reader: Reader, row: MicrographRow, step: FrameRow) -> NDArray[np.int64]:
     """The track that every pixel of a frame belongs to, 0 where it is background."""
     assert row.height_px is not None
     assert row.width_px is not None
@@ -182,7 +182,7 @@ def _outline(canvas: NDArray[np.uint8], image: NDArray[np.int64]) -> None:
     canvas[edge] = np.array([colour(int(name)) for name in names], np.uint8).reshape(-1, 3)[which]
 
 
-def _label(picture: Image.Image, step: Step) -> None:
+def _label(picture: Image.Image, step: FrameRow) -> None:
     time = "" if step.elapsed_s is None else f"   {step.elapsed_s:.2f} s"
     font = ImageFont.load_default(max(12, picture.size[1] // 32))
     ImageDraw.Draw(picture).text(

@@ -20,7 +20,7 @@ from temwatch.domain import Column
 from temwatch.ledger import Reader
 from temwatch.ledger.sequences import results
 from temwatch.ledger.sequences.progress import Progress
-from temwatch.ledger.sequences.results import Step
+from temwatch.ledger.sequences.results import FrameRow
 from temwatch.outputs import charts, paths
 from temwatch.outputs.files import replacing, write_whole
 from temwatch.outputs.tables import csv_lines, header
@@ -89,7 +89,7 @@ TABLES: dict[str, tuple[Column, ...]] = {
 class Growth:
     """All that there is to say of the growth of a sequence; `lives` as `followed.lives` gives them."""
 
-    steps: list[Step]
+    steps: list[FrameRow]
     ensembles: list[Ensemble]
     tracks: list[Curve]
     laws: list[Kinetics]
@@ -97,7 +97,7 @@ class Growth:
     lives: NDArray[np.float64]
 
 
-def write(reader: Reader, folder: Path, of: Progress) -> None:
+def write(reader: Reader, folder: Path, sequence: Progress) -> None:
     """Write the four tables and the two plots of a sequence into its folder.
 
     Raises
@@ -105,7 +105,7 @@ def write(reader: Reader, folder: Path, of: Progress) -> None:
     OSError
         A file cannot be written.
     """
-    growth = _growth(reader, of)
+    growth = _growth(reader, sequence)
     if not growth.steps:
         return
     rows = {
@@ -116,17 +116,17 @@ def write(reader: Reader, folder: Path, of: Progress) -> None:
     }
     for file, lines in rows.items():
         write_whole(folder / file, chain([header(TABLES[file])], csv_lines(TABLES[file], lines)))
-    _plot(growth, folder, of.sequence)
+    _plot(growth, folder, sequence.name)
 
 
-def _growth(reader: Reader, of: Progress) -> Growth:
-    steps = results.steps(reader, of)
+def _growth(reader: Reader, sequence: Progress) -> Growth:
+    steps = results.frame_rows(reader, sequence)
     ensembles = [ensemble(results.diameters_nm(reader, step)) for step in steps]
-    lives, step = results.lives(reader, of, MOST_POINTS)
+    lives, step = results.track_table(reader, sequence, MOST_POINTS)
     track, frame = lives[:, 0].astype(np.int64), lives[:, 1].astype(np.int64)
     events = [
         TrackEvent(frame=event.frame, event=event.event, track=event.track, others=event.others)
-        for event in results.events(reader, of)
+        for event in results.events(reader, sequence)
     ]
     time = np.array([math.nan if each.elapsed_s is None else each.elapsed_s for each in steps])
     radius = np.array([each.mean_diameter_nm.value / 2 for each in ensembles])
@@ -148,7 +148,7 @@ def _growth(reader: Reader, of: Progress) -> Growth:
 
 
 def _left_view(
-    reader: Reader, steps: list[Step], lives: NDArray[np.float64], events: Iterable[TrackEvent]
+    reader: Reader, steps: list[FrameRow], lives: NDArray[np.float64], events: Iterable[TrackEvent]
 ) -> set[int]:
     """Tracks that vanished within a diameter of the border: the field moved on, or they grew over it."""
     row = reader.micrograph(steps[-1].micrograph_id) if steps else None

@@ -93,7 +93,7 @@ def _lines(reader: Reader, file: str, sample: str, after_id: int) -> Iterator[st
     return csv_lines(TABLES[file], results.rows(reader, Path(file).stem, sample, after_id=after_id))
 
 
-def draw(reader: Reader, output: Path, of: Progress, *, film: bool) -> Publication:
+def draw(reader: Reader, output: Path, sequence: Progress, *, film: bool) -> Publication:
     """Write what is only ever written whole: the film, and the curves with their plots.
 
     Raises
@@ -102,27 +102,27 @@ def draw(reader: Reader, output: Path, of: Progress, *, film: bool) -> Publicati
         A file cannot be written, or the encoder does not run.
     """
     size = 0
-    growth_curves.write(reader, paths.sequence_folder(output, of.sample, of.sequence), of)
-    if film and (path := films.write_film(reader, output, of)) is not None:
+    growth_curves.write(reader, paths.sequence_folder(output, sequence.sample, sequence.name), sequence)
+    if film and (path := films.write_film(reader, output, sequence)) is not None:
         size = path.stat().st_size
     return Publication(
-        file=paths.sequence_publication(of.sequence),
+        file=paths.sequence_publication(sequence.name),
         bytes=size,
-        through_id=of.last_id,
-        generation=of.generation,
+        through_id=sequence.last_id,
+        generation=sequence.generation,
     )
 
 
-def is_due(reader: Reader, of: Progress) -> bool:
+def is_due(reader: Reader, sequence: Progress) -> bool:
     """Whether a sequence is worth drawing now.
 
     A sequence that grows is drawn whenever it has grown by half, by the numbers of its frames.
     """
-    before = publications.published(reader, of.sample).get(paths.sequence_publication(of.sequence))
-    if before and (before.through_id, before.generation) == (of.last_id, of.generation):
+    before = publications.published(reader, sequence.sample).get(paths.sequence_publication(sequence.name))
+    if before and (before.through_id, before.generation) == (sequence.last_id, sequence.generation):
         return False
-    if of.ended:
+    if sequence.ended:
         return True
-    there = results.span(reader, of, of.last_id)
-    drawn = results.span(reader, of, before.through_id) if before else 0
+    there = results.span(reader, sequence, sequence.last_id)
+    drawn = results.span(reader, sequence, before.through_id) if before else 0
     return there >= max(_FEWEST_FRAMES, 1.5 * drawn)

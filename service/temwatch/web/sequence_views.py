@@ -47,7 +47,8 @@ def add(app: FastAPI, service: Context) -> None:
     def all_of(sample: str) -> list[dict[str, Any]]:
         with service.reader() as ledger, ledger.snapshot():
             known_sample(ledger, sample)
-            return [_sequence(ledger, of, service) for of in progress.progress(ledger, sample=sample)]
+            known = progress.sequences(ledger, sample=sample)
+            return [_sequence(ledger, sequence, service) for sequence in known]
 
     @app.get(
         "/api/samples/{sample}/sequences/{sequence}/tracks",
@@ -66,36 +67,36 @@ def add(app: FastAPI, service: Context) -> None:
     )
     def drawn(sample: str, sequence: str, file: paths.SequenceFile) -> FileResponse:
         with service.reader() as ledger:
-            of = _known(ledger, sample, sequence)
-        path = paths.sequence_folder(service.config.output.folder, of.sample, of.sequence) / file
+            known = _known(ledger, sample, sequence)
+        path = paths.sequence_folder(service.config.output.folder, known.sample, known.name) / file
         if not path.is_file():
             raise HTTPException(404, f"there is no {file} yet")
         return FileResponse(path, media_type=_TYPES[path.suffix], headers={"Cache-Control": "no-cache"})
 
 
-def _known(ledger: Reader, sample: str, sequence: str) -> Progress:
-    for of in progress.progress(ledger, sample=sample):
-        if of.sequence == sequence:
-            return of
-    raise HTTPException(404, f"no sequence {sequence!r} in {sample!r}")
+def _known(ledger: Reader, sample: str, name: str) -> Progress:
+    for sequence in progress.sequences(ledger, sample=sample):
+        if sequence.name == name:
+            return sequence
+    raise HTTPException(404, f"no sequence {name!r} in {sample!r}")
 
 
-def _sequence(ledger: Reader, of: Progress, service: Context) -> dict[str, Any]:
-    rows = results.curves(ledger, of, _COLUMNS, _MOST_POINTS)
-    found = results.overview(ledger, of)
-    folder = paths.sequence_folder(service.config.output.folder, of.sample, of.sequence)
+def _sequence(ledger: Reader, sequence: Progress, service: Context) -> dict[str, Any]:
+    rows = results.curves(ledger, sequence, _COLUMNS, _MOST_POINTS)
+    found = results.overview(ledger, sequence)
+    folder = paths.sequence_folder(service.config.output.folder, sequence.sample, sequence.name)
     return {
-        "sequence": of.sequence,
+        "sequence": sequence.name,
         "frames": found.frames,
-        "waiting": found.waiting,
+        "waiting": found.pending,
         "gaps": found.gaps,
-        "ended": of.ended,
+        "ended": sequence.ended,
         "tracks": found.tracks,
         "counts": {event: found.events.get(event, 0) for event in EVENTS},
         "film": _made(folder / paths.FILM),
         "plots": _made(folder / paths.GROWTH_PLOT),
         **{name: [short(row[index]) for row in rows] for index, name in enumerate(_COLUMNS)},
-        "events": _events(results.events_by_frame(ledger, of), [row[1] for row in rows]),
+        "events": _events(results.events_by_frame(ledger, sequence), [row[1] for row in rows]),
     }
 
 
@@ -121,9 +122,9 @@ def _events(rows: list[tuple[int, str, int]], frames: list[int]) -> dict[str, li
     return found
 
 
-def _tracks(ledger: Reader, of: Progress) -> dict[str, Any]:
+def _tracks(ledger: Reader, sequence: Progress) -> dict[str, Any]:
     """The tracks seen in most of some frames, spread evenly over the sequence."""
-    frames = results.curves(ledger, of, ("id", "frame", "elapsed_s"), _TRACK_POINTS)
+    frames = results.curves(ledger, sequence, ("id", "frame", "elapsed_s"), _TRACK_POINTS)
     place = {row[0]: index for index, row in enumerate(frames)}
     seen: Counter[int] = Counter()
     curves: dict[int, dict[int, float]] = defaultdict(dict)

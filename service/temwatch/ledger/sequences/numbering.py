@@ -1,9 +1,8 @@
-"""Numbers for the frames of Gatan's tree, whose files count anew in every second.
+"""Numbers for the frames of Gatan's tree, whose file names count from 0 in every second.
 
-The frame rate is not a whole number, so that how many frames a second has is known only when it is over. A
-second is numbered whole once it is; until then its files wait. Where that was too early, because a frame came
-later than anybody could expect, what follows is numbered anew: the numbers are always those of the files that
-are there, in their order.
+The frame rate is not a whole number, so the number of frames in a second is known only when the second is
+over. Then all of its files are numbered; until then they wait. If a frame arrives later still, the frames
+behind it are numbered again: the numbers are always those of the files present, in their order.
 """
 
 from __future__ import annotations
@@ -18,7 +17,7 @@ from temwatch.ledger.writer import Ledger
 PLACES = 1_000_000
 """A file's position is its second times this, plus its number in the second."""
 
-_SHORTEST_WAIT_S = 2.0  # for stragglers of the first second, when there is no other to compare it with
+_SHORTEST_WAIT_S = 2.0  # for late frames of the first second, which has no other to be compared with
 
 
 @dataclass(frozen=True, slots=True)
@@ -34,7 +33,7 @@ class _Second:
 
 
 def number(ledger: Ledger, *, now: datetime, gap_s: float, interval_s: float | None = None) -> None:
-    """Give frame numbers, and seconds since the first, to the files of seconds that are over.
+    """Number the files of seconds that are over, and set their time since the first frame.
 
     Parameters
     ----------
@@ -43,7 +42,7 @@ def number(ledger: Ledger, *, now: datetime, gap_s: float, interval_s: float | N
     now : datetime
         UTC.
     gap_s : float
-        Longest time to wait for what is missing.
+        Longest time to wait for missing frames.
     interval_s : float, optional
         Time between frames; else the frames of a second are taken to be spread evenly over it.
     """
@@ -64,18 +63,19 @@ def _number(
     gap_s: float,
     interval_s: float | None,
 ) -> None:
-    of = "sample = ? AND sequence = ? AND position IS NOT NULL"
+    condition = "sample = ? AND sequence = ? AND position IS NOT NULL"
     begin, lowest = (
         connection.execute(
-            f"SELECT min(position) / ? FROM files WHERE {condition}", (PLACES, sample, sequence)
+            f"SELECT min(position) / ? FROM files WHERE {part}", (PLACES, sample, sequence)
         ).fetchone()[0]
-        for condition in (of, f"{of} AND frame IS NULL")
+        for part in (condition, f"{condition} AND frame IS NULL")
     )
     start = connection.execute(
-        f"SELECT coalesce(max(position) / ?, ?) FROM files WHERE {of} AND frame IS NOT NULL AND position < ?",
+        f"""SELECT coalesce(max(position) / ?, ?) FROM files
+            WHERE {condition} AND frame IS NOT NULL AND position < ?""",
         (PLACES, begin, sample, sequence, lowest * PLACES),
     ).fetchone()[0]
-    seconds = _seconds(connection, of, (sample, sequence), start)
+    seconds = _seconds(connection, condition, (sample, sequence), start)
     base, previous, changed = seconds[0].base or 0, None, 0
     if start == begin:
         base = 0
@@ -84,17 +84,19 @@ def _number(
             base += previous.width * (this.second - previous.second)
         if this.base is None and not _is_over(seconds, index, now, gap_s):
             break
-        changed += _assign(connection, of, (sample, sequence), this, base, begin, interval_s)
+        changed += _assign(connection, condition, (sample, sequence), this, base, begin, interval_s)
         previous = this
     if changed:
         make_stale(connection, sample, particles=True)
 
 
-def _seconds(connection: sqlite3.Connection, of: str, values: tuple[str, str], start: int) -> list[_Second]:
+def _seconds(
+    connection: sqlite3.Connection, condition: str, values: tuple[str, str], start: int
+) -> list[_Second]:
     rows = connection.execute(
         f"""SELECT position / {PLACES}, count(DISTINCT position), max(position % {PLACES}) + 1,
                 min(frame - position % {PLACES}), min(detected_at), max(detected_at)
-            FROM files WHERE {of} AND position >= ? GROUP BY 1 ORDER BY 1""",
+            FROM files WHERE {condition} AND position >= ? GROUP BY 1 ORDER BY 1""",
         (*values, start * PLACES),
     )
     return [
@@ -104,7 +106,7 @@ def _seconds(connection: sqlite3.Connection, of: str, values: tuple[str, str], s
 
 
 def _is_over(seconds: list[_Second], index: int, now: datetime, gap_s: float) -> bool:
-    """Whether no more frames of a second are to be expected."""
+    """Whether a second is complete, or is not waited for any longer."""
     this, later = seconds[index], seconds[index + 1 :]
     before = seconds[index - 1] if index else None
     if not later:
@@ -118,22 +120,22 @@ def _is_over(seconds: list[_Second], index: int, now: datetime, gap_s: float) ->
 
 
 def _waited(since: datetime, now: datetime, seconds: float) -> bool:
-    return not 0 <= (now - since).total_seconds() < seconds  # a clock that was set back must not stall it
+    return not 0 <= (now - since).total_seconds() < seconds  # a clock that was set back must not delay it
 
 
 def _assign(
     connection: sqlite3.Connection,
-    of: str,
+    condition: str,
     values: tuple[str, str],
     this: _Second,
     base: int,
     begin: int,
     interval_s: float | None,
 ) -> int:
-    """Number the files of a second; gives how many recorded frames got another number or time by it."""
+    """Number the files of a second; the number of recorded frames whose number or time changed."""
     step_s = interval_s or 1 / this.width
     inside = (*values, this.second * PLACES, (this.second + 1) * PLACES)
-    where = f"{of} AND position >= ? AND position < ?"
+    where = f"{condition} AND position >= ? AND position < ?"
     connection.execute(
         f"""UPDATE files SET frame = ? + position % {PLACES}, elapsed_s = ? + (position % {PLACES}) * ?
             WHERE {where}""",

@@ -1,7 +1,7 @@
-"""Sequences in the ledger: which frames are to be followed, and what following found.
+"""Tracking of sequences in the ledger: which frames are to be linked, and recording of linked frames.
 
-The writing functions are one transaction each. A batch is recorded only where the sequence stands as it did
-when the batch was taken up, so that every frame is followed once, whatever is killed in between.
+Each writing function is one transaction. A batch is recorded only if nothing was recorded of the sequence
+since the batch was read, so that every frame is linked once, even after a crash.
 """
 
 from __future__ import annotations
@@ -16,22 +16,22 @@ from temwatch.ledger.rows import moment
 from temwatch.ledger.writer import Ledger
 
 STATE_EVERY_FRAMES = 512
-"""A frame that comes late makes following go back by so many frames at most, and those after it."""
+"""A late frame makes tracking go back by at most this many frames, and those after it."""
 
-_OF_SEQUENCE = "f.sample = ? AND coalesce(f.sequence, f.name) = ?"
+_IN_SEQUENCE = "f.sample = ? AND coalesce(f.sequence, f.name) = ?"
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Progress:
-    """Where following stands with a sequence.
+    """How far a sequence is tracked.
 
-    `through` is the last frame followed, None before the first; `last_id` the last row of `followed`, 0 where
-    there is none; `ended` whether that row ended the sequence; `first` the lowest frame that waits.
+    `through` is the last frame linked, None before the first; `last_id` the last row of `followed`, 0 without
+    any; `ended` whether that row ended the sequence; `first` the lowest pending frame.
     """
 
     id: int
     sample: str
-    sequence: str
+    name: str
     generation: int
     last_id: int
     through: int | None
@@ -40,8 +40,8 @@ class Progress:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class Waiting:
-    """A frame to follow; without a micrograph there is none any more, and it is a gap."""
+class PendingFrame:
+    """A frame to link; without a micrograph it was removed and is a gap."""
 
     id: int
     frame: int
@@ -60,7 +60,7 @@ class Event:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class LinkedFrame:
-    """One line of frames.csv with what tracks.csv and events.csv have of it.
+    """One line of frames.csv with its lines of tracks.csv and events.csv.
 
     `tracks` is the number of identities so far. `points` holds particle number, track, x and y in nm without
     drift, and equivalent diameter in nm.
@@ -81,8 +81,8 @@ class LinkedFrame:
     events: tuple[Event, ...]
 
 
-def progress(reader: Reader, *, sample: str | None = None, unfinished: bool = False) -> list[Progress]:
-    """Every sequence, or those of a sample; `unfinished`: only where something may be to do."""
+def sequences(reader: Reader, *, sample: str | None = None, unfinished: bool = False) -> list[Progress]:
+    """Every sequence, or those of a sample; `unfinished` leaves out those without anything to do."""
     condition, values = ("true", ()) if sample is None else ("s.sample = ?", (sample,))
     rows = reader.connection.execute(
         f"""SELECT id, sample, sequence, generation, coalesce(last_id, 0), through,
@@ -98,7 +98,7 @@ def progress(reader: Reader, *, sample: str | None = None, unfinished: bool = Fa
         Progress(
             id=row[0],
             sample=row[1],
-            sequence=row[2],
+            name=row[2],
             generation=row[3],
             last_id=row[4],
             through=row[5],
@@ -110,81 +110,89 @@ def progress(reader: Reader, *, sample: str | None = None, unfinished: bool = Fa
     return [one for one in found if one.first is not None or not one.ended] if unfinished else found
 
 
-def ready(reader: Reader, of: Progress, *, limit: int, now: datetime, gap_s: float) -> list[Waiting]:
-    """The next frames that can be followed, in order, up to a gap that may still be filled.
+def ready_frames(
+    reader: Reader, sequence: Progress, *, limit: int, now: datetime, gap_s: float
+) -> list[PendingFrame]:
+    """The next frames to link, in order, up to a gap that may still be filled.
 
-    A gap is given up when all of it has failed or was refused, or when the frame behind it has waited for
-    `gap_s`; not while a file that belongs into it waits for its first analysis. A sequence may begin with
-    frame 0 or 1.
+    A gap is skipped when all of its files have failed or were refused, or when the frame behind it has waited
+    for `gap_s`; not while a file of the gap waits for its first analysis. A sequence may begin with frame 0
+    or 1.
     """
-    after = -1 if of.through is None else of.through
+    after = -1 if sequence.through is None else sequence.through
     rows = reader.connection.execute(
         "SELECT id, frame FROM unfollowed WHERE sequence_id = ? AND frame > ? ORDER BY frame LIMIT ?",
-        (of.id, after, limit),
+        (sequence.id, after, limit),
     ).fetchall()
     if not rows:
         return []
-    there = _micrographs(reader, of, rows[0][1], rows[-1][1])
+    there = _micrographs(reader, sequence, rows[0][1], rows[-1][1])
     found = []
     for number, frame in rows:
         micrograph_id, analysed_at = there.get(frame, (None, None))
         if analysed_at is not None:
-            begins = of.through is None and after == -1 and frame == 1
+            begins = sequence.through is None and after == -1 and frame == 1
             waited_s = (now - analysed_at).total_seconds()
-            given_up = not 0 <= waited_s < gap_s  # a clock that was set back must not hold it up
-            if frame > after + 1 and not begins and not _is_gap(reader, of, after, frame, given_up=given_up):
+            given_up = not 0 <= waited_s < gap_s  # a clock that was set back must not delay it
+            if (
+                frame > after + 1
+                and not begins
+                and not _is_gap(reader, sequence, after, frame, given_up=given_up)
+            ):
                 break
             after = frame
-        found.append(Waiting(id=number, frame=frame, micrograph_id=micrograph_id))
+        found.append(PendingFrame(id=number, frame=frame, micrograph_id=micrograph_id))
     return found
 
 
 def _micrographs(
-    reader: Reader, of: Progress, first: int, last: int
+    reader: Reader, sequence: Progress, first: int, last: int
 ) -> dict[int, tuple[int, datetime | None]]:
     """The valid micrograph of every frame from `first` to `last`, and when it was analysed."""
     rows = reader.connection.execute(
         f"""SELECT frame, max(id), analysed_at FROM (
                 SELECT m.frame, m.id, m.analysed_at FROM files f JOIN micrographs m ON m.file_id = f.id
-                WHERE {_OF_SEQUENCE} AND f.frame BETWEEN ? AND ? AND m.frame = f.frame AND m.status = 'done'
+                WHERE {_IN_SEQUENCE} AND f.frame BETWEEN ? AND ? AND m.frame = f.frame AND m.status = 'done'
                 UNION ALL
                 SELECT m.frame, m.id, m.analysed_at FROM files f JOIN micrographs m ON m.file_id = f.id
-                WHERE {_OF_SEQUENCE} AND f.frame IS NULL AND m.frame BETWEEN ? AND ? AND m.status = 'done'
+                WHERE {_IN_SEQUENCE} AND f.frame IS NULL AND m.frame BETWEEN ? AND ? AND m.status = 'done'
             ) GROUP BY frame""",
-        (of.sample, of.sequence, first, last) * 2,
+        (sequence.sample, sequence.name, first, last) * 2,
     )
     return {frame: (number, moment(analysed_at)) for frame, number, analysed_at in rows}
 
 
-def _is_gap(reader: Reader, of: Progress, after: int, before: int, *, given_up: bool) -> bool:
-    """Whether to go on without the frames between two."""
+def _is_gap(reader: Reader, sequence: Progress, after: int, before: int, *, given_up: bool) -> bool:
+    """Whether to skip the frames between two."""
     waits, hopeless = reader.connection.execute(
         f"""SELECT coalesce(sum(f.status = 'pending' AND f.attempts < 2), 0),
                 count(DISTINCT CASE WHEN f.status IN ('failed', 'refused', 'duplicate') THEN f.frame END)
-            FROM files f WHERE {_OF_SEQUENCE} AND f.frame > ? AND f.frame < ?""",
-        (of.sample, of.sequence, after, before),
+            FROM files f WHERE {_IN_SEQUENCE} AND f.frame > ? AND f.frame < ?""",
+        (sequence.sample, sequence.name, after, before),
     ).fetchone()
     return not waits and (given_up or hopeless == before - after - 1)
 
 
-def is_complete(reader: Reader, of: Progress) -> bool:
-    """Whether all of a stack is followed; a folder never says that it is complete."""
+def is_complete(reader: Reader, sequence: Progress) -> bool:
+    """Whether all of a stack is linked; of a folder nobody knows."""
     row = reader.connection.execute(
-        f"""SELECT f.frames_total FROM files f WHERE {_OF_SEQUENCE} AND f.frame IS NULL AND f.status = 'done'
+        f"""SELECT f.frames_total FROM files f WHERE {_IN_SEQUENCE} AND f.frame IS NULL AND f.status = 'done'
             ORDER BY f.id DESC LIMIT 1""",
-        (of.sample, of.sequence),
+        (sequence.sample, sequence.name),
     ).fetchone()
-    return of.first is None and row is not None and row[0] is not None and of.through == row[0] - 1
+    return (
+        sequence.first is None and row is not None and row[0] is not None and sequence.through == row[0] - 1
+    )
 
 
-def rests_since(reader: Reader, of: Progress) -> tuple[datetime, float] | None:
-    """When the last frame followed was analysed, and seconds between frames; None while frames wait."""
-    if of.first is not None or of.last_id == 0:
+def idle_since(reader: Reader, sequence: Progress) -> tuple[datetime, float] | None:
+    """When the last linked frame was analysed, and seconds between frames; None while frames are pending."""
+    if sequence.first is not None or sequence.last_id == 0:
         return None
     moments = reader.connection.execute(
         """SELECT m.analysed_at FROM followed w JOIN micrographs m ON m.id = w.micrograph_id
             WHERE w.sequence_id = ? ORDER BY w.id DESC LIMIT 20""",
-        (of.id,),
+        (sequence.id,),
     ).fetchall()
     if not moments:
         return None
@@ -192,82 +200,83 @@ def rests_since(reader: Reader, of: Progress) -> tuple[datetime, float] | None:
     return last, abs((last - earlier).total_seconds()) / max(1, len(moments) - 1)
 
 
-def has_files_waiting(reader: Reader, of: Progress) -> bool:
-    """Whether files of a sequence are to be analysed yet."""
+def has_pending_files(reader: Reader, sequence: Progress) -> bool:
+    """Whether files of a sequence are pending."""
     found = (
-        reader.connection.execute(  # + sends SQLite to the few files that wait, not to all of the sequence
+        reader.connection.execute(  # + makes SQLite look at the few pending files, not at all of the sequence
             """SELECT 1 FROM files f WHERE f.status = 'pending' AND +f.sample = ?
             AND coalesce(+f.sequence, f.name) = ? LIMIT 1""",
-            (of.sample, of.sequence),
+            (sequence.sample, sequence.name),
         ).fetchone()
     )
     return found is not None
 
 
-def state(reader: Reader, of: Progress) -> bytes | None:
-    """The tracker after the last frame followed, None before the first."""
+def tracker_state(reader: Reader, sequence: Progress) -> bytes | None:
+    """The tracker after the last linked frame, None before the first."""
     row = reader.connection.execute(
-        "SELECT state FROM tracker_states WHERE sequence_id = ? ORDER BY frame DESC LIMIT 1", (of.id,)
+        "SELECT state FROM tracker_states WHERE sequence_id = ? ORDER BY frame DESC LIMIT 1", (sequence.id,)
     ).fetchone()
     return None if row is None else bytes(row[0])
 
 
 def record(
-    ledger: Ledger, of: Progress, frames: Sequence[LinkedFrame], state: bytes, done: Collection[int]
+    ledger: Ledger, sequence: Progress, frames: Sequence[LinkedFrame], state: bytes, done: Collection[int]
 ) -> bool:
-    """Add what following found in a batch of frames; False where the sequence has moved on meanwhile.
+    """Record a batch of linked frames; False if other frames were recorded meanwhile.
 
     Parameters
     ----------
     ledger : Ledger
         The writer.
-    of : Progress
-        Where the sequence stood when the batch was taken up.
+    sequence : Progress
+        The sequence as it was when the batch was read.
     frames : sequence of LinkedFrame
         In their order.
     state : bytes
         The tracker after the last frame.
     done : collection of int
-        Ids of `Waiting` that need no more.
+        Ids of `PendingFrame` that are finished.
     """
     with ledger.transaction() as connection:
-        if _last_id(connection, of.id) != of.last_id:
+        if _last_id(connection, sequence.id) != sequence.last_id:
             return False
         number = 0
         for frame in frames:
-            number = _insert(connection, of.id, frame)
+            number = _insert(connection, sequence.id, frame)
         if frames:
             connection.execute(
                 """DELETE FROM tracker_states WHERE followed_id = ? AND sequence_id = ?
                     AND frame / ? = ? / ?""",
-                (of.last_id, of.id, STATE_EVERY_FRAMES, frames[-1].frame, STATE_EVERY_FRAMES),
+                (sequence.last_id, sequence.id, STATE_EVERY_FRAMES, frames[-1].frame, STATE_EVERY_FRAMES),
             )
             connection.execute(
                 "INSERT INTO tracker_states (followed_id, sequence_id, frame, state) VALUES (?, ?, ?, ?)",
-                (number, of.id, frames[-1].frame, state),
+                (number, sequence.id, frames[-1].frame, state),
             )
         connection.executemany("DELETE FROM unfollowed WHERE id = ?", [(each,) for each in done])
     return True
 
 
-def end(ledger: Ledger, of: Progress, events: Sequence[Event]) -> bool:
-    """The sequence has come to its end, for now: what only the end shows."""
+def end(ledger: Ledger, sequence: Progress, events: Sequence[Event]) -> bool:
+    """End the sequence, for now, and record the events that only its end shows."""
     with ledger.transaction() as connection:
-        if _last_id(connection, of.id) != of.last_id or of.ended:
+        if _last_id(connection, sequence.id) != sequence.last_id or sequence.ended:
             return False
-        added = connection.execute("INSERT INTO followed (sequence_id) VALUES (?)", (of.id,))
+        added = connection.execute("INSERT INTO followed (sequence_id) VALUES (?)", (sequence.id,))
         assert added.lastrowid is not None
         _insert_events(connection, added.lastrowid, events)
     return True
 
 
-def go_back(ledger: Ledger, of: Progress, frame: int) -> int:
-    """Forget what was followed from before `frame` on, and let it be followed again; number of frames."""
+def rewind(ledger: Ledger, sequence: Progress, frame: int) -> int:
+    """Remove linked frames from `frame` on, to be linked again; the number of frames."""
     with ledger.transaction() as connection:
         kept = connection.execute(
-            "SELECT max(followed_id) FROM tracker_states WHERE sequence_id = ? AND frame < ?", (of.id, frame)
+            "SELECT max(followed_id) FROM tracker_states WHERE sequence_id = ? AND frame < ?",
+            (sequence.id, frame),
         ).fetchone()[0]
-        after = (of.id, kept or 0)
+        after = (sequence.id, kept or 0)
         again = connection.execute(
             """INSERT OR IGNORE INTO unfollowed (sequence_id, frame)
                 SELECT sequence_id, frame FROM followed
@@ -275,7 +284,7 @@ def go_back(ledger: Ledger, of: Progress, frame: int) -> int:
             after,
         ).rowcount
         connection.execute("DELETE FROM followed WHERE sequence_id = ? AND id > ?", after)
-        connection.execute("UPDATE sequences SET generation = generation + 1 WHERE id = ?", (of.id,))
+        connection.execute("UPDATE sequences SET generation = generation + 1 WHERE id = ?", (sequence.id,))
     return again
 
 

@@ -1,4 +1,4 @@
-"""What following found, as the tables, films and pages read it."""
+"""Tracks, events and curves of sequences, as the tables, films and pages read them."""
 
 from __future__ import annotations
 
@@ -10,12 +10,12 @@ import numpy as np
 from numpy.typing import NDArray
 
 from temwatch.ledger.reader import Reader
-from temwatch.ledger.sequences.progress import Event, Progress, progress
+from temwatch.ledger.sequences.progress import Event, Progress, sequences
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class Step:
-    """One frame of a sequence that was followed."""
+class FrameRow:
+    """One linked frame: a line of frames.csv in short."""
 
     id: int
     frame: int
@@ -52,45 +52,45 @@ _TABLES = {
 
 def rows(reader: Reader, table: str, sample: str, *, after_id: int = 0) -> Iterator[tuple[object, ...]]:
     """Rows of the table `frames`, `tracks` or `events`, those after the row `after_id` of frames.csv."""
-    ids = [one.id for one in progress(reader, sample=sample)]
+    ids = [one.id for one in sequences(reader, sample=sample)]
     # + lets SQLite go through the rows in their order rather than sort all of them
     condition = f"+w.sequence_id IN ({', '.join(map(str, ids))}) AND w.id > ?"
     yield from reader.connection.execute(_TABLES[table].format(condition=condition), (after_id,))
 
 
-def steps(reader: Reader, of: Progress) -> list[Step]:
-    """The frames of a sequence that were followed, in order."""
+def frame_rows(reader: Reader, sequence: Progress) -> list[FrameRow]:
+    """The linked frames of a sequence, in order."""
     found = reader.connection.execute(
         """SELECT id, frame, micrograph_id, elapsed_s, particles FROM followed
             WHERE sequence_id = ? AND frame IS NOT NULL ORDER BY id""",
-        (of.id,),
+        (sequence.id,),
     )
     return [
-        Step(id=row[0], frame=row[1], micrograph_id=row[2], elapsed_s=row[3], particles=row[4])
+        FrameRow(id=row[0], frame=row[1], micrograph_id=row[2], elapsed_s=row[3], particles=row[4])
         for row in found
     ]
 
 
-def span(reader: Reader, of: Progress, through_id: int) -> int:
-    """From the first frame of a sequence to that of a row of frames.csv, absent frames included.
+def span(reader: Reader, sequence: Progress, through_id: int) -> int:
+    """Number of frames from the first of a sequence to that of a row of frames.csv, missing ones included.
 
-    It costs as much for a long sequence as for a short one.
+    It takes as long for a long sequence as for a short one.
     """
-    first = reader.value("SELECT min(frame) FROM followed WHERE sequence_id = ?", of.id)
+    first = reader.value("SELECT min(frame) FROM followed WHERE sequence_id = ?", sequence.id)
     last = reader.value(
         """SELECT frame FROM followed WHERE sequence_id = ? AND id <= ? AND frame IS NOT NULL
             ORDER BY id DESC LIMIT 1""",
-        of.id,
+        sequence.id,
         through_id,
     )
     return 0 if last is None else last - first + 1
 
 
-def tracks(reader: Reader, step: Step) -> dict[int, int]:
+def tracks(reader: Reader, frame: FrameRow) -> dict[int, int]:
     """The track of every particle of a frame, by the particle's number."""
     return dict(
         reader.connection.execute(
-            "SELECT number, track FROM track_points WHERE followed_id = ?", (step.id,)
+            "SELECT number, track FROM track_points WHERE followed_id = ?", (frame.id,)
         ).fetchall()
     )
 
@@ -99,79 +99,83 @@ def tracks(reader: Reader, step: Step) -> dict[int, int]:
 class Overview:
     """A sequence at a glance.
 
-    `tracks` counts identities so far, `events` each kind of event; `waiting` frames are recorded and not
-    followed; `gaps` are the first hundred, each as first and last missing frame.
+    `tracks` counts identities so far, `events` each kind of event; `pending` frames are recorded and not
+    linked yet; `gaps` are the first hundred, each as first and last missing frame.
     """
 
     frames: int
-    waiting: int
+    pending: int
     tracks: int
     events: dict[str, int]
     gaps: list[tuple[int, int]]
 
 
-def overview(reader: Reader, of: Progress) -> Overview:
+def overview(reader: Reader, sequence: Progress) -> Overview:
     """Counts of a sequence, without reading its points."""
     frames, first, last = reader.connection.execute(
-        "SELECT count(frame), min(frame), max(frame) FROM followed WHERE sequence_id = ?", (of.id,)
+        "SELECT count(frame), min(frame), max(frame) FROM followed WHERE sequence_id = ?", (sequence.id,)
     ).fetchone()
     return Overview(
         frames=frames,
-        waiting=int(reader.value("SELECT count(*) FROM unfollowed WHERE sequence_id = ?", of.id)),
+        pending=int(reader.value("SELECT count(*) FROM unfollowed WHERE sequence_id = ?", sequence.id)),
         tracks=int(
-            reader.value("SELECT tracks FROM followed WHERE sequence_id = ? AND frame = ?", of.id, of.through)
+            reader.value(
+                "SELECT tracks FROM followed WHERE sequence_id = ? AND frame = ?",
+                sequence.id,
+                sequence.through,
+            )
             or 0
         ),
         events=dict(
             reader.connection.execute(
-                f"SELECT event, count(*) {_EVENTS} GROUP BY event ORDER BY event", (of.id,)
+                f"SELECT event, count(*) {_EVENTS} GROUP BY event ORDER BY event", (sequence.id,)
             ).fetchall()
         ),
-        gaps=[] if not frames or frames == last - first + 1 else gaps(reader, of),
+        gaps=[] if not frames or frames == last - first + 1 else gaps(reader, sequence),
     )
 
 
 _EVENTS = "FROM followed w JOIN track_events e ON e.followed_id = w.id WHERE w.sequence_id = ?"
 
 
-def gaps(reader: Reader, of: Progress, limit: int = 100) -> list[tuple[int, int]]:
+def gaps(reader: Reader, sequence: Progress, limit: int = 100) -> list[tuple[int, int]]:
     """The first gaps of a sequence, each as first and last missing frame."""
     return reader.connection.execute(
         """SELECT before + 1, frame - 1 FROM (
                 SELECT frame, lag(frame) OVER (ORDER BY frame) AS before FROM followed
                 WHERE sequence_id = ? AND frame IS NOT NULL)
             WHERE before IS NOT NULL AND frame > before + 1 ORDER BY frame LIMIT ?""",
-        (of.id, limit),
+        (sequence.id, limit),
     ).fetchall()
 
 
-def curves(reader: Reader, of: Progress, columns: tuple[str, ...], most: int) -> list[tuple[Any, ...]]:
-    """Columns of `followed` for at most so many frames, evenly over the sequence, the last one included."""
-    count = int(reader.value("SELECT count(frame) FROM followed WHERE sequence_id = ?", of.id))
+def curves(reader: Reader, sequence: Progress, columns: tuple[str, ...], most: int) -> list[tuple[Any, ...]]:
+    """Columns of `followed` for at most `most` frames, spread evenly over the sequence, with the last one."""
+    count = int(reader.value("SELECT count(frame) FROM followed WHERE sequence_id = ?", sequence.id))
     step = max(1, -(-count // most))
     return reader.connection.execute(
         f"""SELECT {", ".join(columns)} FROM followed WHERE sequence_id = ? AND frame IS NOT NULL
             AND (frame % ? = 0 OR frame = ?) ORDER BY id""",
-        (of.id, step, of.through),
+        (sequence.id, step, sequence.through),
     ).fetchall()
 
 
-def events_by_frame(reader: Reader, of: Progress) -> list[tuple[int, str, int]]:
+def events_by_frame(reader: Reader, sequence: Progress) -> list[tuple[int, str, int]]:
     """Frame, kind and number of events, in the order of the frames."""
     return reader.connection.execute(
-        f"SELECT e.frame, e.event, count(*) {_EVENTS} GROUP BY 1, 2 ORDER BY 1, 2", (of.id,)
+        f"SELECT e.frame, e.event, count(*) {_EVENTS} GROUP BY 1, 2 ORDER BY 1, 2", (sequence.id,)
     ).fetchall()
 
 
-def diameters_nm(reader: Reader, step: Step) -> NDArray[np.float64]:
+def diameters_nm(reader: Reader, frame: FrameRow) -> NDArray[np.float64]:
     """Equivalent diameters of the particles of a frame."""
     rows = reader.connection.execute(
-        "SELECT equivalent_diameter_nm FROM track_points WHERE followed_id = ? ORDER BY number", (step.id,)
+        "SELECT equivalent_diameter_nm FROM track_points WHERE followed_id = ? ORDER BY number", (frame.id,)
     )
     return np.fromiter((row[0] for row in rows), np.float64)
 
 
-def lives(reader: Reader, of: Progress, most_points: int) -> tuple[NDArray[np.float64], int]:
+def track_table(reader: Reader, sequence: Progress, most_points: int) -> tuple[NDArray[np.float64], int]:
     """Tracks of a sequence as rows of track, frame, elapsed s, diameter nm, x and y nm with the drift.
 
     Of a sequence with more than `most_points` sightings every second frame is taken, every fourth ...
@@ -181,9 +185,9 @@ def lives(reader: Reader, of: Progress, most_points: int) -> tuple[NDArray[np.fl
     rows : float64, (R, 6)
         In the order of the frames; elapsed time is NaN where it is not known.
     step : int
-        Of how many frames one was taken.
+        One of so many frames was taken.
     """
-    total, step = int(reader.value(_SIGHTINGS, of.id) or 0), 1
+    total, step = int(reader.value(_SIGHTINGS, sequence.id) or 0), 1
     while total > most_points * step:
         step *= 2
     cursor = reader.connection.execute(
@@ -191,7 +195,7 @@ def lives(reader: Reader, of: Progress, most_points: int) -> tuple[NDArray[np.fl
                 p.x_nm + w.drift_x_nm, p.y_nm + w.drift_y_nm
             FROM followed w JOIN track_points p ON p.followed_id = w.id
             WHERE w.sequence_id = ? AND w.frame % ? = 0 ORDER BY w.id, p.number""",
-        (of.id, step),
+        (sequence.id, step),
     )
     blocks = [np.empty((0, 6))]
     while rows := cursor.fetchmany(_BATCH_ROWS):
@@ -203,12 +207,12 @@ _SIGHTINGS = "SELECT sum(particles) FROM followed WHERE sequence_id = ?"
 _BATCH_ROWS = 50_000
 
 
-def events(reader: Reader, of: Progress) -> list[Event]:
+def events(reader: Reader, sequence: Progress) -> list[Event]:
     """All events of a sequence, in the order of events.csv."""
     return [
         Event(frame=frame, event=event, track=track, others=tuple(map(int, filter(None, others.split(";")))))
         for frame, event, track, others in reader.connection.execute(
-            f"SELECT e.frame, e.event, e.track, e.others {_EVENTS} ORDER BY w.id, e.number", (of.id,)
+            f"SELECT e.frame, e.event, e.track, e.others {_EVENTS} ORDER BY w.id, e.number", (sequence.id,)
         )
     ]
 

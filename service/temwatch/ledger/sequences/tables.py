@@ -1,7 +1,8 @@
-"""The tables of sequences, which the second version of the ledger brought.
+"""The tables of sequences, added by the second version of the ledger.
 
-A frame that is recorded, replaced or lost enters `unfollowed` by a trigger, in the transaction that did it,
-whichever statement that was. Following takes frames out of there, in their order.
+A frame that is recorded, replaced or removed enters `unfollowed` by a trigger, within the same transaction.
+Tracking takes frames out of there, in their order. `followed` and `unfollowed` are the stored names of linked
+and of pending frames.
 """
 
 from __future__ import annotations
@@ -27,15 +28,15 @@ _STATEMENTS = (
         generation INTEGER NOT NULL DEFAULT 0,
         UNIQUE (sample, sequence)
     )""",
-    # frames that following has not seen as they are now; a frame that changes once more gets a new id
+    # frames that are not linked yet in their present form; a frame that changes once more gets a new id
     """CREATE TABLE unfollowed (
         id INTEGER PRIMARY KEY AUTOINCREMENT,
         sequence_id INTEGER NOT NULL REFERENCES sequences (id),
         frame INTEGER NOT NULL,
         UNIQUE (sequence_id, frame)
     )""",
-    # one row a line of frames.csv, in the order of `id`; the row without a frame ends a sequence; `tracks`
-    # is the number of identities so far
+    # one row for each line of frames.csv, in the order of `id`; the row without a frame ends a sequence;
+    # `tracks` is the number of identities so far
     """CREATE TABLE followed (
         id INTEGER PRIMARY KEY AUTOINCREMENT,
         sequence_id INTEGER NOT NULL REFERENCES sequences (id),
@@ -53,7 +54,7 @@ _STATEMENTS = (
         UNIQUE (sequence_id, frame)
     )""",
     "CREATE INDEX followed_of_sequence ON followed (sequence_id, id)",
-    # one row a line of tracks.csv, in the order of followed_id and number
+    # one row for each line of tracks.csv, in the order of followed_id and number
     """CREATE TABLE track_points (
         followed_id INTEGER NOT NULL REFERENCES followed (id) ON DELETE CASCADE,
         number INTEGER NOT NULL,
@@ -63,7 +64,7 @@ _STATEMENTS = (
         equivalent_diameter_nm REAL NOT NULL,
         PRIMARY KEY (followed_id, number)
     ) WITHOUT ROWID""",
-    # one row a line of events.csv; an event may be known some frames after its own
+    # one row for each line of events.csv; an event may be found some frames after its own
     """CREATE TABLE track_events (
         followed_id INTEGER NOT NULL REFERENCES followed (id) ON DELETE CASCADE,
         number INTEGER NOT NULL,
@@ -73,7 +74,7 @@ _STATEMENTS = (
         others TEXT NOT NULL,
         PRIMARY KEY (followed_id, number)
     ) WITHOUT ROWID""",
-    # the tracker as it was after a frame: the last one, and some before it for frames that come late
+    # the tracker as it was after a frame: the last one, and some earlier ones for frames that come late
     """CREATE TABLE tracker_states (
         followed_id INTEGER PRIMARY KEY REFERENCES followed (id) ON DELETE CASCADE,
         sequence_id INTEGER NOT NULL,
@@ -104,7 +105,7 @@ _TRIGGERS = (
 
 
 def create(connection: sqlite3.Connection) -> None:
-    """Add the tables, and let frames that were recorded before be followed."""
+    """Add the tables, and make frames that were recorded before pending."""
     for statement in (*_STATEMENTS, *_TRIGGERS):
         connection.execute(statement)
     frames = (
