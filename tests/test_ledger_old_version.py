@@ -1,0 +1,87 @@
+"""A ledger that temwatch 0.1.0 wrote opens today, and its tables can be written again.
+
+The fixture holds the output folder of a run of 0.1.0 without its pictures: a sample of four files (one a
+duplicate, one empty) and a sequence of eleven frames, one blank, with a track that ends and one that starts.
+"""
+
+import csv
+import json
+import tarfile
+from pathlib import Path
+
+import pytest
+
+from temwatch.cli import main
+from temwatch.ledger import Reader, open_ledger
+from temwatch.outputs import paths
+
+FIXTURE = Path(__file__).parent / "data" / "results_0_1.tar.gz"
+OF_THE_RUN = {"method", "analysed_at", "seconds"}  # a newer version analyses again, under a digest of its own
+
+
+@pytest.fixture
+def output(tmp_path):
+    """The output folder as 0.1.0 left it."""
+    with tarfile.open(FIXTURE) as archive:
+        archive.extractall(tmp_path / "results", filter="data")
+    return tmp_path / "results"
+
+
+@pytest.fixture
+def config(tmp_path, output):
+    """The settings of that run."""
+    file = tmp_path / "temwatch.toml"
+    file.write_text(
+        f"[watch]\nfolder = {json.dumps(str(tmp_path))}\n[output]\nfolder = {json.dumps(str(output))}\n"
+        'pictures = false\n[segmentation]\nmethod = "threshold"\n[sequences]\ngap_seconds = 1.0\n'
+    )
+    return str(file)
+
+
+def value(text):
+    """A cell as a number where it is one; empty cells and words as they are."""
+    try:
+        return float(text)
+    except ValueError:
+        return text
+
+
+def close_to(expected):
+    """Numbers agree to six of their seven digits."""
+    return pytest.approx(expected, rel=1e-6) if isinstance(expected, float) else expected
+
+
+def tables(output):
+    """Rows of every table, by its path."""
+    return {
+        path.relative_to(output): list(csv.DictReader(path.open(newline="")))
+        for path in sorted(output.rglob("*.csv"))
+    }
+
+
+def test_it_opens_with_its_rows(output):
+    """Opening brings it to the current version; nothing is pending and nothing is lost."""
+    with open_ledger(output / ".temwatch"), Reader(output / ".temwatch") as reader:
+        counts = {row.sample: (row.receipt.seen, row.micrographs, row.particles) for row in reader.samples()}
+        assert {"Au": (4, 2, 16), "X": (11, 11, 89)} == counts
+        assert 0 == reader.queue_length()
+        for row in reader.micrographs("Au"):
+            assert row.particles == len(reader.particles(row.id))
+
+
+def test_rebuild_gives_the_same_tables(output, config, capsys):
+    """All rows and columns of all tables, those of the sequence included."""
+    before = tables(output)
+    for path in before:
+        (output / path).unlink()
+    assert 0 == main(["rebuild", "--config", config]), capsys.readouterr().err
+    after = tables(output)
+    assert set(before) == set(after)
+    assert {paths.PARTICLES, paths.TRACKS, paths.EVENTS, paths.GROWTH_TABLE} <= {path.name for path in before}
+    for path, rows in before.items():
+        assert len(rows) == len(after[path]), path
+        for old, new in zip(rows, after[path], strict=True):
+            kept = [name for name in old if name not in OF_THE_RUN]
+            assert {name: close_to(value(old[name])) for name in kept} == {
+                name: value(new[name]) for name in kept
+            }
