@@ -18,9 +18,9 @@ from numpy.typing import NDArray
 
 from temwatch.domain import Analysis, Method, Particle, Reason, Region, Rejection, Segmentation
 from temwatch.ledger.packing import unpack_mask, unpack_regions
-from temwatch.ledger.recording import MEASURES
 from temwatch.ledger.rows import (
     FILE_COLUMNS,
+    MEASURES,
     MICROGRAPH_COLUMNS,
     File,
     MicrographRow,

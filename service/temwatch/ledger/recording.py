@@ -18,27 +18,9 @@ from temwatch.domain import Analysis, Particle, Reason, Rejection, Status, utc_t
 from temwatch.ledger import counters
 from temwatch.ledger.names import from_stored, to_stored
 from temwatch.ledger.packing import pack_mask, pack_regions
-from temwatch.ledger.rows import FILE_COLUMNS, File, Recorded, Result, file_from, metadata_text
+from temwatch.ledger.rows import FILE_COLUMNS, MEASURES, File, Recorded, Result, file_from, metadata_text
 from temwatch.ledger.supersede import make_stale, supersede_earlier
 from temwatch.ledger.writer import Ledger
-
-MEASURES = (
-    "centroid_x_nm",
-    "centroid_y_nm",
-    "area_nm2",
-    "equivalent_diameter_nm",
-    "feret_min_nm",
-    "feret_max_nm",
-    "aspect_ratio",
-    "perimeter_nm",
-    "circularity",
-    "convexity",
-    "solidity",
-    "visible_fraction",
-    "equivalent_diameter_low_nm",
-    "equivalent_diameter_high_nm",
-)
-"""Fields of Particle that are plain numbers."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True, eq=False)
