@@ -14,7 +14,7 @@ from temwatch.domain import Region
 from temwatch.errors import FAILURE_CODES, REFUSAL_CODES
 from temwatch.ledger.sample_columns import fields
 from temwatch.outputs.population_summary import NAMES, View, select
-from temwatch.web import trouble
+from temwatch.web import problems
 from web_cases import Site, analysed
 
 pytestmark = pytest.mark.system
@@ -151,21 +151,21 @@ def test_the_answer_for_now_holds_what_the_first_screen_shows(site):
 
 def test_every_reason_has_advice():
     """A person is never left with a code."""
-    assert {*REFUSAL_CODES, *FAILURE_CODES} == set(trouble.ADVICE)
+    assert {*REFUSAL_CODES, *FAILURE_CODES} == set(problems.ADVICE)
 
 
 def test_trouble_is_told_in_words(site):
     """A refused file, a share that is gone, a graphics card that is ill."""
     (refused,) = site.json("/api/trouble")["files"]
     assert "not_a_micrograph" == refused["reason_code"]
-    assert trouble.ADVICE["not_a_micrograph"] == refused["what_to_do"]
+    assert problems.ADVICE["not_a_micrograph"] == refused["what_to_do"]
     well = site.vitals
     try:
         site.vitals = replace(well, watch_folder_up=False, gpu_healthy=False, ready=False)
         said = [one["what"] for one in site.json("/api/now")["trouble"]]
     finally:
         site.vitals = well
-    assert ["The watched folder is not there.", "The graphics card does not work as it should."] == said
+    assert ["The watched folder is missing.", "The graphics card is not working properly."] == said
 
 
 def test_convergence_ends_with_the_figures_of_the_population(site):

@@ -8,7 +8,7 @@ import socket
 import pytest
 
 from temwatch.ledger.requests import open_requests
-from temwatch.web.security import Guard, Limits, Rate
+from temwatch.web.security import Guard, Limits, RateLimiter
 from web_cases import TOKEN, Site, analysed
 
 pytestmark = pytest.mark.system
@@ -193,7 +193,7 @@ def test_a_flood_is_turned_away_and_the_rest_goes_on(results):
 def test_a_bucket_fills_with_time_and_clients_are_forgotten():
     """By a clock that the test turns."""
     now = [0.0]
-    rate = Rate(3, 1.0, clock=lambda: now[0])
+    rate = RateLimiter(3, 1.0, clock=lambda: now[0])
     assert [True, True, True, False] == [rate.take("a") for _ in range(4)]
     assert rate.take("b")
     now[0] = 2.0

@@ -1,4 +1,4 @@
-"""The HTTP application. Everything is read from the ledger; the one change it can ask for needs the token."""
+"""The HTTP application. It reads the ledger; the one change it can request needs the token."""
 
 from __future__ import annotations
 
@@ -35,7 +35,7 @@ def build(
     vitals: Callable[[], Vitals],
     limits: Limits | None = None,
 ) -> FastAPI:
-    """The application of one service."""
+    """Build the application of one service."""
     limits = limits or Limits()
     app = FastAPI(
         title="temwatch",
@@ -76,13 +76,13 @@ def _health(app: FastAPI, vitals: Callable[[], Vitals], registry: CollectorRegis
 
     @app.get(
         "/readyz",
-        responses={503: {"description": "not ready, with what is missing"}},
-        summary="200 when weights, folder and ledger are ready, else 503 with what is not",
+        responses={503: {"description": "not ready; says what is missing"}},
+        summary="200 when weights, folder and ledger are ready, else 503 and what is missing",
     )
     def readyz() -> JSONResponse:
-        now = vitals()
-        missing = [] if now.watch_folder_up else ["the watched folder is not there"]
-        if not now.ready and not missing:
+        current = vitals()
+        missing = [] if current.watch_folder_up else ["the watched folder is missing"]
+        if not current.ready and not missing:
             missing = ["starting: the workers or the first scan are not ready yet"]
         return JSONResponse(
             {"status": "not ready" if missing else "ready", "missing": missing},
@@ -101,20 +101,20 @@ def _events(app: FastAPI, hub: Hub) -> None:
         response_class=StreamingResponse,
         responses={
             200: {"content": {"text/event-stream": {}}},
-            503: {"description": "too many pages are open"},
+            503: {"description": "too many open pages"},
         },
-        summary="Server-sent events: one `micrograph` for each finished file",
+        summary="Server-sent events: one `micrograph` per finished file",
     )
     def events() -> Response:
         if hub.is_full:
-            return Response("too many pages are open", status_code=503, headers={"Retry-After": "10"})
+            return Response("too many open pages", status_code=503, headers={"Retry-After": "10"})
         return StreamingResponse(hub.stream(), media_type="text/event-stream")
 
 
 def _samples(app: FastAPI, reader: Callable[[], Reader]) -> None:
     unknown: dict[int | str, dict[str, Any]] = {404: {"description": "no such sample"}}
 
-    @app.get("/api/samples", summary="Every sample with its counts")
+    @app.get("/api/samples", summary="All samples with their counts")
     def samples() -> list[dict[str, Any]]:
         with reader() as ledger:
             return [serialize.sample(row) for row in ledger.samples()]
@@ -130,7 +130,9 @@ def _samples(app: FastAPI, reader: Callable[[], Reader]) -> None:
         responses=unknown,
         summary="Micrographs of a sample, newest first",
     )
-    def of_sample(sample: str, limit: Annotated[int, Query(ge=1, le=1000)] = 50) -> list[dict[str, Any]]:
+    def micrographs_of_sample(
+        sample: str, limit: Annotated[int, Query(ge=1, le=1000)] = 50
+    ) -> list[dict[str, Any]]:
         with reader() as ledger:
             known_sample(ledger, sample)
             last = deque(ledger.micrographs(sample), maxlen=limit)

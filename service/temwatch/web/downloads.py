@@ -1,4 +1,4 @@
-"""What a person takes home: tables, workbook, charts and the report of a sample."""
+"""Downloads of a sample: tables, workbook, charts and report."""
 
 from __future__ import annotations
 
@@ -25,20 +25,20 @@ _EXCEL = "application/vnd.openxmlformats-officedocument.spreadsheetml.sheet"
 
 
 def add(app: FastAPI, service: Context) -> None:
-    """Put the routes into the application."""
-    writing = threading.Lock()  # a workbook of a large sample takes seconds: one at a time
+    """Add the routes to the application."""
+    one_workbook = threading.Lock()  # that of a large sample takes seconds and much memory
 
-    @app.get("/api/samples/{sample}/particles", responses=_UNKNOWN, summary="Every particle of a sample")
+    @app.get("/api/samples/{sample}/particles", responses=_UNKNOWN, summary="All particles of a sample")
     def particles(sample: str, format: Literal["json", "csv", "parquet"] = "json") -> Response:
         with service.reader() as ledger:
             known_sample(ledger, sample)
-        answer = serialize.all_particles(service.reader, sample, format)
+        response = serialize.all_particles(service.reader, sample, format)
         if format != "json":
-            answer.headers["Content-Disposition"] = _attached(f"{sample}_particles.{format}")
-        return answer
+            response.headers["Content-Disposition"] = _attachment(f"{sample}_particles.{format}")
+        return response
 
     @app.get(
-        "/api/samples/{sample}/tables/{table}.csv", responses=_UNKNOWN, summary="One of the sample's tables"
+        "/api/samples/{sample}/tables/{table}.csv", responses=_UNKNOWN, summary="One table of the sample"
     )
     def table(sample: str, table: Table) -> StreamingResponse:
         with service.reader() as ledger:
@@ -54,25 +54,27 @@ def add(app: FastAPI, service: Context) -> None:
         return StreamingResponse(
             lines(),
             media_type="text/csv; charset=utf-8",
-            headers={"Content-Disposition": _attached(f"{sample}_{table}.csv")},
+            headers={"Content-Disposition": _attachment(f"{sample}_{table}.csv")},
         )
 
-    @app.get("/api/samples/{sample}/workbook.xlsx", responses=_UNKNOWN, summary="Workbook with native charts")
-    def book(sample: str) -> Response:
+    @app.get(
+        "/api/samples/{sample}/workbook.xlsx", responses=_UNKNOWN, summary="Excel workbook with native charts"
+    )
+    def workbook_file(sample: str) -> Response:
         with service.reader() as ledger:
             known_sample(ledger, sample)
             stream = io.BytesIO()
-            with writing, ledger.snapshot():
+            with one_workbook, ledger.snapshot():
                 workbook.write(ledger, sample, stream)
-        headers = {"Content-Disposition": _attached(f"{sample}.xlsx")}
+        headers = {"Content-Disposition": _attachment(f"{sample}.xlsx")}
         return Response(stream.getvalue(), media_type=_EXCEL, headers=headers)
 
     @app.get(
         "/api/samples/{sample}/charts/{chart}.{kind}",
         responses=_UNKNOWN,
-        summary="A chart at publication quality",
+        summary="A chart in publication quality",
     )
-    def picture(
+    def chart_file(
         sample: str,
         chart: charts.Chart,
         kind: charts.Kind,
@@ -84,24 +86,24 @@ def add(app: FastAPI, service: Context) -> None:
             known_sample(ledger, sample)
         view = View(descriptor=descriptor, weighting=weighting, border=border)
         content = charts.render(service.populations.fields(sample), sample, chart, kind, view)
-        headers = {"Content-Disposition": _attached(f"{sample}_{chart}.{kind}")}
+        headers = {"Content-Disposition": _attachment(f"{sample}_{chart}.{kind}")}
         return Response(content, media_type=_CHART_TYPES[kind], headers=headers)
 
     @app.get(
         "/api/samples/{sample}/report",
         responses=_UNKNOWN,
         response_class=HTMLResponse,
-        summary="The one-page report, ready to print",
+        summary="One-page report for printing",
     )
-    def page(sample: str) -> HTMLResponse:
+    def report(sample: str) -> HTMLResponse:
         with service.reader() as ledger:
             known_sample(ledger, sample)
             with ledger.snapshot():
                 return HTMLResponse(sample_report.report(ledger, sample, datetime.now(UTC)))
 
 
-def _attached(name: str) -> str:
-    """Content-Disposition for a file of any name (RFC 6266)."""
+def _attachment(name: str) -> str:
+    """Content-Disposition header for a file of any name (RFC 6266)."""
     plain = "".join(
         letter if letter.isascii() and (letter.isalnum() or letter in " ._-") else "_" for letter in name
     )

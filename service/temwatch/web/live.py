@@ -19,26 +19,27 @@ from temwatch.ledger.requests import answer_to
 from temwatch.ledger.sample_columns import data_version, detected_at
 from temwatch.outputs import paths
 from temwatch.outputs.population_summary import Border, Descriptor, View, Weighting
-from temwatch.web import population_views, serialize, trouble
+from temwatch.web import population_views, problems, serialize
 from temwatch.web.cache import SingleFlightCache
 from temwatch.web.context import Context, JsonBody, known_micrograph
 
-_SHOWN_TROUBLES = 100
+_MAX_FILES_SHOWN = 100
 _CAPACITY_BYTES = 16 * 1024**2
 _MAX_LIMITS = 8  # numbers of recent micrographs that pages ask for; the page itself has one
 _DAY_SECONDS = 86_400.0
 
 Part = Literal["outlines", "population", "convergence", "curve", "scatter"]
 Size = Annotated[
-    float | None, Body(embed=True, gt=0, le=1e6, description="nm per pixel; empty: as the file says")
+    float | None,
+    Body(embed=True, gt=0, le=1e6, description="nm per pixel; empty: the size stated in the file"),
 ]
 
 
 def add(app: FastAPI, service: Context) -> None:
-    """Put the routes into the application."""
+    """Add the routes to the application."""
     state = LiveState(service)
 
-    @app.get("/api/now", summary="State, last and recent micrographs, queue and samples, in one answer")
+    @app.get("/api/now", summary="State of the service, last and recent micrographs, queue and samples")
     def live(
         request: Request,
         limit: Annotated[int, Query(ge=1, le=100)] = 24,
@@ -57,13 +58,15 @@ def add(app: FastAPI, service: Context) -> None:
         )
         return state.body(query).response(request)
 
-    @app.get("/api/trouble", summary="What does not work, refused and failed files, each with what to do")
-    def troubles() -> dict[str, Any]:
+    @app.get(
+        "/api/trouble", summary="Problems of the service, and refused and failed files, each with its remedy"
+    )
+    def all_problems() -> dict[str, Any]:
         with service.reader() as ledger:
-            files = trouble.of_files(ledger.troubles(_SHOWN_TROUBLES))
+            files = problems.file_problems(ledger.troubles(_MAX_FILES_SHOWN))
             receipt = ledger.receipt()
         return {
-            "service": trouble.of_service(service.vitals()),
+            "service": problems.service_problems(service.vitals()),
             "files": files,
             "refused": receipt.refused,
             "failed": receipt.failed,
@@ -100,7 +103,7 @@ class LiveState:
         service = {
             "version": temwatch.__version__,
             "ready": vitals.ready,
-            "trouble": trouble.of_service(vitals),
+            "trouble": problems.service_problems(vitals),
             "changes_allowed": self._service.token.is_set,
         }
         # read before the ledger itself: a commit in between makes the answer newer than its key, never older
@@ -167,11 +170,11 @@ def _recent(service: Context, ledger: Reader, limit: int) -> dict[str, Any]:
 
 
 def _with_arrival(ledger: Reader, rows: list[MicrographRow]) -> list[dict[str, Any]]:
-    """Rows with the seconds from finding the complete file to its result, where a retry did not blur them."""
-    found = detected_at(ledger, [row.id for row in rows])
+    """Rows with the seconds from detection of the file to its result; None after a retry of an old file."""
+    detected = detected_at(ledger, [row.id for row in rows])
     shown = []
     for row in rows:
-        seconds = (row.analysed_at - found[row.id]).total_seconds() if row.id in found else math.inf
+        seconds = (row.analysed_at - detected[row.id]).total_seconds() if row.id in detected else math.inf
         known = row.status is Status.DONE and row.frame is None and 0 <= seconds < _DAY_SECONDS
         shown.append(
             serialize.micrograph(row) | {"arrival_to_result_s": round(seconds, 3) if known else None}
@@ -191,7 +194,7 @@ def _retry(app: FastAPI, service: Context) -> None:
         "/api/retry",
         status_code=202,
         responses=refusals,
-        summary="Take up all failed and refused files again (token)",
+        summary="Retry all failed and refused files (token)",
     )
     def retry_all(request: Request, pixel_size_nm: Size = None) -> dict[str, int]:
         service.token.check(request)
@@ -201,7 +204,7 @@ def _retry(app: FastAPI, service: Context) -> None:
         "/api/micrographs/{id}/retry",
         status_code=202,
         responses=refusals,
-        summary="Take up one file again (token)",
+        summary="Retry one file (token)",
     )
     def retry_one(
         request: Request, id: Annotated[int, Path(ge=1)], pixel_size_nm: Size = None
@@ -212,7 +215,7 @@ def _retry(app: FastAPI, service: Context) -> None:
         path = f"{row.root.rstrip('/')}/{row.micrograph}"
         return {"request": service.post("retry", {"paths": [path], "pixel_size_nm": pixel_size_nm})}
 
-    @app.get("/api/requests/{number}", summary="What became of a request; null until it is done")
+    @app.get("/api/requests/{number}", summary="Result of a request; null until it is done")
     def answer(number: Annotated[int, Path(ge=1, le=2**63 - 1)]) -> dict[str, Any]:
         with service.reader() as ledger:
             text = answer_to(ledger, number)

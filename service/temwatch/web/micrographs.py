@@ -1,4 +1,4 @@
-"""One micrograph: its row, its particles, its outlines and its pictures."""
+"""One micrograph: its row, particles, outlines and pictures."""
 
 from __future__ import annotations
 
@@ -23,16 +23,16 @@ from temwatch.web.context import Context, JsonBody, known_micrograph
 Number = Annotated[int, InPath(ge=1)]
 Edge = Literal["320", "1600"]
 Stamp = Annotated[
-    str, Query(max_length=40, description="when it was analysed: the browser may keep that picture")
+    str, Query(max_length=40, description="time of the analysis; with it, the browser may cache the picture")
 ]
 
 _PREVIEW_BYTES = 32 * 1024**2
 _MAX_DECODED = 3  # micrographs of 4096 px take 16 MiB each
-_MISSING: dict[int | str, dict[str, Any]] = {404: {"description": "no such micrograph, or no such picture"}}
+_MISSING: dict[int | str, dict[str, Any]] = {404: {"description": "no such micrograph or picture"}}
 
 
 def add(app: FastAPI, service: Context) -> None:
-    """Put the routes into the application."""
+    """Add the routes to the application."""
     decoded = SingleFlightCache[Image.Image](
         _MAX_DECODED, lambda _: 1
     )  # the crops of a bar come from few micrographs
@@ -60,7 +60,7 @@ def add(app: FastAPI, service: Context) -> None:
         "/api/micrographs/{id}/outlines", responses=_MISSING, summary="Outlines of particles and rejections"
     )
     def outlines(request: Request, id: int) -> Response:
-        with service.reader() as ledger, ledger.snapshot():  # a retry may take the row away at any time
+        with service.reader() as ledger, ledger.snapshot():  # a retry may delete the row at any time
             row = known_micrograph(ledger, id)
             if row.status is not Status.DONE:
                 raise HTTPException(404, f"micrograph {id} has no outlines: it is {row.status}")
@@ -71,7 +71,7 @@ def add(app: FastAPI, service: Context) -> None:
         "/api/micrographs/{id}/particles/{number}.png",
         responses=_MISSING | {200: {"content": {"image/png": {}}}},
         response_class=Response,
-        summary="One particle in its surroundings, with its outline",
+        summary="Crop of one particle with its outline",
     )
     def particle(id: int, number: Number) -> Response:
         with service.reader() as ledger, ledger.snapshot():
@@ -88,7 +88,7 @@ def add(app: FastAPI, service: Context) -> None:
         "/api/micrographs/{id}/preview.jpg",
         responses=_MISSING | {200: {"content": {"image/jpeg": {}}}},
         response_class=Response,
-        summary="The micrograph, small and quick: longest edge of 320 or 1600 px",
+        summary="Small JPEG of the micrograph, longest edge 320 or 1600 px",
     )
     def preview(id: int, edge_px: Edge = "1600", t: Stamp = "") -> Response:
         with service.reader() as ledger:
@@ -105,7 +105,7 @@ def add(app: FastAPI, service: Context) -> None:
         "/api/micrographs/{id}/{kind}.png",
         responses=_MISSING | {200: {"content": {"image/png": {}}}},
         response_class=FileResponse,
-        summary="Its picture: micrograph, mask or overlay",
+        summary="Picture: micrograph, mask or overlay",
     )
     def picture(id: int, kind: paths.Picture) -> FileResponse:
         with service.reader() as ledger:

@@ -53,7 +53,7 @@ QUESTIONS: Mapping[str, Callable[[View, float], Question]] = {
 
 
 def add(app: FastAPI, service: Context) -> None:
-    """Put the routes into the application."""
+    """Add the routes to the application."""
 
     def respond(request: Request, sample: str, question: Hashable, compute: Compute) -> Response:
         """What `compute` returns for a sample, computed once for each state of the ledger."""
@@ -64,7 +64,7 @@ def add(app: FastAPI, service: Context) -> None:
     @app.get(
         "/api/samples/{sample}/population",
         responses=_UNKNOWN,
-        summary="Histogram, density, fits and figures with 95 % intervals",
+        summary="Histogram, density, fits, and statistics with 95 % intervals",
     )
     def population(
         request: Request,
@@ -79,7 +79,7 @@ def add(app: FastAPI, service: Context) -> None:
     @app.get(
         "/api/samples/{sample}/convergence",
         responses=_UNKNOWN,
-        summary="Half-widths against the number of micrographs, and how many more a target takes",
+        summary="Interval half-widths against the number of micrographs, and how many more the target needs",
     )
     def convergence(
         request: Request,
@@ -96,7 +96,7 @@ def add(app: FastAPI, service: Context) -> None:
     @app.get(
         "/api/samples/{sample}/border",
         responses=_UNKNOWN,
-        summary="The population as measured and corrected for particles on the border",
+        summary="The population as measured and after border correction",
     )
     def border(
         request: Request,
@@ -114,7 +114,7 @@ def add(app: FastAPI, service: Context) -> None:
     @app.get(
         "/api/samples/{sample}/scatter",
         responses=_UNKNOWN,
-        summary="Two descriptors against each other, at most 2,000 dots",
+        summary="One descriptor against another, at most 2,000 points",
     )
     def scatter(
         request: Request,
@@ -132,7 +132,7 @@ def _particles(app: FastAPI, service: Context) -> None:
     @app.get(
         "/api/samples/{sample}/particles/between",
         responses=_UNKNOWN,
-        summary="The particles of one bar of a histogram, and the micrographs they are on",
+        summary="Particles of one histogram bin, and the micrographs that contain them",
     )
     def between(
         sample: str,
@@ -161,10 +161,10 @@ def _comparison(app: FastAPI, service: Context) -> None:
         openapi_extra={
             "requestBody": {"required": True, "content": {"text/csv": {"schema": {"type": "string"}}}}
         },
-        summary="Manually measured diameters, as csv, against the automatic ones; nothing is kept",
+        summary="Compare manually measured diameters (csv) with the automatic ones; nothing is stored",
     )
     async def compare(request: Request, sample: str) -> dict[str, Any]:
-        # a form of another site can send text/plain, but not text/csv without being asked first
+        # a form on another site can send text/plain, but for text/csv the browser asks this service first
         if request.headers.get("content-type", "").partition(";")[0].strip().lower() != "text/csv":
             raise HTTPException(415, "send the table as text/csv")
         body = await request.body()
@@ -177,12 +177,12 @@ def _compare(service: Context, sample: str, body: bytes) -> dict[str, Any]:
     try:
         text = body.decode("utf-8")
     except UnicodeDecodeError:
-        text = body.decode("latin-1")  # every byte is a character there; numbers are the same in both
+        text = body.decode("latin-1")  # latin-1 decodes any byte, and numbers are the same in both
     try:
         manual, column = comparison.diameters(text)
     except ValueError as error:
         raise HTTPException(422, f"no diameters found: {error}") from None
     found = population_summary.against(service.populations.fields(sample), manual, column)
     if found is None:
-        raise HTTPException(422, "the sample has too few particles to be compared")
+        raise HTTPException(422, "the sample has too few particles for a comparison")
     return found

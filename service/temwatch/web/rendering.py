@@ -1,4 +1,4 @@
-"""Pictures that the page needs beside the published ones: previews, crops of particles, outlines."""
+"""Pictures that only the page needs: previews, crops of particles, outlines."""
 
 from __future__ import annotations
 
@@ -20,7 +20,7 @@ _CROP_PX = 160
 
 
 def warm_up() -> None:
-    """Load or compile what draws outlines; the first page that asks would wait for it otherwise."""
+    """Trace one outline, so that no page waits until the code is loaded and compiled."""
     polygon(Region(origin_px=(0, 0), mask=np.ones((9, 9), bool)))
 
 
@@ -31,23 +31,23 @@ def decode(path: Path) -> Image.Image:
 
 
 def preview(source: Path | io.BytesIO, edge_px: int) -> bytes:
-    """A micrograph as JPEG with a longest edge of at most `edge_px`, from its picture or a larger preview."""
+    """A micrograph as JPEG, longest edge at most `edge_px`, from its picture or a larger preview."""
     with Image.open(source) as picture:
-        picture.draft("L", (edge_px, edge_px))  # a JPEG is decoded small, anything else as it is
+        picture.draft("L", (edge_px, edge_px))  # a JPEG is decoded at reduced size, other formats in full
         small = picture.convert("L")
         small.thumbnail((edge_px, edge_px), Image.Resampling.LANCZOS, reducing_gap=2.0)
     return _encoded(small, "JPEG", quality=82)
 
 
 def crop(picture: Image.Image, particle: Particle) -> bytes:
-    """A particle in its surroundings as PNG, its outline drawn."""
+    """A particle with its surroundings and its outline, as PNG."""
     top, left = particle.region.origin_px
     height, width = particle.region.mask.shape
     half = (0.5 + _CROP_MARGIN) * max(width, height) + 2
     x, y = left + width / 2, top + height / 2
     scale = _CROP_PX / (2 * half)
     box = (x - half, y - half, x + half, y + half)
-    # `crop` pads with black where the square leaves the micrograph
+    # outside the micrograph, `crop` pads with black
     part = picture.crop(tuple(round(edge) for edge in box)).resize(
         (_CROP_PX, _CROP_PX), Image.Resampling.BICUBIC if scale > 1 else Image.Resampling.LANCZOS
     )
@@ -69,9 +69,9 @@ def _encoded(picture: Image.Image, kind: str, **options: Any) -> bytes:
 
 
 def outlines(reader: Reader, row: MicrographRow) -> dict[str, Any]:
-    """Every outline of a micrograph, particles and rejected regions, with what to read beside it.
+    """Outlines of all particles and rejected regions of a micrograph, with what their tooltips show.
 
-    Polygons count in half pixels, so that every corner is a whole number: x, y, x, y ...
+    Polygons are x, y, x, y ... in units of half a pixel, so that all coordinates are integers.
     """
     return {
         "width_px": row.width_px,

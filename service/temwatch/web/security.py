@@ -1,4 +1,4 @@
-"""What stands between the network and the application: hosts, headers, sizes, rates and the token."""
+"""Security of the HTTP application: host names, headers, request sizes and rates, and the token."""
 
 from __future__ import annotations
 
@@ -20,7 +20,7 @@ CONTENT_POLICY = "; ".join(
     (
         "default-src 'none'",
         "script-src 'self'",
-        "style-src 'self' 'unsafe-inline'",  # plotly and the report write styles; no script may be inline
+        "style-src 'self' 'unsafe-inline'",  # plotly and the report set styles; inline scripts stay forbidden
         "img-src 'self' data: blob:",
         "media-src 'self'",
         "font-src 'self'",
@@ -44,7 +44,7 @@ HEADERS = {
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Limits:
-    """What one client may ask for: bytes in a request, requests at once and a second, wrong tokens."""
+    """Limits for one client: bytes per request, requests in a burst and per second, wrong tokens."""
 
     body_bytes: int = 2 * 1024**2
     burst: int = 600
@@ -53,11 +53,11 @@ class Limits:
     wrong_tokens_per_second: float = 0.1
 
 
-_MOST_CLIENTS = 1024
+_MAX_CLIENTS = 1024
 
 
-class Rate:
-    """A bucket of tokens for every client, refilled with time; the clients not seen longest are forgotten."""
+class RateLimiter:
+    """A token bucket per client; the clients seen longest ago are forgotten."""
 
     def __init__(self, burst: int, per_second: float, clock: Callable[[], float] = time.monotonic) -> None:
         self._burst = burst
@@ -66,35 +66,35 @@ class Rate:
         self._clients: OrderedDict[str, tuple[float, float]] = OrderedDict()
 
     def left(self, client: str) -> float:
-        """Requests that the client may make now."""
+        """Number of requests that the client may make now."""
         now = self._clock()
         left, since = self._clients.get(client, (float(self._burst), now))
         return min(self._burst, left + (now - since) * self._per_second)
 
     def take(self, client: str) -> bool:
-        """Count one request; False where there are too many."""
+        """Count one request; False where the client made too many."""
         left = self.left(client)
         allowed = left >= 1
         self._clients[client] = (left - 1 if allowed else left, self._clock())
         self._clients.move_to_end(client)
-        while len(self._clients) > _MOST_CLIENTS:
+        while len(self._clients) > _MAX_CLIENTS:
             self._clients.popitem(last=False)
         return allowed
 
 
 class Guard:
-    """ASGI middleware: turns away foreign hosts, floods and large bodies, and adds the security headers."""
+    """ASGI middleware: refuses foreign host names, floods and large bodies, and adds the security headers."""
 
     def __init__(self, app: ASGIApp, *, hosts: Sequence[str], limits: Limits) -> None:
         self._app = app
         self._hosts = {host.lower().strip("[]") for host in hosts}
         self._limits = limits
-        self._rate = Rate(limits.burst, limits.requests_per_second)
+        self._rate = RateLimiter(limits.burst, limits.requests_per_second)
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
-        """Let one request through, or answer it here."""
+        """Pass one request on, or refuse it here."""
         if scope["type"] != "http":
-            return  # there are no websockets here
+            return  # the service has no websockets
 
         async def with_headers(message: Message) -> None:
             if message["type"] == "http.response.start":
@@ -114,15 +114,13 @@ class Guard:
     def _refusal(self, scope: Scope) -> PlainTextResponse | None:
         headers = Headers(scope=scope)
         if not self.host_is_known(headers.get("host", "")):
-            return PlainTextResponse(
-                "this host name is not known here; add it to [http] allowed_hosts", status_code=400
-            )
+            return PlainTextResponse("unknown host name; add it to [http] allowed_hosts", status_code=400)
         if not self._rate.take((scope.get("client") or ("",))[0]):
             return PlainTextResponse("too many requests", status_code=429, headers={"Retry-After": "1"})
         length = headers.get("content-length", "0")
         if not length.isascii() or not length.isdigit() or int(length) > self._limits.body_bytes:
             return PlainTextResponse(
-                f"a request may have {self._limits.body_bytes} bytes",
+                f"a request may have at most {self._limits.body_bytes} bytes",
                 status_code=413,
                 headers={"Connection": "close"},
             )
@@ -131,8 +129,8 @@ class Guard:
     def host_is_known(self, header: str) -> bool:
         """Whether a Host header names this machine.
 
-        A page of another site can reach this service only under a name of its own that it points here (DNS
-        rebinding), so a literal address is always safe.
+        A page of another site can reach this service only through a name of its own that resolves to this
+        machine (DNS rebinding), so a literal address is always safe.
         """
         name = header.lower()
         if name.startswith("["):
@@ -150,43 +148,43 @@ class Guard:
         return True
 
     def _limited(self, receive: Receive) -> Receive:
-        """A body without a declared length is cut off at the same size."""
-        taken = 0
+        """Count the bytes that arrive, since a body may declare no length."""
+        received = 0
 
         async def counted() -> Message:
-            nonlocal taken
+            nonlocal received
             message = await receive()
-            taken += len(message.get("body", b""))
-            if taken > self._limits.body_bytes:
-                raise HTTPException(413, f"a request may have {self._limits.body_bytes} bytes")
+            received += len(message.get("body", b""))
+            if received > self._limits.body_bytes:
+                raise HTTPException(413, f"a request may have at most {self._limits.body_bytes} bytes")
             return message
 
         return counted
 
 
 class Token:
-    """The bearer token that allows changes; the file is read each time, so that it can be changed at once."""
+    """The bearer token that allows changes; read from its file each time, so a new token applies at once."""
 
     def __init__(self, file: Path | None, limits: Limits) -> None:
         self._file = file
-        self._wrong = Rate(limits.wrong_tokens, limits.wrong_tokens_per_second)
+        self._wrong = RateLimiter(limits.wrong_tokens, limits.wrong_tokens_per_second)
 
     @property
     def is_set(self) -> bool:
-        """Whether changes are possible at all."""
+        """Whether the service allows changes at all."""
         return bool(self._expected())
 
     def check(self, request: Request) -> None:
-        """Pass a request that may change something; the token is taken from the header alone.
+        """Return if the request carries the token in its Authorization header; otherwise refuse it.
 
-        A cookie is never looked at, so that a page of another site cannot act for whoever is logged in here.
+        Cookies are ignored, so that a page of another site cannot act in a user's name.
         """
         expected = self._expected()
         if not expected:
             raise HTTPException(403, "this service is read-only; set [http] token_file to allow changes")
         client = request.client.host if request.client else ""
         if self._wrong.left(client) < 1:
-            raise HTTPException(429, "too many wrong tokens; wait a little", headers={"Retry-After": "10"})
+            raise HTTPException(429, "too many wrong tokens; try again later", headers={"Retry-After": "10"})
         scheme, _, given = request.headers.get("authorization", "").partition(" ")
         if scheme.lower() == "bearer" and hmac.compare_digest(given.strip().encode(), expected):
             return
@@ -194,7 +192,7 @@ class Token:
             self._wrong.take(client)
         raise HTTPException(
             401,
-            "the token is wrong" if given else "this needs the token of the service",
+            "the token is wrong" if given else "this request needs the service's token",
             headers={"WWW-Authenticate": "Bearer"},
         )
 

@@ -1,4 +1,4 @@
-"""JSON forms of what the ledger holds."""
+"""JSON forms of the ledger's rows."""
 
 from __future__ import annotations
 
@@ -32,8 +32,8 @@ def sample(row: SampleRow) -> dict[str, Any]:
 
 
 def micrograph(row: MicrographRow) -> dict[str, Any]:
-    """One row of micrographs.csv, with the number that the pictures go by."""
-    # field by field: `asdict` copies whatever it finds, which takes ten times as long
+    """One row of micrographs.csv, with the id under which its pictures are served."""
+    # field by field: `asdict` makes deep copies and takes ten times as long
     values = {name: getattr(row, name) for name in _SHOWN}
     values["metadata"] = asdict(row.metadata)
     for name in ("acquired_at", "analysed_at"):
@@ -64,7 +64,7 @@ def particles(reader: Reader, row: MicrographRow) -> list[dict[str, Any]]:
 
 
 def all_particles(reader: Callable[[], Reader], sample: str, format: str) -> Response:
-    """Every particle of a sample as json, csv or parquet, never all of them in memory at once as text."""
+    """All particles of a sample as json, csv or parquet; text is streamed."""
     if format == "parquet":
         with reader() as ledger:
             content = parquet.particles_parquet(ledger, sample)
@@ -74,7 +74,7 @@ def all_particles(reader: Callable[[], Reader], sample: str, format: str) -> Res
 
 
 def _csv(reader: Callable[[], Reader], sample: str) -> Iterator[str]:
-    # a thread of its own may run each step, so the connection belongs to this stream alone
+    # each step may run in another thread, so the stream has its own connection
     with reader() as ledger:
         yield from tables.csv_text(tables.PARTICLES, ledger, sample)
 

@@ -1,4 +1,4 @@
-"""Serves the application from a thread of the daemon."""
+"""Serves the application in a thread of the daemon."""
 
 from __future__ import annotations
 
@@ -15,12 +15,12 @@ from temwatch.errors import StartError
 
 
 def bind(settings: HttpSettings) -> socket.socket:
-    """Take the port before anything else is started.
+    """Bind the port before anything else is started.
 
     Raises
     ------
     StartError
-        The address cannot be used, most often because another program has the port.
+        The address cannot be used, most often because another program uses the port.
     """
     try:
         family, kind, protocol, _, address = socket.getaddrinfo(
@@ -38,7 +38,7 @@ def bind(settings: HttpSettings) -> socket.socket:
 
 
 def address(channel: socket.socket) -> str:
-    """Address of the live page, as a person types it."""
+    """Address of the live page, as typed into a browser."""
     host, port = channel.getsockname()[:2]
     shown = {"0.0.0.0": "127.0.0.1", "::": "[::1]"}.get(host, f"[{host}]" if ":" in host else host)
     return f"http://{shown}:{port}/"
@@ -83,11 +83,11 @@ class Server:
         )
 
     def start(self) -> None:
-        """Begin to answer."""
+        """Start serving."""
         self._thread.start()
 
     def stop(self) -> None:
-        """End; open event streams are cut."""
+        """Stop serving; open event streams are closed."""
         self._server.end()
         self._thread.join(timeout=3)
         self._channel.close()
