@@ -27,7 +27,8 @@ ARGUMENTS = [
     "--disable-sync",
 ]
 TOKEN = "the token of this test"
-VIEWS = ("now", "population", "enough", "border", "samples", "compare", "trouble", "takeaway")
+VIEWS = ("live", "population", "convergence", "border", "samples", "compare", "problems", "downloads")
+FORMER = {"now": "live", "enough": "convergence", "trouble": "problems", "takeaway": "downloads"}
 # what a page of the browser may take on a busy machine of two cores
 PATIENCE_MS = 30_000
 
@@ -85,7 +86,7 @@ def open_page(chromium, service):
     """
     contexts, console, hosts, expected = [], [], set(), set()
 
-    def open_(view="now", width=1920, height=1080, refusals=(), before="", **options):
+    def open_(view="live", width=1920, height=1080, refusals=(), before="", **options):
         expected.update(refusals)
         context = chromium.new_context(viewport={"width": width, "height": height}, **options)
         contexts.append(context)
@@ -125,7 +126,7 @@ def test_the_last_micrograph_is_there_with_its_outlines_and_numbers(open_page, s
     page = open_page()
     until(page, "document.querySelectorAll('.viewer .particles path').length")
     last = service.json("api/now")["last"]
-    assert last["name"] == page.inner_text("#view-now h1")
+    assert last["name"] == page.inner_text("#view-live h1")
     assert last["particles"] == page.locator(".viewer .particles path").count()
     rejected = sum(value for name, value in last.items() if name.startswith("rejected_"))
     assert rejected == page.locator(".viewer .rejections path").count()
@@ -193,7 +194,7 @@ def test_a_new_micrograph_appears_without_reload(open_page, service, series):
         """() => {
             window.same = true;
             window.seen = {};
-            const title = document.querySelector('#view-now h1');
+            const title = document.querySelector('#view-live h1');
             new MutationObserver(() => (window.seen[title.textContent] ??= Date.now()))
                 .observe(title, { childList: true, characterData: true, subtree: true });
         }"""
@@ -231,8 +232,8 @@ def test_the_histogram_counts_what_the_csv_holds_and_a_bar_shows_its_particles(o
     page.locator(".crops img").last.scroll_into_view_if_needed()
     until(page, "[...document.querySelectorAll('.crops img')].every(i => i.naturalWidth === 160)")
     page.locator(".crops button").first.click()
-    page.wait_for_selector("#view-now:not([hidden])")
-    page.wait_for_selector(".readings button:has-text('Back to the last one')")
+    page.wait_for_selector("#view-live:not([hidden])")
+    page.wait_for_selector(".readings button:has-text('Back to live')")
 
 
 def test_the_keyboard_reaches_everything(open_page):
@@ -244,11 +245,20 @@ def test_the_keyboard_reaches_everything(open_page):
     page.focus(".picker")
     page.keyboard.press("ArrowRight")
     assert "1" == page.get_attribute(".picker", "aria-valuenow")
-    assert "particles" in page.get_attribute(".picker", "aria-valuetext")
+    assert "particle" in page.get_attribute(".picker", "aria-valuetext")
     page.keyboard.press("Enter")
     page.wait_for_selector(".picked:not([hidden])")
     page.keyboard.press("l")
     assert "light" == page.get_attribute("html", "data-theme")
+
+
+def test_bookmarks_of_renamed_views_still_open_them(open_page):
+    """Addresses with the former names; an unknown one opens the live view."""
+    page = open_page()
+    for former, view in (*FORMER.items(), ("nothing", "live")):
+        page.evaluate(f"location.hash = '{former}'")
+        page.wait_for_selector(f"#view-{view}:not([hidden])")
+        assert [view] == [name for name in VIEWS if page.is_visible(f"#view-{name}")]
 
 
 def test_a_person_is_compared(open_page, tmp_path):
@@ -272,9 +282,9 @@ def test_a_person_is_compared(open_page, tmp_path):
 
 def test_a_refused_file_is_tried_again_with_the_token(open_page, service):
     """A wrong token is told so; with the right one the service takes the file up."""
-    page = open_page("trouble", refusals=[401])
-    page.wait_for_selector(".trouble-item")
-    assert "Au_99.dm3" in page.inner_text(".trouble-item")
+    page = open_page("problems", refusals=[401])
+    page.wait_for_selector(".problem-item")
+    assert "Au_99.dm3" in page.inner_text(".problem-item")
     before = next(row for row in service.json("api/trouble")["files"])["analysed_at"]
     page.click("button[aria-label='Retry Au_99.dm3']")
     page.fill("#token", "wrong")
@@ -283,7 +293,7 @@ def test_a_refused_file_is_tried_again_with_the_token(open_page, service):
     page.wait_for_selector("text=the token is wrong")
     page.fill("#token", TOKEN)
     page.click("dialog button[type=submit]")
-    page.wait_for_selector("text=1 file is analysed again")
+    page.wait_for_selector("text=Retrying 1 file")
     wait_until(
         lambda: [row for row in service.json("api/trouble")["files"] if row["analysed_at"] > before],
         what="the second refusal",
@@ -324,7 +334,7 @@ def test_no_serious_fault_of_accessibility(open_page, theme):
 
 def test_the_report_prints_to_one_page(open_page, service):
     """A4, with its charts; and it says what it must."""
-    page = open_page("takeaway")
+    page = open_page("downloads")
     page.goto(f"{service.page()}api/samples/Au/report")
     words = page.inner_text("body")
     for expected in ("ISO 21363", "ISO 13322-1", "temwatch", "per pixel", "touching the border", "bootstrap"):
@@ -348,7 +358,7 @@ def test_the_page_survives_a_restart_of_the_service(chromium, service, series):
         page.wait_for_selector("#state-words:has-text('does not answer')")
         shutil.copy(sorted(series.glob("*.dm3"))[5], service.watched / "Au_05.dm3")
         service.start()
-        page.wait_for_selector("#view-now h1:has-text('Au_05')")
+        page.wait_for_selector("#view-live h1:has-text('Au_05')")
         until(page, "document.querySelector('#state').classList.contains('ready')")
         assert page.evaluate("window.same")
     finally:
@@ -365,7 +375,7 @@ def test_pages_that_stay_open_do_not_grow(chromium, tmp_path):
     pages = [chromium.new_page() for _ in range(2)]
     try:
         with Service(tmp_path) as service:
-            for page, view in zip(pages, ("now", "population"), strict=True):
+            for page, view in zip(pages, ("live", "population"), strict=True):
                 page.goto(f"{service.page()}#{view}")
                 page.wait_for_selector(f"#view-{view}:not([hidden])")
             for quarter in range(4):
@@ -373,7 +383,7 @@ def test_pages_that_stay_open_do_not_grow(chromium, tmp_path):
                     service.watched / "Au", micrographs=micrographs // 4, seed=quarter, size_px=256
                 ):
                     # the pages' events are handled by waiting in playwright, and each micrograph is seen
-                    pages[0].wait_for_selector(f"#view-now h1:has-text('{path.stem}')")
+                    pages[0].wait_for_selector(f"#view-live h1:has-text('{path.stem}')")
                 used.append([heap_bytes(page) for page in pages])
     finally:
         for page in pages:

@@ -1,8 +1,9 @@
-// Border correction: large particles touch the border more often and are missed; the correction puts them back.
-import { ask, of } from "./ask.js";
-import { colour, densityOf, draw, faint, stairs, withUnit } from "./charts.js";
-import { controls, query } from "./population.js";
-import { digits, empty, figure, make, percent, table } from "./words.js";
+// Border correction: large particles touch the border more often and are excluded; weights compensate for it.
+import { getJson, sampleUrl } from "./api.js";
+import { colour, densityLabel, draw, translucent, steps, withUnit } from "./charts.js";
+import { STATISTICS, controls, query } from "./population.js";
+import { empty, make, table } from "./dom.js";
+import { digits, estimate, percent } from "./format.js";
 
 export const title = "Border";
 
@@ -25,21 +26,21 @@ export function mount(section, page) {
 export async function update(section, page, signal) {
   parts.controls.sync();
   if (!page.sample) return void (parts.title.textContent = "No sample yet");
-  const answer = await ask(of(page.sample, `border?${query(page.settings)}`), signal);
+  const answer = await getJson(sampleUrl(page.sample, `border?${query(page.settings)}`), signal);
   if (!answer.particles) return void parts.table.replaceChildren(empty("No particles yet."));
   const shift = answer.shift_percent.mean;
-  parts.title.textContent = shift === 0 ? "The mean does not shift" : `The mean shifts by ${signed(shift)}`;
-  parts.lead.textContent = `${percent(answer.seen_whole_percent)} of the particles of ${page.sample} lie wholly within their micrograph, by estimate.`;
+  parts.title.textContent = shift === 0 ? "No shift of the mean" : `Border correction shifts the mean by ${signed(shift)}`;
+  parts.lead.textContent = `An estimated ${percent(answer.seen_whole_percent)} of the particles of ${page.sample} lie entirely within their micrograph.`;
   parts.table.replaceChildren(
-    table(`The ${answer.name} as measured and corrected`, [withUnit(answer.name, answer.unit), "measured", "corrected", "shift"],
-      Object.entries({ mean: "mean", d50: "median, D50", d10: "D10", d90: "D90", sd: "standard deviation", gsd: "geometric SD" }).map(([key, words]) => [
-        words, figure(answer.figures.raw[key]), figure(answer.figures.corrected[key]), signed(answer.shift_percent[key])])),
-    make("p", { className: "caption" }, "Miles and Lantuéjoul, ISO 13322-1: a particle whose box is a by b lies within a micrograph of W by H with probability (W − a)(H − b) / WH, and counts with its inverse."));
+    table(`The ${answer.name}, measured and corrected`, [withUnit(answer.name, answer.unit), "measured", "corrected", "shift"],
+      Object.entries(STATISTICS).map(([key, name]) => [
+        name, estimate(answer.figures.raw[key]), estimate(answer.figures.corrected[key]), signed(answer.shift_percent[key])])),
+    make("p", { className: "caption" }, "After Miles and Lantuéjoul (ISO 13322-1): a particle whose bounding box is a × b lies within a micrograph of W × H with probability (W − a)(H − b) / (W H), and is weighted by the inverse."));
   await draw(parts.chart, [
-    stairs(answer.edges, answer.density.raw, { name: "measured", fill: "tozeroy", fillcolor: faint("data", 0.25), line: { shape: "hv", width: 2.5, color: colour("data") } }),
-    stairs(answer.edges, answer.density.corrected, { name: "corrected", line: { shape: "hv", width: 2.5, color: colour("second"), dash: "dash" } }),
+    steps(answer.edges, answer.density.raw, { name: "measured", fill: "tozeroy", fillcolor: translucent("data", 0.25), line: { shape: "hv", width: 2.5, color: colour("data") } }),
+    steps(answer.edges, answer.density.corrected, { name: "corrected", line: { shape: "hv", width: 2.5, color: colour("second"), dash: "dash" } }),
   ], {
-    x: { title: withUnit(answer.name, answer.unit) }, y: { title: densityOf(answer.weighting, answer.unit), rangemode: "tozero" },
-    label: `Distribution of the ${answer.name}, measured and corrected; the mean shifts by ${signed(answer.shift_percent.mean)}`,
+    x: { title: withUnit(answer.name, answer.unit) }, y: { title: densityLabel(answer.weighting, answer.unit), rangemode: "tozero" },
+    label: `Distribution of the ${answer.name}, measured and corrected; the mean shifts by ${signed(shift)}`,
   });
 }

@@ -1,12 +1,12 @@
-// Charts by plotly, in the page's own colours. It is run when the first chart is drawn, after the numbers.
+// Charts by plotly in the page's colours. The library runs when the first chart is drawn, after the numbers.
 let library = null;
 
-// brings it into the browser's cache without running it
-export function fetchAhead() {
+// into the browser's cache, without running it
+export function prefetchPlotly() {
   fetch(document.body.dataset.plotly, { priority: "low" }).catch(() => {});
 }
 
-export function load() {
+function load() {
   library ??= new Promise((resolve, reject) => {
     const script = document.createElement("script");
     script.src = document.body.dataset.plotly;
@@ -21,14 +21,14 @@ export function colour(name) {
   return getComputedStyle(document.documentElement).getPropertyValue(`--${name}`).trim();
 }
 
-// sky blue, orange, bluish green, yellow, vermillion, reddish purple: Okabe and Ito, and a dash for each
+// sky blue, orange, bluish green, yellow, vermillion, reddish purple (Okabe and Ito), each with its dash
 export const SERIES = ["data", "second", "third", "fourth", "fifth", "sixth"];
 export const DASHES = ["solid", "dash", "dot", "dashdot", "longdash", "longdashdot"];
 
-export function faint(name, share) {
+export function translucent(name, opacity) {
   const value = colour(name);
   const parts = [1, 3, 5].map((at) => parseInt(value.slice(at, at + 2), 16));
-  return `rgba(${parts.join(",")},${share})`;
+  return `rgba(${parts.join(",")},${opacity})`;
 }
 
 function axis(more = {}) {
@@ -47,7 +47,7 @@ function axis(more = {}) {
   };
 }
 
-// sizes follow the page: a wall screen has a larger root size than a phone
+// sizes follow the root font size, which is larger on a wall screen than on a phone
 export async function draw(node, traces, { x = {}, y = {}, label, ...layout } = {}) {
   const plotly = await load();
   const size = parseFloat(getComputedStyle(document.documentElement).fontSize);
@@ -73,16 +73,15 @@ export async function draw(node, traces, { x = {}, y = {}, label, ...layout } = 
   return plotly;
 }
 
-// a name may hold what plotly takes for markup
+// without the characters that plotly takes for markup
 export const plain = (text) => text.replace(/[<>&]/g, "");
 
-export const densityOf = (weighting, unit) => `${weighting} density${unit ? ` (1/${unit})` : ""}`;
+export const densityLabel = (weighting, unit) => `${weighting} density${unit ? ` (1/${unit})` : ""}`;
 
 export const withUnit = (name, unit) => (unit ? `${name} (${unit})` : name);
 
-// a histogram as bars of equal width, with densities as heights
-export function bars(answer, name, more = {}) {
-  const edges = answer.histogram?.edges ?? answer.edges;
+// a histogram as bars; the heights are given with `more`
+export function bars(edges, name, more = {}) {
   return {
     type: "bar",
     name,
@@ -92,7 +91,7 @@ export function bars(answer, name, more = {}) {
   };
 }
 
-// a histogram as an outline, so that two can lie over each other
-export function stairs(edges, heights, more = {}) {
+// a histogram as a step line, so that two can be overlaid
+export function steps(edges, heights, more = {}) {
   return { type: "scatter", mode: "lines", line: { shape: "hv", width: 2.5 }, x: edges, y: [...heights, 0], ...more };
 }

@@ -1,219 +1,227 @@
-// The live page: which view is open, which sample is looked at, and when to ask again.
-import { askAgain } from "./ask.js";
-import { fetchAhead } from "./charts.js";
-import { count, digits, make, options } from "./words.js";
-import * as now from "./now.js";
+// The live page: the open view, the chosen sample, and when to ask the service again.
+import { getIfChanged } from "./api.js";
+import { prefetchPlotly } from "./charts.js";
+import { make, options } from "./dom.js";
+import { count, digits, plural } from "./format.js";
+import * as live from "./live.js";
 import * as population from "./population.js";
-import * as enough from "./enough.js";
+import * as convergence from "./convergence.js";
 import * as border from "./border.js";
 import * as samples from "./samples.js";
 import * as sequences from "./sequences.js";
 import * as compare from "./compare.js";
-import * as trouble from "./trouble.js";
-import * as takeaway from "./takeaway.js";
+import * as problems from "./problems.js";
+import * as downloads from "./downloads.js";
 
-const VIEWS = { now, population, enough, border, samples, sequences, compare, trouble, takeaway };
+// each view exports `title`, `mount(section, page)`, `update(section, page, signal)`; where it shows parts of
+// the service's state, `stateQuery(page)` names them; where it has keys of its own, `key(event)` handles them
+const VIEWS = { live, population, convergence, border, samples, sequences, compare, problems, downloads };
+const FORMER_NAMES = { now: "live", enough: "convergence", trouble: "problems", takeaway: "downloads" }; // in bookmarks
 const POLL_MS = 5000;
-const LEAST_PAUSE_MS = 300;
-const MOST_PAUSE_MS = 900;
+const MIN_PAUSE_MS = 300;
+const MAX_PAUSE_MS = 900;
 const FOLLOW = "";
 
-const by = (id) => document.getElementById(id);
+const byId = (id) => document.getElementById(id);
 
-// what the views share; `sample` follows the microscope until somebody chooses one
+// what the views share; without a choice, `sample` follows the microscope
 export const page = {
-  now: null,
-  chosen: FOLLOW,
+  state: null,
+  chosenSample: FOLLOW,
   sample: null,
-  micrograph: null, // one that was chosen to be looked at, instead of the last
+  chosenMicrograph: null, // shown in place of the last one
   settings: { descriptor: "equivalent_diameter_nm", weighting: "number", corrected: false, target: 2 },
   open(view) {
     location.hash = view;
   },
-  look(id) {
-    page.micrograph = id;
-    if (viewName() === "now") update();
-    else page.open("now");
+  showMicrograph(id) {
+    page.chosenMicrograph = id;
+    if (currentView() === "live") update();
+    else page.open("live");
   },
   refresh: () => update(),
-  // what the service told of a sample together with its state, if it was asked in these words
-  told(name, sample, query) {
-    const { also } = page.now;
+  // a part of the state, if the state was requested with this query and is about this sample
+  included(name, sample, query) {
+    const { also } = page.state;
     return query === page.query && also.sample === sample ? also[name] : undefined;
   },
   query: null,
 };
 
-const viewName = () => (location.hash.slice(1) in VIEWS ? location.hash.slice(1) : "now");
+function currentView() {
+  const name = location.hash.slice(1);
+  return name in VIEWS ? name : FORMER_NAMES[name] ?? "live";
+}
+
 const sections = {};
 let running = null;
-let asked = null; // the question that page.now answers
+let requestedPath = null; // the request that page.state answers
 
 function build() {
   for (const [name, view] of Object.entries(VIEWS)) {
     const link = make("a", { href: `#${name}`, id: `to-${name}` }, view.title);
-    by("views").append(link);
+    byId("views").append(link);
     sections[name] = make("section", { id: `view-${name}`, className: `view ${name}`, "aria-label": view.title, hidden: true });
-    by("main").append(sections[name]);
+    byId("main").append(sections[name]);
     view.mount(sections[name], page);
   }
-  by("to-sequences").hidden = true;
+  byId("to-sequences").hidden = true;
 }
 
 function showView() {
-  const current = viewName();
+  const current = currentView();
   for (const [name, section] of Object.entries(sections)) {
     section.hidden = name !== current;
-    by(`to-${name}`).toggleAttribute("aria-current", false);
+    byId(`to-${name}`).toggleAttribute("aria-current", false);
   }
-  const link = by(`to-${current}`);
+  const link = byId(`to-${current}`);
   link.setAttribute("aria-current", "page");
   link.scrollIntoView({ block: "nearest", inline: "center" });
   document.title = `${VIEWS[current].title} – temwatch`;
   update();
 }
 
-// only the open view asks for data, and a newer question ends an older one
+// only the open view requests data, and a newer update aborts the one before it
 async function update() {
   running?.abort();
   const mine = (running = new AbortController());
-  const section = sections[viewName()];
+  const name = currentView();
   try {
-    if (page.now) await VIEWS[viewName()].update(section, page, mine.signal);
+    if (page.state) await VIEWS[name].update(sections[name], page, mine.signal);
   } catch (error) {
     if (error.name === "AbortError") return;
-    asked = null; // the next answer is drawn even if it is the same
+    requestedPath = null; // so that the next response is drawn even if nothing changed
     warn(error.message);
   }
 }
 
-function warn(text = null) {
-  by("alert").hidden = !text;
-  by("alert").textContent = text ?? "";
+function warn(text = "") {
+  byId("alert").hidden = !text;
+  byId("alert").textContent = text;
 }
 
-let lastSaid = null;
-let askedFor;
+let sequencesKnownOf;
 async function refresh() {
-  const query = VIEWS[viewName()].wants?.(page) ?? "";
-  const path = `api/now?${query}${page.chosen && query ? `&sample=${encodeURIComponent(page.chosen)}` : ""}`;
+  const view = VIEWS[currentView()];
+  const query = view.stateQuery?.(page) ?? "";
+  const path = `api/now?${query}${page.chosenSample && query ? `&sample=${encodeURIComponent(page.chosenSample)}` : ""}`;
   let fresh;
   try {
-    fresh = await askAgain(path, path === asked ? page.now : null);
+    fresh = await getIfChanged(path, path === requestedPath ? page.state : null);
   } catch (error) {
-    state("trouble", error.message);
+    showStatus("problem", error.message);
     return;
   }
-  asked = path;
+  requestedPath = path;
   if (!fresh) {
-    show(page.now);
-    if (!VIEWS[viewName()].wants) await update(); // it shows what that answer does not hold
+    showHeader(page.state);
+    if (!view.stateQuery) await update(); // it shows more than the state holds
     return;
   }
   if (fresh.version !== document.body.dataset.version) location.reload();
-  page.now = fresh;
+  page.state = fresh;
   page.query = query;
   const followed = fresh.last?.sample ?? fresh.samples[0]?.sample ?? null;
-  page.sample = fresh.samples.some((one) => one.sample === page.chosen) ? page.chosen : followed;
+  page.sample = fresh.samples.some((one) => one.sample === page.chosenSample) ? page.chosenSample : followed;
   const entries = fresh.samples.map((one) => [one.sample, one.sample]);
-  options(by("sample"), [[FOLLOW, followed && !page.chosen ? `${followed} · following` : "Follow the microscope"], ...entries], page.chosen);
-  show(fresh);
-  say(fresh.last);
-  if (fresh.recent.some((one) => one.sample === page.sample && one.frame !== null)) by("to-sequences").hidden = false;
-  else if (askedFor !== page.sample) {
-    askedFor = page.sample; // once a sample, not with every micrograph: five pages would ask
-    by("to-sequences").hidden = !(await sequences.exist(page.sample));
+  options(byId("sample"), [[FOLLOW, followed && !page.chosenSample ? `${followed} · following` : "Follow the microscope"], ...entries], page.chosenSample);
+  showHeader(fresh);
+  announce(fresh.last);
+  if (fresh.recent.some((one) => one.sample === page.sample && one.frame !== null)) byId("to-sequences").hidden = false;
+  else if (sequencesKnownOf !== page.sample) {
+    sequencesKnownOf = page.sample; // once per sample, not with every micrograph
+    byId("to-sequences").hidden = !(await sequences.exist(page.sample));
   }
   await update();
 }
 
-// how the service stands, in the head of the page
-function show({ samples: all, trouble: found, queue }) {
+function showHeader({ samples: all, trouble, queue }) {
   const files = all.reduce((sum, one) => sum + one.refused + one.failed, 0);
-  const badge = found.length + files;
-  by("to-trouble").dataset.badge = badge ? count(badge) : "";
-  by("to-trouble").setAttribute("aria-label", badge ? `${trouble.title}, ${badge}` : trouble.title);
-  if (found.length) state("trouble", found[0].what);
-  else if (queue.waiting) state("busy", `${count(queue.waiting)} waiting`);
-  else state("ready", "watching");
-  warn("");
+  const badge = trouble.length + files;
+  byId("to-problems").dataset.badge = badge ? count(badge) : "";
+  byId("to-problems").setAttribute("aria-label", badge ? `${problems.title}, ${badge}` : problems.title);
+  if (trouble.length) showStatus("problem", trouble[0].what);
+  else if (queue.waiting) showStatus("busy", `${count(queue.waiting)} queued`);
+  else showStatus("ready", "watching");
+  warn();
 }
 
-function say(last) {
-  if (!last || last.id === lastSaid) return;
-  if (lastSaid !== null) {
-    by("said").textContent = `${last.name}: ${last.particles} particles, mean ${digits(last.mean_equivalent_diameter_nm, 3)} nanometres`;
+let lastAnnounced = null;
+function announce(last) {
+  if (!last || last.id === lastAnnounced) return;
+  if (lastAnnounced !== null) {
+    byId("announcements").textContent = `${last.name}: ${plural(last.particles, "particle")}, mean ${digits(last.mean_equivalent_diameter_nm, 3)} nanometres`;
   }
-  lastSaid = last.id;
+  lastAnnounced = last.id;
 }
 
-function state(kind, words) {
-  by("state").className = kind;
-  by("state-words").textContent = words;
+function showStatus(kind, words) {
+  byId("state").className = kind;
+  byId("state-words").textContent = words;
 }
 
-// at once for the first event, then with pauses: longer ones where the service takes longer to answer
-let due = 0;
-let heard = 0;
-let planned = false;
-let asking = false;
+// the first event refreshes at once, later ones after a pause: a longer one where the service is slow
+let nextAt = 0;
+let refreshedAt = 0;
+let scheduled = false;
+let refreshing = false;
 let again = false;
-function soon() {
-  if (asking) again = true; // what comes while an answer is on its way asks once more
-  if (planned || asking || document.hidden) return;
-  planned = true;
+function scheduleRefresh() {
+  if (refreshing) again = true; // an event during a refresh causes one more
+  if (scheduled || refreshing || document.hidden) return;
+  scheduled = true;
   setTimeout(async () => {
-    [planned, asking, again] = [false, true, false];
-    const started = (heard = performance.now());
+    [scheduled, refreshing, again] = [false, true, false];
+    const started = (refreshedAt = performance.now());
     await refresh().catch((error) => warn(error.message));
-    due = performance.now() + Math.min(MOST_PAUSE_MS, Math.max(LEAST_PAUSE_MS, 3 * (performance.now() - started)));
-    asking = false;
-    if (again) soon();
-  }, Math.max(0, due - performance.now()));
+    nextAt = performance.now() + Math.min(MAX_PAUSE_MS, Math.max(MIN_PAUSE_MS, 3 * (performance.now() - started)));
+    refreshing = false;
+    if (again) scheduleRefresh();
+  }, Math.max(0, nextAt - performance.now()));
 }
 
 function listen() {
   const events = new EventSource("api/events");
-  events.addEventListener("open", soon);
-  events.addEventListener("micrograph", soon);
+  events.addEventListener("open", scheduleRefresh);
+  events.addEventListener("micrograph", scheduleRefresh);
   events.addEventListener("error", () => {
-    soon();
-    if (events.readyState !== EventSource.CLOSED) return; // the browser tries again by itself
+    scheduleRefresh();
+    if (events.readyState !== EventSource.CLOSED) return; // the browser reconnects automatically
     events.close();
     setTimeout(listen, 3000);
   });
 }
 
-function theme(name) {
+function setTheme(name) {
   document.documentElement.dataset.theme = name;
-  by("theme").setAttribute("aria-pressed", String(name === "light"));
+  byId("theme").setAttribute("aria-pressed", String(name === "light"));
   localStorage.setItem("theme", name);
 }
 
-function keys(event) {
+function onKey(event) {
   if (event.ctrlKey || event.metaKey || event.altKey || event.target.closest("input, select, textarea, dialog")) return;
-  const shown = Object.keys(VIEWS).filter((name) => !by(`to-${name}`).hidden);
-  if (/^[1-9]$/.test(event.key) && shown[event.key - 1]) page.open(shown[event.key - 1]);
-  else if (event.key.toLowerCase() === "l") by("theme").click();
-  else VIEWS[viewName()].key?.(event, page);
+  const visible = Object.keys(VIEWS).filter((name) => !byId(`to-${name}`).hidden);
+  if (/^[1-9]$/.test(event.key) && visible[event.key - 1]) page.open(visible[event.key - 1]);
+  else if (event.key.toLowerCase() === "l") byId("theme").click();
+  else VIEWS[currentView()].key?.(event);
 }
 
 build();
-theme(localStorage.getItem("theme") ?? "dark");
-by("theme").addEventListener("click", () => {
-  theme(document.documentElement.dataset.theme === "dark" ? "light" : "dark");
+setTheme(localStorage.getItem("theme") ?? "dark");
+byId("theme").addEventListener("click", () => {
+  setTheme(document.documentElement.dataset.theme === "dark" ? "light" : "dark");
   update();
 });
-by("sample").addEventListener("change", (event) => {
-  page.chosen = event.target.value;
-  page.micrograph = null;
+byId("sample").addEventListener("change", (event) => {
+  page.chosenSample = event.target.value;
+  page.chosenMicrograph = null;
   refresh();
 });
 addEventListener("hashchange", showView);
-addEventListener("keydown", keys);
-document.addEventListener("visibilitychange", soon);
+addEventListener("keydown", onKey);
+document.addEventListener("visibilitychange", scheduleRefresh);
 showView();
 listen();
-setTimeout(fetchAhead, 50);
-// what comes without an event, such as a share that is down
-setInterval(() => performance.now() - heard > POLL_MS / 2 && soon(), POLL_MS);
+setTimeout(prefetchPlotly, 50);
+// some changes come without an event, such as a share that is down
+setInterval(() => performance.now() - refreshedAt > POLL_MS / 2 && scheduleRefresh(), POLL_MS);

@@ -1,18 +1,19 @@
-// The population of the sample: histogram, fits and figures; a bar or a dot shows its particles.
-import { ask, of } from "./ask.js";
-import { bars, colour, densityOf, draw, faint, withUnit } from "./charts.js";
-import { DESCRIPTORS, count, digits, edge, empty, figure, make, plural, table } from "./words.js";
+// The population of the sample: histogram, fits and statistics; a click on a bar or a point shows its particles.
+import { getJson, sampleUrl } from "./api.js";
+import { bars, colour, densityLabel, draw, translucent, withUnit } from "./charts.js";
+import { empty, make, table } from "./dom.js";
+import { DESCRIPTORS, count, digits, edge, estimate, plural } from "./format.js";
 
 export const title = "Population";
 
-const FIGURES = { mean: "mean", sd: "standard deviation", d50: "median, D50", d10: "D10", d90: "D90", gsd: "geometric SD" };
+export const STATISTICS = { mean: "mean", sd: "standard deviation", d50: "median, D50", d10: "D10", d90: "D90", gsd: "geometric SD" };
 const WEIGHTINGS = { number: "Number", area: "Area", volume: "Volume" };
-const POOR = 0.1; // of the cumulative distribution, to be seen by eye
+const POOR_FIT = 0.1; // largest cumulative distance; above it the misfit is visible
 let parts;
 let known = null;
 let bar = 0;
 
-// the same choices are offered wherever a population is shown
+// the same controls wherever a population is shown
 export function controls(page, { border = true } = {}) {
   const { settings } = page;
   const descriptor = make("select", { "aria-label": "Descriptor", onchange: (event) => set({ descriptor: event.target.value }) },
@@ -48,12 +49,12 @@ export function mount(section, page) {
     title: make("h1"),
     lead: make("p", { className: "lead" }),
     chart: make("div", { className: "chart", role: "img" }),
-    bars: make("div", { className: "picker", role: "slider", tabIndex: 0, "aria-label": "Bar of the histogram", "aria-valuemin": "0" }),
+    bars: make("div", { className: "picker", role: "slider", tabIndex: 0, "aria-label": "Histogram bin", "aria-valuemin": "0" }),
     fit: make("p", { className: "fit" }),
     figures: make("div"),
-    dots: make("div", { className: "chart", role: "img" }),
-    dotted: make("p", { className: "caption" }),
-    picked: make("section", { className: "panel picked", hidden: true, "aria-label": "Particles that were chosen" }),
+    scatter: make("div", { className: "chart", role: "img" }),
+    scatterNote: make("p", { className: "caption" }),
+    picked: make("section", { className: "panel picked", hidden: true, "aria-label": "Selected particles" }),
   };
   parts.bars.append(parts.chart);
   parts.bars.addEventListener("keydown", (event) => onKey(event, page));
@@ -63,43 +64,43 @@ export function mount(section, page) {
       make("div", { className: "panel" }, parts.bars, parts.fit),
       make("div", { className: "panel" }, parts.figures)),
     parts.picked,
-    make("div", { className: "panel" }, make("h2", {}, "Size and circularity"), parts.dots, parts.dotted));
+    make("div", { className: "panel" }, make("h2", {}, "Size and circularity"), parts.scatter, parts.scatterNote));
 }
 
-export const wants = (page) => `also=population&also=scatter&${query(page.settings)}`;
+export const stateQuery = (page) => `also=population&also=scatter&${query(page.settings)}`;
 
 export async function update(section, page, signal) {
   parts.controls.sync();
   if (!page.sample) return void (parts.title.textContent = "No sample yet");
   const [answer, dots] = await Promise.all([
-    page.told("population", page.sample, wants(page)) ?? ask(of(page.sample, `population?${query(page.settings)}`), signal),
-    page.told("scatter", page.sample, wants(page)) ?? ask(of(page.sample, "scatter"), signal),
+    page.included("population", page.sample, stateQuery(page)) ?? getJson(sampleUrl(page.sample, `population?${query(page.settings)}`), signal),
+    page.included("scatter", page.sample, stateQuery(page)) ?? getJson(sampleUrl(page.sample, "scatter"), signal),
   ]);
   const other = known && (known.descriptor !== answer.descriptor || known.sample !== page.sample);
   known = { ...answer, sample: page.sample };
   if (other) parts.picked.hidden = true;
   parts.title.textContent = page.sample;
-  parts.lead.textContent = `${plural(answer.particles, "particle", "particles")} on ${plural(answer.micrographs, "micrograph", "micrographs")}`;
+  parts.lead.textContent = `${plural(answer.particles, "particle")} on ${plural(answer.micrographs, "micrograph")}`;
   if (!answer.particles) return void parts.figures.replaceChildren(empty("No particles yet."));
-  showFigures(answer);
+  showStatistics(answer);
   await showHistogram(answer, page);
-  // thousands of dots take longer than everything above them, which is seen first
+  // thousands of points take longest to draw; show everything above them first
   await new Promise((shown) => setTimeout(() => requestAnimationFrame(shown)));
   signal?.throwIfAborted();
-  await showDots(dots, page);
+  await showScatter(dots, page);
 }
 
-function showFigures(answer) {
+function showStatistics(answer) {
   parts.figures.replaceChildren(
-    table(`Figures of the ${answer.name}`, [withUnit(answer.name, answer.unit), "± 95 % interval"],
-      [...Object.entries(FIGURES).map(([key, words]) => [words, figure(answer.figures[key])]),
+    table(`Statistics of the ${answer.name}`, [withUnit(answer.name, answer.unit), "± 95 % interval"],
+      [...Object.entries(STATISTICS).map(([key, name]) => [name, estimate(answer.figures[key])]),
         ["particles", count(answer.particles)], ["micrographs", count(answer.micrographs)]]),
     make("p", { className: "caption" }, answer.fields > 1
       ? `95 % intervals from a bootstrap over ${plural(answer.fields, "independent field of view", "independent fields of view")}.`
-      : "An interval needs two micrographs; frames of one sequence show the same particles."));
+      : "An interval needs at least two micrographs; frames of one sequence show the same particles."));
   const [better, other] = answer.fits;
   parts.fit.textContent = !better ? ""
-    : `${better.name[0].toUpperCase()}${better.name.slice(1)} describes it better: ${parameters(better, answer.unit)}. Largest cumulative distance ${digits(better.distance, 2)}${other ? `, ${other.name} ${digits(other.distance, 2)}` : ""}.${better.distance > POOR ? " Neither is a good description." : ""}`;
+    : `${better.name[0].toUpperCase()}${better.name.slice(1)} fits better: ${parameters(better, answer.unit)}. Kolmogorov–Smirnov distance ${digits(better.distance, 2)}${other ? ` (${other.name}: ${digits(other.distance, 2)})` : ""}.${better.distance > POOR_FIT ? " Neither fits well." : ""}`;
 }
 
 function parameters(fit, unit) {
@@ -113,24 +114,24 @@ async function showHistogram(answer, page) {
   const { edges, counts, density } = answer.histogram;
   const line = (y, name, more) => ({ type: "scatter", mode: "lines", x: answer.smooth.x, y, name, hoverinfo: "skip", ...more });
   const traces = [
-    bars(answer, "particles", {
+    bars(answer.histogram.edges, "particles", {
       y: density, customdata: counts,
-      marker: { color: faint("data", 0.55), line: { color: colour("data"), width: 0 } },
+      marker: { color: translucent("data", 0.55), line: { color: colour("data"), width: 0 } },
       hovertemplate: "%{customdata} particles<extra></extra>", showlegend: false,
     }),
-    ...(answer.smooth.x.length ? [line(answer.smooth.y, "smoothed", { line: { color: colour("data"), width: 2.5 } })] : []),
+    ...(answer.smooth.x.length ? [line(answer.smooth.y, "kernel density", { line: { color: colour("data"), width: 2.5 } })] : []),
     ...answer.fits.map((fit, index) => line(fit.density, fit.name, {
       line: { color: colour(index ? "quiet" : "second"), width: index ? 1.5 : 2.5, dash: index ? "dot" : "dash" },
     })),
   ];
   await draw(parts.chart, traces, {
     x: { title: withUnit(answer.name, answer.unit), range: [edges[0], edges.at(-1)] },
-    y: { title: densityOf(answer.weighting, answer.unit), rangemode: "tozero" },
+    y: { title: densityLabel(answer.weighting, answer.unit), rangemode: "tozero" },
     label: `Histogram of ${answer.particles} particles: ${answer.name}`,
   });
   bar = Math.min(bar, counts.length - 1);
   parts.bars.setAttribute("aria-valuemax", String(counts.length - 1));
-  say();
+  announceBin();
   parts.chart.removeAllListeners?.("plotly_click");
   parts.chart.on("plotly_click", (event) => {
     const point = event.points.find((one) => one.curveNumber === 0);
@@ -138,10 +139,10 @@ async function showHistogram(answer, page) {
   });
 }
 
-function say() {
+function announceBin() {
   const { edges, counts } = known.histogram;
   parts.bars.setAttribute("aria-valuenow", String(bar));
-  parts.bars.setAttribute("aria-valuetext", `${edge(edges[bar])} to ${edge(edges[bar + 1])} ${known.unit}: ${counts[bar]} particles`);
+  parts.bars.setAttribute("aria-valuetext", `${edge(edges[bar])} to ${edge(edges[bar + 1])} ${known.unit}: ${plural(counts[bar], "particle")}`);
 }
 
 function onKey(event, page) {
@@ -149,7 +150,7 @@ function onKey(event, page) {
   const step = { ArrowRight: 1, ArrowUp: 1, ArrowLeft: -1, ArrowDown: -1 }[event.key];
   if (step) {
     bar = Math.min(Math.max(0, bar + step), known.histogram.counts.length - 1);
-    say();
+    announceBin();
   } else if (event.key === "Enter" || event.key === " ") pick(bar, page);
   else return;
   event.preventDefault();
@@ -159,40 +160,40 @@ async function pick(index, page) {
   const { edges, counts } = known.histogram;
   const [low, high] = [edges[index], edges[index + 1]];
   bar = index;
-  say();
+  announceBin();
   const closed = index === counts.length - 1;
-  const found = await ask(of(known.sample, `particles/between?descriptor=${known.descriptor}&low=${low}&high=${high}&closed=${closed}`));
-  showPicked(`${plural(found.particles, "particle", "particles")} from ${edge(low)} to ${edge(high)} ${known.unit}`.trim(), found.chosen, { ...found, unit: known.unit }, page);
+  const found = await getJson(sampleUrl(known.sample, `particles/between?descriptor=${known.descriptor}&low=${low}&high=${high}&closed=${closed}`));
+  showPicked(`${plural(found.particles, "particle")} from ${edge(low)} to ${edge(high)} ${known.unit}`.trim(), found.chosen, { ...found, unit: known.unit }, page);
 }
 
-function showPicked(words, chosen, found, page) {
+function showPicked(heading, chosen, found, page) {
   parts.picked.hidden = false;
   parts.picked.replaceChildren(
-    make("div", { className: "line" }, make("h2", {}, words),
+    make("div", { className: "line" }, make("h2", {}, heading),
       make("button", { type: "button", className: "quiet", onclick: () => (parts.picked.hidden = true) }, "Close")),
-    found && found.particles > chosen.length ? make("p", { className: "caption" }, `${chosen.length} of them, evenly chosen`) : "",
-    make("div", { className: "crops" }, ...chosen.map((one) => make("button", { type: "button", title: "Show its micrograph", onclick: () => page.look(one.micrograph) },
+    found && found.particles > chosen.length ? make("p", { className: "caption" }, `${chosen.length} of them, evenly sampled`) : "",
+    make("div", { className: "crops" }, ...chosen.map((one) => make("button", { type: "button", title: "Show the micrograph", onclick: () => page.showMicrograph(one.micrograph) },
       make("img", { src: `api/micrographs/${one.micrograph}/particles/${one.number}.png`, alt: `Particle ${one.number} of micrograph ${one.micrograph}`, loading: "lazy", width: 160, height: 160 }),
       make("span", {}, `${digits(one.value, 3)}${found?.unit ? ` ${found.unit}` : ""}`)))),
     found ? make("p", { className: "where" }, "On ", ...found.micrographs.slice(0, 12).flatMap((one, index) => [index ? ", " : "",
-      make("button", { type: "button", className: "link", onclick: () => page.look(one.id) }, one.micrograph ?? one.id), ` (${count(one.particles)})`]),
-    found.micrographs.length > 12 ? " and more" : "") : "");
+      make("button", { type: "button", className: "link", onclick: () => page.showMicrograph(one.id) }, one.micrograph ?? one.id), ` (${count(one.particles)})`]),
+    found.micrographs.length > 12 ? " and others" : "") : "");
   parts.picked.scrollIntoView({ block: "nearest", behavior: matchMedia("(prefers-reduced-motion: reduce)").matches ? "auto" : "smooth" });
 }
 
-async function showDots(dots, page) {
-  await draw(parts.dots, [{
+async function showScatter(dots, page) {
+  await draw(parts.scatter, [{
     type: "scatter", mode: "markers", x: dots.x.values, y: dots.y.values,
-    marker: { size: 6, color: faint("data", 0.55), line: { width: 0 } },
+    marker: { size: 6, color: translucent("data", 0.55), line: { width: 0 } },
     hovertemplate: "%{x:.3g} nm, circularity %{y:.2f}<extra></extra>",
   }], {
     x: { title: withUnit(dots.x.name, dots.x.unit), rangemode: "nonnegative" }, y: { title: dots.y.name }, showlegend: false,
-    label: `Equivalent diameter against circularity of ${dots.shown} particles`,
+    label: `Circularity against equivalent diameter of ${dots.shown} particles`,
   });
-  parts.dotted.textContent = dots.shown < dots.particles ? `${count(dots.shown)} of ${count(dots.particles)} particles, evenly chosen.` : "";
-  parts.dots.removeAllListeners?.("plotly_click");
-  parts.dots.on("plotly_click", ({ points: [point] }) => {
+  parts.scatterNote.textContent = dots.shown < dots.particles ? `${count(dots.shown)} of ${count(dots.particles)} particles, evenly sampled.` : "";
+  parts.scatter.removeAllListeners?.("plotly_click");
+  parts.scatter.on("plotly_click", ({ points: [point] }) => {
     const [micrograph, number] = [dots.micrograph[point.pointIndex], dots.number[point.pointIndex]];
-    showPicked("One particle", [{ micrograph, number, value: point.x }], null, page);
+    showPicked("Selected particle", [{ micrograph, number, value: point.x }], null, page);
   });
 }

@@ -1,14 +1,15 @@
-// Up to six samples side by side, each with its colour and its dash.
-import { ask, of } from "./ask.js";
-import { DASHES, SERIES, colour, densityOf, draw, plain, withUnit } from "./charts.js";
+// Up to six samples overlaid, each with its colour and dash.
+import { getJson, sampleUrl } from "./api.js";
+import { DASHES, SERIES, colour, densityLabel, draw, plain, withUnit } from "./charts.js";
 import { controls, query } from "./population.js";
-import { count, empty, figure, make, table } from "./words.js";
+import { empty, make, table } from "./dom.js";
+import { count, estimate } from "./format.js";
 
 export const title = "Samples";
 
-const MOST = 6;
-const WIDE = 4; // medians further apart than this are shown over the logarithm
-const chosen = new Map(); // by sample, its place among the series: a sample keeps its colour while it is shown
+const MAX_SAMPLES = 6;
+const WIDE = 4; // where medians differ by a larger factor, the axis is logarithmic
+const chosen = new Map(); // index of the series by sample: a sample keeps its colour while it is shown
 const ROUND = [-3, -2, -1, 0, 1, 2, 3, 4, 5, 6].flatMap((power) => [1, 2, 5].map((digit) => Number(`${digit}e${power}`)));
 let parts;
 
@@ -27,13 +28,13 @@ export function mount(section, page) {
     table: make("div"),
   };
   section.append(
-    make("div", { className: "head" }, make("div", {}, make("h1", {}, "Samples side by side"), make("p", { className: "lead" }, "Choose up to six.")), parts.controls.element),
+    make("div", { className: "head" }, make("div", {}, make("h1", {}, "Compare samples"), make("p", { className: "lead" }, "Select up to six.")), parts.controls.element),
     parts.list, make("div", { className: "panel" }, parts.chart), make("div", { className: "panel" }, parts.table));
 }
 
 export async function update(section, page, signal) {
   parts.controls.sync();
-  const known = page.now.samples.filter((one) => one.particles);
+  const known = page.state.samples.filter((one) => one.particles);
   if (!known.length) return void parts.table.replaceChildren(empty("No sample yet."));
   for (const name of chosen.keys()) if (!known.some((one) => one.sample === name)) chosen.delete(name);
   if (!chosen.size) {
@@ -42,21 +43,21 @@ export async function update(section, page, signal) {
   }
   showList(known, page);
   const names = known.map((one) => one.sample).filter((name) => chosen.has(name));
-  const answers = await Promise.all(names.map((name) => ask(of(name, `population?${query(page.settings)}`), signal)));
-  parts.table.replaceChildren(table("Figures of the samples", [withUnit(answers[0].name, answers[0].unit), "mean", "SD", "D10", "D50", "D90", "particles", "micrographs"],
-    answers.map((one, index) => [make("span", { className: "tick" }, swatch(chosen.get(names[index])), names[index]), ...["mean", "sd", "d10", "d50", "d90"].map((key) => figure(one.figures[key])), count(one.particles), count(one.micrographs)])));
-  // sizes of several orders: their logarithm, over which the density of each is x times as high
+  const answers = await Promise.all(names.map((name) => getJson(sampleUrl(name, `population?${query(page.settings)}`), signal)));
+  parts.table.replaceChildren(table("Statistics of the samples", [withUnit(answers[0].name, answers[0].unit), "mean", "SD", "D10", "D50", "D90", "particles", "micrographs"],
+    answers.map((one, index) => [make("span", { className: "tick" }, swatch(chosen.get(names[index])), names[index]), ...["mean", "sd", "d10", "d50", "d90"].map((key) => estimate(one.figures[key])), count(one.particles), count(one.micrographs)])));
+  // on a logarithmic axis the density is multiplied by x
   const medians = answers.map((one) => one.figures.d50.value).filter((value) => value > 0);
   const wide = Math.max(...medians) > WIDE * Math.min(...medians);
-  const first = (one) => (wide ? one.figures.d10.value / WIDE : -Infinity);
+  const lowest = (one) => (wide ? one.figures.d10.value / WIDE : -Infinity);
   await draw(parts.chart, answers.map((one, index) => {
-    const kept = one.smooth.x.map((x, at) => [x, one.smooth.y[at]]).filter(([x]) => x > first(one));
+    const kept = one.smooth.x.map((x, at) => [x, one.smooth.y[at]]).filter(([x]) => x > lowest(one));
     const place = chosen.get(names[index]);
     return { type: "scatter", mode: "lines", name: plain(names[index]), x: kept.map(([x]) => x), y: kept.map(([x, y]) => (wide ? x * y : y)),
       line: { color: colour(SERIES[place]), width: 3, dash: DASHES[place] }, hovertemplate: `%{x:.4g}<extra>${plain(names[index])}</extra>` };
   }), {
     x: { title: withUnit(answers[0].name, answers[0].unit), ...(wide ? { type: "log", tickvals: ROUND, ticktext: ROUND.map(String) } : {}) },
-    y: { title: wide ? `${page.settings.weighting} density of the logarithm` : densityOf(page.settings.weighting, answers[0].unit), rangemode: "tozero" }, showlegend: true,
+    y: { title: wide ? `${page.settings.weighting} density per unit of ln(${answers[0].name})` : densityLabel(page.settings.weighting, answers[0].unit), rangemode: "tozero" }, showlegend: true,
     label: `Distributions of ${names.length} samples`,
   });
 }
@@ -64,7 +65,7 @@ export async function update(section, page, signal) {
 const byTime = (known) => [...known].sort((a, b) => (b.last_analysed_at ?? "").localeCompare(a.last_analysed_at ?? ""));
 
 function showList(known, page) {
-  const full = chosen.size >= MOST;
+  const full = chosen.size >= MAX_SAMPLES;
   const state = JSON.stringify([known.map((one) => [one.sample, one.particles]), [...chosen]]);
   if (parts.list.dataset.state === state) return;
   const focused = document.activeElement?.value;

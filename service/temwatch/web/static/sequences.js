@@ -1,25 +1,26 @@
-// Sequences: the film, and what becomes of number, size and every particle through time.
-import { ask, of } from "./ask.js";
-import { colour, draw, faint, SERIES } from "./charts.js";
-import { count, digits, empty, make, plural } from "./words.js";
+// Sequences: the film, and number, sizes and tracks of the particles over time.
+import { getJson, sampleUrl } from "./api.js";
+import { colour, draw, translucent, SERIES } from "./charts.js";
+import { empty, make } from "./dom.js";
+import { count, digits, plural } from "./format.js";
 
 export const title = "Sequences";
 
 const EVENTS = { merge: "merged", split: "split", appear: "appeared", vanish: "vanished" };
-const TABLES = { frames: "One row a frame.", tracks: "One row a particle and frame.", events: "Appearing, vanishing, merging, splitting." };
+const TABLES = { frames: "One row per frame.", tracks: "One row per track and frame.", events: "Particles that appear, vanish, merge or split." };
 const CURVES = {
-  ensemble: "Number, mean, median, area and volume of every frame, with 95 % bands.",
-  growth: "Every track: its sizes at both ends, and its rate.",
-  kinetics: "The laws of growth as fitted up to each length of the sequence.",
-  shares: "What of the growth came from merging, what from ripening.",
+  ensemble: "Number, mean, median, area and volume by frame, with 95\u2009% bands.",
+  growth: "First and last size of every track, and its growth rate.",
+  kinetics: "Growth laws fitted up to each frame.",
+  shares: "Contributions of merging and of ripening to the growth.",
 };
-const answers = new Map(); // by sample, whether it has sequences; asked once for each
+const hasSequences = new Map(); // whether a sample has sequences
 let parts;
 
 export async function exist(sample) {
   if (!sample) return false;
-  if (!answers.get(sample)) answers.set(sample, await ask(of(sample, "sequences")).then((found) => found.length > 0, () => false));
-  return answers.get(sample);
+  if (!hasSequences.get(sample)) hasSequences.set(sample, await getJson(sampleUrl(sample, "sequences")).then((found) => found.length > 0, () => false));
+  return hasSequences.get(sample);
 }
 
 export function mount(section) {
@@ -28,9 +29,9 @@ export function mount(section) {
 }
 
 export async function update(section, page, signal) {
-  const found = page.sample ? await ask(of(page.sample, "sequences"), signal) : [];
+  const found = page.sample ? await getJson(sampleUrl(page.sample, "sequences"), signal) : [];
   parts.title.textContent = page.sample ?? "No sample yet";
-  if (!found.length) return void parts.list.replaceChildren(empty("This sample has no sequence."));
+  if (!found.length) return void parts.list.replaceChildren(empty("This sample has no sequences."));
   const names = JSON.stringify([page.sample, found.map((one) => one.sequence)]);
   if (parts.list.dataset.shown !== names) {
     parts.list.replaceChildren(...found.map((one) => panel(page.sample, one.sequence)));
@@ -39,26 +40,26 @@ export async function update(section, page, signal) {
   for (const [index, one] of found.entries()) await show(parts.list.children[index], page.sample, one, signal);
 }
 
-const path = (sample, sequence, rest) => of(sample, `sequences/${encodeURIComponent(sequence)}/${rest}`);
+const path = (sample, sequence, rest) => sampleUrl(sample, `sequences/${encodeURIComponent(sequence)}/${rest}`);
 
 function panel(sample, sequence) {
-  const chart = (name, words) => make("div", {}, make("h3", {}, words), make("div", { className: `chart ${name}`, role: "img" }));
+  const chart = (name, heading) => make("div", {}, make("h3", {}, heading), make("div", { className: `chart ${name}`, role: "img" }));
   return make("div", { className: "panel" },
     make("h2", {}, sequence),
     make("p", { className: "lead" }),
     make("div", { className: "film" }),
-    chart("counts", "Number and size"), chart("tracks", "Size of single particles"),
-    chart("events", "Events so far"), chart("drift", "Drift of the field"),
+    chart("counts", "Number and size"), chart("tracks", "Size of individual particles"),
+    chart("events", "Cumulative events"), chart("drift", "Specimen drift"),
     make("div", { className: "plots" }),
     make("ul", { className: "downloads" },
-      ...Object.entries(TABLES).map(([name, meaning]) => link(of(sample, `tables/${name}.csv`), `${name}.csv`, meaning)),
+      ...Object.entries(TABLES).map(([name, meaning]) => link(sampleUrl(sample, `tables/${name}.csv`), `${name}.csv`, meaning)),
       ...Object.entries(CURVES).map(([name, meaning]) => link(path(sample, sequence, `${name}.csv`), `${name}.csv`, meaning))));
 }
 
 const link = (href, name, meaning) => make("li", {}, make("a", { href, download: "" }, name), make("span", {}, meaning));
 
 async function show(node, sample, one, signal) {
-  node.querySelector(".lead").textContent = words(one);
+  node.querySelector(".lead").textContent = summary(one);
   film(node.querySelector(".film"), sample, one);
   plots(node.querySelector(".plots"), sample, one);
   const state = JSON.stringify([one.frames, one.ended, one.counts, one.frame.at(-1)]);
@@ -76,46 +77,46 @@ async function show(node, sample, one, signal) {
     yaxis2: { overlaying: "y", tickmode: "auto", nticks: 6, side: "right", showgrid: false, automargin: true, rangemode: "tozero", fixedrange: true, title: { text: "mean diameter (nm)", font: { color: colour("quiet") }, standoff: 10 }, tickfont: { color: colour("quiet") }, linecolor: colour("quiet") },
     label: `Particles and mean diameter over ${one.frames} frames of ${one.sequence}`,
   });
-  const tracks = await ask(path(sample, one.sequence, "tracks"), signal);
+  const tracks = await getJson(path(sample, one.sequence, "tracks"), signal);
   await draw(node.querySelector(".tracks"), tracks.tracks.map((track, index) => ({
     type: "scatter", mode: "lines", name: `track ${track.track}`, x: time(tracks), y: track.equivalent_diameter_nm, showlegend: false,
-    line: { color: faint(SERIES[index % SERIES.length], 0.75), width: 1.2 }, hovertemplate: `track ${track.track}: %{y:.3g} nm<extra></extra>`,
-  })), { x, y: { title: "diameter (nm)" }, margin, label: `Diameters of ${tracks.tracks.length} particles of ${one.sequence}, those seen longest` });
+    line: { color: translucent(SERIES[index % SERIES.length], 0.75), width: 1.2 }, hovertemplate: `track ${track.track}: %{y:.3g} nm<extra></extra>`,
+  })), { x, y: { title: "diameter (nm)" }, margin, label: `Diameters of ${tracks.tracks.length} particles of ${one.sequence}, the longest tracks` });
   await draw(node.querySelector(".events"), Object.entries(EVENTS).map(([event, name], index) => (
     line(name, one.events[event], SERIES[index], { line: { color: colour(SERIES[index]), width: 2, shape: "hv" }, hovertemplate: `%{y} ${name}<extra></extra>` }))),
   { x, y: { title: "events", rangemode: "tozero" }, margin, label: `Events over ${one.frames} frames of ${one.sequence}` });
   await draw(node.querySelector(".drift"), [
-    line("to the right", one.drift_x_nm, "data", { hovertemplate: "%{y:.3g} nm<extra></extra>" }),
+    line("right", one.drift_x_nm, "data", { hovertemplate: "%{y:.3g} nm<extra></extra>" }),
     line("down", one.drift_y_nm, "second", { line: { color: colour("second"), width: 2.5, dash: "dash" }, hovertemplate: "%{y:.3g} nm<extra></extra>" }),
   ], { x, y: { title: "drift (nm)" }, margin, label: `Drift over ${one.frames} frames of ${one.sequence}` });
   node.dataset.state = state;
 }
 
-function words(one) {
+function summary(one) {
   const last = one.elapsed_s.at(-1);
-  const parts = [plural(one.frames, "frame", "frames") + (last ? ` in ${digits(last)} s` : ""), plural(one.tracks, "particle followed", "particles followed")];
+  const parts = [plural(one.frames, "frame") + (last ? ` in ${digits(last)} s` : ""), plural(one.tracks, "track")];
   parts.push(...Object.entries(EVENTS).filter(([event]) => one.counts[event]).map(([event, name]) => `${count(one.counts[event])} ${name}`));
-  if (one.waiting) parts.push(`${plural(one.waiting, "frame waits", "frames wait")}`);
-  if (one.gaps.length) parts.push(`missing: ${one.gaps.slice(0, 5).map(([first, end]) => (first === end ? first : `${first} to ${end}`)).join(", ")}${one.gaps.length > 5 ? " …" : ""}`);
+  if (one.waiting) parts.push(`${plural(one.waiting, "frame")} queued`);
+  if (one.gaps.length) parts.push(`missing frames: ${one.gaps.slice(0, 5).map(([first, end]) => (first === end ? first : `${first} to ${end}`)).join(", ")}${one.gaps.length > 5 ? " …" : ""}`);
   return parts.join(" · ");
 }
 
-// a film that plays is not taken from under the eyes of who watches it
+// a film that is playing is not replaced
 function film(node, sample, one) {
   const video = node.querySelector("video");
-  if (one.film === null || (video && (node.dataset.made === String(one.film) || !(video.paused || video.ended)))) return;
-  node.dataset.made = one.film;
+  if (one.film === null || (video && (node.dataset.modified === String(one.film) || !(video.paused || video.ended)))) return;
+  node.dataset.modified = one.film;
   node.replaceChildren(make("video", {
-    src: `${path(sample, one.sequence, "film.mp4")}?made=${one.film}`, controls: true, muted: true, loop: true, playsInline: true, preload: "metadata",
-    "aria-label": `Film of ${one.sequence}: outlines in the colours of their tracks`,
+    src: `${path(sample, one.sequence, "film.mp4")}?t=${one.film}`, controls: true, muted: true, loop: true, playsInline: true, preload: "metadata",
+    "aria-label": `Film of ${one.sequence}; outlines have the colour of their track`,
   }));
 }
 
 function plots(node, sample, one) {
-  if (one.plots === null || node.dataset.made === String(one.plots)) return;
-  node.dataset.made = one.plots;
-  const plot = (name, words) => make("img", { src: `${path(sample, one.sequence, name)}?made=${one.plots}`, alt: words, loading: "lazy" });
+  if (one.plots === null || node.dataset.modified === String(one.plots)) return;
+  node.dataset.modified = one.plots;
+  const plot = (name, alt) => make("img", { src: `${path(sample, one.sequence, name)}?t=${one.plots}`, alt, loading: "lazy" });
   node.replaceChildren(
     plot("ensemble.png", `Number, size, area and volume over the frames of ${one.sequence}, with 95 % bands`),
-    plot("growth.png", `Growth curves of the tracks of ${one.sequence}, and the laws of growth fitted to the mean`));
+    plot("growth.png", `Growth curves of the tracks of ${one.sequence}, and the growth laws fitted to the mean`));
 }

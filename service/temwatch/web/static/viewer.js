@@ -1,16 +1,17 @@
-// A micrograph with its outlines: zoom, pan, what lies under the pointer, a scale bar, and a legend that hides and shows.
-import { ask } from "./ask.js";
-import { REASONS, count, digits, make } from "./words.js";
+// A micrograph with its outlines: zoom, pan, tooltips, scale bar, and a legend that shows and hides outlines.
+import { getJson } from "./api.js";
+import { make } from "./dom.js";
+import { REASONS, count, digits, plural } from "./format.js";
 
 const KINDS = {
-  alone: ["alone", "A particle that stands by itself"],
-  separated: ["separated", "A particle that was parted from a clump"],
-  overlapping: ["overlapping", "A clump that was measured whole: its convexity is below the threshold"],
-  rejected: ["rejected", "Not counted; the reason is under the pointer (R)"],
+  alone: ["single", "A particle that touches no other"],
+  separated: ["separated", "A particle separated from a clump"],
+  overlapping: ["overlapping", "A clump measured as one particle: its convexity is below the threshold"],
+  rejected: ["rejected", "Not counted; point at it to see the reason (R)"],
 };
 const SVG = "http://www.w3.org/2000/svg";
-const MOST_ZOOM = 40;
-const SHARP_FROM = 1.6; // beyond this zoom the full micrograph replaces its preview
+const MAX_ZOOM = 40;
+const FULL_FROM_ZOOM = 1.6; // above it, the full micrograph replaces the preview
 
 function svg(tag, attributes = {}) {
   const element = document.createElementNS(SVG, tag);
@@ -18,14 +19,14 @@ function svg(tag, attributes = {}) {
   return element;
 }
 
-// the service counts in half pixels, so that every corner is a whole number
+// coordinates are in units of half a pixel
 function path(polygon) {
   let text = "";
   for (let at = 0; at < polygon.length; at += 2) text += `${at ? "L" : "M"}${polygon[at] / 2} ${polygon[at + 1] / 2}`;
   return `${text}Z`;
 }
 
-// a picture that cannot be loaded must not keep the outlines away
+// resolves also where the picture cannot be loaded: the outlines are shown without it
 export async function decoded(address) {
   const picture = new Image();
   picture.src = address;
@@ -33,7 +34,7 @@ export async function decoded(address) {
   return picture;
 }
 
-// a row that was analysed again has the same number and another picture
+// the time of analysis changes the address when a micrograph is analysed again
 export const previewOf = (row, edge = 0) =>
   `api/micrographs/${row.id}/preview.jpg?${edge ? `edge_px=${edge}&` : ""}t=${encodeURIComponent(row.analysed_at)}`;
 
@@ -52,14 +53,14 @@ export class Viewer {
     this.drawing.append(this.image, this.rejections, this.particles);
     this.tip = make("div", { className: "tip", hidden: true });
     this.bar = make("div", { className: "scalebar", hidden: true });
-    this.note = make("p", { className: "note", hidden: true }, "No picture of this one was kept; these are its outlines.");
+    this.note = make("p", { className: "note", hidden: true }, "No picture was saved; only the outlines are shown.");
     this.buttons = {};
     const tools = make("div", { className: "tools", role: "toolbar", "aria-label": "Micrograph" },
       ...Object.entries(KINDS).map(([kind, [text, title]]) => this.#switch(kind, text, title)),
       make("span", { className: "gap" }),
-      this.#button("closer", "+", "+", () => this.zoom(1.5), "Zoom in"),
-      this.#button("further", "−", "−", () => this.zoom(1 / 1.5), "Zoom out"),
-      this.#button("whole", "Fit", "0", () => this.whole(), "The whole micrograph"));
+      this.#button("zoomIn", "+", "+", () => this.zoom(1.5), "Zoom in"),
+      this.#button("zoomOut", "−", "−", () => this.zoom(1 / 1.5), "Zoom out"),
+      this.#button("fit", "Fit", "0", () => this.fit(), "Fit to view"));
     this.frame = make("div", { className: "frame" }, this.drawing, this.bar, this.note, this.tip);
     this.element = make("div", { className: "viewer" }, this.frame, tools);
     this.hidden = new Set();
@@ -83,18 +84,18 @@ export class Viewer {
     return button;
   }
 
-  // `told` are its outlines, where they are known already
-  async show(row, told, signal) {
-    if (row.id === this.id && row.analysed_at === this.analysedAt) return void this.element.classList.remove("waits");
+  // `outlines` is given where they are known already
+  async show(row, outlines, signal) {
+    if (row.id === this.id && row.analysed_at === this.analysedAt) return void this.element.classList.remove("loading");
     const preview = previewOf(row);
-    // picture and outlines change together: outlines of one on the picture of another would be a lie
-    // the last picture fades at once, since the numbers beside it are those of the next already
-    this.element.classList.add("waits");
+    // picture and outlines change together, so that they always belong to the same micrograph;
+    // the previous ones fade at once, since the numbers beside them are the new ones already
+    this.element.classList.add("loading");
     const early = row.has_picture ? decoded(preview) : null;
-    const found = told ?? await ask(`api/micrographs/${row.id}/outlines`, signal);
+    const found = outlines ?? await getJson(`api/micrographs/${row.id}/outlines`, signal);
     if (found.has_picture) await (early ?? decoded(preview));
     signal?.throwIfAborted();
-    this.element.classList.remove("waits");
+    this.element.classList.remove("loading");
     this.id = row.id;
     this.analysedAt = row.analysed_at;
     this.size = [found.width_px, found.height_px];
@@ -102,28 +103,28 @@ export class Viewer {
     this.pixelSize = found.pixel_size_nm;
     this.image.setAttribute("width", found.width_px);
     this.image.setAttribute("height", found.height_px);
-    this.sharp = false;
+    this.isFull = false;
     this.note.hidden = found.has_picture;
     this.stamp = encodeURIComponent(row.analysed_at);
     if (found.has_picture) this.image.setAttribute("href", preview);
     else this.image.removeAttribute("href");
     this.hasPicture = found.has_picture;
-    this.drawing.setAttribute("aria-label", `Micrograph ${row.name} with the outlines of ${found.particles.length} particles`);
+    this.drawing.setAttribute("aria-label", `Micrograph ${row.name} with outlines of ${plural(found.particles.length, "particle")}`);
     this.#outlines(found);
-    this.whole();
+    this.fit();
   }
 
   #outlines(found) {
     const particles = document.createDocumentFragment();
     for (const one of found.particles) {
       const outline = svg("path", { d: path(one.polygon), class: one.kind });
-      outline.words = `Particle ${one.number} · ${digits(one.equivalent_diameter_nm, 3)} nm · circularity ${digits(one.circularity, 2)}${one.kind === "alone" ? "" : ` · ${KINDS[one.kind][0]}`}`;
+      outline.tooltip = `Particle ${one.number} · ${digits(one.equivalent_diameter_nm, 3)} nm · circularity ${digits(one.circularity, 2)}${one.kind === "alone" ? "" : ` · ${KINDS[one.kind][0]}`}`;
       particles.append(outline);
     }
     const rejections = document.createDocumentFragment();
     for (const one of found.rejections) {
       const outline = svg("path", { d: path(one.polygon) });
-      outline.words = `Rejected: ${REASONS[one.reason] ?? one.reason}`;
+      outline.tooltip = `Rejected: ${REASONS[one.reason] ?? one.reason}`;
       rejections.append(outline);
     }
     this.particles.replaceChildren(particles);
@@ -134,7 +135,7 @@ export class Viewer {
     }
   }
 
-  // one kind of outline, or those of all particles
+  // one kind of outlines, or several
   toggle(...kinds) {
     const hide = !kinds.every((kind) => this.hidden.has(kind));
     for (const kind of kinds) this.hidden[hide ? "add" : "delete"](kind);
@@ -148,18 +149,18 @@ export class Viewer {
     }
   }
 
-  whole() {
+  fit() {
     this.box = [0, 0, ...this.size];
     this.#apply();
   }
 
-  // around a point of the micrograph, by default the middle of what is seen
+  // around a point of the micrograph, by default the centre of the view
   zoom(factor, at) {
     const [x, y, width, height] = this.box;
     const [px, py] = at ?? [x + width / 2, y + height / 2];
-    const wider = Math.min(this.size[0], Math.max(this.size[0] / MOST_ZOOM, width / factor));
-    const scale = wider / width;
-    this.#place(px - (px - x) * scale, py - (py - y) * scale, wider, height * scale);
+    const newWidth = Math.min(this.size[0], Math.max(this.size[0] / MAX_ZOOM, width / factor));
+    const scale = newWidth / width;
+    this.#place(px - (px - x) * scale, py - (py - y) * scale, newWidth, height * scale);
   }
 
   move(dx, dy) {
@@ -176,18 +177,18 @@ export class Viewer {
     this.drawing.setAttribute("viewBox", this.box.join(" "));
     const zoomed = this.size[0] / this.box[2];
     this.element.classList.toggle("zoomed", zoomed > 1.01);
-    if (zoomed > SHARP_FROM && !this.sharp && this.hasPicture) {
-      this.sharp = true;
+    if (zoomed > FULL_FROM_ZOOM && !this.isFull && this.hasPicture) {
+      this.isFull = true;
       const full = new Image();
-      const wanted = `api/micrographs/${this.id}/micrograph.png?t=${this.stamp}`;
+      const address = `api/micrographs/${this.id}/micrograph.png?t=${this.stamp}`;
       const id = this.id;
-      full.addEventListener("load", () => id === this.id && this.image.setAttribute("href", wanted));
-      full.src = wanted;
+      full.addEventListener("load", () => id === this.id && this.image.setAttribute("href", address));
+      full.src = address;
     }
     this.#scalebar(zoomed);
   }
 
-  // the picture has its own bar, which is out of sight or too large when zoomed
+  // the scale bar in the picture is out of view or too large when zoomed
   #scalebar(zoomed) {
     const rect = this.drawing.getBoundingClientRect();
     this.bar.hidden = zoomed < 1.01 || !this.pixelSize || !rect.width;
@@ -206,35 +207,35 @@ export class Viewer {
   }
 
   #listen() {
-    const held = new Map();
+    const pressed = new Map();
     this.drawing.addEventListener("wheel", (event) => {
       event.preventDefault();
       this.zoom(Math.exp(-event.deltaY / 400), this.#point(event));
     }, { passive: false });
     this.drawing.addEventListener("dblclick", (event) => this.zoom(2, this.#point(event)));
     this.drawing.addEventListener("pointerdown", (event) => {
-      held.set(event.pointerId, [event.clientX, event.clientY]);
+      pressed.set(event.pointerId, [event.clientX, event.clientY]);
       if (event.pointerType === "mouse") this.drawing.setPointerCapture(event.pointerId);
     });
     this.drawing.addEventListener("pointermove", (event) => {
-      const before = held.get(event.pointerId);
+      const before = pressed.get(event.pointerId);
       if (!before) return this.#hover(event);
       const rect = this.drawing.getBoundingClientRect();
       const perPixel = Math.min(rect.width / this.box[2], rect.height / this.box[3]);
       const [dx, dy] = [event.clientX - before[0], event.clientY - before[1]];
-      if (held.size === 2) {
-        const [other] = [...held].filter(([id]) => id !== event.pointerId).map(([, at]) => at);
+      if (pressed.size === 2) {
+        const [other] = [...pressed].filter(([id]) => id !== event.pointerId).map(([, at]) => at);
         const apart = (at) => Math.hypot(at[0] - other[0], at[1] - other[1]);
         this.zoom(apart([event.clientX, event.clientY]) / Math.max(1, apart(before)), this.#point(event));
       } else if (this.element.classList.contains("zoomed")) {
         this.move(-dx / perPixel, -dy / perPixel);
       }
-      held.set(event.pointerId, [event.clientX, event.clientY]);
+      pressed.set(event.pointerId, [event.clientX, event.clientY]);
       this.tip.hidden = true;
     });
     for (const name of ["pointerup", "pointercancel"]) {
       this.drawing.addEventListener(name, (event) => {
-        held.delete(event.pointerId);
+        pressed.delete(event.pointerId);
         if (event.pointerType !== "mouse") this.#hover(event);
       });
     }
@@ -243,23 +244,23 @@ export class Viewer {
   }
 
   #hover(event) {
-    const words = event.target.words;
-    this.tip.hidden = !words;
-    if (!words) return;
-    this.tip.textContent = words;
+    const tooltip = event.target.tooltip;
+    this.tip.hidden = !tooltip;
+    if (!tooltip) return;
+    this.tip.textContent = tooltip;
     const frame = this.frame.getBoundingClientRect();
     const [x, y] = [event.clientX - frame.left, event.clientY - frame.top];
     this.tip.style.left = `${Math.min(x + 14, frame.width - this.tip.offsetWidth - 8)}px`;
     this.tip.style.top = `${y > frame.height - 70 ? y - this.tip.offsetHeight - 10 : y + 18}px`;
   }
 
-  // keys while the view is open; gives whether the key was one of them
+  // handles a key; returns whether it has a meaning here
   key(event) {
     const step = this.box ? this.box[2] / 8 : 0;
     const moves = { ArrowLeft: [-step, 0], ArrowRight: [step, 0], ArrowUp: [0, -step], ArrowDown: [0, step] };
-    const acts = { o: () => this.toggle("alone", "separated", "overlapping"), r: () => this.toggle("rejected"), "+": () => this.zoom(1.5), "=": () => this.zoom(1.5), "-": () => this.zoom(1 / 1.5), 0: () => this.whole() };
+    const actions = { o: () => this.toggle("alone", "separated", "overlapping"), r: () => this.toggle("rejected"), "+": () => this.zoom(1.5), "=": () => this.zoom(1.5), "-": () => this.zoom(1 / 1.5), 0: () => this.fit() };
     if (this.element.classList.contains("zoomed") && moves[event.key]) this.move(...moves[event.key]);
-    else if (acts[event.key.toLowerCase()]) acts[event.key.toLowerCase()]();
+    else if (actions[event.key.toLowerCase()]) actions[event.key.toLowerCase()]();
     else return false;
     event.preventDefault();
     return true;

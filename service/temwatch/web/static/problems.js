@@ -1,8 +1,9 @@
-// Trouble: what does not work, in plain words, what to do about it, and trying again.
-import { ask, post } from "./ask.js";
-import { clock, count, make, plural } from "./words.js";
+// Problems of the service and of files, each with its remedy, and the retry.
+import { getJson, post } from "./api.js";
+import { make } from "./dom.js";
+import { clock, count, plural } from "./format.js";
 
-export const title = "Trouble";
+export const title = "Problems";
 
 let parts;
 let token = sessionStorage.getItem("token") ?? "";
@@ -12,21 +13,21 @@ export function mount(section, page) {
     title: make("h1"),
     lead: make("p", { className: "lead" }),
     all: make("button", { type: "button", hidden: true, onclick: () => retry("api/retry", {}, page) }, "Retry all"),
-    answer: make("p", { className: "lead", role: "status" }),
+    result: make("p", { className: "lead", role: "status" }),
     service: make("div"),
-    files: make("ul", { className: "troubles" }),
-    dialog: make("dialog", { "aria-label": "Token of the service" }),
+    files: make("ul", { className: "problem-list" }),
+    dialog: make("dialog", { "aria-label": "Service token" }),
   };
-  section.append(make("div", { className: "head" }, make("div", {}, parts.title, parts.lead, parts.answer), parts.all), parts.service, parts.files, parts.dialog);
+  section.append(make("div", { className: "head" }, make("div", {}, parts.title, parts.lead, parts.result), parts.all), parts.service, parts.files, parts.dialog);
 }
 
 export async function update(section, page, signal) {
-  const found = await ask("api/trouble", signal);
+  const found = await getJson("api/trouble", signal);
   const files = found.refused + found.failed;
-  parts.title.textContent = found.service[0]?.what.replace(/\.$/, "") ?? (files ? `${plural(files, "file was", "files were")} not measured` : "No trouble");
-  parts.lead.textContent = files ? `${count(found.refused)} refused, ${count(found.failed)} failed` : "Nothing was refused and nothing failed.";
+  parts.title.textContent = found.service[0]?.what.replace(/\.$/, "") ?? (files ? `${plural(files, "file was", "files were")} not measured` : "No problems");
+  parts.lead.textContent = files ? `${count(found.refused)} refused, ${count(found.failed)} failed` : "No file was refused and none failed.";
   parts.all.hidden = !files || !found.changes_allowed;
-  parts.service.replaceChildren(...found.service.map((one) => make("div", { className: "trouble-item service" }, make("h2", {}, one.what), make("p", {}, one.what_to_do))));
+  parts.service.replaceChildren(...found.service.map((one) => make("div", { className: "problem-item service" }, make("h2", {}, one.what), make("p", {}, one.what_to_do))));
   const typed = new Map([...parts.files.querySelectorAll("input")].map((input) => [input.name, input.value]));
   const state = JSON.stringify(found.files.map((one) => [one.id, one.analysed_at]));
   if (parts.files.dataset.state === state) return;
@@ -34,7 +35,7 @@ export async function update(section, page, signal) {
   parts.files.replaceChildren(...found.files.map((one) => item(one, found.changes_allowed, typed, page)));
 }
 
-// a refusal ends in a remedy for the command line; the page says below what to do
+// a refusal ends with a remedy for the command line; the page shows its own below
 const reason = (one) => (one.status === "refused" ? one.reason.split("; ")[0] : one.reason);
 
 function item(one, allowed, typed, page) {
@@ -43,7 +44,7 @@ function item(one, allowed, typed, page) {
     ? make("input", { type: "number", name, min: "0.0001", step: "any", placeholder: "0.05", "aria-label": "Pixel size in nm", value: typed.get(name) ?? "" })
     : null;
   const act = () => retry(`api/micrographs/${one.id}/retry`, size?.value ? { pixel_size_nm: Number(size.value) } : {}, page);
-  return make("li", { className: `trouble-item ${one.status}` },
+  return make("li", { className: `problem-item ${one.status}` },
     make("div", {}, make("h2", {}, one.micrograph, make("small", {}, ` ${one.status} ${clock(one.analysed_at)}`)),
       make("p", { className: "reason", title: one.reason }, reason(one)), make("p", { className: "advice" }, one.what_to_do)),
     allowed ? make("div", { className: "line" }, size ? make("label", { className: "tick" }, size, "nm per pixel") : null,
@@ -52,42 +53,42 @@ function item(one, allowed, typed, page) {
 }
 
 async function retry(path, body, page) {
-  if (!token && !(await login())) return;
+  if (!token && !(await askForToken())) return;
   try {
     const { request } = await post(path, JSON.stringify(body), { "Content-Type": "application/json", Authorization: `Bearer ${token}` });
-    parts.answer.textContent = "Asked. The service takes it up.";
-    await answered(request);
+    parts.result.textContent = "Retry requested.";
+    await showResult(request);
     parts.files.dataset.state = "";
     page.refresh();
   } catch (error) {
-    parts.answer.textContent = error.message;
+    parts.result.textContent = error.message;
     if (error.status !== 401) return;
     token = "";
     sessionStorage.removeItem("token");
-    if (await login(error.message)) await retry(path, body, page);
+    if (await askForToken(error.message)) await retry(path, body, page);
   }
 }
 
-// the running service looks for requests twice a second
-async function answered(request) {
+// the running service polls for requests twice a second
+async function showResult(request) {
   for (let tries = 0; tries < 20; tries += 1) {
     await new Promise((resolve) => setTimeout(resolve, 300));
-    const { answer } = await ask(`api/requests/${request}`);
+    const { answer } = await getJson(`api/requests/${request}`);
     if (!answer) continue;
-    parts.answer.textContent = answer.error ?? `${plural(answer.files, "file is", "files are")} analysed again.`;
+    parts.result.textContent = answer.error ?? `Retrying ${plural(answer.files, "file")}.`;
     return;
   }
 }
 
-function login(remark = "It is in the file that [http] token_file names.") {
+function askForToken(remark = "It is stored in the file named by [http] token_file.") {
   return new Promise((resolve) => {
     const input = make("input", { type: "password", autocomplete: "off", required: true, id: "token" });
     const form = make("form", { method: "dialog", onsubmit: () => {
       token = input.value.trim();
       if (token) sessionStorage.setItem("token", token);
     } },
-      make("h2", {}, "Token of the service"), make("p", { id: "token-remark" }, remark), make("label", { htmlFor: "token" }, "Token"), input,
-      make("div", { className: "line" }, make("button", { type: "submit" }, "Go on"),
+      make("h2", {}, "Service token"), make("p", { id: "token-remark" }, remark), make("label", { htmlFor: "token" }, "Token"), input,
+      make("div", { className: "line" }, make("button", { type: "submit" }, "Continue"),
         make("button", { type: "button", className: "quiet", onclick: () => parts.dialog.close() }, "Cancel")));
     parts.dialog.replaceChildren(form);
     parts.dialog.addEventListener("close", () => resolve(Boolean(token)), { once: true });

@@ -1,0 +1,64 @@
+// How numbers, units and times are written.
+const THIN = "\u2009";
+
+export const DESCRIPTORS = {
+  equivalent_diameter_nm: "Equivalent diameter",
+  feret_min_nm: "Minimum Feret diameter",
+  feret_max_nm: "Maximum Feret diameter",
+  area_nm2: "Area",
+  circularity: "Circularity",
+  aspect_ratio: "Aspect ratio",
+};
+
+export const REASONS = {
+  touches_border: "touches the border",
+  too_small: "too small",
+  low_convexity: "clump, not convex enough",
+  too_many_holes: "clump with too many holes",
+  not_separable: "clump that could not be separated",
+};
+
+export function count(number) {
+  return number === null || number === undefined ? "–" : String(number).replace(/\B(?=(\d{3})+$)/g, THIN);
+}
+
+// a forecast, which has at most two significant digits
+export const rough = (number) => count(Number(number.toPrecision(2)));
+
+export const plural = (number, one, many = `${one}s`) => `${count(number)} ${number === 1 ? one : many}`;
+
+// with an interval, to two significant digits of its half-width; without one, four digits
+export function estimate(known, unit = "") {
+  if (!known || known.value === null) return "–";
+  const tail = unit ? `${THIN}${unit}` : "";
+  if (!known.half_width) return digits(known.value) + tail;
+  const places = decimals(known.half_width);
+  return `${known.value.toFixed(places)} ± ${known.half_width.toFixed(places)}${tail}`;
+}
+
+export function digits(value, significant = 4) {
+  if (value === null || value === undefined) return "–";
+  if (value === 0) return "0";
+  const places = Math.max(0, significant - 1 - Math.floor(Math.log10(Math.abs(value))));
+  return value.toFixed(Math.min(places, 8)).replace("-", "−");
+}
+
+// an edge of a histogram bin, without trailing zeros
+export const edge = (value) => String(Number(value.toPrecision(6))).replace("-", "−");
+
+export function decimals(halfWidth) {
+  return Math.min(8, Math.max(0, 1 - Math.floor(Math.log10(Number(halfWidth.toPrecision(2))))));
+}
+
+export const percent = (value) => (value === null || value === undefined ? "–" : `${digits(value, 2)}${THIN}%`);
+
+export function seconds(value) {
+  if (value === null || value === undefined) return "–";
+  return value < 100 ? value.toFixed(1) : count(Math.round(value));
+}
+
+export function probability(p, name = "p = ") {
+  return p < 0.001 ? `${name.replace("=", "<") || "< "}0.001` : `${name}${p.toFixed(p < 0.1 ? 3 : 2)}`;
+}
+
+export const clock = (text) => (text ? new Date(text).toLocaleTimeString([], { hour: "2-digit", minute: "2-digit", hourCycle: "h23" }) : "");

@@ -1,0 +1,186 @@
+// Live: the last micrograph, the statistics of its sample so far, and whether there are enough micrographs.
+import { getJson, sampleUrl } from "./api.js";
+import { bars, colour, draw, translucent, plain, withUnit } from "./charts.js";
+import { Viewer, decoded, previewOf } from "./viewer.js";
+import { empty, make } from "./dom.js";
+import { clock, count, digits, estimate, percent, plural, rough, seconds } from "./format.js";
+
+export const title = "Live";
+
+const THUMBNAIL_PX = 320;
+const FAR = 999; // more micrographs than anybody would acquire
+let viewer;
+let parts;
+let chosen = null;
+
+export function mount(section, page) {
+  viewer = new Viewer();
+  parts = {
+    nothing: empty("No micrographs yet. The next one appears here as soon as it is analysed."),
+    stage: make("div", { className: "stage" }),
+    strip: make("ol", { className: "strip", "aria-label": "Recent micrographs, newest first" }),
+    name: make("h1", { className: "name" }),
+    back: make("button", { type: "button", className: "quiet", hidden: true, onclick: () => page.showMicrograph(null) }, "Back to live"),
+    measured: make("dl", { className: "one" }),
+    sample: make("h2"),
+    mean: make("p", { className: "giant" }),
+    counted: make("p", { className: "caption" }),
+    chart: make("div", { className: "chart small", role: "img" }),
+    gauge: make("div", { className: "gauge" }),
+    queue: make("p", { className: "queue" }),
+  };
+  const readings = make("div", { className: "readings" },
+    make("div", { className: "reading" }, make("div", { className: "line" }, parts.name, parts.back), parts.measured),
+    make("div", { className: "reading main" }, parts.sample, parts.mean, parts.counted, parts.chart, parts.gauge),
+    parts.queue);
+  parts.stage.append(viewer.element, readings);
+  section.append(parts.nothing, parts.stage, parts.strip);
+}
+
+export const stateQuery = (page) => page.chosenMicrograph ? "" : `also=outlines&also=population&also=convergence&target_percent=${page.settings.target}`;
+
+export async function update(section, page, signal) {
+  const { last, recent, queue } = page.state;
+  const row = await shownRow(page, last, recent, signal);
+  parts.nothing.hidden = Boolean(row);
+  parts.stage.hidden = !row;
+  showStrip(recent, row, page);
+  parts.queue.textContent = queue.waiting
+    ? `${plural(queue.waiting, "file")} queued · next: ${queue.next[0]}`
+    : "Queue empty";
+  if (!row) return;
+  parts.name.textContent = row.name;
+  parts.back.hidden = !page.chosenMicrograph;
+  showReadings(row);
+  // picture and statistics load independently
+  const outlines = page.state.also.micrograph === row.id ? page.included("outlines", row.sample, stateQuery(page)) : undefined;
+  await Promise.all([viewer.show(row, outlines, signal), showSample(page, row, signal)]);
+}
+
+async function shownRow(page, last, recent, signal) {
+  if (!page.chosenMicrograph) {
+    chosen = null;
+    if (!page.chosenSample) return last;
+    const known = recent.find((one) => one.sample === page.sample && one.status === "done");
+    if (known) return known;
+    const rows = await getJson(sampleUrl(page.sample, "micrographs?limit=50"), signal);
+    return rows.find((one) => one.status === "done") ?? null;
+  }
+  const known = recent.find((one) => one.id === page.chosenMicrograph);
+  if (known) return known;
+  if (chosen?.id !== page.chosenMicrograph) chosen = await getJson(`api/micrographs/${page.chosenMicrograph}`, signal);
+  return chosen;
+}
+
+function reading(value, unit, label) {
+  return make("div", {}, make("dd", {}, value, unit ? make("small", {}, ` ${unit}`) : ""), make("dt", {}, label));
+}
+
+function showReadings(row) {
+  const rejected = Object.entries(row).filter(([name]) => name.startsWith("rejected_")).reduce((sum, [, n]) => sum + n, 0);
+  parts.measured.replaceChildren(
+    reading(count(row.particles), "", "particles"),
+    reading(digits(row.mean_equivalent_diameter_nm, 3), "nm", "mean diameter"),
+    reading(count(rejected), "", "rejected"),
+    row.arrival_to_result_s !== undefined && row.arrival_to_result_s !== null
+      ? reading(seconds(row.arrival_to_result_s), "s", "arrival to result")
+      : reading(seconds(row.seconds), "s", "analysis"));
+}
+
+async function showSample(page, row, signal) {
+  // statistics of another sample fade until those of this one have loaded
+  parts.sample.parentElement.classList.toggle("loading", parts.sample.textContent !== row.sample);
+  const [population, convergence] = await Promise.all([
+    page.included("population", row.sample, stateQuery(page)) ?? getJson(sampleUrl(row.sample, "population"), signal),
+    page.included("convergence", row.sample, stateQuery(page)) ?? getJson(sampleUrl(row.sample, `convergence?curve=false&target_percent=${page.settings.target}`), signal),
+  ]);
+  parts.sample.textContent = row.sample;
+  parts.sample.parentElement.classList.remove("loading");
+  parts.mean.replaceChildren(estimate(population.figures.mean), make("small", {}, " nm"));
+  parts.counted.textContent = `mean diameter of ${plural(population.particles, "particle")} on ${plural(population.micrographs, "micrograph")} · SD ${digits(population.figures.sd.value, 3)} nm`;
+  showGauge(convergence);
+  if (!population.particles) return;
+  await draw(parts.chart, [
+    bars(population.histogram.edges, "particles", { y: population.histogram.counts, marker: { color: translucent("data", 0.75) }, hovertemplate: "%{x:.4g} nm: %{y} particles<extra></extra>" }),
+  ], {
+    x: { title: withUnit("equivalent diameter", "nm") },
+    y: { title: "particles", nticks: 4 },
+    showlegend: false,
+    shapes: row.mean_equivalent_diameter_nm === null ? [] : [{
+      type: "line", yref: "paper", y0: 0, y1: 1, x0: row.mean_equivalent_diameter_nm, x1: row.mean_equivalent_diameter_nm,
+      line: { color: colour("second"), width: 2, dash: "dot" },
+    }],
+    annotations: row.mean_equivalent_diameter_nm === null ? [] : [{
+      yref: "paper", y: 1, yanchor: "bottom", x: row.mean_equivalent_diameter_nm, text: `mean of ${plain(row.name)}`, showarrow: false,
+      font: { color: colour("second") },
+    }],
+    label: `Histogram of ${population.particles} equivalent diameters; the dotted line marks the mean of this micrograph`,
+  });
+}
+
+export function verdict(convergence, name = "mean") {
+  const { percent: half, enough, fields_more: more } = convergence[name];
+  if (half === null) {
+    return ["Not yet known", convergence.micrographs > 1 && convergence.fields === 1
+      ? "Frames of one sequence show the same particles."
+      : "An interval needs at least two micrographs."];
+  }
+  if (enough) return ["Enough", `±${percent(half)}, target ±${percent(convergence.target_percent)}`];
+  if (more === null) return [`±${percent(half)}`, "Too early for a forecast."];
+  if (more > FAR) return ["Far from enough", `±${percent(half)} now, target ±${percent(convergence.target_percent)}`];
+  return [`About ${rough(more)} more ${more === 1 ? "micrograph" : "micrographs"}`, `±${percent(half)} now, target ±${percent(convergence.target_percent)}`];
+}
+
+function showGauge(convergence) {
+  const [headline, detail] = verdict(convergence);
+  const half = convergence.mean.percent;
+  const share = half === null ? 0 : Math.min(1, (convergence.target_percent / half) ** 2);
+  parts.gauge.classList.toggle("enough", convergence.mean.enough);
+  parts.gauge.replaceChildren(
+    make("p", {}, make("strong", {}, headline), make("span", {}, detail)),
+    make("div", { className: "track", role: "meter", "aria-label": "Fraction of the micrographs needed for the target", "aria-valuemin": "0", "aria-valuemax": "100", "aria-valuenow": String(Math.round(100 * share)) },
+      make("div", { className: "fill", style: `width:${100 * share}%` })));
+}
+
+const STATUS_LABELS = { done: "", failed: "failed", refused: "refused", duplicate: "duplicate", superseded: "replaced", pending: "queued" };
+
+function showStrip(recent, row, page) {
+  const known = new Map([...parts.strip.children].map((item) => [item.dataset.key, item]));
+  const items = recent.map((one) => {
+    const key = `${one.id} ${one.status} ${one.analysed_at}`;
+    const item = known.get(key) ?? thumbnail(one, key, page, one.id === row?.id);
+    item.firstChild.setAttribute("aria-pressed", String(one.id === row?.id));
+    return item;
+  });
+  // existing thumbnails stay, so that their pictures are not loaded again
+  if (items.length !== parts.strip.children.length || items.some((item, index) => item !== parts.strip.children[index])) parts.strip.replaceChildren(...items);
+}
+
+// the micrograph that is shown large is scaled down here instead of being fetched again
+function scaledDown(one) {
+  const canvas = make("canvas", { "aria-hidden": "true" });
+  decoded(previewOf(one)).then((large) => {
+    const scale = THUMBNAIL_PX / Math.max(large.naturalWidth, large.naturalHeight, 1);
+    [canvas.width, canvas.height] = [large.naturalWidth * scale, large.naturalHeight * scale];
+    const pen = canvas.getContext("2d");
+    pen.imageSmoothingQuality = "high";
+    if (canvas.width && canvas.height) pen.drawImage(large, 0, 0, canvas.width, canvas.height);
+  });
+  return canvas;
+}
+
+function thumbnail(one, key, page, large) {
+  const done = one.status === "done";
+  const picture = done && !one.has_picture ? make("span", { className: "cross none", "aria-hidden": "true" }, "–") : done && large ? scaledDown(one) : done
+    ? make("img", { src: previewOf(one, THUMBNAIL_PX), alt: "", loading: "lazy", decoding: "async" })
+    : make("span", { className: "cross", "aria-hidden": "true" }, one.status === "duplicate" ? "=" : "!");
+  const button = make("button", { type: "button", className: one.status, title: one.reason ?? one.micrograph, onclick: () => (done ? page.showMicrograph(one.id) : page.open("problems")) },
+    picture,
+    make("span", { className: "thumbnail-name" }, one.frame === null ? one.name : `${one.name} ${one.frame}`),
+    make("span", { className: "thumbnail-text" }, make("span", {}, done ? `${count(one.particles)} · ${digits(one.mean_equivalent_diameter_nm, 3)} nm` : STATUS_LABELS[one.status] ?? one.status), make("time", {}, clock(one.analysed_at))));
+  return make("li", { "data-key": key }, button);
+}
+
+export function key(event) {
+  viewer.key(event);
+}
