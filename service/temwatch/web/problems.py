@@ -10,8 +10,8 @@ from temwatch.web import serialize
 
 ADVICE = {
     "empty": "The microscope wrote no data. Save the micrograph again.",
-    "truncated": "The file is incomplete. Copy it again from the microscope; it is then analysed automatically.",
-    "zero_filled": "The copy stopped half-way. Copy the file again; it is then analysed automatically.",
+    "truncated": "The file is incomplete. Copy it from the microscope again. Analysis starts automatically.",
+    "zero_filled": "The copy stopped half-way. Copy the file again. Analysis starts automatically.",
     "not_a_micrograph": "The content does not match the file name. If the file belongs here, copy it again.",
     "a_folder": "This is a folder, not a micrograph. Rename the folder.",
     "no_pixel_size": "The file states no pixel size. Enter the pixel size and retry.",
