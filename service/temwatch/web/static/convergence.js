@@ -59,7 +59,7 @@ function forecast(known) {
 function showNumbers(answer) {
   parts.table.replaceChildren(
     table("Half-widths and forecast", ["95 % half-width", "now", `for ±${answer.target_percent}\u2009%`],
-      [["mean", percent(answer.mean.percent), forecast(answer.mean)], ["median, D50", percent(answer.d50.percent), forecast(answer.d50)]]),
+      [["mean", percent(answer.mean.percent), forecast(answer.mean)], ["median (D50)", percent(answer.d50.percent), forecast(answer.d50)]]),
     make("p", { className: "caption" }, `After ${plural(answer.fields, "field of view", "fields of view")} with ${plural(answer.particles, "particle")}. The forecast assumes that the spread between micrographs stays the same.`),
     answer.design_effect === null ? "" : make("p", { className: "caption" }, `The variance of the mean is ${digits(answer.design_effect, 2)} times that of independent particles (design effect).`));
   const needed = answer.independent_particles_needed;
@@ -67,12 +67,14 @@ function showNumbers(answer) {
     make("h2", {}, "Requirements of the standard"),
     make("p", {}, answer.iso_13322_1),
     needed.mean ? table("Independent particles for this target", [`independent particles for ±${answer.target_percent}\u2009%`, "at this spread"],
-      [["mean", particlesNeeded(needed.mean)], ["median, D50", particlesNeeded(needed.d50)], ["volume-weighted mean", particlesNeeded(needed.volume_mean)]]) : "",
+      [["mean", particlesNeeded(needed.mean)], ["median (D50)", particlesNeeded(needed.d50)], ["volume-weighted mean", particlesNeeded(needed.volume_mean)]]) : "",
     make("p", { className: "caption" }, "Particles of one micrograph are not independent; the intervals above therefore count micrographs."));
 }
 
 async function showChart(answer) {
   const { steps } = answer;
+  parts.chart.parentElement.hidden = !steps.fields.length;
+  if (!steps.fields.length) return;
   const line = (name, key, series, symbol, dash) => ({
     type: "scatter", mode: "lines+markers", name, x: steps.fields, y: steps[key],
     line: { color: colour(series), width: 2.5, dash }, marker: { size: 8, symbol },

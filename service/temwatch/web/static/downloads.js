@@ -17,7 +17,7 @@ let parts;
 
 export function mount(section, page) {
   parts = { controls: controls(page), title: make("h1"), report: make("a", { className: "button main", target: "_blank", rel: "noopener" }, "Open the report"),
-    tables: make("ul", { className: "downloads" }), charts: make("div", { className: "thumbnails" }) };
+    tables: make("ul", { className: "download-list" }), charts: make("div", { className: "thumbnails" }) };
   section.append(
     make("div", { className: "head" }, make("div", {}, parts.title, make("p", { className: "lead" }, "The report: one A4 page after ISO 21363, with a methods paragraph.")), parts.report),
     make("div", { className: "panel" }, make("h2", {}, "Tables"), parts.tables),

@@ -122,11 +122,11 @@ export function verdict(convergence, name = "mean") {
   const { percent: half, enough, fields_more: more } = convergence[name];
   if (half === null) {
     return ["Not yet known", convergence.micrographs > 1 && convergence.fields === 1
-      ? "Frames of one sequence show the same particles."
-      : "An interval needs at least two micrographs."];
+      ? "Frames of one sequence show the same particles"
+      : "An interval needs at least two micrographs"];
   }
   if (enough) return ["Enough", `±${percent(half)}, target ±${percent(convergence.target_percent)}`];
-  if (more === null) return [`±${percent(half)}`, "Too early for a forecast."];
+  if (more === null) return [`±${percent(half)}`, "Too early for a forecast"];
   if (more > FAR) return ["Far from enough", `±${percent(half)} now, target ±${percent(convergence.target_percent)}`];
   return [`About ${rough(more)} more ${more === 1 ? "micrograph" : "micrographs"}`, `±${percent(half)} now, target ±${percent(convergence.target_percent)}`];
 }

@@ -6,7 +6,7 @@ import { DESCRIPTORS, count, digits, edge, estimate, plural } from "./format.js"
 
 export const title = "Population";
 
-export const STATISTICS = { mean: "mean", sd: "standard deviation", d50: "median, D50", d10: "D10", d90: "D90", gsd: "geometric SD" };
+export const STATISTICS = { mean: "mean", sd: "standard deviation", d50: "median (D50)", d10: "D10", d90: "D90", gsd: "geometric SD" };
 const WEIGHTINGS = { number: "Number", area: "Area", volume: "Volume" };
 const POOR_FIT = 0.1; // largest cumulative distance; above it the misfit is visible
 let parts;

@@ -51,7 +51,7 @@ function panel(sample, sequence) {
     chart("counts", "Number and size"), chart("tracks", "Size of individual particles"),
     chart("events", "Cumulative events"), chart("drift", "Specimen drift"),
     make("div", { className: "plots" }),
-    make("ul", { className: "downloads" },
+    make("ul", { className: "download-list" },
       ...Object.entries(TABLES).map(([name, meaning]) => link(sampleUrl(sample, `tables/${name}.csv`), `${name}.csv`, meaning)),
       ...Object.entries(CURVES).map(([name, meaning]) => link(path(sample, sequence, `${name}.csv`), `${name}.csv`, meaning))));
 }
