@@ -6,15 +6,16 @@ import gzip
 import hashlib
 from collections.abc import Callable
 from dataclasses import dataclass
-from typing import Any
+from typing import Annotated, Any
 
-from fastapi import HTTPException
+from fastapi import Depends, HTTPException
 from starlette.requests import Request
 from starlette.responses import Response
 
 from temwatch.config import Config
 from temwatch.ledger import MicrographRow, Reader
 from temwatch.metrics import Vitals
+from temwatch.outputs.population_summary import Border, Descriptor, View, Weighting
 from temwatch.web.outline_cache import OutlineCache
 from temwatch.web.population_cache import PopulationCache
 from temwatch.web.security import Token
@@ -36,6 +37,16 @@ class Context:
     outlines: OutlineCache
     token: Token
     post: Post
+
+
+def _view(
+    descriptor: Descriptor = "equivalent_diameter_nm", weighting: Weighting = "number", border: Border = "raw"
+) -> View:
+    return View(descriptor=descriptor, weighting=weighting, border=border)
+
+
+ViewQuery = Annotated[View, Depends(_view)]
+"""The population that a request asks for, out of its query parameters."""
 
 
 def known_sample(ledger: Reader, sample: str) -> None:

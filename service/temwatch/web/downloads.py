@@ -13,9 +13,8 @@ from fastapi import FastAPI
 from fastapi.responses import HTMLResponse, Response, StreamingResponse
 
 from temwatch.outputs import charts, sample_report, sequence_files, tables, workbook
-from temwatch.outputs.population_summary import Border, Descriptor, View, Weighting
 from temwatch.web import serialize
-from temwatch.web.context import Context, known_sample
+from temwatch.web.context import Context, ViewQuery, known_sample
 
 _UNKNOWN: dict[int | str, dict[str, Any]] = {404: {"description": "no such sample"}}
 _TABLES = {"particles": tables.PARTICLES, "micrographs": tables.MICROGRAPHS, "rejections": tables.REJECTIONS}
@@ -74,17 +73,9 @@ def add(app: FastAPI, service: Context) -> None:
         responses=_UNKNOWN,
         summary="A chart in publication quality",
     )
-    def chart_file(
-        sample: str,
-        chart: charts.Chart,
-        kind: charts.Kind,
-        descriptor: Descriptor = "equivalent_diameter_nm",
-        weighting: Weighting = "number",
-        border: Border = "raw",
-    ) -> Response:
+    def chart_file(sample: str, chart: charts.Chart, kind: charts.Kind, view: ViewQuery) -> Response:
         with service.reader() as ledger:
             known_sample(ledger, sample)
-        view = View(descriptor=descriptor, weighting=weighting, border=border)
         content = charts.render(service.populations.fields(sample), sample, chart, kind, view)
         headers = {"Content-Disposition": _attachment(f"{sample}_{chart}.{kind}")}
         return Response(content, media_type=_CHART_TYPES[kind], headers=headers)

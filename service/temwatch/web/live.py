@@ -18,10 +18,10 @@ from temwatch.ledger import MicrographRow, Reader
 from temwatch.ledger.requests import answer_to
 from temwatch.ledger.sample_columns import data_version, detected_at
 from temwatch.outputs import paths
-from temwatch.outputs.population_summary import Border, Descriptor, View, Weighting
+from temwatch.outputs.population_summary import View
 from temwatch.web import population_views, problems, serialize
 from temwatch.web.cache import SingleFlightCache
-from temwatch.web.context import Context, JsonBody, known_micrograph
+from temwatch.web.context import Context, JsonBody, ViewQuery, known_micrograph
 
 _MAX_FILES_SHOWN = 100
 _CAPACITY_BYTES = 16 * 1024**2
@@ -42,17 +42,14 @@ def add(app: FastAPI, service: Context) -> None:
     @app.get("/api/now", summary="State of the service, last and recent micrographs, queue and samples")
     def live(
         request: Request,
+        view: ViewQuery,
         limit: Annotated[int, Query(ge=1, le=100)] = 24,
         also: Annotated[list[Part], Query(description="what else to include for a view of the page")] = [],  # noqa: B006
         sample: Annotated[
             str, Query(description="sample of these parts; empty: that of the last micrograph")
         ] = "",
         target_percent: population_views.Target = 2.0,
-        descriptor: Descriptor = "equivalent_diameter_nm",
-        weighting: Weighting = "number",
-        border: Border = "raw",
     ) -> Response:
-        view = View(descriptor=descriptor, weighting=weighting, border=border)
         query = LiveQuery(
             limit=limit, parts=tuple(also), sample=sample, view=view, target_percent=target_percent
         )

@@ -13,8 +13,8 @@ from starlette.responses import Response
 
 from temwatch.analysis.statistics import comparison
 from temwatch.outputs import population_summary
-from temwatch.outputs.population_summary import Border, Descriptor, View, Weighting
-from temwatch.web.context import Context, JsonBody, known_sample
+from temwatch.outputs.population_summary import Descriptor, View, Weighting
+from temwatch.web.context import Context, JsonBody, ViewQuery, known_sample
 from temwatch.web.population_cache import Compute, LoadedSample
 
 _UNKNOWN: dict[int | str, dict[str, Any]] = {404: {"description": "no such sample"}}
@@ -66,14 +66,7 @@ def add(app: FastAPI, service: Context) -> None:
         responses=_UNKNOWN,
         summary="Histogram, density, fits, and statistics with 95 % intervals",
     )
-    def population(
-        request: Request,
-        sample: str,
-        descriptor: Descriptor = "equivalent_diameter_nm",
-        weighting: Weighting = "number",
-        border: Border = "raw",
-    ) -> Response:
-        view = View(descriptor=descriptor, weighting=weighting, border=border)
+    def population(request: Request, sample: str, view: ViewQuery) -> Response:
         return respond(request, sample, *_population(view, 0.0))
 
     @app.get(
@@ -82,15 +75,8 @@ def add(app: FastAPI, service: Context) -> None:
         summary="Interval half-widths against the number of micrographs, and how many more the target needs",
     )
     def convergence(
-        request: Request,
-        sample: str,
-        target_percent: Target = 2.0,
-        curve: bool = True,
-        descriptor: Descriptor = "equivalent_diameter_nm",
-        weighting: Weighting = "number",
-        border: Border = "raw",
+        request: Request, sample: str, view: ViewQuery, target_percent: Target = 2.0, curve: bool = True
     ) -> Response:
-        view = View(descriptor=descriptor, weighting=weighting, border=border)
         return respond(request, sample, *_convergence(view, target_percent, curve=curve))
 
     @app.get(
