@@ -68,7 +68,7 @@ function showNumbers(answer) {
     make("p", {}, answer.iso_13322_1),
     needed.mean ? table("Independent particles for this target", [`independent particles for ±${answer.target_percent}\u2009%`, "at this spread"],
       [["mean", particlesNeeded(needed.mean)], ["median (D50)", particlesNeeded(needed.d50)], ["volume-weighted mean", particlesNeeded(needed.volume_mean)]]) : "",
-    make("p", { className: "caption" }, "Particles of one micrograph are not independent; the intervals above therefore count micrographs."));
+    make("p", { className: "caption" }, "Particles of one micrograph are not independent, so the intervals on this page count micrographs."));
 }
 
 async function showChart(answer) {

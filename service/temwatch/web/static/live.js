@@ -49,7 +49,7 @@ export async function update(section, page, signal) {
     ? `${plural(queue.waiting, "file")} queued · next: ${queue.next[0]}`
     : "Queue empty";
   if (!row) return;
-  parts.name.textContent = row.name;
+  parts.name.textContent = row.frame === null ? row.name : `${row.name}, frame ${row.frame}`;
   parts.back.hidden = !page.chosenMicrograph;
   showReadings(row);
   // picture and statistics load independently
@@ -121,7 +121,7 @@ async function showSample(page, row, signal) {
 export function verdict(convergence, name = "mean") {
   const { percent: half, enough, fields_more: more } = convergence[name];
   if (half === null) {
-    return ["Not yet known", convergence.micrographs > 1 && convergence.fields === 1
+    return ["No interval yet", convergence.micrographs > 1 && convergence.fields === 1
       ? "Frames of one sequence show the same particles"
       : "An interval needs at least two micrographs"];
   }
@@ -176,7 +176,7 @@ function thumbnail(one, key, page, large) {
     : make("span", { className: "cross", "aria-hidden": "true" }, one.status === "duplicate" ? "=" : "!");
   const button = make("button", { type: "button", className: one.status, title: one.reason ?? one.micrograph, onclick: () => (done ? page.showMicrograph(one.id) : page.open("problems")) },
     picture,
-    make("span", { className: "thumbnail-name" }, one.frame === null ? one.name : `${one.name} ${one.frame}`),
+    make("span", { className: "thumbnail-name" }, make("span", {}, one.name), one.frame === null ? null : make("small", {}, one.frame)),
     make("span", { className: "thumbnail-text" }, make("span", {}, done ? `${count(one.particles)} · ${digits(one.mean_equivalent_diameter_nm, 3)} nm` : STATUS_LABELS[one.status] ?? one.status), make("time", {}, clock(one.analysed_at))));
   return make("li", { "data-key": key }, button);
 }

@@ -2,7 +2,7 @@
 import { getJson, sampleUrl } from "./api.js";
 import { colour, draw, translucent, SERIES } from "./charts.js";
 import { empty, make } from "./dom.js";
-import { count, digits, plural } from "./format.js";
+import { count, edge, plural } from "./format.js";
 
 export const title = "Sequences";
 
@@ -86,15 +86,15 @@ async function show(node, sample, one, signal) {
     line(name, one.events[event], SERIES[index], { line: { color: colour(SERIES[index]), width: 2, shape: "hv" }, hovertemplate: `%{y} ${name}<extra></extra>` }))),
   { x, y: { title: "events", rangemode: "tozero" }, margin, label: `Events over ${one.frames} frames of ${one.sequence}` });
   await draw(node.querySelector(".drift"), [
-    line("right", one.drift_x_nm, "data", { hovertemplate: "%{y:.3g} nm<extra></extra>" }),
-    line("down", one.drift_y_nm, "second", { line: { color: colour("second"), width: 2.5, dash: "dash" }, hovertemplate: "%{y:.3g} nm<extra></extra>" }),
+    line("x (right)", one.drift_x_nm, "data", { hovertemplate: "%{y:.3g} nm<extra></extra>" }),
+    line("y (down)", one.drift_y_nm, "second", { line: { color: colour("second"), width: 2.5, dash: "dash" }, hovertemplate: "%{y:.3g} nm<extra></extra>" }),
   ], { x, y: { title: "drift (nm)" }, margin, label: `Drift over ${one.frames} frames of ${one.sequence}` });
   node.dataset.state = state;
 }
 
 function summary(one) {
   const last = one.elapsed_s.at(-1);
-  const parts = [plural(one.frames, "frame") + (last ? ` in ${digits(last)} s` : ""), plural(one.tracks, "track")];
+  const parts = [plural(one.frames, "frame") + (last ? ` in ${edge(last)} s` : ""), plural(one.tracks, "track")];
   parts.push(...Object.entries(EVENTS).filter(([event]) => one.counts[event]).map(([event, name]) => `${count(one.counts[event])} ${name}`));
   if (one.waiting) parts.push(`${plural(one.waiting, "frame")} queued`);
   if (one.gaps.length) parts.push(`missing frames: ${one.gaps.slice(0, 5).map(([first, end]) => (first === end ? first : `${first} to ${end}`)).join(", ")}${one.gaps.length > 5 ? " …" : ""}`);
