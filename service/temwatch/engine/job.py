@@ -14,7 +14,7 @@ import structlog
 
 from temwatch.domain import Micrograph, Status
 from temwatch.engine import tasks
-from temwatch.ledger import File, Packed, Recorded
+from temwatch.ledger import File, PackedAnalysis, Recorded
 
 log = structlog.get_logger(__name__)
 
@@ -105,7 +105,7 @@ class Job:
             left and len(self.batches) < _BATCHES and "read" not in self.running.values() and not self.ahead
         )
 
-    def results(self, now: datetime) -> list[Packed]:
+    def results(self, now: datetime) -> list[PackedAnalysis]:
         """What was found in the first batch, ready to be recorded; the batch is let go."""
         batch = self.batches.pop(0)
         found = [batch.resolved[index] for index in range(batch.frames)]

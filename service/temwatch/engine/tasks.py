@@ -15,7 +15,7 @@ from temwatch.choices import SeparationMethod
 from temwatch.config import SeparationSettings
 from temwatch.domain import Analysis, Frame, Image, Metadata, Method, Micrograph, Segmentation
 from temwatch.formats.read_errors import unreadable
-from temwatch.ledger import Packed, Result, pack
+from temwatch.ledger import PackedAnalysis, Result, pack
 from temwatch.outputs import film, paths, pictures, sample_folder
 from temwatch.outputs.files import replacing
 
@@ -101,7 +101,7 @@ class AnalyseOrder:
 class Resolved:
     """What was found, ready to be recorded; the moment and the seconds in it are the worker's own."""
 
-    packed: Packed
+    packed: PackedAnalysis
     diameters_nm: tuple[float, ...]
     seconds: float
     seconds_pictures: float

@@ -10,15 +10,15 @@ import unicodedata
 MAX_NAME_BYTES = 120
 """Longest folder name, so that `<name>_micrograph.png` and a temporary suffix stay within NAME_MAX (255)."""
 
-# not allowed in a name on Linux or on a Windows client of the share, and bytes that are no UTF-8
+# characters that Linux or a Windows client of the share forbids, and bytes that are not UTF-8
 _UNSAFE = re.compile(r'[\x00-\x1f\x7f<>:"/\\|?*\ud800-\udfff]')
 
 
 def folder_name(text: str, limit: int = MAX_NAME_BYTES) -> str:
-    """A name for one visible folder, as close to `text` as any file system takes it.
+    """A name for one visible folder, as close to `text` as every file system accepts.
 
     Characters that some system forbids become `_`, and so do dots in front (hidden folders) and dots and
-    spaces at the end. What is longer than `limit` bytes of UTF-8 is cut and told apart by a digest.
+    spaces at the end. Text longer than `limit` bytes of UTF-8 is cut, and a digest keeps it unique.
 
     Examples
     --------
@@ -36,12 +36,12 @@ def folder_name(text: str, limit: int = MAX_NAME_BYTES) -> str:
 
 
 def name_key(name: str) -> str:
-    """What two names have in common when a file system takes them for one."""
+    """Key of a name: equal for names that some file system takes for the same."""
     return unicodedata.normalize("NFC", name).casefold()
 
 
 def to_stored(path: str) -> str | bytes:
-    """A path as SQLite can hold it: bytes where they are not UTF-8."""
+    """A path as SQLite stores it: bytes where it is not UTF-8."""
     try:
         path.encode()
     except UnicodeEncodeError:
@@ -50,5 +50,5 @@ def to_stored(path: str) -> str | bytes:
 
 
 def from_stored(value: str | bytes) -> str:
-    """The path again, as `os.fsdecode` gives it."""
+    """The path of a stored value, as `os.fsdecode` returns it."""
     return value if isinstance(value, str) else os.fsdecode(value)

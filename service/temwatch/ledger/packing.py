@@ -9,7 +9,7 @@ import numpy as np
 
 from temwatch.domain import Mask, Region
 
-_LEVEL = 1  # masks are long runs: higher levels cost ten times the time for a tenth of the size
+_LEVEL = 1  # higher levels take ten times as long and save a tenth of the size
 
 
 def pack_mask(mask: Mask) -> bytes:
@@ -18,19 +18,19 @@ def pack_mask(mask: Mask) -> bytes:
 
 
 def unpack_mask(packed: bytes, shape: tuple[int, int]) -> Mask:
-    """The mask that `pack_mask` was given; `shape` is (height, width) in px."""
+    """The mask of `pack_mask`; `shape` is (height, width) in px."""
     return _bits(zlib.decompress(packed), 0, shape)
 
 
 def pack_regions(regions: Iterable[Region]) -> bytes:
-    """Masks of regions one after the other, each from a byte of its own, compressed together."""
+    """Masks of regions one after the other, each beginning with a new byte, compressed together."""
     return zlib.compress(
         b"".join(np.packbits(region.mask, axis=None).tobytes() for region in regions), _LEVEL
     )
 
 
 def unpack_regions(packed: bytes, boxes: Sequence[tuple[int, int, int, int, bool]]) -> list[Region]:
-    """The regions again; a box is (x, y, width, height) in px and whether it was separated."""
+    """The regions of `pack_regions`; a box is (x, y, width, height) in px and whether it was separated."""
     data, start, regions = zlib.decompress(packed), 0, []
     for x, y, width, height, separated in boxes:
         mask = _bits(data, start, (height, width))

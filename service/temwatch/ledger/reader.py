@@ -1,6 +1,6 @@
-"""Read-only views of a ledger, beside the writer or while nothing runs.
+"""Read-only queries of a ledger, beside the writer or without one.
 
-Nothing here holds more than one micrograph's rows in Python objects.
+Nothing here holds the rows of more than one micrograph in Python objects.
 """
 
 from __future__ import annotations
@@ -67,7 +67,7 @@ class Reader:
 
     @contextmanager
     def snapshot(self) -> Iterator[None]:
-        """Everything read within sees the ledger of one moment."""
+        """All queries within see the same state of the ledger."""
         self.connection.execute("BEGIN")
         try:
             yield
@@ -82,7 +82,7 @@ class Reader:
     # Samples and totals
 
     def samples(self, *, only: str | None = None) -> list[SampleRow]:
-        """Every sample, or one, with what became of its files."""
+        """Every sample, or one, with the counts of its files."""
         where, values = ("", ()) if only is None else (" AND sample = ?", (only,))
         sums = ", ".join(f"sum(rejected_{reason})" for reason in Reason)
         found = {
@@ -114,16 +114,16 @@ class Reader:
         return samples
 
     def receipt(self, sample: str | None = None) -> Receipt:
-        """What became of every file seen, of one sample or of all."""
+        """Number of files by status, of one sample or of all."""
         where, values = ("", ()) if sample is None else (" WHERE sample = ?", (sample,))
         return _receipt(self.connection.execute(f"SELECT {_COUNTS} FROM files{where}", values).fetchone())
 
     def queue_length(self) -> int:
-        """Files that wait or are in hand."""
+        """Number of pending files, including those being analysed."""
         return int(self.value("SELECT count(*) FROM files WHERE status = 'pending'"))
 
     def oldest_pending_at(self) -> datetime | None:
-        """When the file that has waited longest was detected."""
+        """When the oldest pending file was detected."""
         return moment(self.value("SELECT min(detected_at) FROM files WHERE status = 'pending'"))
 
     def last_success_at(self) -> datetime | None:
@@ -133,7 +133,7 @@ class Reader:
         )
 
     def pending(self, limit: int = 100) -> list[File]:
-        """Files that wait or are in hand, oldest first."""
+        """Pending files, including those being analysed, oldest first."""
         cursor = self.connection.cursor()
         cursor.row_factory = file_from
         files: list[File] = cursor.execute(
@@ -142,7 +142,7 @@ class Reader:
         return files
 
     def methods(self) -> dict[str, Method]:
-        """Every method that was used, by digest."""
+        """Every method in use, by digest."""
         rows = self.connection.execute("SELECT digest, json FROM methods ORDER BY digest")
         return {digest: _method(text) for digest, text in rows}
 
@@ -177,7 +177,7 @@ class Reader:
         return list(self._rows("WHERE m.status IN ('failed', 'refused') ORDER BY m.id DESC LIMIT ?", limit))
 
     def without_result(self, limit: int = 20) -> list[MicrographRow]:
-        """The last rows of files that are neither done nor waiting, one a file, newest first."""
+        """The last row of each file that is neither done nor pending, newest first."""
         return list(
             self._rows(
                 """WHERE f.status NOT IN ('done', 'pending')
@@ -188,7 +188,7 @@ class Reader:
         )
 
     def micrograph(self, micrograph_id: int) -> MicrographRow | None:
-        """One row, None where there is none of that number."""
+        """One row, None if there is none with that number."""
         return next(self._rows("WHERE m.id = ?", micrograph_id), None)
 
     def _rows(self, condition: str, *values: object) -> Iterator[MicrographRow]:
@@ -223,7 +223,7 @@ class Reader:
         )
 
     def segmentation(self, micrograph_id: int) -> Segmentation:
-        """What the segmenter gave, before despeckling; KeyError as for `analysis`."""
+        """The segmentation before despeckling; KeyError as for `analysis`."""
         height, width, mask, contacts = self._pixels(micrograph_id, "mask, contacts")
         return Segmentation(
             mask=unpack_mask(mask, (height, width)),

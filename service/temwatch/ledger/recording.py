@@ -24,7 +24,7 @@ from temwatch.ledger.writer import Ledger
 
 
 @dataclass(frozen=True, slots=True, kw_only=True, eq=False)
-class Packed:
+class PackedAnalysis:
     """An analysis as rows; the id of its micrograph is not known yet."""
 
     micrograph: Mapping[str, Any]
@@ -33,13 +33,13 @@ class Packed:
     rejections: Sequence[tuple[Any, ...]]
     segmentation: tuple[Any, ...]
 
-    def at(self, analysed_at: datetime, seconds: float) -> Packed:
+    def at(self, analysed_at: datetime, seconds: float) -> PackedAnalysis:
         """The same, analysed at another moment or in other seconds."""
         row = {**self.micrograph, "analysed_at": utc_text(analysed_at), "seconds": float(seconds)}
         return replace(self, micrograph=row)
 
 
-def pack(result: Result) -> Packed:
+def pack(result: Result) -> PackedAnalysis:
     """Rows of one analysed micrograph."""
     frame = result.frame
     row = _of_analysis(result.analysis) | {
@@ -51,7 +51,7 @@ def pack(result: Result) -> Packed:
         "seconds": float(result.seconds),
         "metadata": metadata_text(result.metadata),
     }
-    return Packed(
+    return PackedAnalysis(
         micrograph=row,
         method_json=result.analysis.method.to_json(),
         particles=[_particle(particle) for particle in result.analysis.particles],
@@ -120,7 +120,7 @@ def _regions(analysis: Analysis, despeckling: bytes) -> tuple[bytes, bytes, byte
 def record(
     ledger: Ledger,
     file_id: int,
-    results: Sequence[Result | Packed],
+    results: Sequence[Result | PackedAnalysis],
     *,
     finished: bool = True,
     frames_total: int | None = None,
@@ -131,7 +131,7 @@ def record(
     comes in batches, `finished=False` before the last; after a crash it resumes from
     `File.frames_recorded`. Whether the content is a duplicate is decided here, once more.
     """
-    packed = [result if isinstance(result, Packed) else pack(result) for result in results]
+    packed = [result if isinstance(result, PackedAnalysis) else pack(result) for result in results]
     with ledger.transaction() as connection:
         file = _pending(connection, file_id)
         if isinstance(file, Recorded):
@@ -161,7 +161,7 @@ def record(
         return Recorded(status=status, micrograph_ids=ids)
 
 
-def _insert(connection: sqlite3.Connection, file: File, packed: Packed) -> int:
+def _insert(connection: sqlite3.Connection, file: File, packed: PackedAnalysis) -> int:
     row = packed.micrograph
     if file.position is not None and row["frame"] is not None:
         row = {**row, "frame": file.frame, "elapsed_s": file.elapsed_s}  # it was numbered anew meanwhile

@@ -1,4 +1,4 @@
-"""What goes into the ledger and comes out of it, as frozen values."""
+"""Rows of the ledger as frozen values."""
 
 from __future__ import annotations
 
@@ -18,7 +18,7 @@ from temwatch.ledger.names import from_stored
 class Arrival:
     """A complete file that the intake found; `path` is below `root`, with /.
 
-    `position` is a frame's place in Gatan's tree, from which `numbering` makes its number.
+    `position` is the place of a frame in Gatan's tree, from which `numbering` derives its number.
     """
 
     root: str
@@ -36,7 +36,7 @@ class Arrival:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class File:
-    """One revision of a file; `name` is its output folder, `frames_recorded` where a stack goes on."""
+    """One revision of a file; `name` is its output folder, `frames_recorded` is where a stack resumes."""
 
     id: int
     root: str
@@ -64,13 +64,13 @@ class File:
 
     @property
     def location(self) -> Path:
-        """Where the file lies."""
+        """Path of the file."""
         return Path(self.root, self.path)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True, eq=False)
 class Result:
-    """One analysed micrograph or frame, as `record` takes it."""
+    """One analysed micrograph or frame, before it is recorded."""
 
     sha256: str
     segmentation: Segmentation
@@ -84,10 +84,10 @@ class Result:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Recorded:
-    """What became of a file when it was handed in: its status now, and the rows that were added.
+    """Outcome of recording a file: its status, and the rows that were added.
 
-    `status` is PENDING for a stack with frames to come, DUPLICATE where the sample has the same content
-    already, under the path `duplicate_of`, and SUPERSEDED where a later revision has taken the file's place.
+    `status` is PENDING for a stack with frames to come, DUPLICATE if the sample already has the same content,
+    under the path `duplicate_of`, and SUPERSEDED if a later revision has replaced the file.
     """
 
     status: Status
@@ -97,7 +97,7 @@ class Recorded:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class MicrographRow:
-    """One row of micrographs.csv and what else is known of it; `micrograph` is the path below the root."""
+    """One row of micrographs.csv with further columns; `micrograph` is the path below the root."""
 
     id: int
     file_id: int
@@ -129,7 +129,7 @@ class MicrographRow:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Receipt:
-    """What became of every revision of a file that was seen; the parts add up to `seen`."""
+    """Number of files by status, each revision counted; the parts add up to `seen`."""
 
     seen: int
     done: int
@@ -142,7 +142,7 @@ class Receipt:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class SampleRow:
-    """One sample at a glance; `micrographs` counts analysed micrographs and frames."""
+    """Totals of one sample; `micrographs` counts analysed micrographs and frames."""
 
     sample: str
     receipt: Receipt
@@ -165,7 +165,7 @@ class Publication:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Request:
-    """What a command asks of a running service."""
+    """Something that a command or the page asks of the running service."""
 
     id: int
     kind: str
@@ -227,13 +227,13 @@ def micrograph_from(cursor: sqlite3.Cursor, row: tuple[Any, ...]) -> MicrographR
 
 
 def metadata_text(metadata: Metadata) -> str:
-    """What is known, as JSON."""
+    """The known fields as JSON."""
     known = {key: value for key, value in asdict(metadata).items() if value is not None}
     return json.dumps(known, sort_keys=True)
 
 
 def moment(text: str | None) -> datetime | None:
-    """A stored moment again."""
+    """A stored time as datetime."""
     return None if text is None else datetime.fromisoformat(text)
 
 

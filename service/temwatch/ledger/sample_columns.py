@@ -1,4 +1,4 @@
-"""Read-only queries for the statistics of a sample: whole columns of numbers, never rows of objects."""
+"""Columns of numbers for the statistics of a sample, without a Python object for each row."""
 
 from __future__ import annotations
 
@@ -36,8 +36,8 @@ class Fields:
 
     `field` names what counts as one independent field of view: the file, or the sequence it is a frame of.
     `micrograph` and `number` place every particle: index into `ids`, and its number in the micrograph.
-    `order` holds places in ascending order for those columns that somebody has sorted, perhaps of fewer
-    particles: what came later is then sorted into the rest, and not all of it again.
+    `order` holds places in ascending order for columns that were sorted before, perhaps with fewer particles:
+    later ones are then merged into them.
     """
 
     ids: NDArray[np.int64]
@@ -55,13 +55,13 @@ class Fields:
         known, count = self.order.get(name, np.empty(0, np.int64)), len(self.number)
         if len(known) < count:
             places = np.concatenate((known, np.arange(len(known), count)))
-            # a stable sort goes through what is in order already in one pass
+            # a stable sort takes one pass for what is already in order
             known = places[np.argsort(self.values[name][places], kind="stable")]
             self.order[name] = known
         return known
 
     def followed_by(self, later: Fields) -> Fields:
-        """These and later ones of the same sample."""
+        """These together with later ones of the same sample."""
         return Fields(
             ids=np.concatenate((self.ids, later.ids)),
             field=self.field + later.field,
@@ -76,7 +76,7 @@ class Fields:
 
 
 def fields(reader: Reader, sample: str, *, after_id: int = 0) -> Fields:
-    """What was analysed of a sample after the row `after_id` of micrographs.csv.
+    """Fields of a sample after the row `after_id` of micrographs.csv.
 
     Particle values are rounded to the seven digits of particles.csv, so that a histogram of the one counts
     what a histogram of the other counts.
@@ -127,12 +127,12 @@ def _seven_digits(values: NDArray[np.float64]) -> NDArray[np.float64]:
 
 
 def versions(reader: Reader, sample: str) -> tuple[int, int]:
-    """What changes with the particles of a sample: their generation, and the last row of micrographs.csv."""
+    """Two numbers that change with a sample's particles: their generation, and its last micrograph."""
     return publications.generations(reader, sample)[1], publications.last_id(reader, sample)
 
 
 def data_version(reader: Reader) -> int:
-    """A number that changes when somebody commits to the ledger; it says something of one reader alone."""
+    """A number that changes with every commit to the ledger; it only compares within one reader."""
     return int(reader.connection.execute("PRAGMA data_version").fetchone()[0])
 
 

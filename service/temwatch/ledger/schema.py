@@ -1,7 +1,7 @@
-"""The tables of the ledger, and how an older ledger becomes a current one.
+"""The tables of the ledger, and migrations from older versions.
 
-A migration is a function that is applied in the transaction that records it. What has once been released is
-never changed: a new version is a new migration at the end of the tuple.
+A migration is a function that runs in the transaction that records it. A released migration is never changed:
+a new version is a new migration at the end of the tuple.
 """
 
 from __future__ import annotations
@@ -17,14 +17,14 @@ FILE_NAME = "ledger.sqlite3"
 BUSY_TIMEOUT_SECONDS = 10.0
 
 _FIRST = (
-    # one row a sample; whatever changes rows that were published counts `generation` up, and
-    # `particles_generation` where rows of particles are among them
+    # one row per sample; every change of published rows increases `generation`, and also
+    # `particles_generation` where rows of particles change
     """CREATE TABLE samples (
         sample TEXT NOT NULL PRIMARY KEY,
         generation INTEGER NOT NULL DEFAULT 0,
         particles_generation INTEGER NOT NULL DEFAULT 0
     ) WITHOUT ROWID""",
-    # one row a revision of a file; root and path are blobs where the file system's bytes are not UTF-8;
+    # one row per revision of a file; root and path are blobs where they are not UTF-8;
     # an output folder with `written` below `changes` is out of date
     """CREATE TABLE files (
         id INTEGER PRIMARY KEY AUTOINCREMENT,
@@ -58,7 +58,7 @@ _FIRST = (
     "CREATE INDEX files_by_name ON files (sample, name_key)",
     "CREATE INDEX files_by_content ON files (sample, sha256) WHERE sha256 IS NOT NULL",
     "CREATE INDEX files_unwritten ON files (sample) WHERE written < changes",
-    # one row a line of micrographs.csv, in the order of `id`
+    # one row per line of micrographs.csv, in the order of `id`
     """CREATE TABLE micrographs (
         id INTEGER PRIMARY KEY AUTOINCREMENT,
         file_id INTEGER NOT NULL REFERENCES files (id) ON DELETE CASCADE,
@@ -126,8 +126,8 @@ _FIRST = (
         bbox_height_px INTEGER NOT NULL,
         PRIMARY KEY (micrograph_id, number)
     ) WITHOUT ROWID""",
-    # everything that is pixels: one compressed blob a kind, see packing.py; `despeckling` is the difference
-    # between the segmenter's mask and the mask after despeckling
+    # all pixel data as compressed blobs, see packing.py; `despeckling` is the difference between the
+    # segmenter's mask and the mask after despeckling
     """CREATE TABLE segmentations (
         micrograph_id INTEGER PRIMARY KEY REFERENCES micrographs (id) ON DELETE CASCADE,
         height_px INTEGER NOT NULL,
@@ -139,7 +139,7 @@ _FIRST = (
         rejection_regions BLOB NOT NULL
     )""",
     "CREATE TABLE methods (digest TEXT NOT NULL PRIMARY KEY, json TEXT NOT NULL) WITHOUT ROWID",
-    # what was published of a sample: this many bytes of the file, up to this micrograph, of this generation
+    # how far a file of a sample was published: its bytes, its last micrograph, its generation
     """CREATE TABLE publications (
         sample TEXT NOT NULL REFERENCES samples (sample),
         file TEXT NOT NULL,
@@ -175,12 +175,12 @@ MIGRATIONS: tuple[Callable[[sqlite3.Connection], None], ...] = (_first, tables.c
 
 
 def connect_to_write(path: Path) -> sqlite3.Connection:
-    """Open for writing, durable at every commit; transactions are begun by hand.
+    """Open for writing, durable at every commit; the caller begins transactions.
 
     Raises
     ------
     StartError
-        The file is no ledger, or its folder cannot hold one.
+        The file is not a ledger, or its folder cannot hold one.
     """
     try:
         connection = sqlite3.connect(
@@ -228,7 +228,7 @@ def _read_only(path: Path) -> sqlite3.Connection:
     try:
         connection.execute("SELECT count(*) FROM sqlite_master").fetchone()
     except sqlite3.OperationalError:
-        # without permission to write the folder, a ledger that was closed well can still be read as it stands
+        # without permission to write the folder, a ledger that was closed properly can still be read
         connection.close()
         if path.with_name(path.name + "-wal").exists():
             raise
@@ -269,5 +269,5 @@ def migrate(connection: sqlite3.Connection, path: Path) -> None:
 
 def _other_version(version: int) -> str:
     if version > len(MIGRATIONS):
-        return f"ledger of version {version}, this temwatch knows {len(MIGRATIONS)}; install a newer temwatch"
-    return f"ledger of the older version {version}; starting the service brings it up to date"
+        return f"ledger of version {version}, newer than {len(MIGRATIONS)}; install a newer temwatch"
+    return f"ledger of the older version {version}; the service updates it when it starts"

@@ -1,6 +1,6 @@
-"""What follows elsewhere when rows change: stale tables, orphaned duplicates, totals.
+"""Consequences of changed rows: superseded revisions, released duplicates, tables to be written again.
 
-Every function works inside the transaction that the writer opened.
+Every function works inside the transaction of its caller.
 """
 
 from __future__ import annotations
@@ -9,11 +9,11 @@ import sqlite3
 
 IS_NEWEST = """NOT EXISTS (
     SELECT 1 FROM files n WHERE n.root = f.root AND n.path = f.path AND n.revision > f.revision)"""
-"""Condition on `files f`: the file was not replaced by a later revision."""
+"""Condition on `files f`: there is no later revision of the file."""
 
 
 def make_stale(connection: sqlite3.Connection, sample: str, *, particles: bool) -> None:
-    """Rows of a sample that were published have changed: its tables are to be written anew."""
+    """Note that published rows of a sample have changed, so that its tables are written again."""
     connection.execute(
         """UPDATE samples SET generation = generation + 1, particles_generation = particles_generation + ?
             WHERE sample = ?""",
@@ -22,7 +22,7 @@ def make_stale(connection: sqlite3.Connection, sample: str, *, particles: bool) 
 
 
 def supersede_earlier(connection: sqlite3.Connection, file_id: int) -> None:
-    """The file's earlier revisions describe content that is gone: their particles leave the tables."""
+    """Mark earlier revisions of a file as superseded: their particles leave the tables."""
     earlier = connection.execute(
         """SELECT e.id, e.sample, e.sha256, e.status = 'done', e.sample <> f.sample,
             EXISTS (SELECT 1 FROM micrographs m WHERE m.file_id = e.id AND m.status = 'done')
@@ -32,7 +32,7 @@ def supersede_earlier(connection: sqlite3.Connection, file_id: int) -> None:
     ).fetchall()
     for earlier_id, sample, sha256, was_done, elsewhere, has_particles in earlier:
         set_superseded(connection, earlier_id)
-        if elsewhere:  # a folder in another sample has no heir that would overwrite it
+        if elsewhere:  # no later revision overwrites a folder in another sample
             connection.execute("UPDATE files SET changes = changes + 1 WHERE id = ?", (earlier_id,))
         make_stale(connection, sample, particles=bool(has_particles))
         if was_done:
@@ -40,7 +40,7 @@ def supersede_earlier(connection: sqlite3.Connection, file_id: int) -> None:
 
 
 def release_duplicates(connection: sqlite3.Connection, sample: str, sha256: str) -> None:
-    """Content that lost the file it was counted under must come back under another that holds it."""
+    """Make duplicates pending whose original is gone, so that their content is counted again."""
     if _is_done(connection, sample, sha256):
         return
     orphans = connection.execute(
@@ -54,14 +54,14 @@ def release_duplicates(connection: sqlite3.Connection, sample: str, sha256: str)
             connection.execute(
                 "UPDATE files SET status = 'pending', claimed = 0, sha256 = NULL WHERE id = ?", (file_id,)
             )
-        else:  # a later revision waits: it must not be taken for a mere touch of this one
+        else:  # a later revision is pending: it must be analysed even if its content is the same
             set_superseded(connection, file_id)
     if orphans:
         make_stale(connection, sample, particles=False)
 
 
 def set_superseded(connection: sqlite3.Connection, file_id: int) -> None:
-    """The file's rows stay, with this status."""
+    """Mark a file and its rows as superseded; the rows stay."""
     connection.execute("UPDATE files SET status = 'superseded', claimed = 0 WHERE id = ?", (file_id,))
     connection.execute("UPDATE micrographs SET status = 'superseded' WHERE file_id = ?", (file_id,))
 
