@@ -83,7 +83,7 @@ def test_complex_numbers(tmp_path, write_dm, dtype):
 
 @pytest.mark.parametrize("data_type", [5, 8, 14, 23, 27, 28, 99])
 def test_colour_masks_and_packed_data(tmp_path, write_dm, data_type):
-    """Data types that ncempy cannot read are named."""
+    """Data types that hold no grey values are named."""
     path = write_dm(tmp_path / "a.dm4", PIXELS.view(np.int32), NM, data_type=data_type)
     assert "not_grey" == _refusal(path).code
 

@@ -1,4 +1,4 @@
-"""DigitalMicrograph files, dm3 and dm4: the reader of ncempy finds the tags, the pixels are read from disk.
+"""DigitalMicrograph files, dm3 and dm4: tags are parsed without the pixels, frames are read one by one.
 
 Nothing is memory-mapped: a file that shrinks under a map kills the process.
 """
@@ -17,12 +17,10 @@ from numpy.typing import NDArray
 
 from temwatch.domain import Image
 from temwatch.errors import InputError, Refused, Unreadable
-from temwatch.formats import calibration, dm_tags, read_errors
+from temwatch.formats import calibration, dm_acquisition, dm_tags, read_errors
 from temwatch.formats.calibration import Axis
-from temwatch.formats.dm_tags import Tags
+from temwatch.formats.dm_tags import FORMAT, Tags
 from temwatch.formats.source import Source, check_index, check_side, micrograph_image
-
-FORMAT = "DigitalMicrograph"
 
 # Data types of images (Gatan's SDK; 39 and 40 since GMS 3), little-endian as written on a PC.
 _PIXEL_TYPES = {
@@ -83,11 +81,11 @@ def open_source(path: Path, *, pixel_size_nm: float | None = None) -> Source:
     """
     with read_errors.opened(path, FORMAT) as (stream, size):
         tags = _parse(stream, size)
-    image = dm_tags.micrograph(tags)
+    image = dm_acquisition.micrograph(tags)
     if image is None:
         raise Refused("not_a_micrograph", "holds tags but no image; save the image itself")
     axes = _axes(image)
-    if found := dm_tags.spectroscopy(image):
+    if found := dm_acquisition.spectroscopy(image):
         raise Refused("spectroscopy", f"is spectroscopy data ({found}); only micrographs are measured")
     dimensions = _dimensions(image, axes)
     dtype = _dtype(image)
@@ -101,8 +99,9 @@ def open_source(path: Path, *, pixel_size_nm: float | None = None) -> Source:
     )
     x, y, frames = dimensions[0], dimensions[1], dimensions[2] if len(dimensions) == 3 else None
     check_side((y, x))
-    layout = _Layout(image.count("ImageData.Data.arrayOffset") or 0, dtype, (frames or 1, y, x))
-    _check_extent(image, layout, size)
+    data = image.array("ImageData.Data")
+    layout = _Layout(data.offset if data else 0, dtype, (frames or 1, y, x))
+    _check_extent(layout, data.nbytes if data else 0, size)
 
     def load(index: int) -> Image:
         check_index(index, frames)
@@ -113,8 +112,8 @@ def open_source(path: Path, *, pixel_size_nm: float | None = None) -> Source:
         shape=(y, x),
         frames=frames,
         pixel_size_nm=nm,
-        acquired_at=dm_tags.acquired_at(tags, image),
-        metadata=dm_tags.metadata(image),
+        acquired_at=dm_acquisition.acquired_at(tags, image),
+        metadata=dm_acquisition.metadata(image),
         interval_s=calibration.interval_s(axes[2]) if frames and len(axes) > 2 else None,
         load=load,
     )
@@ -129,13 +128,13 @@ def complete(path: Path) -> bool | None:
     try:
         with read_errors.opened(path, FORMAT) as (stream, size):
             tags = _parse(stream, size)
-            image = dm_tags.micrograph(tags)
+            image = dm_acquisition.micrograph(tags)
             if image is None:
                 return None
-            offset = image.count("ImageData.Data.arrayOffset") or 0
-            length = image.count("ImageData.Data.arraySize") or 0
+            data = image.array("ImageData.Data")
+            length, end = (data.nbytes, data.offset + data.nbytes) if data else (0, 0)
             row = max(1, length // max(1, math.prod(_sizes(image)[1:])))
-            stream.seek(max(0, offset + length - row))
+            stream.seek(max(0, end - row))
             return True if any(stream.read(row)) else None
     except Refused as refusal:
         return False if refusal.code == "truncated" else None
@@ -163,8 +162,7 @@ def _parse(stream: io.BufferedReader, size: int) -> Tags:
     reserved = not any(stream.read())
     unwritten = Refused("zero_filled", "ends in zeros: reserved by the writer, never written; copy it again")
     try:
-        with read_errors.guard(FORMAT):
-            tags = dm_tags.parse(stream)
+        tags = dm_tags.parse(stream, size)
     except Refused as damaged:
         raise (unwritten if reserved else damaged) from None
     if size < (expected := stream.tell() + _END_BYTES):
@@ -225,13 +223,13 @@ def _fill(image: Tags, pixel_size_nm: float | None) -> float | None:
     return pixel_size_nm
 
 
-def _check_extent(image: Tags, layout: _Layout, size: int) -> None:
-    """Hold what the dimensions ask for against what the file has, before anything is allocated."""
-    needed, held = layout.shape[0] * layout.frame_bytes, image.count("ImageData.Data.arraySize")
+def _check_extent(layout: _Layout, held: int, size: int) -> None:
+    """Compare what the dimensions need with what the file has, before anything is allocated."""
+    needed = layout.shape[0] * layout.frame_bytes
     if held != needed:
         raise Refused(
             "not_a_micrograph",
-            f"is damaged: {_by(layout.shape[::-1])} px need {needed} bytes, its data have {held or 0};"
+            f"is damaged: {_by(layout.shape[::-1])} px need {needed} bytes, its data have {held};"
             " copy it again",
         )
     if layout.offset + needed > size:

@@ -16,7 +16,7 @@ import numpy as np
 
 from temwatch.errors import Refused, Unreadable
 
-# What ncempy, tifffile, imagecodecs and numpy were seen to raise on damaged input; a name missing here
+# What tifffile, imagecodecs and numpy were seen to raise on damaged input; a name missing here
 # would end the service, so the families are listed whole. Own logic stays outside of `guard`.
 _DAMAGE = (
     ArithmeticError,
@@ -70,18 +70,19 @@ def guard(format_name: str) -> Iterator[None]:
         with np.errstate(all="ignore"):
             yield
     except OSError as error:
-        # ncempy says OSError where it means ValueError, and EINVAL is a seek to where a damaged tag points
+        # a library says OSError where it means ValueError, and EINVAL is a seek to where a damaged tag points
         if error.errno in (None, errno.EINVAL):
-            raise _damaged(format_name, error) from None
+            raise damaged(format_name, str(error) or type(error).__name__) from None
         raise unreadable(error) from None
     except MemoryError:
         raise Unreadable("out_of_memory", "does not fit into memory") from None
     except _DAMAGE as error:
-        raise _damaged(format_name, error) from None
+        raise damaged(format_name, str(error) or type(error).__name__) from None
 
 
-def _damaged(format_name: str, error: Exception) -> Refused:
-    detail = (" ".join(str(error).split()) or type(error).__name__)[:120]
+def damaged(format_name: str, detail: str) -> Refused:
+    """The refusal of a file whose bytes make no sense, with what was found."""
+    detail = " ".join(detail.split())[:120]
     return Refused(
         "not_a_micrograph", f"is damaged or not a {format_name} file ({detail}); copy or save it again"
     )
