@@ -1,11 +1,15 @@
 """The command line: help, exit codes, and that it stays light."""
 
+import re
+import shlex
 import subprocess
 import sys
+from typing import get_args
 
 import pytest
 
 from system import temwatch
+from temwatch import cli, config
 
 COMMANDS = [
     "run",
@@ -16,20 +20,49 @@ COMMANDS = [
     "retry",
     "rebuild",
     "export",
+    "report",
+    "deploy-files",
     "simulate",
-    "benchmark",
     "train",
     "evaluate",
     "convert-antema",
+    "benchmark",
 ]
 
 
+def test_the_help_lists_every_command(capsys):
+    """In the order of their use."""
+    assert 0 == cli.main(["--help"])
+    listed = re.findall(r"(?m)^    ([a-z-]+)(?: |$)", capsys.readouterr().out)
+    assert COMMANDS == listed
+
+
 @pytest.mark.parametrize("command", COMMANDS)
-def test_every_command_explains_itself(command):
-    """--help ends well and names every option."""
-    done = temwatch(command, "--help")
-    assert 0 == done.returncode
-    assert "usage: temwatch " + command in done.stdout
+def test_every_command_explains_itself(command, capsys):
+    """--help ends well, and its examples are understood by the parser."""
+    assert 0 == cli.main([command, "--help"])
+    text = capsys.readouterr().out
+    assert f"usage: temwatch {command}" in text
+    examples = re.findall(r"(?m)^  temwatch (.*)$", text)
+    assert examples
+    for example in examples:
+        assert command.replace("-", "_") == cli.parser().parse_args(shlex.split(example)).module
+
+
+def test_the_exit_code_reaches_the_shell():
+    """As a process of its own."""
+    assert [0, 2] == [temwatch("--help").returncode, temwatch("unknown").returncode]
+
+
+def test_choices_are_those_of_the_configuration(tmp_path):
+    """The command line accepts every method that the configuration knows."""
+    analyse = ["analyse", "a.dm3", "--output", str(tmp_path)]
+    for value in get_args(config.SeparationMethod):
+        assert value == cli.parser().parse_args([*analyse, "--separate", value]).separate
+    for value in get_args(config.Device):
+        assert value == cli.parser().parse_args([*analyse, "--device", value]).device
+    for value in get_args(config.SegmentationMethod):
+        assert value == cli.parser().parse_args(["evaluate", "--data", "a", "--method", value]).method
 
 
 @pytest.mark.parametrize("command", ["", "train", "evaluate", "convert-antema"])
@@ -37,8 +70,7 @@ def test_help_and_import_load_nothing_heavy(command):
     """They answer at once because torch, pandas and the like stay unloaded."""
     code = (
         "import sys, temwatch, temwatch.cli\n"
-        f"try: temwatch.cli.main([*{command.split()}, '--help'])\n"
-        "except SystemExit: pass\n"
+        f"temwatch.cli.main([*{command.split()}, '--help'])\n"
         "print([n for n in ('torch', 'pandas', 'numpy', 'skimage', 'pydantic', 'rich') if n in sys.modules])"
     )
     done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
@@ -78,14 +110,15 @@ def test_version():
         (["analyse", ".", "--output", "out", "--dask", "tcp://127.0.0.1:1"], 2),
         (["simulate", "--output", "out", "--micrographs", "0"], 2),
         (["demo", "--port", "99999"], 2),
+        (["deploy-files"], 2),
     ],
 )
-def test_wrong_usage_is_exit_code_2_and_no_traceback(arguments, code, tmp_path):
-    """One line, on standard error."""
-    done = temwatch(*arguments, cwd=tmp_path)
-    assert code == done.returncode
-    assert "Traceback" not in done.stderr + done.stdout
-    assert (done.stderr + done.stdout).strip()
+def test_wrong_usage_is_exit_code_2_and_no_traceback(arguments, code, tmp_path, monkeypatch, capsys):
+    """What is wrong is said, and nothing is raised."""
+    monkeypatch.chdir(tmp_path)
+    assert code == cli.main(arguments)
+    said = capsys.readouterr()
+    assert (said.err + said.out).strip()
 
 
 @pytest.mark.parametrize(("set_already", "expected"), [(None, "1"), ("4", "4")])

@@ -94,7 +94,7 @@ def test_commands_of_temwatch_are_understood(document):
     ]
     words = re.findall(r"`temwatch ([a-z-]+)[^`]*`", text)
     assert found or words
-    parser = cli._parser()
+    parser = cli.parser()
     for arguments in found:
         parser.parse_args(shlex.split(arguments))
     for word in words:

@@ -6,27 +6,37 @@ import argparse
 import importlib
 import os
 import sys
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import Protocol, get_args
 
 import temwatch
-from temwatch.choices import SeparationMethod
+from temwatch.choices import Device, SegmentationMethod, SeparationMethod, TableFormat
 from temwatch.errors import EXTRAS, MissingExtra, TemwatchError
 
 _EPILOG = """\
-a first look:   temwatch demo
-at the desk:    temwatch analyse Au_01.dm3 Au_02.dm3 --output results
-at the scope:   temwatch check --config temwatch.toml && temwatch run --config temwatch.toml
+first steps:
+  temwatch demo                                           a simulated microscope, to look at
+  temwatch analyse Au_01.dm3 Au_02.dm3 --output results   micrographs that you have
+  temwatch check --config temwatch.toml                   before the service is started
+  temwatch run --config temwatch.toml                     beside the microscope
+  temwatch COMMAND --help                                 options and examples of a command
 
-exit codes: 0 all well; 1 some inputs failed or were refused, each named on standard error;
-2 wrong usage or configuration; 3 the service cannot start (weights, port, ledger in use)
+exit codes:
+  0  all well
+  1  some inputs failed or were refused; each is named on standard error
+  2  wrong usage or configuration
+  3  the service cannot start (weights, port, ledger in use)
 """
+_TABLES = ", ".join(get_args(TableFormat))
 
 
 def main(argv: Sequence[str] | None = None) -> int:
     """Run one command and return its exit code; what a user can cause is one line, never a traceback."""
-    arguments = _parser().parse_args(argv)
+    try:
+        arguments = parser().parse_args(argv)
+    except SystemExit as ended:  # --help, --version and wrong usage; argparse has said all there is to say
+        return int(ended.code or 0)
     # read when numpy is loaded: the products here are small, and its threads spin while they wait
     os.environ.setdefault("OPENBLAS_NUM_THREADS", "1")
     try:
@@ -42,7 +52,7 @@ def main(argv: Sequence[str] | None = None) -> int:
             raise
         return _fail(MissingExtra(module))
     except KeyboardInterrupt:
-        print("temwatch: interrupted; what was finished is kept", file=sys.stderr)  # noqa: T201
+        print("temwatch: interrupted; finished results are kept", file=sys.stderr)  # noqa: T201
         return 130
     except BrokenPipeError:  # the reader of our output, such as head, has had enough
         os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
@@ -55,31 +65,49 @@ def _fail(error: TemwatchError) -> int:
     return error.exit_code
 
 
-def _parser() -> argparse.ArgumentParser:
-    parser = argparse.ArgumentParser(
+def parser() -> argparse.ArgumentParser:
+    """The parser of all commands; `module` of what it gives names the command's module."""
+    top = argparse.ArgumentParser(
         prog="temwatch",
-        description="Watches the acquisition folder of a transmission electron microscope and measures every "
-        "nanoparticle as the micrographs arrive.",
+        description="Watches the acquisition folder of a transmission electron microscope\n"
+        "and measures every nanoparticle as the micrographs arrive.",
         epilog=_EPILOG,
         formatter_class=argparse.RawDescriptionHelpFormatter,
     )
-    parser.add_argument("--version", action="version", version=f"temwatch {temwatch.__version__}")
-    commands = parser.add_subparsers(title="commands", metavar="COMMAND", required=True)
-    service = (_run, _analyse, _demo, _check, _status, _retry, _rebuild, _export, _report, _simulate)
+    top.add_argument("--version", action="version", version=f"temwatch {temwatch.__version__}")
+    commands = top.add_subparsers(title="commands", metavar="COMMAND", required=True)
+    service = (_run, _analyse, _demo, _check, _status, _retry, _rebuild, _export, _report, _deploy_files)
     network = (_train, _evaluate, _convert_antema)
-    for add in (*service, *network, _benchmark):
+    for add in (*service, _simulate, *network, _benchmark):
         add(commands)
-    return parser
+    return top
 
 
 class _Commands(Protocol):
     """What `add_subparsers` returns; argparse has no public name for it."""
 
-    def add_parser(self, name: str, *, help: str, description: str) -> argparse.ArgumentParser: ...
+    def add_parser(
+        self,
+        name: str,
+        *,
+        help: str,
+        description: str,
+        epilog: str,
+        formatter_class: type[argparse.HelpFormatter],
+    ) -> argparse.ArgumentParser: ...
 
 
-def _add(commands: _Commands, name: str, text: str, *, config: bool = False) -> argparse.ArgumentParser:
-    command = commands.add_parser(name, help=text, description=text[0].upper() + text[1:] + ".")
+def _add(
+    commands: _Commands, name: str, text: str, *examples: str, config: bool = False
+) -> argparse.ArgumentParser:
+    lines = [f"  temwatch {name} {example}".rstrip() for example in examples]
+    command = commands.add_parser(
+        name,
+        help=text,
+        description=text[0].upper() + text[1:] + ".",
+        epilog="\n".join(["examples:" if len(lines) > 1 else "example:", *lines]),
+        formatter_class=argparse.RawDescriptionHelpFormatter,
+    )
     command.set_defaults(module=name.replace("-", "_"))
     if config:
         command.add_argument(
@@ -89,59 +117,60 @@ def _add(commands: _Commands, name: str, text: str, *, config: bool = False) -> 
 
 
 def _run(commands: _Commands) -> None:
-    _add(commands, "run", "the service: watch the acquisition folder until told to stop", config=True)
+    text = "run the service: watch the acquisition folder"
+    _add(commands, "run", text, "--config temwatch.toml", config=True)
 
 
 def _analyse(commands: _Commands) -> None:
-    command = _add(commands, "analyse", "analyse micrographs, folders and stacks once")
-    command.add_argument(
-        "paths", nargs="+", type=Path, metavar="PATH", help="dm3, dm4 or TIFF files, or folders"
+    command = _add(
+        commands,
+        "analyse",
+        "analyse micrographs, folders and stacks once",
+        "Au_01.dm3 Au_02.dm3 --output results",
+        "/data/2024-05-17 --output results --formats csv,xlsx --separate contour",
     )
-    command.add_argument("--output", type=Path, required=True, metavar="DIR", help="folder for the results")
-    command.add_argument("--config", type=Path, metavar="FILE", help="take the settings of a service")
-    command.add_argument(
-        "--sample", metavar="NAME", help="one sample for all (default: from folder or file name)"
-    )
-    command.add_argument(
-        "--sequence", action="store_true", help="numbered files of a folder are frames of a sequence"
-    )
-    command.add_argument(
-        "--separate",
-        metavar="METHOD",
-        help=f"how to separate overlapping particles: {', '.join(get_args(SeparationMethod))}",
-    )
-    command.add_argument("--formats", metavar="LIST", help="tables to write: csv,xlsx,parquet (default csv)")
-    command.add_argument(
-        "--pixel-size", type=float, metavar="NM", help="nm per pixel for files that do not state their own"
-    )
-    command.add_argument(
-        "--device", choices=("auto", "cpu", "cuda"), help="where the network runs (default auto)"
-    )
-    command.add_argument("--dask", metavar="ADDRESS", help="spread the work over a Dask cluster")
+    option = command.add_argument
+    option("paths", nargs="+", type=Path, metavar="PATH", help="dm3, dm4 or TIFF files, or folders")
+    _output(command, "folder for the results")
+    option("--config", type=Path, metavar="FILE", help="use the settings of this configuration")
+    option("--sample", metavar="NAME", help="one sample for all (default: by folder or name)")
+    option("--sequence", action="store_true", help="numbered files of a folder are frames of a sequence")
+    option("--separate", choices=get_args(SeparationMethod), help="how to separate overlapping particles")
+    option("--formats", metavar="LIST", help=f"tables to write: {_TABLES} (default csv)")
+    option("--pixel-size", type=float, metavar="NM", help="nm per pixel of files that do not state it")
+    _device(command, default=None)
+    option("--dask", metavar="ADDRESS", help="distribute the work over a Dask cluster")
 
 
 def _demo(commands: _Commands) -> None:
-    command = _add(commands, "demo", "a simulated microscope, watched by the real service")
-    command.add_argument("--micrographs", type=_positive, default=6, metavar="N", help="how many (default 6)")
-    command.add_argument("--output", type=Path, metavar="DIR", help="where (default: ./temwatch-demo)")
-    command.add_argument(
-        "--port", type=_port, default=8750, metavar="P", help="port of the live page (default 8750)"
-    )
-    command.add_argument(
-        "--serve", action="store_true", help="keep the live page up at the end, until Ctrl-C"
-    )
+    text = "show a simulated microscope, watched by the real service"
+    command = _add(commands, "demo", text, "", "--micrographs 12 --serve")
+    option = command.add_argument
+    option("--micrographs", type=_positive, default=6, metavar="N", help="how many (default 6)")
+    option("--output", type=Path, metavar="DIR", help="where (default: ./temwatch-demo)")
+    option("--port", type=_port, default=8750, metavar="P", help="port of the live page (default 8750)")
+    option("--serve", action="store_true", help="keep the live page open until Ctrl-C")
 
 
 def _check(commands: _Commands) -> None:
-    _add(commands, "check", "say what would stop the service, one line each", config=True)
+    text = "list what would stop the service, one line each"
+    _add(commands, "check", text, "--config temwatch.toml", config=True)
 
 
 def _status(commands: _Commands) -> None:
-    _add(commands, "status", "what the service has done and has to do, from its ledger", config=True)
+    text = "show what the service has done and what is queued"
+    _add(commands, "status", text, "--config temwatch.toml", config=True)
 
 
 def _retry(commands: _Commands) -> None:
-    command = _add(commands, "retry", "take failed and refused micrographs up again", config=True)
+    command = _add(
+        commands,
+        "retry",
+        "analyse failed and refused micrographs again",
+        "--config temwatch.toml",
+        "--config temwatch.toml Au/Au_07.dm3 --pixel-size 0.05",
+        config=True,
+    )
     command.add_argument(
         "paths",
         nargs="*",
@@ -154,107 +183,103 @@ def _retry(commands: _Commands) -> None:
 
 
 def _rebuild(commands: _Commands) -> None:
-    command = _add(commands, "rebuild", "write tables and pictures anew from the ledger", config=True)
+    text = "write tables and pictures again from the ledger"
+    command = _add(commands, "rebuild", text, "--config temwatch.toml Au", config=True)
     command.add_argument("sample", nargs="?", metavar="SAMPLE", help="this sample only (default: all)")
 
 
 def _export(commands: _Commands) -> None:
-    command = _add(commands, "export", "write the tables of a sample in other formats", config=True)
+    text = "write the tables of a sample in other formats"
+    example = "--config temwatch.toml Au --formats xlsx --output tables"
+    command = _add(commands, "export", text, example, config=True)
     command.add_argument("sample", metavar="SAMPLE")
-    command.add_argument(
-        "--formats", default="csv,xlsx,parquet", metavar="LIST", help="csv,xlsx,parquet (default all)"
-    )
-    command.add_argument("--output", type=Path, required=True, metavar="DIR", help="folder for the tables")
+    every = ",".join(get_args(TableFormat))
+    command.add_argument("--formats", default=every, metavar="LIST", help=f"{_TABLES} (default all)")
+    _output(command, "folder for the tables")
 
 
 def _report(commands: _Commands) -> None:
-    command = _add(commands, "report", "write the one-page report of a sample and its charts", config=True)
+    text = "write the one-page report of a sample and its charts"
+    command = _add(commands, "report", text, "--config temwatch.toml Au", config=True)
     command.add_argument("sample", metavar="SAMPLE")
     command.add_argument(
         "--output", type=Path, metavar="DIR", help="folder (default: report in the sample's results)"
     )
 
 
+def _deploy_files(commands: _Commands) -> None:
+    text = "write systemd unit, alert rules and dashboard for a machine"
+    command = _add(commands, "deploy-files", text, "deploy")
+    command.add_argument("folder", type=Path, metavar="DIR", help="folder for the files")
+    command.add_argument("--force", action="store_true", help="replace files that were changed, too")
+
+
 def _simulate(commands: _Commands) -> None:
-    command = _add(commands, "simulate", "write synthetic micrographs with their ground truth")
-    command.add_argument(
-        "--output", type=Path, required=True, metavar="DIR", help="folder for the micrographs"
+    command = _add(
+        commands,
+        "simulate",
+        "write synthetic micrographs with their ground truth",
+        "--output simulated --micrographs 20 --overlap high",
+        "--output simulated --frames 100 --drift 0.5",
     )
-    command.add_argument("--micrographs", type=_positive, default=6, metavar="N", help="how many (default 6)")
-    command.add_argument("--frames", type=_positive, metavar="N", help="one stack of N frames instead")
-    command.add_argument(
-        "--drift", type=float, default=0.0, metavar="PX", help="px that the field of a stack travels a frame"
+    option = command.add_argument
+    _output(command, "folder for the micrographs")
+    option("--micrographs", type=_positive, default=6, metavar="N", help="how many (default 6)")
+    option("--frames", type=_positive, metavar="N", help="one stack of N frames instead")
+    option(
+        "--drift", type=float, default=0.0, metavar="PX", help="drift of a stack, px per frame (default 0)"
     )
-    command.add_argument(
-        "--flicker", type=float, default=0.0, metavar="SHARE", help="share of particles a frame does not show"
+    option(
+        "--flicker", type=float, default=0.0, metavar="SHARE", help="share of particles missing in each frame"
     )
-    command.add_argument("--overlap", choices=("low", "medium", "high"), default="low", help="default low")
-    command.add_argument(
-        "--seed", type=int, default=0, metavar="N", help="same seed, same micrographs (default 0)"
-    )
+    option("--overlap", choices=("low", "medium", "high"), default="low", help="default low")
+    _seed(command, "micrographs")
 
 
 def _train(commands: _Commands) -> None:
-    command = _add(commands, "train", "train a network on labelled micrographs, or go on with it")
+    text = "train a network on labelled micrographs"
+    example = "--data labelled --output training --recipe temwatch"
+    command = _add(commands, "train", text, f"{example} --device cuda")
+    option = command.add_argument
     _data(command)
-    command.add_argument(
-        "--output",
-        type=Path,
-        required=True,
-        metavar="DIR",
-        help="folder for weights, checkpoint and measures",
-    )
-    command.add_argument(
+    _output(command, "folder for weights, checkpoint and scores")
+    option(
         "--recipe",
         choices=("paper", "temwatch", "refine"),
         default="paper",
-        help="the paper's; simulated micrographs first, then yours, with contacts; or the second half "
-        "of that alone, for --start-from (default paper)",
+        help="paper: as published; temwatch: simulated micrographs first, then yours, with contacts; "
+        "refine: the second half of temwatch, for --start-from (default paper)",
     )
-    command.add_argument(
-        "--seed", type=int, default=0, metavar="N", help="same seed, same weights (default 0)"
-    )
+    _seed(command, "weights")
     _device(command)
-    command.add_argument(
+    option(
         "--workers", type=_natural, metavar="N", help="processes that prepare tiles (default: half the cores)"
     )
-    command.add_argument(
-        "--steps", type=_positive, metavar="N", help="batches in all; brings every stage to scale"
-    )
-    command.add_argument(
-        "--batch", type=_positive, metavar="N", help="tiles a batch (default: the recipe's, 30 or 16)"
-    )
-    command.add_argument(
-        "--start-from", type=Path, metavar="WEIGHTS", help="begin with these weights of the same network"
-    )
-    command.add_argument(
-        "--simulated", type=_natural, metavar="N", help="simulated micrographs (default: the recipe's)"
-    )
+    option("--steps", type=_positive, metavar="N", help="batches in all; scales every stage of the recipe")
+    option("--batch", type=_positive, metavar="N", help="tiles per batch (default: the recipe's, 30 or 16)")
+    option("--start-from", type=Path, metavar="WEIGHTS", help="start with these weights of the same network")
+    option("--simulated", type=_natural, metavar="N", help="simulated micrographs (default: the recipe's)")
 
 
 def _evaluate(commands: _Commands) -> None:
-    command = _add(commands, "evaluate", "hold a network, or the threshold, against labelled micrographs")
+    text = "score a segmenter on labelled micrographs"
+    example = "--weights training/deeplab.safetensors --data labelled --part test"
+    command = _add(commands, "evaluate", text, example, "--method threshold --data labelled")
+    option = command.add_argument
     _data(command)
-    command.add_argument("--weights", type=Path, metavar="FILE", help="default: the service's segmenter")
-    command.add_argument("--method", choices=("deeplab", "threshold"), help="threshold: the baseline")
-    command.add_argument(
-        "--separate",
-        metavar="METHOD",
-        help=f"separate as the service does: {', '.join(get_args(SeparationMethod))}",
-    )
-    command.add_argument("--json", action="store_true", help="JSON instead of a table")
-    command.add_argument("--picture", type=Path, metavar="FILE", help="png of the best and worst cases")
-    command.add_argument(
-        "--part", choices=("train", "validation", "test"), help="only this part of a training's division"
-    )
-    command.add_argument(
-        "--division", type=Path, metavar="FILE", help="division.json (default: beside the weights)"
-    )
+    option("--weights", type=Path, metavar="FILE", help="default: the service's segmenter")
+    option("--method", choices=get_args(SegmentationMethod), help="default: deeplab")
+    option("--separate", choices=get_args(SeparationMethod), help="how to separate overlapping particles")
+    option("--json", action="store_true", help="JSON instead of a table")
+    option("--picture", type=Path, metavar="FILE", help="png of the best and worst cases")
+    option("--part", choices=("train", "validation", "test"), help="this part of a training's division only")
+    option("--division", type=Path, metavar="FILE", help="division.json (default: beside the weights)")
     _device(command)
 
 
 def _convert_antema(commands: _Commands) -> None:
-    command = _add(commands, "convert-antema", "turn the Keras weights of ANTEMA into weights of temwatch")
+    text = "convert the Keras weights of ANTEMA to weights of temwatch"
+    command = _add(commands, "convert-antema", text, "antema.h5 antema.safetensors")
     command.add_argument("weights", type=Path, metavar="WEIGHTS.h5")
     command.add_argument("output", type=Path, metavar="OUTPUT", help="a safetensors file")
     command.add_argument(
@@ -266,19 +291,19 @@ def _convert_antema(commands: _Commands) -> None:
 
 
 def _benchmark(commands: _Commands) -> None:
-    command = _add(commands, "benchmark", "time every stage beside scikit-image, and micrographs end to end")
-    command.add_argument("--json", action="store_true", help="JSON instead of tables")
-    command.add_argument(
+    text = "time every stage, and micrographs end to end"
+    command = _add(commands, "benchmark", text, "", "--size 1024 --particles 500")
+    option = command.add_argument
+    option("--json", action="store_true", help="JSON instead of tables")
+    option(
         "--size",
         type=_positive,
         metavar="PX",
-        help="this size alone (default: 2048 px in detail, then 1024 to 4096 px with 50 to 5000 particles)",
+        help="this size only (default: 2048 px in detail, then 1024 to 4096 px with 50 to 5000 particles)",
     )
-    command.add_argument(
-        "--particles", type=_positive, default=2000, metavar="N", help="particles in it (default 2000)"
-    )
-    command.add_argument(
-        "--repeat", type=_positive, default=5, metavar="N", help="repeats, of which the median (default 5)"
+    option("--particles", type=_positive, default=2000, metavar="N", help="particles in it (default 2000)")
+    option(
+        "--repeat", type=_positive, default=5, metavar="N", help="repeats; their median is shown (default 5)"
     )
 
 
@@ -294,31 +319,30 @@ def _data(command: argparse.ArgumentParser) -> None:
     )
 
 
-def _device(command: argparse.ArgumentParser) -> None:
-    command.add_argument(
-        "--device",
-        choices=("auto", "cpu", "cuda"),
-        default="auto",
-        help="where the network runs (default auto)",
-    )
+def _device(command: argparse.ArgumentParser, default: str | None = "auto") -> None:
+    text = "where the network runs (default auto)"
+    command.add_argument("--device", choices=get_args(Device), default=default, help=text)
 
 
-def _natural(text: str) -> int:
-    value = int(text)
-    if value < 0:
-        raise argparse.ArgumentTypeError("must be 0 or more")
-    return value
+def _seed(command: argparse.ArgumentParser, result: str) -> None:
+    text = f"same seed, same {result} (default 0)"
+    command.add_argument("--seed", type=int, default=0, metavar="N", help=text)
 
 
-def _positive(text: str) -> int:
-    value = int(text)
-    if value < 1:
-        raise argparse.ArgumentTypeError("must be 1 or more")
-    return value
+def _output(command: argparse.ArgumentParser, text: str) -> None:
+    command.add_argument("--output", type=Path, required=True, metavar="DIR", help=text)
 
 
-def _port(text: str) -> int:
-    value = int(text)
-    if not 0 <= value <= 65535:
-        raise argparse.ArgumentTypeError("must be 0 to 65535")
-    return value
+def _whole(least: int, most: int | None = None) -> Callable[[str], int]:
+    limits = f"{least} or more" if most is None else f"{least} to {most}"
+
+    def number(text: str) -> int:
+        value = int(text)
+        if value < least or (most is not None and value > most):
+            raise argparse.ArgumentTypeError(f"must be {limits}")
+        return value
+
+    return number
+
+
+_natural, _positive, _port = _whole(0), _whole(1), _whole(0, 65535)
