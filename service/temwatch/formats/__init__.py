@@ -1,6 +1,6 @@
 """Reading micrographs: one module a file format, all of them handing out the same `Source`.
 
-A new format is one module that satisfies `Reader` and a line in `READERS`.
+A new format is one module that satisfies `FormatReader` and a line in `READERS`.
 """
 
 from __future__ import annotations
@@ -12,12 +12,12 @@ from pathlib import Path
 from temwatch.domain import Frame, Micrograph
 from temwatch.errors import Refused, UsageError
 from temwatch.formats import dm, read_errors, tiff
-from temwatch.formats.source import Reader, Source
+from temwatch.formats.source import FormatReader, Source
 
-__all__ = ["READERS", "Reader", "Source", "complete", "open_source", "read", "read_frames"]
+__all__ = ["READERS", "FormatReader", "Source", "complete", "open_source", "read", "read_frames"]
 
-READERS: dict[str, Reader] = {".dm3": dm, ".dm4": dm, ".tif": tiff, ".tiff": tiff}
-"""Reader of a file by its extension in lower case."""
+READERS: dict[str, FormatReader] = {".dm3": dm, ".dm4": dm, ".tif": tiff, ".tiff": tiff}
+"""Module that reads a file, by its extension in lower case."""
 
 
 def open_source(path: str | Path, *, pixel_size_nm: float | None = None) -> Source:
@@ -103,7 +103,7 @@ def complete(path: str | Path) -> bool | None:
     return None if reader is None else reader.complete(path)
 
 
-def _reader(path: Path) -> Reader:
+def _reader(path: Path) -> FormatReader:
     try:
         return READERS[path.suffix.lower()]
     except KeyError:

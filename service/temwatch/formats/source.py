@@ -60,7 +60,7 @@ class Source:
     load: Callable[[int], Image]
 
 
-class Reader(Protocol):
+class FormatReader(Protocol):
     """What a module must offer to be in READERS."""
 
     def open_source(self, path: Path, *, pixel_size_nm: float | None = None) -> Source:
