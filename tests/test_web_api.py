@@ -1,4 +1,4 @@
-"""The numbers that the page shows, against the tables and against what was simulated."""
+"""The numbers of the API and the page, against the tables and the simulated truth."""
 
 import csv
 import io
@@ -28,13 +28,13 @@ def site(series, tmp_path_factory):
 
 
 def table(site, sample="Au", name="particles"):
-    """Rows of a csv as it is offered for download."""
+    """Rows of a downloaded csv."""
     return list(csv.DictReader(io.StringIO(site.get(f"/api/samples/{sample}/tables/{name}.csv").text)))
 
 
 @pytest.mark.parametrize("descriptor", NAMES)
-def test_the_histogram_counts_what_the_csv_holds(site, descriptor):
-    """Bar by bar, and the figures follow from the same rows."""
+def test_the_histogram_counts_the_rows_of_the_csv(site, descriptor):
+    """Bin by bin; the statistics follow from the same rows."""
     answer = site.json(f"/api/samples/Au/population?descriptor={descriptor}")
     values = np.array([float(row[descriptor]) for row in table(site)])
     expected, _ = np.histogram(values, answer["histogram"]["edges"])
@@ -46,15 +46,15 @@ def test_the_histogram_counts_what_the_csv_holds(site, descriptor):
     assert {"normal", "log-normal"} == {fit["name"] for fit in answer["fits"]}
 
 
-def test_weights_are_what_they_say(site):
-    """Volume weighting counts every particle with its diameter cubed."""
+def test_volume_weighting_uses_the_cubed_diameter(site):
+    """The mean equals the average weighted by d³."""
     answer = site.json("/api/samples/Au/population?weighting=volume")
     d = np.array([float(row["equivalent_diameter_nm"]) for row in table(site)])
     assert np.average(d, weights=d**3) == pytest.approx(answer["figures"]["mean"]["value"], rel=1e-5)
 
 
 def test_a_bar_gives_its_particles_and_their_crops(site):
-    """As many as it counts, on the micrographs that hold them, each with a picture."""
+    """As many as it counts, with their micrographs and a crop each."""
     bars = site.json("/api/samples/Au/population")["histogram"]
     index = int(np.argmax(bars["counts"]))
     low, high = bars["edges"][index : index + 2]
@@ -76,7 +76,7 @@ def test_a_bar_gives_its_particles_and_their_crops(site):
 
 
 def test_outlines_are_those_of_the_regions(site):
-    """Every particle and every rejection has one, and it encloses the area that was measured."""
+    """Each particle and rejection has an outline, which encloses the measured area."""
     row = next(row for row in site.json("/api/micrographs?limit=50") if row["status"] == "done")
     found = site.json(f"/api/micrographs/{row['id']}/outlines")
     with site.reader() as reader:
@@ -97,8 +97,8 @@ def test_outlines_are_those_of_the_regions(site):
         assert y.max() <= top + height + 0.5
 
 
-def test_what_a_view_shows_comes_with_the_state_of_the_service(site):
-    """In one answer, the same as one by one; of the last micrograph's sample unless another is named."""
+def test_the_state_of_the_service_includes_the_parts_of_a_view(site):
+    """Equal to the separate answers; for the sample of the last micrograph unless another is named."""
     now = site.json("/api/now?also=outlines&also=population&also=convergence&also=curve&also=scatter")
     last, also = now["last"], now["also"]
     assert (last["id"], last["sample"]) == (also["micrograph"], also["sample"])
@@ -119,8 +119,8 @@ def test_what_a_view_shows_comes_with_the_state_of_the_service(site):
     assert {} == site.json("/api/now?also=population&sample=nobody")["also"] == site.json("/api/now")["also"]
 
 
-def test_whoever_has_the_answer_is_told_so(site):
-    """304 without a body, until something changes."""
+def test_a_client_with_the_current_answer_gets_304(site):
+    """Without a body; another question gets a full answer."""
     path = "/api/now?also=population"
     first = site.get(path)
     again = site.get(path, headers={"If-None-Match": first.headers["etag"]})
@@ -131,15 +131,15 @@ def test_whoever_has_the_answer_is_told_so(site):
 
 @pytest.mark.parametrize("shape", [(1, 1), (1, 5), (4, 1), (2, 2)])
 def test_the_smallest_regions_have_an_outline(shape):
-    """A line of pixels is drawn as the rectangle that it is."""
+    """A line of pixels becomes a rectangle."""
     points = np.array(polygon(Region(origin_px=(3, 7), mask=np.ones(shape, bool)))).reshape(-1, 2)
     assert len(points) >= 3
     assert points.min(axis=0) == pytest.approx([7, 3], abs=0.5)
     assert points.max(axis=0) == pytest.approx([7 + shape[1], 3 + shape[0]], abs=0.5)
 
 
-def test_the_answer_for_now_holds_what_the_first_screen_shows(site):
-    """Last, recent, queue, samples; seconds from arrival to result."""
+def test_the_live_state_holds_what_the_live_view_shows(site):
+    """Last and recent micrographs, queue, samples, and seconds from arrival to result."""
     now = site.json("/api/now")
     assert "done" == now["last"]["status"]
     assert 0 < now["last"]["arrival_to_result_s"] < 600
@@ -150,12 +150,12 @@ def test_the_answer_for_now_holds_what_the_first_screen_shows(site):
 
 
 def test_every_reason_has_advice():
-    """A person is never left with a code."""
+    """No user is left with a bare code."""
     assert {*REFUSAL_CODES, *FAILURE_CODES} == set(problems.ADVICE)
 
 
-def test_trouble_is_told_in_words(site):
-    """A refused file, a share that is gone, a graphics card that is ill."""
+def test_problems_are_described_in_words(site):
+    """A refused file, a missing share, a faulty graphics card."""
     (refused,) = site.json("/api/trouble")["files"]
     assert "not_a_micrograph" == refused["reason_code"]
     assert problems.ADVICE["not_a_micrograph"] == refused["what_to_do"]
@@ -169,7 +169,7 @@ def test_trouble_is_told_in_words(site):
 
 
 def test_convergence_ends_with_the_figures_of_the_population(site):
-    """And says how far it is to the target."""
+    """And states the distance to the target."""
     figures = site.json("/api/samples/Au/population")["figures"]["mean"]
     found = site.json("/api/samples/Au/convergence?target_percent=50")
     assert 100 * figures["half_width"] / figures["value"] == pytest.approx(found["mean"]["percent"], rel=1e-4)
@@ -189,8 +189,8 @@ def test_the_border_correction_shifts_the_mean_up(site):
     assert corrected["figures"]["mean"] == found["figures"]["corrected"]["mean"]
 
 
-def test_a_comparison_reads_the_table_of_a_person(site):
-    """The same diameters are the same distribution; what is no table is refused in words."""
+def test_a_comparison_reads_a_manual_table(site):
+    """Equal diameters give equal distributions; a file that is no table is refused with a reason."""
     text = "No.;Diameter [nm]\n" + "\n".join(
         f"{n};{float(row['equivalent_diameter_nm']):.7g}".replace(".", ",")
         for n, row in enumerate(table(site))
@@ -207,15 +207,15 @@ def test_a_comparison_reads_the_table_of_a_person(site):
     assert 404 == gone.status_code
 
 
-def test_names_with_blanks_come_through(site):
-    """In the address, and as the name of the file that is saved."""
+def test_names_with_spaces_work(site):
+    """In the address and in the name of the downloaded file."""
     answer = site.get("/api/samples/Pt%20on%20carbon/tables/micrographs.csv")
     assert 200 == answer.status_code
     assert "Pt%20on%20carbon_micrographs.csv" in answer.headers["content-disposition"]
 
 
-def test_pictures_have_the_sizes_that_were_asked_for(site):
-    """A tile for the strip, and a preview no larger than the micrograph."""
+def test_previews_have_the_requested_sizes(site):
+    """A thumbnail, and a preview no larger than the micrograph."""
     last = site.json("/api/now")["last"]["id"]
     for edge in (320, 1600):
         answer = site.get(f"/api/micrographs/{last}/preview.jpg?edge_px={edge}")
@@ -227,8 +227,8 @@ def test_pictures_have_the_sizes_that_were_asked_for(site):
         assert 404 == site.get(f"/api/micrographs/{refused}/{path}").status_code
 
 
-def test_plotly_comes_out_of_its_own_package_and_is_kept(site):
-    """Packed, with a name that changes with its content."""
+def test_plotly_comes_from_its_package_and_can_be_cached(site):
+    """Compressed, with a name that changes with its content."""
     page = site.get("/").text
     path = page.partition('data-plotly="')[2].partition('"')[0]
     answer = site.get(f"/{path}")
@@ -239,16 +239,16 @@ def test_plotly_comes_out_of_its_own_package_and_is_kept(site):
     assert 304 == again.status_code
 
 
-def test_the_page_names_nothing_of_another_host(site):
-    """Neither page nor modules nor styles."""
+def test_the_page_refers_to_no_other_host(site):
+    """Neither page nor scripts nor styles."""
     for path in ("/", *(f"/static/{name}" for name in ("page.js", "charts.js", "style.css", "views.css"))):
         text = site.get(path).text.replace("http://www.w3.org/2000/svg", "")
         assert "http://" not in text, path
         assert "https://" not in text, path
 
 
-def test_particles_that_come_later_are_sorted_into_the_rest(site):
-    """A population that grew micrograph by micrograph is that of all of them, ties and all."""
+def test_later_particles_are_merged_into_the_sorted_ones(site):
+    """A population that grew micrograph by micrograph equals that of all micrographs, including ties."""
     with site.reader() as reader:
         whole = fields(reader, "Au")
         last = int(whole.ids[-1])
@@ -276,8 +276,8 @@ def test_particles_that_come_later_are_sorted_into_the_rest(site):
         assert (np.diff(found.values) >= 0).all()
 
 
-def test_a_listener_hears_what_the_engine_sends(site):
-    """As server-sent events, within a moment."""
+def test_a_listener_receives_what_the_engine_sends(site):
+    """As server-sent events, within a second."""
     with site.client.stream("GET", "/api/events") as line:
         chunks = line.iter_text()
         assert "retry:" in next(chunks)

@@ -1,4 +1,4 @@
-"""The live page in a real browser, served by a real service, with every host but this one out of reach."""
+"""The live page in a real browser, served by a real service; requests to any other host are blocked."""
 
 import csv
 import io
@@ -29,13 +29,13 @@ ARGUMENTS = [
 TOKEN = "the token of this test"
 VIEWS = ("live", "population", "convergence", "border", "samples", "compare", "problems", "downloads")
 FORMER = {"now": "live", "enough": "convergence", "trouble": "problems", "takeaway": "downloads"}
-# what a page of the browser may take on a busy machine of two cores
+# generous for a busy machine with two cores
 PATIENCE_MS = 30_000
 
 
 @pytest.fixture(scope="module")
 def chromium():
-    """Debian's Chromium, headless; nothing is downloaded."""
+    """Headless Chromium of the system; nothing is downloaded."""
     if not Path(CHROMIUM).exists():
         pytest.skip("Chromium is not installed (apt-get install chromium)")
     sync_api = pytest.importorskip("playwright.sync_api", reason="playwright is not installed")
@@ -46,12 +46,12 @@ def chromium():
 
 
 def until(page, expression):
-    """Wait for an expression; playwright's own way of waiting needs eval, which the page rightly forbids."""
+    """Wait for an expression; playwright's own wait needs eval, which the page forbids."""
     return wait_until(lambda: page.evaluate(expression), PATIENCE_MS / 1000, expression)
 
 
 def free_port():
-    """A port that a service can come back to."""
+    """A port that a restarted service can use again."""
     with socket.socket() as channel:
         channel.bind(("127.0.0.1", 0))
         return channel.getsockname()[1]
@@ -59,7 +59,7 @@ def free_port():
 
 @pytest.fixture(scope="module")
 def service(series, tmp_path_factory):
-    """A running service with four micrographs of two samples, a file that is none, and a token."""
+    """A running service with four micrographs of two samples, an invalid file, and a token."""
     folder = tmp_path_factory.mktemp("page")
     (folder / "token").write_text(TOKEN)
     http = {"listen": f"127.0.0.1:{free_port()}", "token_file": str(folder / "token")}
@@ -80,9 +80,9 @@ def service(series, tmp_path_factory):
 
 @pytest.fixture
 def open_page(chromium, service):
-    """Opens views; at the end nothing was written to the console and no other host was asked.
+    """Opens views; at the end, the console must be empty and no other host requested.
 
-    `refusals` are the answers that the test provokes, which the browser writes to the console by itself.
+    `refusals` are status codes that the test provokes; the browser writes these to the console.
     """
     contexts, console, hosts, expected = [], [], set(), set()
 
@@ -114,15 +114,15 @@ def open_page(chromium, service):
 
 
 def plotted(page, selector):
-    """Wait for a chart and give its first trace."""
+    """Wait for a chart and return its first trace."""
     until(page, f"document.querySelector('{selector}')?.data?.length")
     return page.evaluate(
         f"(({{ x, customdata }}) => ({{ x, customdata }}))(document.querySelector('{selector}').data[0])"
     )
 
 
-def test_the_last_micrograph_is_there_with_its_outlines_and_numbers(open_page, service):
-    """The picture itself, one outline a particle, rejected ones with their reason."""
+def test_the_live_view_shows_the_last_micrograph_with_outlines_and_numbers(open_page, service):
+    """The picture itself, and one outline per particle and per rejected region."""
     page = open_page()
     until(page, "document.querySelectorAll('.viewer .particles path').length")
     last = service.json("api/now")["last"]
@@ -139,8 +139,8 @@ def test_the_last_micrograph_is_there_with_its_outlines_and_numbers(open_page, s
     assert "arrival to result" in page.inner_text(".one")
 
 
-def test_outlines_can_be_hidden_and_what_is_under_the_pointer_is_named(open_page):
-    """By button and by key; a rejected region says why."""
+def test_outlines_can_be_hidden_and_have_tooltips(open_page):
+    """By button and by key; the tooltip of a rejected region states the reason."""
     page = open_page()
     until(page, "document.querySelectorAll('.viewer .rejections path').length")
     page.locator(".viewer .rejections path").first.dispatch_event("pointermove")
@@ -162,7 +162,7 @@ def test_outlines_can_be_hidden_and_what_is_under_the_pointer_is_named(open_page
 
 
 def test_the_micrograph_can_be_zoomed_and_moved(open_page):
-    """By wheel, keys and dragging; a scale bar appears, and the whole comes back."""
+    """By wheel, keys and dragging; a scale bar appears, and `0` fits the view again."""
     page = open_page()
     until(page, "document.querySelectorAll('.viewer .particles path').length")
 
@@ -187,7 +187,7 @@ def test_the_micrograph_can_be_zoomed_and_moved(open_page):
 
 
 def test_a_new_micrograph_appears_without_reload(open_page, service, series):
-    """An event tells the page; it is not given a clock to ask by. Numbers and outlines are one answer."""
+    """An event triggers it, since polling is off. Numbers and outlines come in one answer."""
     page = open_page(before="window.setInterval = () => 0")
     until(page, "document.querySelectorAll('.viewer .particles path').length")
     page.evaluate(
@@ -204,10 +204,10 @@ def test_a_new_micrograph_appears_without_reload(open_page, service, series):
     page.on("request", lambda request: asked.append(urlsplit(request.url).path.rpartition("/")[2]))
     shutil.copy(sorted(series.glob("*.dm3"))[3], service.watched / "Au_04.dm3")
     until(page, "window.seen['Au_04']")
-    assert page.evaluate("window.same"), "the page was loaded anew"
+    assert page.evaluate("window.same"), "the page was reloaded"
     row = next(row for row in service.json("api/micrographs") if row["name"] == "Au_04")
     recorded = datetime.fromisoformat(row["analysed_at"]).timestamp()
-    # a second on a machine with time to spare; the tests of others may run beside this one
+    # about a second on an idle machine; other tests may run at the same time
     assert page.evaluate("window.seen['Au_04']") / 1000 - recorded < 10
     page.wait_for_selector(".strip li:first-child >> text=Au_04")
     until(page, "document.querySelector('.strip li:first-child canvas')?.width === 320")
@@ -215,8 +215,8 @@ def test_a_new_micrograph_appears_without_reload(open_page, service, series):
     assert 1 == asked.count("preview.jpg")
 
 
-def test_the_histogram_counts_what_the_csv_holds_and_a_bar_shows_its_particles(open_page, service):
-    """Click a bar: its crops, and from there the micrograph."""
+def test_the_histogram_counts_the_rows_of_the_csv_and_a_bar_shows_its_particles(open_page, service):
+    """A click on a bar shows the crops; a click on a crop shows the micrograph."""
     page = open_page("population")
     bars = plotted(page, ".population .picker .chart")
     rows = list(csv.DictReader(io.StringIO(service.get("api/samples/Au/particles?format=csv").decode())))
@@ -237,7 +237,7 @@ def test_the_histogram_counts_what_the_csv_holds_and_a_bar_shows_its_particles(o
 
 
 def test_the_keyboard_reaches_everything(open_page):
-    """Digits change the view; arrows and Enter walk the bars of the histogram; L changes the theme."""
+    """Digits change the view, arrows and Enter select a bin of the histogram, L changes the theme."""
     page = open_page()
     page.keyboard.press("2")
     page.wait_for_selector("#view-population:not([hidden])")
@@ -261,8 +261,8 @@ def test_bookmarks_of_renamed_views_still_open_them(open_page):
         assert [view] == [name for name in VIEWS if page.is_visible(f"#view-{name}")]
 
 
-def test_a_person_is_compared(open_page, tmp_path):
-    """A csv is dropped; both means and both tests are there, and a bad file is refused in words."""
+def test_manual_diameters_are_compared(open_page, tmp_path):
+    """A csv gives both means and both tests; a bad file is refused with a reason."""
     page = open_page("compare", refusals=[422])
     good = tmp_path / "by_hand.csv"
     good.write_text("diameter_nm\n" + "\n".join(str(2 + 0.05 * n) for n in range(60)))
@@ -280,8 +280,8 @@ def test_a_person_is_compared(open_page, tmp_path):
     assert page.is_hidden(".compare table")
 
 
-def test_a_refused_file_is_tried_again_with_the_token(open_page, service):
-    """A wrong token is told so; with the right one the service takes the file up."""
+def test_a_refused_file_is_retried_with_the_token(open_page, service):
+    """A wrong token is refused; with the right one the service analyses the file again."""
     page = open_page("problems", refusals=[401])
     page.wait_for_selector(".problem-item")
     assert "Au_99.dm3" in page.inner_text(".problem-item")
@@ -303,7 +303,7 @@ def test_a_refused_file_is_tried_again_with_the_token(open_page, service):
 
 @pytest.mark.parametrize("width", [390, 1024, 1920, 3840])
 def test_no_view_is_wider_than_the_screen(open_page, width):
-    """From a phone to a wall; a table may scroll within itself."""
+    """From a phone to a wall screen; only tables may scroll sideways."""
     page = open_page(width=width, height=844 if width == 390 else round(width * 9 / 16))
     for view in VIEWS:
         page.evaluate(f"location.hash = '{view}'")
@@ -313,8 +313,8 @@ def test_no_view_is_wider_than_the_screen(open_page, width):
 
 
 @pytest.mark.parametrize("theme", ["dark", "light"])
-def test_no_serious_fault_of_accessibility(open_page, theme):
-    """Axe-core on every view, in both themes."""
+def test_no_serious_accessibility_fault(open_page, theme):
+    """According to axe-core, on every view in both themes."""
     axe = pytest.importorskip(
         "axe_playwright_python.sync_playwright", reason="axe-core is not installed"
     ).Axe()
@@ -333,7 +333,7 @@ def test_no_serious_fault_of_accessibility(open_page, theme):
 
 
 def test_the_report_prints_to_one_page(open_page, service):
-    """A4, with its charts; and it says what it must."""
+    """A4, with its charts and the required statements."""
     page = open_page("downloads")
     page.goto(f"{service.page()}api/samples/Au/report")
     words = page.inner_text("body")
@@ -347,7 +347,7 @@ def test_the_report_prints_to_one_page(open_page, service):
 
 
 def test_the_page_survives_a_restart_of_the_service(chromium, service, series):
-    """It says that nobody answers, comes back by itself, and shows what happened meanwhile."""
+    """It reports the outage, reconnects automatically, and shows what happened meanwhile."""
     page = chromium.new_page()
     page.set_default_timeout(60_000)
     try:
@@ -369,7 +369,7 @@ def test_the_page_survives_a_restart_of_the_service(chromium, service, series):
 
 @pytest.mark.soak
 def test_pages_that_stay_open_do_not_grow(chromium, tmp_path):
-    """Two pages through a long simulated acquisition: the script's memory stays where it was."""
+    """Two pages through a long simulated acquisition: the memory of the scripts does not grow."""
     micrographs = int(os.environ.get("TEMWATCH_SOAK_MICROGRAPHS", "1000"))
     used = []
     pages = [chromium.new_page() for _ in range(2)]
@@ -382,7 +382,7 @@ def test_pages_that_stay_open_do_not_grow(chromium, tmp_path):
                 for path in simulator.write_series(
                     service.watched / "Au", micrographs=micrographs // 4, seed=quarter, size_px=256
                 ):
-                    # the pages' events are handled by waiting in playwright, and each micrograph is seen
+                    # waiting lets playwright handle the events of both pages
                     pages[0].wait_for_selector(f"#view-live h1:has-text('{path.stem}')")
                 used.append([heap_bytes(page) for page in pages])
     finally:
@@ -394,7 +394,7 @@ def test_pages_that_stay_open_do_not_grow(chromium, tmp_path):
 
 
 def heap_bytes(page):
-    """What the page's script holds once everything that is not needed was thrown away."""
+    """Memory of the page's script after garbage collection."""
     session = page.context.new_cdp_session(page)
     session.send("HeapProfiler.collectGarbage")
     used = session.send("Runtime.getHeapUsage")["usedSize"]

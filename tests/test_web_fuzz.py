@@ -1,4 +1,4 @@
-"""Hundreds of requests that nobody would write by hand, made from the service's own OpenAPI document."""
+"""Hundreds of random requests, generated from the OpenAPI document of the service."""
 
 import pytest
 import schemathesis
@@ -14,26 +14,28 @@ LONG = [pytest.mark.soak, pytest.mark.timeout(0)]
 
 @pytest.fixture(scope="module")
 def site(series, tmp_path_factory):
-    """The application, asked for by a client that may ask as often as it likes."""
+    """The application without rate limits."""
     with Site(analysed(series, tmp_path_factory.mktemp("fuzz"))) as running:
         yield running
 
 
 def operations(site):
-    """Every operation but the endless one, which `test_web_api` listens to."""
+    """All operations except the endless event stream, which `test_web_api` tests."""
     schema = schemathesis.openapi.from_dict(site.json("/api/openapi.json"))
     found = [operation.ok() for operation in schema.get_all_operations()]
     return [operation for operation in found if operation.path != "/api/events"]
 
 
-@pytest.mark.parametrize("cases", [20, pytest.param(1000, marks=LONG)])  # of each of about thirty operations
+@pytest.mark.parametrize(
+    "cases", [20, pytest.param(1000, marks=LONG)]
+)  # per operation; there are about thirty
 def test_no_request_makes_the_service_fail(site, cases):
-    """Whatever is sent, right or wrong, with and without the token: never a 5xx, and never silence."""
+    """Valid or not, with and without the token: always an answer, never a 5xx."""
     codes = []
     there = {"sample": "Au", "id": 1, "number": 1}
 
     def ask(case):
-        # every other case looks at a sample and a micrograph that are there
+        # every other case uses an existing sample and micrograph
         if len(codes) % 2:
             case.path_parameters.update({key: there[key] for key in there.keys() & case.path_parameters})
         if len(codes) % 3 and case.method == "POST":

@@ -1,4 +1,4 @@
-"""What stands between the network and the application."""
+"""Security of the HTTP application."""
 
 import http.client
 import json
@@ -28,7 +28,7 @@ def site(results):
 
 
 def raw(site, path, method="GET", **headers):
-    """A request whose path nobody tidies up."""
+    """A request whose path is sent unchanged."""
     host, port = site.url.removeprefix("http://").rstrip("/").split(":")
     line = http.client.HTTPConnection(host, int(port), timeout=30)
     try:
@@ -49,7 +49,7 @@ def raw(site, path, method="GET", **headers):
         ("LOCALHOST", True),
         ("127.0.0.1:8750", True),
         ("[::1]:8750", True),
-        ("192.168.1.20:8750", True),  # an address cannot be pointed elsewhere by a name server
+        ("192.168.1.20:8750", True),  # a name server cannot redirect a literal address
         ("em-lab-2.example.org:8750", True),
         ("evil.example", False),
         ("127.0.0.1.evil.example", False),
@@ -59,22 +59,22 @@ def raw(site, path, method="GET", **headers):
         ("em-lab-2.example.org.evil.example", False),
     ],
 )
-def test_only_names_of_this_machine_are_answered(host, known):
-    """DNS rebinding needs a name that the attacker owns."""
+def test_only_known_host_names_are_accepted(host, known):
+    """DNS rebinding needs a host name of the attacker."""
     guard = Guard(None, hosts=["localhost", "127.0.0.1", "em-lab-2.example.org"], limits=Limits())
     assert known == guard.host_is_known(host)
 
 
-def test_a_foreign_host_name_is_turned_away_everywhere(site):
-    """Page, API, metrics and static files alike; the answer names the key."""
+def test_a_foreign_host_name_is_refused_everywhere(site):
+    """By page, API, metrics and static files; the answer names the configuration key."""
     for path in ("/", "/api/now", "/metrics", "/healthz", "/static/page.js", "/api/events"):
         status, body = raw(site, path, Host="evil.example")
         assert 400 == status, path
         assert b"allowed_hosts" in body
 
 
-def test_every_answer_carries_the_headers(site):
-    """Also those that refuse; no script may be inline or come from elsewhere, none may use eval."""
+def test_every_answer_has_the_security_headers(site):
+    """Refusals too; inline scripts, scripts of other hosts and eval are forbidden."""
     for path in ("/", "/api/now", "/static/page.js", "/nothing", "/api/samples/none/summary"):
         headers = site.get(path).headers
         policy = dict(
@@ -118,8 +118,8 @@ def test_no_path_leads_out_of_the_folders(site, path):
     assert b"import " not in body[:2000]
 
 
-def test_a_change_needs_the_token_in_the_header(site):
-    """Not in the address, not in a cookie, not in a form; a wrong one is told apart from none."""
+def test_a_change_needs_the_token_in_the_authorization_header(site):
+    """Not in the address, a cookie or a form."""
     for options in (
         {},
         {"params": {"token": TOKEN}},
@@ -133,8 +133,8 @@ def test_a_change_needs_the_token_in_the_header(site):
         assert 401 == client.post("/api/retry", headers={"Authorization": "Bearer wrong"}).status_code
 
 
-def test_with_the_token_a_retry_is_left_for_the_engine(site):
-    """With the file's absolute path and the pixel size; then the answer can be asked for."""
+def test_with_the_token_a_retry_reaches_the_engine(site):
+    """With the absolute path and the pixel size; its result can be queried."""
     (trouble,) = site.json("/api/trouble")["files"]
     headers = {"Authorization": f"Bearer {TOKEN}"}
     answer = site.client.post(
@@ -158,7 +158,7 @@ def test_with_the_token_a_retry_is_left_for_the_engine(site):
 
 
 def test_without_a_token_file_nothing_can_be_changed(results):
-    """Also where the file is missing or empty: an empty token must not open the door."""
+    """Nor where the file is missing or empty: an empty token must not grant access."""
     with Site(results, token=None) as site:
         assert 403 == site.client.post("/api/retry", headers={"Authorization": "Bearer"}).status_code
         assert not site.json("/api/now")["changes_allowed"]
@@ -170,8 +170,8 @@ def test_without_a_token_file_nothing_can_be_changed(results):
         assert 403 == site.client.post("/api/retry", headers={"Authorization": "Bearer"}).status_code
 
 
-def test_wrong_tokens_are_slowed_down(results):
-    """Five guesses, then a pause; the right token has to wait too."""
+def test_wrong_tokens_are_rate_limited(results):
+    """Five guesses, then a pause, even for the right token."""
     with Site(results) as site:
         codes = [
             site.client.post("/api/retry", headers={"Authorization": f"Bearer {guess}"}).status_code
@@ -182,16 +182,16 @@ def test_wrong_tokens_are_slowed_down(results):
         assert 200 == site.get("/api/now").status_code
 
 
-def test_a_flood_is_turned_away_and_the_rest_goes_on(results):
-    """429 with Retry-After, then service as before."""
+def test_a_flood_of_requests_is_refused(results):
+    """With 429 and Retry-After."""
     with Site(results, limits=Limits(burst=20, requests_per_second=5)) as site:
         answers = [site.get("/healthz") for _ in range(40)]
         assert {200, 429} == {answer.status_code for answer in answers}
         assert "1" == answers[-1].headers["retry-after"]
 
 
-def test_a_bucket_fills_with_time_and_clients_are_forgotten():
-    """By a clock that the test turns."""
+def test_a_bucket_refills_with_time_and_old_clients_are_forgotten():
+    """With a clock that the test controls."""
     now = [0.0]
     rate = RateLimiter(3, 1.0, clock=lambda: now[0])
     assert [True, True, True, False] == [rate.take("a") for _ in range(4)]
@@ -204,7 +204,7 @@ def test_a_bucket_fills_with_time_and_clients_are_forgotten():
 
 
 def test_a_large_body_is_refused_before_it_is_read(results):
-    """By its declared length, and where none is declared by what arrives."""
+    """By its declared length, or by the bytes that arrive where none is declared."""
     with Site(results, limits=Limits(body_bytes=10_000)) as site:
         headers = {"Content-Type": "text/csv"}
         assert (
@@ -230,8 +230,8 @@ def test_a_large_body_is_refused_before_it_is_read(results):
             assert b" 413 " in line.recv(200)
 
 
-def test_what_a_form_of_another_site_can_send_is_not_taken(site):
-    """Only text/csv, for which a browser asks first; and the service answers no such question."""
+def test_content_types_of_cross_site_forms_are_refused(site):
+    """Only text/csv is accepted; browsers send a preflight for it, which the service refuses."""
     for kind in ("text/plain", "application/x-www-form-urlencoded", "multipart/form-data; boundary=x"):
         answer = site.client.post(
             "/api/samples/Au/comparison", content=b"1\n2\n3\n", headers={"Content-Type": kind}
@@ -245,7 +245,7 @@ def test_what_a_form_of_another_site_can_send_is_not_taken(site):
 
 
 def test_the_token_is_in_no_log_and_no_answer(site, caplog):
-    """Whatever is logged while right and wrong tokens come in."""
+    """Neither a right nor a wrong one."""
     with caplog.at_level(logging.DEBUG):
         site.client.post("/api/retry", headers={"Authorization": f"Bearer {TOKEN}"})
         site.client.post("/api/retry", headers={"Authorization": "Bearer guess-of-somebody"})
@@ -255,8 +255,8 @@ def test_the_token_is_in_no_log_and_no_answer(site, caplog):
     assert "guess-of-somebody" not in said
 
 
-def test_a_service_listens_to_its_own_machine_alone_by_default():
-    """Another address is a decision of who writes the configuration."""
+def test_by_default_a_service_listens_on_its_own_machine_only():
+    """Any other address must be configured."""
     from temwatch.config import HttpSettings
 
     assert "127.0.0.1" == HttpSettings().host

@@ -1,4 +1,4 @@
-"""The thread that serves the page: it begins, idles and ends."""
+"""The thread that serves the page: start, idle and stop."""
 
 import threading
 import time
@@ -13,7 +13,7 @@ from temwatch.web import server
 
 
 def served():
-    """An application without routes on a free port: address and server."""
+    """Address and server of an application without routes, on a free port."""
     channel = server.bind(HttpSettings(listen="127.0.0.1:0"))
     return server.address(channel), server.Server(FastAPI(), channel)
 
@@ -23,7 +23,7 @@ def is_alive():
 
 
 @pytest.mark.parametrize("wait_s", [0, 0.001, 0.01, 0.1, 0.5])
-def test_it_ends_whenever_it_is_told(wait_s):
+def test_it_stops_at_any_time(wait_s):
     _, running = served()
     running.start()
     time.sleep(wait_s)
@@ -31,7 +31,7 @@ def test_it_ends_whenever_it_is_told(wait_s):
     assert not is_alive()
 
 
-def test_it_ends_when_told_twice():
+def test_it_can_be_stopped_twice():
     address, running = served()
     running.start()
     wait_until(lambda: 404 == httpx.get(address).status_code, what="an answer")
@@ -42,7 +42,7 @@ def test_it_ends_when_told_twice():
         httpx.get(address)
 
 
-def test_the_date_of_answers_goes_on_while_nobody_asks():
+def test_the_date_header_advances_without_requests():
     address, running = served()
     running.start()
     wait_until(lambda: 404 == httpx.get(address).status_code, what="an answer")

@@ -1,4 +1,4 @@
-"""The real application on a real ledger, served on a free port, for the tests of the page and its API."""
+"""The real application on a real ledger, served on a free port."""
 
 import shutil
 from datetime import UTC, datetime
@@ -19,7 +19,7 @@ GENEROUS = Limits(burst=1_000_000, requests_per_second=1e6)
 
 
 def analysed(series, folder):
-    """Results of six good micrographs, two samples, and a file that is none."""
+    """Results of six micrographs of two samples, and an invalid file."""
     acquisition = folder / "acquisition"
     paths = sorted(series.glob("*.dm3"))
     for sample, chosen in (("Au", paths[:4]), ("Pt on carbon", paths[4:])):
@@ -33,7 +33,7 @@ def analysed(series, folder):
 
 
 class Site:
-    """The application without a daemon behind it; what the daemon would say is set here."""
+    """The application without a daemon; `vitals` and `hub` stand for it."""
 
     def __init__(self, output, *, limits=GENEROUS, token=TOKEN, vitals=None, reader=Reader, **http):
         self.output = output
@@ -78,15 +78,15 @@ class Site:
         self.server.stop()
 
     def get(self, path, **options):
-        """Any answer."""
+        """Any response."""
         return self.client.get(path, **options)
 
     def json(self, path, **options):
-        """An answer that must be well."""
+        """The body of a successful response."""
         answer = self.get(path, **options)
         assert 200 == answer.status_code, (path, answer.text)
         return answer.json()
 
     def reader(self):
-        """What the application reads."""
+        """A reader of the same ledger."""
         return Reader(self.config.output.state)
