@@ -33,11 +33,10 @@ _MISSING: dict[int | str, dict[str, Any]] = {404: {"description": "no such micro
 
 def add(app: FastAPI, service: Context) -> None:
     """Add the routes to the application."""
-    decoded = SingleFlightCache[Image.Image](
-        _MAX_DECODED, lambda _: 1
-    )  # the crops of a bar come from few micrographs
     threading.Thread(target=rendering.warm_up, daemon=True).start()
     previews = SingleFlightCache[bytes](_PREVIEW_BYTES, len)
+    # the crops of a histogram bin come from few micrographs
+    decoded = SingleFlightCache[Image.Image](_MAX_DECODED, lambda _: 1)
 
     def published(row: MicrographRow, kind: paths.Picture) -> Path:
         path = paths.row_picture(service.config.output.folder, row, kind)
