@@ -164,7 +164,7 @@ def record(
 def _insert(connection: sqlite3.Connection, file: File, packed: PackedAnalysis) -> int:
     row = packed.micrograph
     if file.position is not None and row["frame"] is not None:
-        row = {**row, "frame": file.frame, "elapsed_s": file.elapsed_s}  # it was numbered anew meanwhile
+        row = {**row, "frame": file.frame, "elapsed_s": file.elapsed_s}  # it was numbered again meanwhile
     connection.execute(
         "INSERT OR IGNORE INTO methods (digest, json) VALUES (?, ?)", (row["method"], packed.method_json)
     )

@@ -1,4 +1,4 @@
-"""Files that are there whole or not at all, whatever ends the process."""
+"""Files that are written completely or not at all, even if the process is killed."""
 
 from __future__ import annotations
 
@@ -15,9 +15,9 @@ _BLOCK_CHARACTERS = 1 << 20
 
 @contextmanager
 def replacing(path: Path) -> Iterator[BinaryIO]:
-    """A stream whose content takes the place of `path` at the end, durably, or not at all.
+    """A stream whose content replaces the file `path` at the end, durably, or not at all.
 
-    The folder is made where missing. The temporary name is fixed, so that the next attempt takes over what a
+    The folder is created if missing. The temporary name is fixed, so that the next attempt overwrites what a
     killed one left.
     """
     make_folder(path.parent)
@@ -35,7 +35,7 @@ def replacing(path: Path) -> Iterator[BinaryIO]:
 
 
 def make_folder(folder: Path) -> None:
-    """Make a folder and what is missing above it, each of them durably."""
+    """Create a folder and its missing parents, each of them durably."""
     if folder.is_dir():
         return
     make_folder(folder.parent)
@@ -61,14 +61,14 @@ def length(path: Path) -> int:
 
 
 def append(path: Path, start: int, pieces: Iterable[bytes]) -> int:
-    """Cut a file back to `start` bytes and write on from there; gives its new length."""
+    """Cut a file back to `start` bytes and append from there; returns its new length."""
     with path.open("r+b", buffering=0) as stream:
         stream.truncate(start)
         stream.seek(start)
         try:
             for block in pieces:
                 remaining = memoryview(block)
-                while remaining:  # a disk that fills up takes a part
+                while remaining:  # a disk that fills up writes a part
                     remaining = remaining[stream.write(remaining) :]
         except OSError:
             stream.truncate(start)
@@ -78,7 +78,7 @@ def append(path: Path, start: int, pieces: Iterable[bytes]) -> int:
 
 
 def blocks(texts: Iterable[str]) -> Iterator[bytes]:
-    """Text in pieces of about a megabyte: a reader of the file sees whole rows."""
+    """Text in pieces of about a megabyte, so that a reader of the file sees whole rows."""
     block: list[str] = []
     size = 0
     for text in texts:
@@ -91,14 +91,14 @@ def blocks(texts: Iterable[str]) -> Iterator[bytes]:
 
 
 def write_whole(path: Path, texts: Iterable[str]) -> int:
-    """Put text in the place of a file; gives its length in bytes."""
+    """Replace a file by text; returns its length in bytes."""
     with replacing(path) as stream:
         for block in blocks(texts):
             stream.write(block)
         return stream.tell()
 
 
-def keep_up(
+def append_or_replace(
     path: Path,
     before: Publication | None,
     *,
@@ -107,12 +107,12 @@ def keep_up(
     whole: Callable[[], Iterable[str]],
     new: Callable[[int], Iterable[str]],
 ) -> list[Publication]:
-    """Append to a table what is new, or write all of it where what was published no longer holds.
+    """Append new rows to a table, or write all of it if published rows have changed.
 
     Parameters
     ----------
     path, before
-        The file, and how far it was published; None where it never was.
+        The file, and how far it was published; None if it never was.
     last_id, generation
         The last row there is, and a number that changes when rows that were published have changed.
     whole, new

@@ -1,7 +1,7 @@
 """The film of a sequence: outlines in the colours of their tracks on small pictures of the frames.
 
-The small pictures are written when a frame is read, for at most about a thousand frames of any sequence; the
-rest comes out of the ledger, so that the film can be made again.
+The small pictures are written when a frame is read, for about a thousand frames per sequence; all else
+comes from the ledger, so that the film can be made again.
 """
 
 from __future__ import annotations
@@ -41,7 +41,7 @@ def encoder_is_installed() -> bool:
 
 
 def every(frame: int) -> int:
-    """Of how many frames one is shown, in a sequence that has got to `frame`: a power of two."""
+    """One of how many frames is shown, in a sequence that has reached `frame`: a power of two."""
     step = 1
     while frame >= MOST_FRAMES * step:
         step *= 2
@@ -57,11 +57,11 @@ def write_frame_picture(path: Path, image: Pixels) -> None:
     small = np.asarray(Image.fromarray(image).resize(size, Image.Resampling.BOX)) if scale < 1 else image
     temporary = path.with_suffix(".new")
     Image.fromarray(pictures.grey(small)).save(temporary, format="JPEG", quality=_QUALITY)
-    temporary.replace(path)  # it is no loss if a power cut takes it: the film shows the mask then
+    temporary.replace(path)  # not synchronised: if a power cut loses it, the film shows the mask
 
 
 def write_film(reader: Reader, output: Path, sequence: Progress) -> Path | None:
-    """Write the film of the frames that were followed so far; None where there are none.
+    """Write the film of the frames linked so far; None if there are none.
 
     Raises
     ------
@@ -79,7 +79,7 @@ def write_film(reader: Reader, output: Path, sequence: Progress) -> Path | None:
     make_folder(folder)
     path, temporary = folder / paths.FILM, folder / f".new.{paths.FILM}"
     rate = min(_MOST_PER_SECOND, max(_FEWEST_PER_SECOND, round(len(chosen) / _SECONDS)))
-    # one thread, and no time of writing: the same ledger gives the same bytes
+    # one thread and no time stamp: the same ledger gives the same bytes
     options = [
         "-threads",
         "1",
@@ -137,7 +137,7 @@ def _drawn(
     for step in steps:
         row = reader.micrograph(step.micrograph_id)
         if row is None or (row.height_px, row.width_px) != shape:
-            continue  # replaced meanwhile: it is followed again
+            continue  # replaced meanwhile: it will be linked again
         canvas = np.array(_background(reader, folder, row, step).resize(size).convert("RGB"))
         _outline(canvas, _tracks(reader, row, step))
         picture = Image.fromarray(canvas)

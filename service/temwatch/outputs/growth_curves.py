@@ -87,7 +87,7 @@ TABLES: dict[str, tuple[Column, ...]] = {
 
 @dataclass(frozen=True, slots=True, kw_only=True, eq=False)
 class Growth:
-    """All that there is to say of the growth of a sequence; `lives` as `followed.lives` gives them."""
+    """Growth of a sequence; `lives` are the rows of `results.track_table`."""
 
     steps: list[FrameRow]
     ensembles: list[Ensemble]

@@ -18,7 +18,7 @@ from typing import BinaryIO
 from temwatch.domain import Status
 from temwatch.ledger import Ledger, Publication, Reader, publications
 from temwatch.outputs import parquet, paths, pictures, sequence_files, workbook
-from temwatch.outputs.files import keep_up, length, replacing, write_whole
+from temwatch.outputs.files import append_or_replace, length, replacing, write_whole
 from temwatch.outputs.incremental_statistics import Running
 from temwatch.outputs.tables import MICROGRAPHS, PARTICLES, TABLES, Table, csv_text, header, lines, summary
 
@@ -39,9 +39,9 @@ OUTPUTS: dict[str, tuple[str, Callable[[Reader, str, BinaryIO], None]]] = {
 
 
 def publish(ledger: Ledger, output: Path, sample: str) -> None:
-    """Bring tables, output folders and summary of a sample up to date; costs as much as there is new.
+    """Bring tables, output folders and summary of a sample up to date; takes time only for what is new.
 
-    With nothing new it checks the lengths of the tables and repairs them.
+    Without anything new it checks the lengths of the tables and repairs them.
 
     Raises
     ------
@@ -74,9 +74,9 @@ def publish(ledger: Ledger, output: Path, sample: str) -> None:
 def publish_tables(
     ledger: Ledger, output: Path, sample: str, written: Mapping[int, int] | None = None
 ) -> None:
-    """Append what was recorded since to the tables of a sample, whole micrographs.
+    """Append newly recorded micrographs to the tables of a sample.
 
-    `written` are output folders that were brought up to date meanwhile, see `publications.record`.
+    `written` are output folders that have been brought up to date, see `publications.record`.
 
     Raises
     ------
@@ -89,12 +89,12 @@ def publish_tables(
         for table in TABLES:
             path = folder / table.file
             try:
-                published += _follow(table, reader, sample, path, before.get(table.file))
+                published += _update(table, reader, sample, path, before.get(table.file))
             except OSError as error:
                 trouble = trouble or error
         for file in sequence_files.TABLES:
             try:
-                published += sequence_files.follow(file, reader, sample, folder / file, before.get(file))
+                published += sequence_files.update(file, reader, sample, folder / file, before.get(file))
             except OSError as error:
                 trouble = trouble or error
         if published or written:
@@ -104,7 +104,7 @@ def publish_tables(
 
 
 def _folders(ledger: Ledger, output: Path, sample: str) -> Iterator[tuple[int, int]]:
-    """Write every output folder that is out of date; gives file and `changes` for the ledger to know."""
+    """Write every output folder that is out of date; yields file id and `changes` for the ledger."""
     with ledger.reader() as reader:
         unwritten = publications.unwritten(reader, sample)
     for file_id, name, changes in unwritten:
@@ -113,16 +113,16 @@ def _folders(ledger: Ledger, output: Path, sample: str) -> Iterator[tuple[int, i
 
 
 def write_folder(state: Path, folder: Path, sample: str) -> None:
-    """Mask, overlay and table of one file; without a result it keeps no folder.
+    """Write mask, overlay and table of one file; the folder of a file without a result is removed.
 
-    The micrograph's own picture is what the others are drawn on; where it was never written there are none.
+    Mask and overlay are drawn on the picture of the micrograph; if that was never written, there are none.
 
     Parameters
     ----------
     state : Path
         Folder of the ledger.
     folder : Path
-        The file's output folder, whose name is the file's name in the ledger.
+        The output folder of the file; its name is the name of the file in the ledger.
     sample : str
         The sample.
 
@@ -143,19 +143,19 @@ def write_folder(state: Path, folder: Path, sample: str) -> None:
                     stream.write(lines(PARTICLES, reader, row).encode())
             return
     if folder.is_dir():
-        with Reader(state) as now:  # a retry that came after the snapshot may be drawing its pictures
+        with Reader(state) as now:  # a retry after the snapshot may be writing its pictures
             if any(name == folder.name for _, name, _ in publications.unwritten(now, sample)):
                 _remove(folder)
 
 
-def _follow(
+def _update(
     table: Table, reader: Reader, sample: str, path: Path, before: Publication | None
 ) -> list[Publication]:
-    """Append to one table, or write all of it where what was published no longer holds."""
+    """Append to one table, or write all of it if published rows have changed."""
     generation, particles_generation = publications.generations(reader, sample)
     if table is not MICROGRAPHS:
         generation = particles_generation
-    return keep_up(
+    return append_or_replace(
         path,
         before,
         last_id=publications.last_id(reader, sample),
@@ -166,7 +166,7 @@ def _follow(
 
 
 def _remove(folder: Path) -> None:
-    """Take away what temwatch wrote into the folder of a micrograph, and the folder if that was all."""
+    """Remove the files of temwatch from the folder of a micrograph, and the folder if it is empty then."""
     for path in paths.micrograph_files(folder):
         path.unlink(missing_ok=True)
     if not any(folder.iterdir()):
@@ -190,7 +190,7 @@ def _replace(
     before: Publication | None,
     write: Callable[[Reader, str, BinaryIO], None],
 ) -> list[Publication]:
-    """Write a file whole, where it is out of date."""
+    """Write a whole file if it is out of date."""
     last_id, generation = publications.last_id(reader, sample), publications.generations(reader, sample)[0]
     if before and (before.through_id, before.generation, before.bytes) == (last_id, generation, length(path)):
         return []
@@ -204,20 +204,20 @@ def _replace(
 def write_formats(
     ledger: Ledger, output: Path, sample: str, formats: Iterable[str], running: Running | None = None
 ) -> None:
-    """Write what is only ever written whole, where it is out of date: for a sample that has come to rest.
+    """Write the formats that are never appended to, if out of date: for a sample without pending files.
 
     Parameters
     ----------
     ledger : Ledger
-        It remembers what is up to date.
+        It records what is up to date.
     output : Path
         Folder of all samples.
     sample : str
         The sample.
     formats : iterable of str
-        Names in `OUTPUTS`; others are left out (csv is the business of `publish`), summary.json never is.
+        Names in `OUTPUTS`; others are ignored (`publish` writes csv). summary.json is always written.
     running : Running, optional
-        What it holds of the sample need not be read again for summary.json.
+        Statistics that need not be read again for summary.json.
 
     Raises
     ------
@@ -238,7 +238,7 @@ def write_formats(
 
 
 def rebuild(ledger: Ledger, output: Path, sample: str) -> None:
-    """Write every table, mask and overlay of a sample anew; the published micrographs are what is drawn on.
+    """Write every table, mask and overlay of a sample again, on the published pictures of the micrographs.
 
     Raises
     ------
@@ -252,9 +252,9 @@ def rebuild(ledger: Ledger, output: Path, sample: str) -> None:
 def rebuilding(
     ledger: Ledger, output: Path, sample: str, are_written: Callable[[str], bool] | None = None
 ) -> Generator[None, None, None]:
-    """The same step by step, one for each output folder and a last one for the tables.
+    """The same in steps: one for each output folder, and a last one for the tables.
 
-    With `are_written` somebody else writes the folders that are out of date, and the steps only wait for it.
+    With `are_written` the caller writes the outdated folders, and the steps only wait for it.
     """
     with ledger.reader() as reader:
         made = publications.published(reader, sample)
@@ -277,7 +277,7 @@ def rebuilding(
 
 
 def export(reader: Reader, folder: Path, sample: str, formats: Iterable[str]) -> list[Path]:
-    """Write the tables of a sample into a folder of the user's; gives the files written."""
+    """Write the tables of a sample into a folder; returns the files written."""
     paths = []
     with reader.snapshot():
         for key in formats:

@@ -1,4 +1,4 @@
-"""frames.csv, tracks.csv and events.csv: what following found, appended as it is recorded."""
+"""frames.csv, tracks.csv and events.csv, appended to as frames are linked."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ from temwatch.ledger.sequences import results
 from temwatch.ledger.sequences.progress import Progress
 from temwatch.outputs import film as films
 from temwatch.outputs import growth_curves, paths
-from temwatch.outputs.files import keep_up, write_whole
+from temwatch.outputs.files import append_or_replace, write_whole
 from temwatch.outputs.tables import csv_lines, header
 
 _FEWEST_FRAMES = 16  # of a sequence that grows, before it is drawn
@@ -50,10 +50,10 @@ TABLES: dict[str, tuple[Column, ...]] = {
 """Columns of every table by its file."""
 
 
-def follow(
+def update(
     file: str, reader: Reader, sample: str, path: Path, before: Publication | None
 ) -> list[Publication]:
-    """Append what is new to one table, or write all of it where what was published no longer holds.
+    """Append new rows to one table, or write all of it if published rows have changed.
 
     Raises
     ------
@@ -63,7 +63,7 @@ def follow(
     last_id = results.last_id(reader, sample)
     if last_id == 0 and before is None:
         return []  # a sample without sequences
-    return keep_up(
+    return append_or_replace(
         path,
         before,
         last_id=last_id,
@@ -80,7 +80,7 @@ def csv_text(reader: Reader, file: str, sample: str) -> Iterator[str]:
 
 
 def export(reader: Reader, folder: Path, sample: str) -> list[Path]:
-    """Write the tables of a sample that has sequences into a folder of the user's."""
+    """Write the tables of a sample that has sequences into a folder."""
     if results.last_id(reader, sample) == 0:
         return []
     paths = [folder / file for file in TABLES]
@@ -94,7 +94,7 @@ def _lines(reader: Reader, file: str, sample: str, after_id: int) -> Iterator[st
 
 
 def draw(reader: Reader, output: Path, sequence: Progress, *, film: bool) -> Publication:
-    """Write what is only ever written whole: the film, and the curves with their plots.
+    """Write the files that are never appended to: the film, and the curves with their plots.
 
     Raises
     ------
@@ -116,7 +116,7 @@ def draw(reader: Reader, output: Path, sequence: Progress, *, film: bool) -> Pub
 def is_due(reader: Reader, sequence: Progress) -> bool:
     """Whether a sequence is worth drawing now.
 
-    A sequence that grows is drawn whenever it has grown by half, by the numbers of its frames.
+    A growing sequence is drawn each time its number of frames has grown by half.
     """
     before = publications.published(reader, sequence.sample).get(paths.sequence_publication(sequence.name))
     if before and (before.through_id, before.generation) == (sequence.last_id, sequence.generation):
