@@ -53,24 +53,30 @@ def particle(random, region, pixel_size_nm=0.1):
     diameter_nm = float(np.sqrt(4 * area_nm2 / np.pi))
     row, column = region.origin_px
     seen = bool(random.random() < 0.5)
+    values = {
+        "centroid_x_nm": (column + region.mask.shape[1] / 2) * pixel_size_nm,
+        "centroid_y_nm": (row + region.mask.shape[0] / 2) * pixel_size_nm,
+        "area_nm2": area_nm2,
+        "equivalent_diameter_nm": diameter_nm,
+        "feret_min_nm": diameter_nm * 0.97,
+        "feret_max_nm": diameter_nm * 1.05,
+        "aspect_ratio": 1.05 / 0.97,
+        "perimeter_nm": np.pi * diameter_nm * (1 + 0.01 * random.random()),
+        "circularity": float(random.uniform(0.8, 1)),
+        "convexity": float(random.uniform(0.9, 1)),
+        "solidity": float(random.uniform(0.9, 1)),
+    }
+    overlapping = bool(random.random() < 0.1)
+    values |= {
+        "visible_fraction": float(random.random()) if seen else None,
+        "equivalent_diameter_low_nm": diameter_nm * 0.9 if seen else None,
+        "equivalent_diameter_high_nm": diameter_nm * 1.1 if seen else None,
+    }
     return Particle(
-        centroid_x_nm=(column + region.mask.shape[1] / 2) * pixel_size_nm,
-        centroid_y_nm=(row + region.mask.shape[0] / 2) * pixel_size_nm,
-        area_nm2=area_nm2,
-        equivalent_diameter_nm=diameter_nm,
-        feret_min_nm=diameter_nm * 0.97,
-        feret_max_nm=diameter_nm * 1.05,
-        aspect_ratio=1.05 / 0.97,
-        perimeter_nm=np.pi * diameter_nm * (1 + 0.01 * random.random()),
-        circularity=float(random.uniform(0.8, 1)),
-        convexity=float(random.uniform(0.9, 1)),
-        solidity=float(random.uniform(0.9, 1)),
-        overlapping=bool(random.random() < 0.1),
+        descriptors=values,
+        overlapping=overlapping,
         region=region,
         separated_by="uecs" if region.separated else "",
-        visible_fraction=float(random.random()) if seen else None,
-        equivalent_diameter_low_nm=diameter_nm * 0.9 if seen else None,
-        equivalent_diameter_high_nm=diameter_nm * 1.1 if seen else None,
     )
 
 

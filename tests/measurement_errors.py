@@ -12,6 +12,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from analytic_shapes import Pixels, disc, ellipse, ellipse_perimeter, rectangle, regular_polygon
+from temwatch import descriptors
 from temwatch.analysis.measurement import shape
 
 DOCUMENT = Path(__file__).parents[1] / "docs" / "measurement.md"
@@ -88,7 +89,7 @@ def families() -> Iterator[Family]:
 
 def errors(family: Family) -> Errors:
     found = [shape.outline(family.draw(turn, at)) for turn, at in zip(TURNS.tolist(), POSITIONS, strict=True)]
-    circularity = np.array([shape.circularity(outline) for outline in found])
+    circularity = np.array([descriptors.circularity(outline) for outline in found])
     return Errors(
         area=np.array([outline.area for outline in found]) / family.area - 1,
         perimeter=np.array([outline.perimeter for outline in found]) / family.perimeter - 1,
@@ -96,8 +97,8 @@ def errors(family: Family) -> Errors:
         highest_circularity=float(circularity.max()),
         feret_min_px=np.array([outline.feret_min for outline in found]) - family.feret_min,
         feret_max_px=np.array([outline.feret_max for outline in found]) - family.feret_max,
-        convexity=min(shape.convexity(outline) for outline in found),
-        solidity=min(shape.solidity(outline) for outline in found),
+        convexity=min(descriptors.convexity(outline) for outline in found),
+        solidity=min(descriptors.solidity(outline) for outline in found),
     )
 
 

@@ -6,6 +6,7 @@ import numpy as np
 import pytest
 
 from analytic_shapes import disc, ellipse, ellipse_perimeter, rectangle, regular_polygon
+from temwatch import descriptors
 from temwatch.analysis.measurement import shape
 
 POSITIONS = [(0.5, 0.5), (0.5, 0.0), *np.random.default_rng(1).random((38, 2)).tolist()]
@@ -74,13 +75,13 @@ def test_perimeter_of_a_regular_polygon(sides):
 def test_disc_is_convex_and_solid(radius):
     for centre in POSITIONS:
         outline = shape.outline(disc(radius, centre))
-        assert shape.convexity(outline) == 1
-        assert shape.solidity(outline) == 1
+        assert descriptors.convexity(outline) == 1
+        assert descriptors.solidity(outline) == 1
 
 
 @pytest.mark.parametrize("radius", [5, 7, 10, 20, 50])
 def test_circularity_of_a_disc_is_never_above_one(radius):
-    found = [shape.circularity(shape.outline(disc(radius, centre))) for centre in POSITIONS]
+    found = [descriptors.circularity(shape.outline(disc(radius, centre))) for centre in POSITIONS]
     assert max(found) <= 1 + 1e-12
     assert abs(np.mean(found) - 1) < 0.02
 
@@ -90,15 +91,15 @@ def test_rods_at_any_angle_are_convex(a, b):
     """Convexity decides what is parted: a whole rod must never fall below the threshold."""
     for angle, centre in zip(np.linspace(0, np.pi, 40), POSITIONS, strict=True):
         outline = shape.outline(rectangle(a, b, angle, centre))
-        assert shape.convexity(outline) > 0.99
-        assert shape.solidity(outline) > 0.97
+        assert descriptors.convexity(outline) > 0.99
+        assert descriptors.solidity(outline) > 0.97
 
 
 def test_feret_diameters_are_taken_on_pixel_corners():
     outline = shape.outline(np.ones((10, 10), dtype=bool))
     assert outline.feret_min == 10
     assert outline.feret_max == pytest.approx(math.hypot(10, 10))
-    assert shape.aspect_ratio(outline) == pytest.approx(math.sqrt(2))
+    assert descriptors.aspect_ratio(outline) == pytest.approx(math.sqrt(2))
 
 
 def test_feret_diameters_of_a_turned_rectangle():
@@ -126,13 +127,13 @@ def test_area_centroid_and_equivalent_diameter():
     outline = shape.outline(mask[1:5, 2:9])
     assert outline.area == 28
     assert (outline.centroid_row, outline.centroid_column) == (1.5, 3.0)
-    assert shape.equivalent_diameter(outline) == pytest.approx(math.sqrt(4 * 28 / math.pi))
+    assert descriptors.equivalent_diameter(outline) == pytest.approx(math.sqrt(4 * 28 / math.pi))
 
 
 def test_square_and_its_circularity():
     outline = shape.outline(np.ones((20, 20), dtype=bool))
     assert outline.perimeter == pytest.approx(80, rel=0.005)
-    assert shape.circularity(outline) == pytest.approx(math.pi / 4, rel=0.01)
+    assert descriptors.circularity(outline) == pytest.approx(math.pi / 4, rel=0.01)
 
 
 def test_two_overlapping_discs_are_not_convex():
@@ -143,7 +144,7 @@ def test_two_overlapping_discs_are_not_convex():
     outline = shape.outline(mask[rows[0] : rows[-1] + 1, columns[0] : columns[-1] + 1])
     half_angle = math.acos(25 / 30)
     exact = (2 * math.pi * 30 + 2 * 50) / (2 * 30 * 2 * (math.pi - half_angle))
-    assert shape.convexity(outline) == pytest.approx(exact, abs=0.01)
+    assert descriptors.convexity(outline) == pytest.approx(exact, abs=0.01)
 
 
 def test_holes_count_for_the_area_only():
@@ -153,16 +154,16 @@ def test_holes_count_for_the_area_only():
     outline, full = shape.outline(ring), shape.outline(disc(30))
     assert outline.area == full.area - inner.sum()
     assert outline.perimeter == full.perimeter
-    assert shape.solidity(outline) == outline.area / full.area
+    assert descriptors.solidity(outline) == outline.area / full.area
 
 
 @pytest.mark.parametrize("size", [(1, 1), (1, 7), (7, 1), (1, 2000), (2, 2)])
 def test_degenerate_regions_give_finite_numbers(size):
     outline = shape.outline(np.ones(size, dtype=bool))
     assert np.isfinite(outline).all()
-    assert shape.convexity(outline) == shape.solidity(outline) == 1
+    assert descriptors.convexity(outline) == descriptors.solidity(outline) == 1
     assert outline.feret_min == min(size)
-    assert 0 < shape.circularity(outline) < 1.02
+    assert 0 < descriptors.circularity(outline) < 1.02
 
 
 def test_pixels_that_touch_at_corners_are_one_outline():

@@ -8,6 +8,7 @@ from hypothesis.extra.numpy import array_shapes, arrays
 from scipy import ndimage
 
 from analytic_shapes import cropped
+from temwatch import descriptors
 from temwatch.analysis.measurement import shape
 
 
@@ -39,9 +40,9 @@ def test_turning_and_mirroring_change_nothing(mask):
 def test_descriptors_keep_to_their_bounds(mask):
     outline = shape.outline(mask)
     assert np.isfinite(outline).all()
-    assert 0 < shape.convexity(outline) <= 1
-    assert 0 < shape.solidity(outline) <= 1
-    assert shape.aspect_ratio(outline) >= 1
+    assert 0 < descriptors.convexity(outline) <= 1
+    assert 0 < descriptors.solidity(outline) <= 1
+    assert descriptors.aspect_ratio(outline) >= 1
     assert 1 <= outline.feret_min <= outline.feret_max <= np.hypot(*mask.shape) + 1e-9
     assert 0 <= outline.centroid_row <= mask.shape[0] - 1
 
@@ -57,5 +58,5 @@ def test_hull_of_pixels_is_convex_itself(mask):
         inside &= turn[0] * y + turn[1] * x <= (turn[0] * rows + turn[1] * columns).max()
     assert shape.outline(mask).hull_area == inside.sum()
     hull = shape.outline(inside)
-    assert shape.solidity(hull) == 1
-    assert shape.convexity(hull) == 1
+    assert descriptors.solidity(hull) == 1
+    assert descriptors.convexity(hull) == 1

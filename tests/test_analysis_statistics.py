@@ -3,7 +3,7 @@
 import numpy as np
 import pytest
 
-from temwatch.analysis.statistics.summary import DESCRIPTORS, summarise
+from temwatch.analysis.statistics.summary import SUMMARISED, summarise
 
 
 def test_figures_of_a_known_set():
@@ -36,11 +36,11 @@ def test_values_that_are_not_finite_are_left_out():
 
 
 def test_only_descriptors_are_summarised_in_their_order():
-    columns = {name: np.arange(3.0) for name in ("particle", *reversed(DESCRIPTORS))}
-    assert tuple(summarise(columns)) == DESCRIPTORS
+    columns = {name: np.arange(3.0) for name in ("particle", *reversed(SUMMARISED))}
+    assert tuple(summarise(columns)) == SUMMARISED
 
 
 def test_descriptors_are_columns_of_the_table():
-    from temwatch.domain import PARTICLE_COLUMNS
+    from temwatch.columns import PARTICLE_COLUMNS
 
-    assert set(DESCRIPTORS) <= {column.name for column in PARTICLE_COLUMNS}
+    assert set(SUMMARISED) <= {column.name for column in PARTICLE_COLUMNS}

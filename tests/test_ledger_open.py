@@ -8,7 +8,8 @@ import sys
 import pytest
 
 from ledger_cases import take
-from temwatch.domain import PARTICLE_COLUMNS
+from temwatch import descriptors
+from temwatch.columns import PARTICLE_COLUMNS
 from temwatch.errors import StartError
 from temwatch.ledger import Reader, is_held, open_ledger, schema
 
@@ -133,7 +134,7 @@ def test_somebody_without_write_permission_can_look(tmp_path, running):
 
 
 def test_the_ledger_has_every_column_of_a_particle(tmp_path):
-    """A column that joins the domain needs a migration."""
+    """Those of the released tables, and those of the table of descriptors."""
     with open_ledger(tmp_path):
         connection = sqlite3.connect(tmp_path / schema.FILE_NAME)
         columns = {row[1] for row in connection.execute("PRAGMA table_info(particles)")}
@@ -156,3 +157,38 @@ def test_the_writer_is_durable(tmp_path):
     pragmas = [connection.execute(f"PRAGMA {name}").fetchone()[0] for name in ("journal_mode", "synchronous")]
     connection.close()
     assert ["wal", 2] == pragmas
+
+
+def test_a_ledger_without_a_descriptor_gets_its_column(tmp_path):
+    """Empty for the rows of before, whose tables are stale then; a reader waits for the writer."""
+    new = descriptors.NAMES[-1]
+    with open_ledger(tmp_path) as ledger:
+        take(ledger)
+        with ledger.reader() as reader:
+            before, generations = reader.particles(1), reader.generations("Au")
+    with sqlite3.connect(tmp_path / schema.FILE_NAME) as connection:
+        connection.execute(f"ALTER TABLE particles DROP COLUMN {new}")
+    connection.close()
+    with pytest.raises(StartError, match=f"without {new}; starting the service"):
+        Reader(tmp_path)
+    with open_ledger(tmp_path) as ledger, ledger.reader() as reader:
+        after = reader.particles(1)
+        assert tuple(number + 1 for number in generations) == reader.generations("Au")
+    for old, current in zip(before, after, strict=True):
+        assert {**old.descriptors, new: None} == current.descriptors
+    open_ledger(tmp_path).close()
+    with Reader(tmp_path) as reader:
+        assert tuple(number + 1 for number in generations) == reader.generations("Au")
+
+
+def test_a_ledger_whose_columns_cannot_be_added_is_as_it_was(tmp_path, monkeypatch):
+    """All new columns join in one transaction, or none."""
+    open_ledger(tmp_path).close()
+    monkeypatch.setattr(descriptors, "NAMES", (*descriptors.NAMES, "fine_nm", "broken nm ("))
+    with pytest.raises(StartError, match="cannot be used as a ledger"):
+        open_ledger(tmp_path)
+    monkeypatch.undo()
+    connection = sqlite3.connect(tmp_path / schema.FILE_NAME)
+    assert "fine_nm" not in {row[1] for row in connection.execute("PRAGMA table_info(particles)")}
+    connection.close()
+    open_ledger(tmp_path).close()

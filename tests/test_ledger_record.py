@@ -93,7 +93,9 @@ def test_a_micrograph_without_particles_is_a_result(ledger):
 def test_numpy_numbers_are_numbers(ledger):
     """A float32 or int64 that slips in must not make a blob, and one that is not finite stays so."""
     given = result(particles=1)
-    odd = replace(given.analysis.particles[0], convexity=np.float32(0.5), solidity=float("nan"))
+    odd = given.analysis.particles[0]
+    values = {**odd.descriptors, "convexity": np.float32(0.5), "solidity": float("nan")}
+    odd = replace(odd, descriptors=values)
     odd = replace(odd, region=replace(odd.region, origin_px=(np.int64(1), np.int64(2))))
     analysis = replace(given.analysis, particles=(odd,))
     recording.record(ledger, claimed(ledger), [replace(given, analysis=analysis, seconds=np.float32(2))])

@@ -13,7 +13,7 @@ import polars
 import pytest
 
 from ledger_cases import START, arrival, result, sha256
-from temwatch.analysis.statistics.summary import DESCRIPTORS
+from temwatch.analysis.statistics.summary import SUMMARISED
 from temwatch.ledger import open_ledger, pack, publications, queue, recording
 from temwatch.outputs import sample_folder, workbook
 from temwatch.outputs.incremental_statistics import Running
@@ -69,8 +69,8 @@ def test_running_numbers_are_those_of_the_ledger(tmp_path, packed):
             append(ledger, packed, [number])
             if number == 4:
                 publications.mark_stale(ledger, "Au")
-            kept, whole = running.columns(reader, "Au"), reader.particle_columns("Au", DESCRIPTORS)
-            for name in DESCRIPTORS:
+            kept, whole = running.columns(reader, "Au"), reader.particle_columns("Au", SUMMARISED)
+            for name in SUMMARISED:
                 assert np.array_equal(whole[name], kept[name])
             assert summary(reader, "Au") == summary(reader, "Au", kept)
 

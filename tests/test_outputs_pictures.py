@@ -1,12 +1,12 @@
 """The three pictures: sizes, grey values, colours, scale bar."""
 
 import doctest
-from dataclasses import MISSING, fields
 
 import numpy as np
 import pytest
 from PIL import Image
 
+from temwatch.descriptors import NAMES
 from temwatch.domain import Analysis, Method, Particle, Reason, Region, Rejection
 from temwatch.outputs import pictures
 
@@ -26,9 +26,7 @@ def disc(row, column, radius, *, separated=False):
 
 
 def particle(region, *, overlapping=False):
-    given = {"overlapping", "region"}
-    names = [item.name for item in fields(Particle) if item.default is MISSING and item.name not in given]
-    return Particle(**dict.fromkeys(names, 1.0), overlapping=overlapping, region=region)
+    return Particle(descriptors=dict.fromkeys(NAMES, 1.0), overlapping=overlapping, region=region)
 
 
 @pytest.fixture

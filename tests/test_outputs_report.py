@@ -183,13 +183,14 @@ def test_fields_that_follow_are_those_that_were_read_at_once(reader):
 
 
 def test_values_are_rounded_as_the_csv_writes_them():
-    """Seven digits, correctly, over forty powers of ten."""
-    from temwatch.ledger.sample_columns import _seven_digits
+    """Seven digits or four, correctly, over forty powers of ten."""
+    from temwatch.ledger.sample_columns import rounded
 
     random = np.random.default_rng(1)
     values = np.concatenate((random.lognormal(0, 8, 5000), -random.lognormal(0, 2, 50), [0.0, np.nan, 1e8]))
-    expected = np.array([float(f"{value:.7g}") for value in values])
-    np.testing.assert_array_equal(expected, _seven_digits(values))
+    for digits in (7, 4):
+        expected = np.array([float(f"{value:.{digits}g}") for value in values])
+        np.testing.assert_array_equal(expected, rounded(values, digits))
 
 
 @pytest.mark.system

@@ -10,7 +10,8 @@ import pytest
 from PIL import Image
 
 from system import rows, temwatch
-from temwatch.domain import MICROGRAPH_COLUMNS, PARTICLE_COLUMNS
+from temwatch.columns import PARTICLE_COLUMNS
+from temwatch.outputs.tables import MICROGRAPH_COLUMNS
 
 pytestmark = pytest.mark.system
 

@@ -13,7 +13,7 @@ from temwatch.analysis.measurement.polygons import polygon
 from temwatch.domain import Region
 from temwatch.errors import FAILURE_CODES, REFUSAL_CODES
 from temwatch.ledger.sample_columns import fields
-from temwatch.outputs.population_summary import NAMES, View, select
+from temwatch.outputs.population_summary import POPULATIONS, View, select
 from temwatch.web import problems
 from web_cases import Site, analysed
 
@@ -32,7 +32,7 @@ def table(site, sample="Au", name="particles"):
     return list(csv.DictReader(io.StringIO(site.get(f"/api/samples/{sample}/tables/{name}.csv").text)))
 
 
-@pytest.mark.parametrize("descriptor", NAMES)
+@pytest.mark.parametrize("descriptor", POPULATIONS)
 def test_the_histogram_counts_the_rows_of_the_csv(site, descriptor):
     """Bin by bin; the statistics follow from the same rows."""
     answer = site.json(f"/api/samples/Au/population?descriptor={descriptor}")

@@ -1,4 +1,4 @@
-"""The frozen types that every room speaks in, and the one list of columns with their units.
+"""The frozen types that every room speaks in.
 
 Coordinates: images are indexed (row, column) = (y, x). Positions in nm are measured from the outer corner
 of the top left pixel, so the centre of pixel (0, 0) lies at half a pixel; x grows to the right, y downwards.
@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import hashlib
 import json
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from datetime import UTC, datetime
 from enum import StrEnum
@@ -17,6 +17,9 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 from numpy.typing import NDArray
+
+from temwatch.columns import PARTICLE_COLUMNS
+from temwatch.descriptors import BY_NAME
 
 if TYPE_CHECKING:
     import pandas
@@ -111,25 +114,31 @@ class Rejection:
 
 @dataclass(frozen=True, slots=True, kw_only=True, eq=False)
 class Particle:
-    """One detected particle. Definitions: ISO 9276-6, and temwatch.analysis.measurement.shape."""
+    """One detected particle; every descriptor is an attribute too: `particle.area_nm2`.
 
-    centroid_x_nm: float
-    centroid_y_nm: float
-    area_nm2: float
-    equivalent_diameter_nm: float
-    feret_min_nm: float
-    feret_max_nm: float
-    aspect_ratio: float
-    perimeter_nm: float
-    circularity: float
-    convexity: float
-    solidity: float
+    Attributes
+    ----------
+    descriptors
+        Value by name, as `temwatch.descriptors.DESCRIPTORS` defines them; None where it was recorded by a
+        version that did not measure it.
+    overlapping
+        Whether the convexity lies below the threshold.
+    """
+
+    descriptors: Mapping[str, float | None]
     overlapping: bool
     region: Region
     separated_by: str = ""
-    visible_fraction: float | None = None
-    equivalent_diameter_low_nm: float | None = None
-    equivalent_diameter_high_nm: float | None = None
+
+    def __getattr__(self, name: str) -> Any:
+        """The descriptor of this name."""
+        if name in BY_NAME:
+            return self.descriptors.get(name)
+        raise AttributeError(f"{type(self).__name__!r} object has no attribute {name!r}", name=name, obj=self)
+
+    def __dir__(self) -> list[str]:
+        """What an editor offers after the dot."""
+        return [*object.__dir__(self), *BY_NAME]
 
     @property
     def separated(self) -> bool:
@@ -215,94 +224,6 @@ class Analysis:
             {column.name: "float64" for column in PARTICLE_COLUMNS if column.kind == "real"}
             | {column.name: "bool" for column in PARTICLE_COLUMNS if column.kind == "boolean"}
         )
-
-
-@dataclass(frozen=True, slots=True)
-class Column:
-    """One column of a table: its name ends in its unit, `kind` is text, integer, real, boolean or time."""
-
-    name: str
-    kind: str
-    meaning: str
-
-
-_ROW = (
-    Column("sample", "text", "sample the micrograph belongs to"),
-    Column("micrograph", "text", "path below the watched folder, with /"),
-    Column("frame", "integer", "number of the frame in its sequence from 0, empty for a single micrograph"),
-)
-_BOX = (
-    Column("bbox_x_px", "integer", "left edge of the bounding box, px from the left"),
-    Column("bbox_y_px", "integer", "top edge of the bounding box, px from the top"),
-    Column("bbox_width_px", "integer", "width of the bounding box"),
-    Column("bbox_height_px", "integer", "height of the bounding box"),
-)
-_ORIGIN = (
-    Column("pixel_size_nm", "real", "edge of a pixel"),
-    Column("acquired_at", "time", "when the micrograph was taken, UTC, empty where the file does not say"),
-    Column("analysed_at", "time", "when it was analysed, UTC"),
-    Column("method", "text", "digest of weights, parameters and software version"),
-)
-
-PARTICLE_COLUMNS: tuple[Column, ...] = (
-    *_ROW,
-    Column("particle", "integer", "number of the particle in its micrograph, from 1"),
-    Column(
-        "centroid_x_nm",
-        "real",
-        "centre of mass, from the left edge; pixel (0, 0) has its centre at half a pixel",
-    ),
-    Column("centroid_y_nm", "real", "centre of mass, from the top edge"),
-    Column("area_nm2", "real", "number of pixels times the area of a pixel"),
-    Column("equivalent_diameter_nm", "real", "diameter of the disc of equal area, sqrt(4 area / pi)"),
-    Column("feret_min_nm", "real", "smallest distance between parallel tangents of the outline"),
-    Column("feret_max_nm", "real", "largest distance between parallel tangents of the outline"),
-    Column("aspect_ratio", "real", "maximum Feret diameter / minimum Feret diameter"),
-    Column("perimeter_nm", "real", "length of the outline"),
-    Column("circularity", "real", "4 pi area / perimeter^2, 1 for a disc"),
-    Column("convexity", "real", "perimeter of the convex hull / perimeter, 1 for any convex shape"),
-    Column("solidity", "real", "area / area of the convex hull, 1 for any convex shape"),
-    Column("separated", "boolean", "cut out of a clump of overlapping particles"),
-    Column("overlapping", "boolean", "convexity below the threshold"),
-    *_BOX,
-    *_ORIGIN,
-    Column("separated_by", "text", "method that separated it: uecs, watershed, contour or empty"),
-    Column(
-        "visible_fraction", "real", "share of the outline that was seen, 1 for a particle that stands alone"
-    ),
-    Column("equivalent_diameter_low_nm", "real", "equivalent diameter with the outline one pixel further in"),
-    Column(
-        "equivalent_diameter_high_nm", "real", "equivalent diameter with the outline one pixel further out"
-    ),
-)
-
-MICROGRAPH_COLUMNS: tuple[Column, ...] = (
-    *_ROW,
-    Column("status", "text", "done, failed, refused, duplicate, pending or superseded"),
-    Column("sha256", "text", "digest of the file's content"),
-    Column("width_px", "integer", "width of the micrograph"),
-    Column("height_px", "integer", "height of the micrograph"),
-    Column("pixel_size_nm", "real", "edge of a pixel"),
-    Column("particles", "integer", "number of particles measured"),
-    *(Column(f"rejected_{reason}", "integer", f"regions rejected as {reason}") for reason in Reason),
-    Column("particle_fraction", "real", "share of the area that particles cover"),
-    Column("mean_equivalent_diameter_nm", "real", "mean of the particles measured"),
-    Column("acquired_at", "time", "when the micrograph was taken, UTC, empty where the file does not say"),
-    Column("analysed_at", "time", "when it was analysed, UTC"),
-    Column("seconds", "real", "time the analysis took"),
-    Column("method", "text", "digest of weights, parameters and software version"),
-    Column("reason", "text", "why it was refused, failed or is a duplicate"),
-)
-
-REJECTION_COLUMNS: tuple[Column, ...] = (
-    *_ROW,
-    Column("rejection", "integer", "number of the rejection in its micrograph, from 1"),
-    Column("reason", "text", ", ".join(Reason)),
-    Column("area_nm2", "real", "area of the rejected region"),
-    Column("equivalent_diameter_nm", "real", "diameter of the disc of equal area"),
-    *_BOX,
-    *_ORIGIN,
-)
 
 
 def particle_row(

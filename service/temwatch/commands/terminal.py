@@ -9,21 +9,12 @@ from typing import Any
 from rich.console import Console
 from rich.table import Table
 
+from temwatch.descriptors import SIZE, Shown, shown
 from temwatch.errors import UsageError
 from temwatch.ledger import Reader
 from temwatch.outputs import paths, tables
 
 _MOST_TABLES = 3
-_SHOWN = (
-    ("equivalent_diameter_nm", "equivalent diameter", "nm"),
-    ("feret_min_nm", "minimum Feret diameter", "nm"),
-    ("feret_max_nm", "maximum Feret diameter", "nm"),
-    ("area_nm2", "area", "nm²"),
-    ("perimeter_nm", "perimeter", "nm"),
-    ("circularity", "circularity", ""),
-    ("convexity", "convexity", ""),
-    ("aspect_ratio", "aspect ratio", ""),
-)
 
 
 def results(reader: Reader, output: Path, samples: Sequence[str]) -> None:
@@ -47,7 +38,7 @@ def _overview(summaries: Sequence[Mapping[str, Any]]) -> Table:
     for name in ("micrographs", "particles", "mean diameter, nm", "SD", "refused", "failed"):
         table.add_column(name, justify="right")
     for summary in summaries:
-        size = summary["statistics"].get("equivalent_diameter_nm", {})
+        size = summary["statistics"].get(SIZE, {})
         files = summary["files"]
         cells = ["-" if size.get(key) is None else f"{size[key]:.4g}" for key in ("mean", "sd")]
         counts = (summary["micrographs"], summary["particles"])
@@ -84,7 +75,6 @@ def known_sample(reader: Reader, sample: str) -> str:
 
 def statistics(summary: Mapping[str, Any]) -> Table:
     """Mean, standard deviation, median and range of every descriptor."""
-    descriptors = summary["statistics"]
     table = Table(
         title=f"{summary['sample']}: {plural(summary['particles'], 'particle')}, "
         f"{plural(summary['micrographs'], 'micrograph')}",
@@ -94,8 +84,8 @@ def statistics(summary: Mapping[str, Any]) -> Table:
     table.add_column("unit")
     for name in ("mean", "SD", "median", "D10", "D90"):
         table.add_column(name, justify="right")
-    for key, name, unit in _SHOWN:
-        values = descriptors.get(key, {})
+    for one in shown(Shown.TERMINAL):
+        values = summary["statistics"].get(one.name, {})
         cells = [values.get(column) for column in ("mean", "sd", "median", "d10", "d90")]
-        table.add_row(name, unit, *("-" if value is None else f"{value:.4g}" for value in cells))
+        table.add_row(one.label, one.unit, *("-" if value is None else f"{value:.4g}" for value in cells))
     return table

@@ -16,11 +16,11 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
+from temwatch import descriptors
 from temwatch.domain import Analysis, Method, Particle, Reason, Region, Rejection, Segmentation
 from temwatch.ledger.packing import unpack_mask, unpack_regions
 from temwatch.ledger.rows import (
     FILE_COLUMNS,
-    MEASURES,
     MICROGRAPH_COLUMNS,
     File,
     MicrographRow,
@@ -233,8 +233,8 @@ class Reader:
     def particles(self, micrograph_id: int) -> tuple[Particle, ...]:
         """Particles of a micrograph with their regions, in the order of their numbers."""
         rows = self.connection.execute(
-            f"""SELECT {_BOX}, separated, overlapping, separated_by, {", ".join(MEASURES)} FROM particles
-                WHERE micrograph_id = ? ORDER BY number""",
+            f"""SELECT {_BOX}, separated, overlapping, separated_by, {", ".join(descriptors.NAMES)}
+                FROM particles WHERE micrograph_id = ? ORDER BY number""",
             (micrograph_id,),
         ).fetchall()
         return tuple(
@@ -242,7 +242,7 @@ class Reader:
                 region=region,
                 overlapping=bool(overlapping),
                 separated_by=separated_by,
-                **dict(zip(MEASURES, measures, strict=True)),
+                descriptors=dict(zip(descriptors.NAMES, measures, strict=True)),
             )
             for region, (*_, overlapping, separated_by), measures in zip(
                 self._regions(micrograph_id, "particle_regions", rows),

@@ -14,11 +14,12 @@ from typing import Any
 
 import numpy as np
 
+from temwatch import descriptors
 from temwatch.domain import Analysis, Particle, Reason, Rejection, Status, utc_text
 from temwatch.ledger import counters
 from temwatch.ledger.names import from_stored, to_stored
 from temwatch.ledger.packing import pack_mask, pack_regions
-from temwatch.ledger.rows import FILE_COLUMNS, MEASURES, File, Recorded, Result, file_from, metadata_text
+from temwatch.ledger.rows import FILE_COLUMNS, File, Recorded, Result, file_from, metadata_text
 from temwatch.ledger.supersede import make_stale, supersede_earlier
 from temwatch.ledger.writer import Ledger
 
@@ -76,7 +77,7 @@ def _of_analysis(analysis: Analysis) -> dict[str, Any]:
 
 
 def _particle(particle: Particle) -> tuple[Any, ...]:
-    measures = [_real(getattr(particle, name)) for name in MEASURES]
+    measures = [_real(particle.descriptors.get(name)) for name in descriptors.NAMES]
     flags = (int(particle.separated), int(particle.overlapping), particle.separated_by)
     return (*measures, *flags, *_box(particle.region.origin_px, particle.region.mask.shape))
 
@@ -201,7 +202,9 @@ def insert_details(
 ) -> None:
     """Particles and rejections of a micrograph, numbered from 1."""
     box = "bbox_x_px, bbox_y_px, bbox_width_px, bbox_height_px"
-    columns = f"micrograph_id, number, {', '.join(MEASURES)}, separated, overlapping, separated_by, {box}"
+    columns = (
+        f"micrograph_id, number, {', '.join(descriptors.NAMES)}, separated, overlapping, separated_by, {box}"
+    )
     connection.executemany(
         f"INSERT INTO particles ({columns}) VALUES ({', '.join('?' * len(columns.split(',')))})",
         ((micrograph_id, number, *row) for number, row in enumerate(particles, 1)),

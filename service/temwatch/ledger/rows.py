@@ -173,24 +173,6 @@ class Request:
     created_at: datetime
 
 
-MEASURES = (
-    "centroid_x_nm",
-    "centroid_y_nm",
-    "area_nm2",
-    "equivalent_diameter_nm",
-    "feret_min_nm",
-    "feret_max_nm",
-    "aspect_ratio",
-    "perimeter_nm",
-    "circularity",
-    "convexity",
-    "solidity",
-    "visible_fraction",
-    "equivalent_diameter_low_nm",
-    "equivalent_diameter_high_nm",
-)
-"""Fields of Particle that are plain numbers."""
-
 FILE_COLUMNS = """f.id, f.root, f.path, f.revision, f.sample, f.sequence, f.frame, f.name, f.size_bytes,
     f.mtime_ns, f.sha256, f.status, f.claimed, f.attempts, f.crashes, f.source, f.pixel_size_nm,
     f.detected_at, f.not_before, f.frames_total, f.position, f.elapsed_s,

@@ -11,20 +11,13 @@ from itertools import chain
 import numpy as np
 from numpy.typing import NDArray
 
+from temwatch.descriptors import Shown, shown
 from temwatch.ledger import publications
 from temwatch.ledger.reader import Reader
 from temwatch.ledger.rows import moment
 
-PARTICLE_VALUES = (
-    "equivalent_diameter_nm",
-    "feret_min_nm",
-    "feret_max_nm",
-    "area_nm2",
-    "circularity",
-    "aspect_ratio",
-    "bbox_width_px",
-    "bbox_height_px",
-)
+_DIGITS = {one.name: one.digits for one in shown(Shown.POPULATION)}
+PARTICLE_VALUES = (*_DIGITS, "bbox_width_px", "bbox_height_px")
 """Columns of `particles` that a population is made of."""
 
 _BATCH_ROWS = 50_000
@@ -78,7 +71,7 @@ class Fields:
 def fields(reader: Reader, sample: str, *, after_id: int = 0) -> Fields:
     """Fields of a sample after the row `after_id` of micrographs.csv.
 
-    Particle values are rounded to the seven digits of particles.csv, so that a histogram of the one counts
+    Particle values are rounded to the digits of particles.csv, so that a histogram of the one counts
     what a histogram of the other counts.
     """
     connection = reader.connection
@@ -111,16 +104,16 @@ def fields(reader: Reader, sample: str, *, after_id: int = 0) -> Fields:
         micrograph=np.searchsorted(ids, table[:, 0].astype(np.int64)),
         number=table[:, 1].astype(np.int64),
         values={
-            name: _seven_digits(np.ascontiguousarray(table[:, index]))
+            name: rounded(np.ascontiguousarray(table[:, index]), _DIGITS.get(name, 7))
             for index, name in enumerate(PARTICLE_VALUES, 2)
         },
     )
 
 
-def _seven_digits(values: NDArray[np.float64]) -> NDArray[np.float64]:
-    """Every value as `f"{value:.7g}"` writes it; a whole number over a power of ten is rounded correctly."""
+def rounded(values: NDArray[np.float64], significant: int) -> NDArray[np.float64]:
+    """Every value as csv writes it; a whole number over a power of ten is rounded correctly."""
     with np.errstate(divide="ignore", invalid="ignore"):
-        digits = 6 - np.floor(np.log10(np.abs(values)))
+        digits = significant - 1 - np.floor(np.log10(np.abs(values)))
     digits = np.where(np.isfinite(digits), np.clip(digits, -15, 22), 0)
     up, down = 10.0 ** np.maximum(digits, 0), 10.0 ** np.maximum(-digits, 0)
     return np.asarray(np.where(digits >= 0, np.rint(values * up) / up, np.rint(values / down) * down))

@@ -10,11 +10,13 @@ import sqlite3
 from collections.abc import Callable
 from pathlib import Path
 
+from temwatch import descriptors
 from temwatch.errors import LedgerMissing, StartError
 from temwatch.ledger.sequences import tables
 
 FILE_NAME = "ledger.sqlite3"
 BUSY_TIMEOUT_SECONDS = 10.0
+_UPDATE = "the service updates it when it starts"
 
 _FIRST = (
     # one row per sample; every change of published rows increases `generation`, and also
@@ -211,6 +213,7 @@ def connect_to_read(path: Path) -> sqlite3.Connection:
     try:
         connection = _read_only(path)
         version = connection.execute("PRAGMA user_version").fetchone()[0]
+        missing = _missing(connection)
     except sqlite3.Error as error:
         if not path.exists():
             raise LedgerMissing(
@@ -220,6 +223,9 @@ def connect_to_read(path: Path) -> sqlite3.Connection:
     if version != len(MIGRATIONS):
         connection.close()
         raise StartError(f"{path}: {_other_version(version)}")
+    if missing:
+        connection.close()
+        raise StartError(f"{path}: ledger without {', '.join(missing)}; {_UPDATE}")
     return connection
 
 
@@ -246,7 +252,7 @@ def _open(path: Path, options: str) -> sqlite3.Connection:
 
 
 def migrate(connection: sqlite3.Connection, path: Path) -> None:
-    """Bring the ledger to the current version, each step in the transaction that records it.
+    """Bring the ledger to the current version and table of descriptors, each step in one transaction.
 
     Raises
     ------
@@ -257,17 +263,40 @@ def migrate(connection: sqlite3.Connection, path: Path) -> None:
     if version > len(MIGRATIONS):
         raise StartError(f"{path}: {_other_version(version)}")
     for number, migration in enumerate(MIGRATIONS[version:], version + 1):
-        connection.execute("BEGIN IMMEDIATE")
-        try:
-            migration(connection)
-            connection.execute(f"PRAGMA user_version = {number}")
-            connection.execute("COMMIT")
-        except BaseException:
-            connection.rollback()
-            raise
+        _apply(connection, migration, number)
+    if _missing(connection):
+        _apply(connection, _add_descriptors, len(MIGRATIONS))
+
+
+def _apply(
+    connection: sqlite3.Connection, migration: Callable[[sqlite3.Connection], None], version: int
+) -> None:
+    connection.execute("BEGIN IMMEDIATE")
+    try:
+        migration(connection)
+        connection.execute(f"PRAGMA user_version = {version}")
+        connection.execute("COMMIT")
+    except BaseException:
+        connection.rollback()
+        raise
+
+
+def _missing(connection: sqlite3.Connection) -> list[str]:
+    """Descriptors for which the table of particles has no column yet."""
+    there = {row[1] for row in connection.execute("PRAGMA table_info(particles)")}
+    return [name for name in descriptors.NAMES if name not in there]
+
+
+def _add_descriptors(connection: sqlite3.Connection) -> None:
+    """A column for each new descriptor, empty where it was not measured; published tables are stale then."""
+    for name in _missing(connection):
+        connection.execute(f"ALTER TABLE particles ADD COLUMN {name} {descriptors.SQL_TYPE}")
+    connection.execute(
+        "UPDATE samples SET generation = generation + 1, particles_generation = particles_generation + 1"
+    )
 
 
 def _other_version(version: int) -> str:
     if version > len(MIGRATIONS):
         return f"ledger of version {version}, newer than {len(MIGRATIONS)}; install a newer temwatch"
-    return f"ledger of the older version {version}; the service updates it when it starts"
+    return f"ledger of the older version {version}; {_UPDATE}"

@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Any, Literal
 
 import numpy as np
 
+from temwatch.descriptors import SHAPE
 from temwatch.ledger.sample_columns import Fields
 from temwatch.outputs import population_summary
 from temwatch.outputs.population_summary import View
@@ -92,7 +93,7 @@ def _histogram(axes: Axes, fields: Fields, view: View) -> None:
 
 
 def _scatter(axes: Axes, fields: Fields, view: View) -> None:
-    answer = population_summary.scatter(fields, view.descriptor, "circularity")
+    answer = population_summary.scatter(fields, view.descriptor, SHAPE)
     axes.plot(
         answer["x"]["values"],
         answer["y"]["values"],
@@ -102,7 +103,7 @@ def _scatter(axes: Axes, fields: Fields, view: View) -> None:
         alpha=0.5,
         rasterized=True,
     )
-    _label(axes, answer["x"], "circularity")
+    _label(axes, answer["x"], answer["y"]["name"])
     if answer["shown"] < answer["particles"]:
         axes.set_title(f"{answer['shown']} of {answer['particles']} particles", fontsize=8)
 

@@ -16,7 +16,7 @@ from temwatch.analysis.statistics.ensemble import Band, Ensemble, ensemble
 from temwatch.analysis.statistics.growth import Curve, Shares, curves, shares
 from temwatch.analysis.statistics.kinetics import Kinetics, running
 from temwatch.analysis.tracking.track_events import TrackEvent
-from temwatch.domain import Column
+from temwatch.columns import Column
 from temwatch.ledger import Reader
 from temwatch.ledger.sequences import results
 from temwatch.ledger.sequences.progress import Progress

@@ -6,7 +6,7 @@ import io
 from collections.abc import Iterator
 from typing import TYPE_CHECKING, Any, BinaryIO
 
-from temwatch.domain import Column
+from temwatch.columns import Column
 from temwatch.ledger import Reader
 from temwatch.outputs.tables import PARTICLES, values
 

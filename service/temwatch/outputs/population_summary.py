@@ -6,7 +6,7 @@ import math
 from collections.abc import Mapping
 from dataclasses import asdict, dataclass
 from functools import lru_cache
-from typing import Any, Literal
+from typing import TYPE_CHECKING, Any, Literal
 
 import numpy as np
 from numpy.typing import NDArray
@@ -14,34 +14,19 @@ from numpy.typing import NDArray
 from temwatch.analysis.statistics import border, comparison, distributions, population
 from temwatch.analysis.statistics import convergence as convergence_of
 from temwatch.analysis.statistics.population import FIGURES, Figure, Population
+from temwatch.descriptors import BY_NAME, SIZE, Shown, shown
 from temwatch.ledger.sample_columns import Fields
 
-Descriptor = Literal[
-    "equivalent_diameter_nm",
-    "feret_min_nm",
-    "feret_max_nm",
-    "area_nm2",
-    "circularity",
-    "aspect_ratio",
-]
+POPULATIONS = tuple(one.name for one in shown(Shown.POPULATION))
+"""Names of the descriptors that have a population."""
+
+if TYPE_CHECKING:
+    DescriptorName = str
+else:  # the choices that the API states and checks
+    DescriptorName = Literal[POPULATIONS]
 Weighting = Literal["number", "area", "volume"]
 Border = Literal["raw", "corrected"]
 
-NAMES: Mapping[Descriptor, tuple[str, str]] = {
-    "equivalent_diameter_nm": ("equivalent diameter", "nm"),
-    "feret_min_nm": ("minimum Feret diameter", "nm"),
-    "feret_max_nm": ("maximum Feret diameter", "nm"),
-    "area_nm2": ("area", "nm²"),
-    "circularity": ("circularity", ""),
-    "aspect_ratio": ("aspect ratio", ""),
-}
-"""Words and unit of every descriptor that has a population."""
-
-_LIMITS: Mapping[Descriptor, tuple[float, float]] = {
-    "circularity": (0.0, 1.0),
-    "aspect_ratio": (1.0, math.inf),
-}
-_SIZES = (0.0, math.inf)
 _MOST_DOTS = 2000
 
 
@@ -49,7 +34,7 @@ _MOST_DOTS = 2000
 class View:
     """Which population: of what descriptor, what each particle counts, with or without border correction."""
 
-    descriptor: Descriptor = "equivalent_diameter_nm"
+    descriptor: DescriptorName = SIZE
     weighting: Weighting = "number"
     border: Border = "raw"
 
@@ -60,12 +45,14 @@ def select(fields: Fields, view: View) -> Population:
     names = dict.fromkeys(fields.field)
     index = {name: number for number, name in enumerate(names)}
     of_micrograph = np.array([index[name] for name in fields.field], np.int64)
-    weights = fields.values["equivalent_diameter_nm"] ** population.WEIGHTINGS[view.weighting]
+    weights = fields.values[SIZE] ** population.WEIGHTINGS[view.weighting]
     if view.border == "corrected":
         weights = weights * border.border_weights(_seen_whole(fields))
+    values = fields.values[view.descriptor]
     order = fields.sorted_by(view.descriptor)
+    order = order[np.isfinite(values[order])]  # an older version may not have measured it
     return population.population(
-        fields.values[view.descriptor][order],
+        values[order],
         of_micrograph[fields.micrograph[order]],
         len(names),
         weights[order],
@@ -85,7 +72,7 @@ def describe(fields: Fields, view: View) -> dict[str, Any]:
     """Histogram, smooth density, fits and figures of one population."""
     found = select(fields, view)
     bars = population.histogram(found)
-    x, y = population.density(found, limits=_LIMITS.get(view.descriptor, _SIZES))
+    x, y = population.density(found, limits=BY_NAME[view.descriptor].limits)
     return {
         **_head(fields, found, view),
         "figures": _figures(population.figures(found)),
@@ -171,7 +158,7 @@ def _design_effect(found: Population, figures: Mapping[str, Figure]) -> float | 
     return effect
 
 
-def border_shift(fields: Fields, descriptor: Descriptor, weighting: Weighting) -> dict[str, Any]:
+def border_shift(fields: Fields, descriptor: DescriptorName, weighting: Weighting) -> dict[str, Any]:
     """The population as measured and corrected for the particles on the border, over the same bins."""
     views = {
         kind: View(descriptor=descriptor, weighting=weighting, border=kind) for kind in ("raw", "corrected")
@@ -196,24 +183,21 @@ def border_shift(fields: Fields, descriptor: Descriptor, weighting: Weighting) -
     }
 
 
-def scatter(fields: Fields, x: Descriptor, y: Descriptor) -> dict[str, Any]:
+def scatter(fields: Fields, x: DescriptorName, y: DescriptorName) -> dict[str, Any]:
     """Two descriptors against each other; of many particles an even selection, at most 2,000 dots."""
     total = len(fields.number)
     chosen = (
         np.unique(np.linspace(0, total - 1, min(total, _MOST_DOTS)).astype(int)) if total else np.arange(0)
     )
     return {
-        "x": {
-            "descriptor": x,
-            "name": NAMES[x][0],
-            "unit": NAMES[x][1],
-            "values": short(fields.values[x][chosen]),
-        },
-        "y": {
-            "descriptor": y,
-            "name": NAMES[y][0],
-            "unit": NAMES[y][1],
-            "values": short(fields.values[y][chosen]),
+        **{
+            axis: {
+                "descriptor": name,
+                "name": BY_NAME[name].label,
+                "unit": BY_NAME[name].unit,
+                "values": short(fields.values[name][chosen]),
+            }
+            for axis, name in (("x", x), ("y", y))
         },
         "micrograph": fields.ids[fields.micrograph[chosen]].tolist(),
         "number": fields.number[chosen].tolist(),
@@ -223,7 +207,7 @@ def scatter(fields: Fields, x: Descriptor, y: Descriptor) -> dict[str, Any]:
 
 
 def between(
-    fields: Fields, descriptor: Descriptor, low: float, high: float, *, closed: bool, limit: int
+    fields: Fields, descriptor: DescriptorName, low: float, high: float, *, closed: bool, limit: int
 ) -> dict[str, Any]:
     """The particles of a bar: how many of them on which micrograph, and an even selection of them."""
     values = fields.values[descriptor]
@@ -279,11 +263,11 @@ def against(fields: Fields, manual: NDArray[np.float64], column: str) -> dict[st
 
 
 def _head(fields: Fields, found: Population, view: View) -> dict[str, Any]:
-    name, unit = NAMES[view.descriptor]
+    descriptor = BY_NAME[view.descriptor]
     return {
         **asdict(view),
-        "name": name,
-        "unit": unit,
+        "name": descriptor.label,
+        "unit": descriptor.unit,
         "particles": len(found.values),
         "micrographs": len(fields.ids),
         "fields": found.fields,

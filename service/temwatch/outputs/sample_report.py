@@ -14,12 +14,13 @@ import jinja2
 
 import temwatch
 from temwatch.analysis.separation import SEPARATORS
+from temwatch.descriptors import SIZE
 from temwatch.domain import Status
 from temwatch.ledger import MicrographRow, Reader
 from temwatch.ledger.sample_columns import Fields, fields
 from temwatch.outputs import charts, paths, population_summary
 from temwatch.outputs.files import replacing
-from temwatch.outputs.population_summary import NAMES, View
+from temwatch.outputs.population_summary import POPULATIONS, View
 
 _REASONS = {
     "touches_border": "touching the border",
@@ -67,9 +68,9 @@ def report(reader: Reader, sample: str, at: datetime) -> str:
         particles=row.particles,
         receipt=row.receipt,
         rejected=[(_REASONS[str(reason)], n) for reason, n in row.rejected.items()],
-        descriptors=[population_summary.describe(known, View(descriptor=name)) for name in NAMES],
+        descriptors=[population_summary.describe(known, View(descriptor=name)) for name in POPULATIONS],
         convergence=convergence,
-        border=population_summary.border_shift(known, "equivalent_diameter_nm", "number"),
+        border=population_summary.border_shift(known, SIZE, "number"),
         svg={name: _inline_svg(known, sample, name) for name in ("histogram", "convergence")},
         acquisition=_acquisition(reader.micrographs(sample)),
         methods=[

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterator
 from pathlib import Path
 
-from temwatch.domain import Column
+from temwatch.columns import Column
 from temwatch.ledger import Publication, Reader, publications
 from temwatch.ledger.sequences import results
 from temwatch.ledger.sequences.progress import Progress

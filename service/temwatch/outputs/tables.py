@@ -14,17 +14,39 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from temwatch.analysis.statistics.summary import DESCRIPTORS, summarise
-from temwatch.domain import (
-    MICROGRAPH_COLUMNS,
-    PARTICLE_COLUMNS,
-    REJECTION_COLUMNS,
-    Column,
-    Status,
-    utc_text,
-)
+from temwatch.analysis.statistics.summary import SUMMARISED, summarise
+from temwatch.columns import BOX, ORIGIN, PARTICLE_COLUMNS, ROW, Column
+from temwatch.domain import Reason, Status, utc_text
 from temwatch.ledger import MicrographRow, Reader
 from temwatch.outputs import paths
+
+MICROGRAPH_COLUMNS: tuple[Column, ...] = (
+    *ROW,
+    Column("status", "text", "done, failed, refused, duplicate, pending or superseded"),
+    Column("sha256", "text", "digest of the file's content"),
+    Column("width_px", "integer", "width of the micrograph"),
+    Column("height_px", "integer", "height of the micrograph"),
+    Column("pixel_size_nm", "real", "edge of a pixel"),
+    Column("particles", "integer", "number of particles measured"),
+    *(Column(f"rejected_{reason}", "integer", f"regions rejected as {reason}") for reason in Reason),
+    Column("particle_fraction", "real", "share of the area that particles cover"),
+    Column("mean_equivalent_diameter_nm", "real", "mean of the particles measured"),
+    Column("acquired_at", "time", "when the micrograph was taken, UTC, empty where the file does not say"),
+    Column("analysed_at", "time", "when it was analysed, UTC"),
+    Column("seconds", "real", "time the analysis took"),
+    Column("method", "text", "digest of weights, parameters and software version"),
+    Column("reason", "text", "why it was refused, failed or is a duplicate"),
+)
+
+REJECTION_COLUMNS: tuple[Column, ...] = (
+    *ROW,
+    Column("rejection", "integer", "number of the rejection in its micrograph, from 1"),
+    Column("reason", "text", ", ".join(Reason)),
+    Column("area_nm2", "real", "area of the rejected region"),
+    Column("equivalent_diameter_nm", "real", "diameter of the disc of equal area"),
+    *BOX,
+    *ORIGIN,
+)
 
 
 @dataclass(frozen=True, slots=True)
@@ -105,7 +127,7 @@ def header(columns: Sequence[Column]) -> str:
 
 def csv_lines(columns: Sequence[Column], rows: Iterable[Sequence[Any]]) -> Iterator[str]:
     """Lines of a csv file, a row each, every value as its column's kind is written."""
-    cells = [_CELL[column.kind] for column in columns]
+    cells = [_cell(column) for column in columns]
     for row in rows:
         yield ",".join([cell(value) for cell, value in zip(cells, row, strict=True)]) + "\n"
 
@@ -113,10 +135,10 @@ def csv_lines(columns: Sequence[Column], rows: Iterable[Sequence[Any]]) -> Itera
 def lines(table: Table, reader: Reader, row: MicrographRow) -> str:
     """Lines of a csv file that one micrograph has."""
     shared = _shared(table, row)
-    own = [_CELL[column.kind] for column in table.columns if column.name not in shared]
+    own = [_cell(column) for column in table.columns if column.name not in shared]
     # what the rows share is formatted once; the rest is filled in
     line = ",".join(
-        _CELL[column.kind](shared[column.name]).replace("%", "%%") if column.name in shared else "%s"
+        _cell(column)(shared[column.name]).replace("%", "%%") if column.name in shared else "%s"
         for column in table.columns
     )
     line += "\n"
@@ -133,8 +155,15 @@ def csv_text(table: Table, reader: Reader, sample: str) -> Iterator[str]:
         yield lines(table, reader, row)
 
 
-def _real(value: float | None) -> str:
-    return "" if value is None or value != value else f"{value + 0.0:.7g}"
+def _cell(column: Column) -> Callable[[Any], str]:
+    """How a value of this column is written."""
+    return _real(column.digits) if column.kind == "real" else _CELL[column.kind]
+
+
+@functools.cache
+def _real(digits: int) -> Callable[[float | None], str]:
+    form = f".{digits}g"
+    return lambda value: "" if value is None or value != value else format(value + 0.0, form)
 
 
 @functools.lru_cache(1024)  # few words stand in many rows
@@ -161,7 +190,6 @@ def _time(value: datetime | None) -> str:
 _CELL: dict[str, Callable[[Any], str]] = {
     "text": _text,
     "integer": _integer,
-    "real": _real,
     "boolean": _boolean,
     "time": _time,
 }
@@ -192,5 +220,5 @@ def summary(
         "files": files,
         "rejected": {str(reason): count for reason, count in row.rejected.items()},
         "methods": list(row.methods),
-        "statistics": summarise(columns or reader.particle_columns(sample, DESCRIPTORS)),
+        "statistics": summarise(columns or reader.particle_columns(sample, SUMMARISED)),
     }

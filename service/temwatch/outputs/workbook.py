@@ -7,7 +7,8 @@ from collections.abc import Iterator, Sequence
 from datetime import UTC, datetime
 from typing import TYPE_CHECKING, Any, BinaryIO
 
-from temwatch.domain import Column
+from temwatch.columns import Column
+from temwatch.descriptors import Shown, shown
 from temwatch.ledger import Reader
 from temwatch.ledger.sample_columns import fields
 from temwatch.outputs import population_summary
@@ -48,9 +49,9 @@ def write(reader: Reader, sample: str, stream: BinaryIO) -> None:
 
 
 def _charts(book: xlsxwriter.Workbook, formats: dict[str, Any], reader: Reader, sample: str) -> None:
-    """A sheet with the histograms of diameter and circularity, and charts of the spreadsheet's own."""
+    """A sheet with the histograms of some descriptors, and charts of the spreadsheet's own."""
     known = fields(reader, sample)
-    views = [population_summary.View(descriptor=name) for name in ("equivalent_diameter_nm", "circularity")]
+    views = [population_summary.View(descriptor=one.name) for one in shown(Shown.WORKBOOK_CHART)]
     answers = [
         answer
         for answer in (population_summary.describe(known, view) for view in views)

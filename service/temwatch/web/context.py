@@ -13,9 +13,10 @@ from starlette.requests import Request
 from starlette.responses import Response
 
 from temwatch.config import Config
+from temwatch.descriptors import SIZE
 from temwatch.ledger import MicrographRow, Reader
 from temwatch.metrics import Vitals
-from temwatch.outputs.population_summary import Border, Descriptor, View, Weighting
+from temwatch.outputs.population_summary import Border, DescriptorName, View, Weighting
 from temwatch.web.outline_cache import OutlineCache
 from temwatch.web.population_cache import PopulationCache
 from temwatch.web.security import Token
@@ -39,9 +40,7 @@ class Context:
     post: Post
 
 
-def _view(
-    descriptor: Descriptor = "equivalent_diameter_nm", weighting: Weighting = "number", border: Border = "raw"
-) -> View:
+def _view(descriptor: DescriptorName = SIZE, weighting: Weighting = "number", border: Border = "raw") -> View:
     return View(descriptor=descriptor, weighting=weighting, border=border)
 
 

@@ -16,6 +16,7 @@ from starlette.requests import Request
 from starlette.types import Scope
 
 import temwatch
+from temwatch.descriptors import Shown, shown
 from temwatch.web.cache import SingleFlightCache
 
 _HERE = Path(__file__).parent
@@ -44,7 +45,9 @@ def add(app: FastAPI) -> None:
     @app.get("/", include_in_schema=False)
     def page() -> HTMLResponse:
         text = environment.get_template("page.html").render(
-            version=temwatch.__version__, plotly_tag=plotly().digest
+            version=temwatch.__version__,
+            plotly_tag=plotly().digest,
+            descriptors=[(one.name, one.label) for one in shown(Shown.POPULATION)],
         )
         return HTMLResponse(text, headers={"Cache-Control": "no-cache"})
 

@@ -12,8 +12,9 @@ from starlette.requests import Request
 from starlette.responses import Response
 
 from temwatch.analysis.statistics import comparison
+from temwatch.descriptors import SHAPE, SIZE
 from temwatch.outputs import population_summary
-from temwatch.outputs.population_summary import Descriptor, View, Weighting
+from temwatch.outputs.population_summary import DescriptorName, View, Weighting
 from temwatch.web.context import Context, JsonBody, ViewQuery, known_sample
 from temwatch.web.population_cache import Compute, LoadedSample
 
@@ -39,7 +40,7 @@ def _convergence(view: View, target_percent: float, *, curve: bool = False) -> Q
     return ("convergence", view, target_percent, curve), compute
 
 
-def _scatter(x: Descriptor, y: Descriptor) -> Question:
+def _scatter(x: DescriptorName, y: DescriptorName) -> Question:
     return ("scatter", x, y), lambda loaded: population_summary.scatter(loaded.fields, x, y)
 
 
@@ -47,7 +48,7 @@ QUESTIONS: Mapping[str, Callable[[View, float], Question]] = {
     "population": _population,
     "convergence": _convergence,
     "curve": partial(_convergence, curve=True),
-    "scatter": lambda *_: _scatter("equivalent_diameter_nm", "circularity"),
+    "scatter": lambda *_: _scatter(SIZE, SHAPE),
 }
 """Statistics that `/api/now` can include for a view of the page."""
 
@@ -87,7 +88,7 @@ def add(app: FastAPI, service: Context) -> None:
     def border(
         request: Request,
         sample: str,
-        descriptor: Descriptor = "equivalent_diameter_nm",
+        descriptor: DescriptorName = SIZE,
         weighting: Weighting = "number",
     ) -> Response:
         return respond(
@@ -105,8 +106,8 @@ def add(app: FastAPI, service: Context) -> None:
     def scatter(
         request: Request,
         sample: str,
-        x: Descriptor = "equivalent_diameter_nm",
-        y: Descriptor = "circularity",
+        x: DescriptorName = SIZE,
+        y: DescriptorName = SHAPE,
     ) -> Response:
         return respond(request, sample, *_scatter(x, y))
 
@@ -124,7 +125,7 @@ def _particles(app: FastAPI, service: Context) -> None:
         sample: str,
         low: Annotated[float, Query(allow_inf_nan=False)],
         high: Annotated[float, Query(allow_inf_nan=False)],
-        descriptor: Descriptor = "equivalent_diameter_nm",
+        descriptor: DescriptorName = SIZE,
         closed: bool = False,
         limit: Annotated[int, Query(ge=1, le=96)] = 24,
     ) -> dict[str, Any]:

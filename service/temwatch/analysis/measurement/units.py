@@ -1,4 +1,4 @@
-"""From px to nm and back: the only place where the unit changes."""
+"""From px to nm and back; of descriptors `Descriptor.measure` does it, by the power that each has."""
 
 from __future__ import annotations
 
@@ -10,6 +10,7 @@ from numpy.typing import NDArray
 
 from temwatch.analysis.measurement import shape
 from temwatch.config import SeparationSettings
+from temwatch.descriptors import DESCRIPTORS, convexity
 from temwatch.domain import Particle, Region
 
 Lengths = TypeVar("Lengths", float, NDArray[np.float64])
@@ -42,26 +43,13 @@ def measure(region: Region, *, pixel_size_nm: float, settings: SeparationSetting
     settings
         Its convexity threshold: a particle below it is labelled as overlapping.
     """
-    outline = shape.outline(region.mask)
     row, column = region.origin_px
-    convexity = shape.convexity(outline)
+    outline = shape.outline(region.mask)._replace(
+        origin_row=row, origin_column=column, visible_fraction=region.visible_fraction
+    )
     return Particle(
-        # positions count from the outer corner of the first pixel, whose centre is at half a pixel
-        centroid_x_nm=(column + outline.centroid_column + 0.5) * pixel_size_nm,
-        centroid_y_nm=(row + outline.centroid_row + 0.5) * pixel_size_nm,
-        area_nm2=outline.area * pixel_size_nm**2,
-        equivalent_diameter_nm=shape.equivalent_diameter(outline) * pixel_size_nm,
-        feret_min_nm=outline.feret_min * pixel_size_nm,
-        feret_max_nm=outline.feret_max * pixel_size_nm,
-        aspect_ratio=shape.aspect_ratio(outline),
-        perimeter_nm=outline.perimeter * pixel_size_nm,
-        circularity=shape.circularity(outline),
-        convexity=convexity,
-        solidity=shape.solidity(outline),
-        overlapping=convexity < settings.convexity_threshold,
+        descriptors={one.name: one.measure(outline, pixel_size_nm) for one in DESCRIPTORS},
+        overlapping=convexity(outline) < settings.convexity_threshold,
         region=region,
         separated_by=region.separated_by,
-        visible_fraction=region.visible_fraction,
-        equivalent_diameter_low_nm=shape.moved_diameter(outline, -1.0) * pixel_size_nm,
-        equivalent_diameter_high_nm=shape.moved_diameter(outline, 1.0) * pixel_size_nm,
     )

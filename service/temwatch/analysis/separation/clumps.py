@@ -8,6 +8,7 @@ from dataclasses import replace
 import numpy as np
 from scipy import ndimage
 
+from temwatch import descriptors
 from temwatch.analysis import separation
 from temwatch.analysis.measurement import shape
 from temwatch.analysis.measurement.outline import visible_fraction
@@ -55,9 +56,9 @@ def separate_clumps(
     whole: list[Region] = []
     for region in _cut_at_contacts(mask, contacts, min_area_px, settings.method):
         outline = shape.outline(region.mask)
-        convexity = shape.convexity(outline)
+        convexity = descriptors.convexity(outline)
         # a shallow notch shows in the solidity first
-        least = min(convexity, shape.solidity(outline))
+        least = min(convexity, descriptors.solidity(outline))
         if least >= settings.convexity_threshold and not touches_border(region, mask.shape):
             whole.append(region)
         if least >= clump_convexity:

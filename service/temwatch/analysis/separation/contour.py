@@ -16,6 +16,7 @@ from dataclasses import replace
 import numpy as np
 from numpy.typing import NDArray
 
+from temwatch import descriptors
 from temwatch.analysis.measurement import shape as shapes
 from temwatch.analysis.measurement.outline import convexity
 from temwatch.analysis.separation import uecs, watershed
@@ -113,7 +114,7 @@ def _is_rough(pixels: NDArray[np.bool_], parts: NDArray[np.intp], radius_px: flo
 def _is_odd(clump: Region, shape: tuple[int, int], min_area_px: int, settings: SeparationSettings) -> bool:
     """Whether a clump may as well be one particle with a waist or a dent: erosion does not separate it."""
     outline = shapes.outline(clump.mask)
-    least = min(shapes.convexity(outline), shapes.solidity(outline))
+    least = min(descriptors.convexity(outline), descriptors.solidity(outline))
     if least >= settings.convexity_threshold:
         return True
     if least < DENTED:

@@ -7,17 +7,9 @@ from collections.abc import Mapping
 import numpy as np
 from numpy.typing import NDArray
 
-DESCRIPTORS = (
-    "equivalent_diameter_nm",
-    "feret_min_nm",
-    "feret_max_nm",
-    "area_nm2",
-    "perimeter_nm",
-    "circularity",
-    "convexity",
-    "solidity",
-    "aspect_ratio",
-)
+from temwatch.descriptors import Shown, shown
+
+SUMMARISED = tuple(one.name for one in shown(Shown.STATISTICS))
 """Columns of particles.csv that a sample's statistics are made of."""
 
 
@@ -27,7 +19,7 @@ def summarise(columns: Mapping[str, NDArray[np.float64]]) -> dict[str, dict[str,
     Parameters
     ----------
     columns
-        Values by column name; names that are not in `DESCRIPTORS` are left out, and so are values that
+        Values by column name; names that are not in `SUMMARISED` are left out, and so are values that
         are not finite. d10, d50 and d90 are number-weighted percentiles, linearly interpolated.
 
     Returns
@@ -35,7 +27,7 @@ def summarise(columns: Mapping[str, NDArray[np.float64]]) -> dict[str, dict[str,
     One entry a descriptor present; a figure that is not defined (the mean of nothing, the standard
     deviation of one value) is None.
     """
-    return {name: _summary(np.asarray(columns[name], float)) for name in DESCRIPTORS if name in columns}
+    return {name: _summary(np.asarray(columns[name], float)) for name in SUMMARISED if name in columns}
 
 
 def _summary(values: NDArray[np.float64]) -> dict[str, float | None]:

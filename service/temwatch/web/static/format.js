@@ -1,14 +1,8 @@
 // How numbers, units and times are written.
 const THIN = "\u2009";
 
-export const DESCRIPTORS = {
-  equivalent_diameter_nm: "Equivalent diameter",
-  feret_min_nm: "Minimum Feret diameter",
-  feret_max_nm: "Maximum Feret diameter",
-  area_nm2: "Area",
-  circularity: "Circularity",
-  aspect_ratio: "Aspect ratio",
-};
+// name and words of every descriptor that has a population
+export const DESCRIPTORS = JSON.parse(document.body.dataset.descriptors);
 
 export const REASONS = {
   touches_border: "touches the border",
@@ -24,6 +18,8 @@ export function count(number) {
 
 // a forecast, which has at most two significant digits
 export const rough = (number) => count(Number(number.toPrecision(2)));
+
+export const capitalised = (words) => words[0].toUpperCase() + words.slice(1);
 
 export const plural = (number, one, many = `${one}s`) => `${count(number)} ${number === 1 ? one : many}`;
 

@@ -2,7 +2,7 @@
 import { getJson, sampleUrl } from "./api.js";
 import { bars, colour, densityLabel, draw, translucent, withUnit } from "./charts.js";
 import { empty, make, table } from "./dom.js";
-import { DESCRIPTORS, count, digits, edge, estimate, plural } from "./format.js";
+import { DESCRIPTORS, capitalised, count, digits, edge, estimate, plural } from "./format.js";
 
 export const title = "Population";
 
@@ -17,7 +17,7 @@ let bar = 0;
 export function controls(page, { border = true } = {}) {
   const { settings } = page;
   const descriptor = make("select", { "aria-label": "Descriptor", onchange: (event) => set({ descriptor: event.target.value }) },
-    ...Object.entries(DESCRIPTORS).map(([value, text]) => make("option", { value }, text)));
+    ...DESCRIPTORS.map(([value, words]) => make("option", { value }, capitalised(words))));
   const weights = make("fieldset", { className: "choice" }, make("legend", { className: "unseen" }, "Weighted by"),
     ...Object.entries(WEIGHTINGS).map(([value, text]) => make("label", {},
       make("input", { type: "radio", name: `weighting-${Math.random()}`, value, onchange: () => set({ weighting: value }) }), make("span", {}, text))));
@@ -100,7 +100,7 @@ function showStatistics(answer) {
       : "An interval needs at least two micrographs; frames of one sequence show the same particles."));
   const [better, other] = answer.fits;
   parts.fit.textContent = !better ? ""
-    : `${better.name[0].toUpperCase()}${better.name.slice(1)} fits better: ${parameters(better, answer.unit)}. Kolmogorov–Smirnov distance ${digits(better.distance, 2)}${other ? ` (${other.name}: ${digits(other.distance, 2)})` : ""}.${better.distance > POOR_FIT ? " Neither fits well." : ""}`;
+    : `${capitalised(better.name)} fits better: ${parameters(better, answer.unit)}. Kolmogorov–Smirnov distance ${digits(better.distance, 2)}${other ? ` (${other.name}: ${digits(other.distance, 2)})` : ""}.${better.distance > POOR_FIT ? " Neither fits well." : ""}`;
 }
 
 function parameters(fit, unit) {
@@ -185,10 +185,10 @@ async function showScatter(dots, page) {
   await draw(parts.scatter, [{
     type: "scatter", mode: "markers", x: dots.x.values, y: dots.y.values,
     marker: { size: 6, color: translucent("data", 0.55), line: { width: 0 } },
-    hovertemplate: "%{x:.3g} nm, circularity %{y:.2f}<extra></extra>",
+    hovertemplate: `%{x:.3g} ${dots.x.unit}, ${dots.y.name} %{y:.2f}<extra></extra>`,
   }], {
     x: { title: withUnit(dots.x.name, dots.x.unit), rangemode: "nonnegative" }, y: { title: dots.y.name }, showlegend: false,
-    label: `Circularity against equivalent diameter of ${dots.shown} particles`,
+    label: `${capitalised(dots.y.name)} against ${dots.x.name} of ${dots.shown} particles`,
   });
   parts.scatterNote.textContent = dots.shown < dots.particles ? `${count(dots.shown)} of ${count(dots.particles)} particles, evenly sampled.` : "";
   parts.scatter.removeAllListeners?.("plotly_click");
