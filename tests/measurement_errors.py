@@ -1,6 +1,6 @@
-"""Errors of the descriptors on analytic shapes, as docs/measurement.md states them.
+"""Definitions of the descriptors and their errors on analytic shapes, as docs/measurement.md states them.
 
-python tests/measurement_errors.py writes the table there anew.
+python tests/measurement_errors.py writes both tables there anew.
 """
 
 import math
@@ -14,9 +14,10 @@ from numpy.typing import NDArray
 from analytic_shapes import Pixels, disc, ellipse, ellipse_perimeter, rectangle, regular_polygon
 from temwatch import descriptors
 from temwatch.analysis.measurement import shape
+from temwatch.descriptors import DESCRIPTORS
 
 DOCUMENT = Path(__file__).parents[1] / "docs" / "measurement.md"
-BEGIN, END = "<!-- table: errors -->\n", "<!-- end of table -->\n"
+END = "<!-- end of table -->\n"
 
 RADII = (3, 4, 5, 7, 10, 20, 50, 100)
 ELLIPSES = ((8, 5), (15, 5), (20, 10), (40, 12), (60, 30))
@@ -125,8 +126,24 @@ def table() -> str:
     return "\n".join(lines) + "\n"
 
 
-def documented() -> str:
-    return DOCUMENT.read_text(encoding="utf-8").partition(BEGIN)[2].partition(END)[0]
+def definitions() -> str:
+    lines = ["| column | definition | formula |", "|---|---|---|"]
+    lines += [f"| `{one.name}` | {one.meaning} | {one.equation} |" for one in DESCRIPTORS]
+    return "\n".join(lines) + "\n"
+
+
+TABLES = {"definitions": definitions, "errors": table}
+
+
+def documented(name: str) -> str:
+    return _split(DOCUMENT.read_text(encoding="utf-8"), name)[1]
+
+
+def _split(text: str, name: str) -> tuple[str, str, str]:
+    """A text before, in and after a table."""
+    before, mark, rest = text.partition(f"<!-- table: {name} -->\n")
+    there, end, after = rest.partition(END)
+    return before + mark, there, end + after
 
 
 def _spread(values: NDArray[np.float64]) -> str:
@@ -137,5 +154,7 @@ def _spread(values: NDArray[np.float64]) -> str:
 
 if __name__ == "__main__":
     text = DOCUMENT.read_text(encoding="utf-8")
-    before, _, rest = text.partition(BEGIN)
-    DOCUMENT.write_text(before + BEGIN + table() + END + rest.partition(END)[2], encoding="utf-8")
+    for name, made in TABLES.items():
+        before, _, after = _split(text, name)
+        text = before + made() + after
+    DOCUMENT.write_text(text, encoding="utf-8")

@@ -5,7 +5,7 @@ import re
 import numpy as np
 import pytest
 
-from measurement_errors import DOCUMENT, documented, errors, families, table
+from measurement_errors import DOCUMENT, definitions, documented, errors, families, table
 
 NUMBER = re.compile(r"[-+]?\d+\.\d+")
 
@@ -17,10 +17,15 @@ def found():
 
 def test_table_is_what_is_computed():
     """Words exactly, figures to one unit of the last digit."""
-    expected, there = table(), documented()
+    expected, there = table(), documented("errors")
     assert NUMBER.sub("#", expected) == NUMBER.sub("#", there)
     figures = [[float(number) for number in NUMBER.findall(text)] for text in (expected, there)]
     np.testing.assert_allclose(figures[1], figures[0], atol=0.11)
+
+
+def test_definitions_are_those_of_the_table_of_descriptors():
+    """Line by line; `python tests/measurement_errors.py` writes them."""
+    assert definitions() == documented("definitions")
 
 
 def test_perimeter_of_discs(found):
