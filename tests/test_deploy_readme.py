@@ -163,7 +163,7 @@ def test_systemd_makes_mount_units_of_the_shares(share, tmp_path):
 def test_the_backup_of_a_running_service_can_be_restored(tmp_path, series):
     """The statement of the text, on a ledger in use; what was lost after it comes back by itself."""
     statements = {match[1] for match in re.finditer(r'"(VACUUM INTO \'[^\']+\')"', TEXT)}
-    assert {"before-0.2.0.sqlite3", "ledger.sqlite3"} == {
+    assert {"before-0.3.0.sqlite3", "ledger.sqlite3"} == {
         statement.rstrip("'").rpartition("/")[2] for statement in statements
     }
     backup = tmp_path / "backup.sqlite3"
