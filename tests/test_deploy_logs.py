@@ -61,7 +61,7 @@ def test_a_micrograph_costs_two_lines_at_info(quiet):
     lines = of_micrographs(quiet)
     assert 4 == len(lines)
     for entries in lines.values():
-        assert ["micrograph taken up", "micrograph finished"] == [entry["event"] for entry in entries]
+        assert ["micrograph started", "micrograph finished"] == [entry["event"] for entry in entries]
         assert 1 == len({(entry["sample"], entry["path"]) for entry in entries})
     statuses = {entries[0]["path"]: entries[1]["status"] for entries in lines.values()}
     assert {
@@ -103,7 +103,7 @@ def test_at_debug_the_id_is_bound_through_all_stages(tmp_path, series):
     by_path = {entries[0]["path"]: entries for entries in of_micrographs(running).values()}
     assert {"Au_01.dm3", "Au_99.dm3"} == set(by_path)
     good = by_path["Au_01.dm3"]
-    assert ("micrograph taken up", "micrograph finished") == (good[0]["event"], good[-1]["event"])
+    assert ("micrograph started", "micrograph finished") == (good[0]["event"], good[-1]["event"])
     assert list(STAGES) == [entry["stage"] for entry in good if entry["event"] == "stage"]
     finished = [entry["status"] for entry in by_path["Au_99.dm3"] if entry["event"] == "micrograph finished"]
     assert ["refused", "refused"] == finished

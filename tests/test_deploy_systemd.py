@@ -130,7 +130,7 @@ def test_results_are_readable_by_the_group_alone(systemd):
 def test_the_journal_holds_json_lines(systemd):
     """As the service wrote them."""
     lines = [line for line in systemd.journal().splitlines() if line.startswith("{")]
-    assert {"micrograph taken up", "micrograph finished"} <= {json.loads(line)["event"] for line in lines}
+    assert {"micrograph started", "micrograph finished"} <= {json.loads(line)["event"] for line in lines}
 
 
 def restarted(systemd, restarts):

@@ -12,6 +12,7 @@ import pytest
 from ledger_cases import METHOD, arrival, disc, particle, result
 from temwatch.config import Config
 from temwatch.domain import Analysis, Region, Segmentation
+from temwatch.engine.run_mode import RunMode
 from temwatch.engine.sequence_tracker import SequenceTracker
 from temwatch.ledger import Reader, open_ledger, queue, recording
 from temwatch.ledger.sequences import progress
@@ -19,6 +20,7 @@ from temwatch.outputs import sample_folder
 
 pytestmark = pytest.mark.system
 SIZE_PX = 160
+SERVICE, ONCE = RunMode.service(), RunMode.one_shot()
 
 
 def drifting(frame, pixel_size_nm=0.1):
@@ -49,7 +51,7 @@ def drifting(frame, pixel_size_nm=0.1):
 
 
 class Sequence:
-    """A folder of frames on its way through ledger and follower."""
+    """A folder of frames on its way through ledger and tracker."""
 
     def __init__(self, folder, **settings):
         self.folder = folder
@@ -61,9 +63,9 @@ class Sequence:
             }
         )
         self.ledger = open_ledger(self.config.output.state)
-        self.follower = self.new_follower()
+        self.tracker = self.new_tracker()
 
-    def new_follower(self):
+    def new_tracker(self):
         return SequenceTracker(
             self.ledger,
             self.config,
@@ -84,15 +86,15 @@ class Sequence:
             queue.claim(self.ledger, 10, datetime.now(UTC))
             recording.record(self.ledger, number, [drifting(frame)])
 
-    def settle(self, *, patient=True):
+    def settle(self, mode=SERVICE):
         """Until nothing is left to do."""
         deadline = time.monotonic() + 120
-        while self.follower.turn(patient=patient):
+        while self.tracker.turn(mode):
             assert time.monotonic() < deadline
             time.sleep(0.005)
 
     def close(self):
-        self.follower.close()
+        self.tracker.close()
         self.ledger.close()
 
     def table(self, name):
@@ -118,7 +120,7 @@ def in_order(tmp_path_factory):
     """Tables of fourteen frames that came in their order."""
     made = Sequence(tmp_path_factory.mktemp("order"))
     made.analyse(*range(14))
-    made.settle(patient=False)
+    made.settle(ONCE)
     yield made.tables()
     made.close()
 
@@ -148,7 +150,7 @@ def test_out_of_order_is_the_same_as_in_order(sequence, in_order):
     for frames in ([0, 2, 3], [1, 7, 6], [5, 4, 13], [12, 11, 8, 10, 9]):
         sequence.analyse(*frames)
         sequence.settle()
-    sequence.settle(patient=False)
+    sequence.settle(ONCE)
     assert in_order == sequence.tables()
 
 
@@ -172,7 +174,7 @@ def test_a_gap_is_not_given_up_while_its_file_waits(sequence):
     (waiting,) = sequence.add(2)
     queue.claim(sequence.ledger, 1, datetime.now(UTC))
     sequence.analyse(3, 4)
-    sequence.settle(patient=False)
+    sequence.settle(ONCE)
     assert [0, 1] == sequence.frames()
     recording.reject_file(
         sequence.ledger, waiting, status="refused", code="no_pixel_size", reason="none", at=datetime.now(UTC)
@@ -184,38 +186,38 @@ def test_a_gap_is_not_given_up_while_its_file_waits(sequence):
 def test_a_late_frame_takes_its_place(sequence, in_order):
     """Following goes back to before it, and the tables are those of the right order."""
     sequence.analyse(*range(5), *range(6, 14))
-    sequence.settle(patient=False)
+    sequence.settle(ONCE)
     assert [*range(5), *range(6, 14)] == sequence.frames()
     sequence.analyse(5)
-    sequence.settle(patient=False)
+    sequence.settle(ONCE)
     assert in_order == sequence.tables()
 
 
 def test_a_frame_that_is_replaced_is_followed_again(sequence, in_order):
     """By a later revision of its file; one that is lost leaves a gap."""
     sequence.analyse(*range(14))
-    sequence.settle(patient=False)
+    sequence.settle(ONCE)
     (changed,) = sequence.add(4, size_bytes=77)
     queue.claim(sequence.ledger, 1, datetime.now(UTC))
     recording.record(sequence.ledger, changed, [replace(drifting(4), sha256="other")])
-    sequence.settle(patient=False)
+    sequence.settle(ONCE)
     assert in_order == sequence.tables()
     queue.retry(sequence.ledger, ["run/3.dm3"])
-    sequence.settle(patient=False)
+    sequence.settle(ONCE)
     assert [0, 1, 2] == sequence.frames()  # it waits for its new analysis
     (again,) = queue.claim(sequence.ledger, 1, datetime.now(UTC))
     recording.record(sequence.ledger, again.id, [drifting(3)])
-    sequence.settle(patient=False)
+    sequence.settle(ONCE)
     assert in_order == sequence.tables()
 
 
 def test_a_sequence_goes_on_after_its_end(sequence, in_order):
     """What the end had shown is taken back."""
     sequence.analyse(*range(8))
-    sequence.settle(patient=False)
+    sequence.settle(ONCE)
     assert "vanish" in sequence.table("events.csv")
     sequence.analyse(*range(8, 14))
-    sequence.settle(patient=False)
+    sequence.settle(ONCE)
     assert in_order == sequence.tables()
 
 
@@ -223,41 +225,41 @@ def test_a_killed_worker_costs_nothing(sequence, in_order, monkeypatch):
     """Nor does a restart between two batches: identities stay."""
     monkeypatch.setattr("temwatch.engine.sequence_tracker._BATCH_FRAMES", 3)
     sequence.analyse(*range(14))
-    sequence.follower.turn(patient=False)
-    for process in sequence.follower._linker._pool._processes.values():
+    sequence.tracker.turn(ONCE)
+    for process in sequence.tracker._linker._pool._processes.values():
         process.kill()
     while len(sequence.frames() if (sequence.folder / "run" / "frames.csv").exists() else []) < 6:
-        sequence.follower.turn(patient=False)
+        sequence.tracker.turn(ONCE)
         time.sleep(0.005)
-    sequence.follower.close()
-    sequence.follower = sequence.new_follower()
-    sequence.settle(patient=False)
+    sequence.tracker.close()
+    sequence.tracker = sequence.new_tracker()
+    sequence.settle(ONCE)
     assert in_order == sequence.tables()
 
 
 def test_a_drawing_does_not_hold_up_following(sequence):
     """Nor does one whose process dies: it is drawn when there is more."""
     sequence.analyse(*range(16))
-    while not sequence.follower._drawer.is_busy:
-        sequence.follower.turn(patient=True)
+    while not sequence.tracker._drawer.is_busy:
+        sequence.tracker.turn(SERVICE)
         time.sleep(0.005)
-    (process,) = sequence.follower._drawer._pool._processes.values()
+    (process,) = sequence.tracker._drawer._pool._processes.values()
     os.kill(process.pid, signal.SIGSTOP)
     sequence.analyse(*range(16, 20))
     deadline = time.monotonic() + 60
     while sequence.frames() != [*range(20)]:
-        assert sequence.follower.turn(patient=True)
+        assert sequence.tracker.turn(SERVICE)
         assert time.monotonic() < deadline
         time.sleep(0.005)
     drawn = sequence.folder / "run" / "sequences" / "run" / "ensemble.csv"
     assert not drawn.exists()
     process.kill()
-    sequence.settle(patient=False)
+    sequence.settle(ONCE)
     assert 21 == len(drawn.read_text().splitlines())
 
 
 def test_a_batch_that_was_overtaken_is_not_recorded(sequence):
-    """Two followers, as after a kill that was not one, do not follow a frame twice."""
+    """Two trackers, as after a kill that was not one, do not follow a frame twice."""
     sequence.analyse(0, 1, 2)
     with sequence.ledger.reader() as reader:
         (before,) = progress.sequences(reader)
@@ -269,7 +271,7 @@ def test_a_batch_that_was_overtaken_is_not_recorded(sequence):
 def test_rebuild_writes_the_same_bytes(sequence):
     """From the ledger alone."""
     sequence.analyse(*range(5))
-    sequence.settle(patient=False)
+    sequence.settle(ONCE)
     before = sequence.tables()
     for path in (sequence.folder / "run").glob("*.csv"):
         path.unlink()
@@ -285,7 +287,7 @@ def test_states_of_the_tracker_stay_few(sequence, monkeypatch):
     monkeypatch.setattr(progress, "STATE_EVERY_FRAMES", 4)
     monkeypatch.setattr("temwatch.engine.sequence_tracker._BATCH_FRAMES", 1)
     sequence.analyse(*range(14))
-    sequence.settle(patient=False)
+    sequence.settle(ONCE)
     with sequence.ledger.reader() as reader:
         states = reader.connection.execute("SELECT frame FROM tracker_states ORDER BY frame").fetchall()
     assert [(3,), (7,), (11,), (13,)] == states

@@ -44,16 +44,16 @@ def lanes(slow):
 
 def submitted(lanes, slow, *images):
     """A first order that keeps the lane busy, and those that wait behind it."""
-    first = lanes.submit(SMALL)
+    first = lanes.submit(SMALL, 0)
     assert slow.begun.acquire(timeout=30)
-    return first, [lanes.submit(image) for image in images]
+    return first, [lanes.submit(image, number) for number, image in enumerate(images, 1)]
 
 
 def test_what_waits_is_taken_together_by_its_size(lanes, slow):
     """Three at most, in order, never two sizes; the first waits for no company."""
     first, others = submitted(lanes, slow, SMALL, SMALL, LARGE, LARGE, LARGE, LARGE)
     slow.go.set()
-    shapes = [future.result(timeout=30)[0].mask.shape for future in (first, *others)]
+    shapes = [future.result(timeout=30).segmentation.mask.shape for future in (first, *others)]
     assert [(4, 4)] * 3 + [(8, 8)] * 4 == shapes
     assert [[4], [4, 4], [8, 8, 8], [8]] == slow.seen
 
@@ -63,8 +63,8 @@ def test_an_order_that_is_cancelled_is_left_out_and_the_lane_goes_on(lanes, slow
     first, (second, third) = submitted(lanes, slow, SMALL, LARGE)
     assert (False, True) == (first.cancel(), second.cancel())
     slow.go.set()
-    assert first.result(timeout=30)[0].mask.shape == (4, 4)
-    assert third.result(timeout=30)[0].mask.shape == (8, 8)
+    assert first.result(timeout=30).segmentation.mask.shape == (4, 4)
+    assert third.result(timeout=30).segmentation.mask.shape == (8, 8)
     assert [[4], [8]] == slow.seen
 
 
@@ -72,6 +72,10 @@ def test_a_failure_costs_one_of_those_that_were_together(lanes, slow):
     """The others are segmented again by themselves."""
     _, (good, bad, other) = submitted(lanes, slow, SMALL, BAD, SMALL)
     slow.go.set()
-    assert good.result(timeout=30)[0].mask.shape == other.result(timeout=30)[0].mask.shape == (4, 4)
+    assert (
+        good.result(timeout=30).segmentation.mask.shape
+        == other.result(timeout=30).segmentation.mask.shape
+        == (4, 4)
+    )
     with pytest.raises(ValueError, match="not a number"):
         bad.result(timeout=30)

@@ -70,7 +70,7 @@ def test_a_workbook_that_is_open_elsewhere_is_written_when_it_is_closed(service,
     try:
         (service.watched / "book_02.dm3").write_bytes(contents())
         wait_until(lambda: len(service.micrographs("book")) == 2, what="the second row")
-        logged(service, "workbook cannot be written")
+        logged(service, "cannot write workbook")
         assert 2 == len(sheet(path))
         assert 200 == service.status("readyz")
     finally:
@@ -100,7 +100,7 @@ def test_a_table_that_may_not_be_written_gets_its_rows_later(service, contents):
         for number in range(2, 5):
             (service.watched / f"table_{number:02d}.dm3").write_bytes(contents())
         wait_until(lambda: len(service.micrographs("table")) == 4, what="four rows of the other table")
-        logged(service, "tables cannot be written")
+        logged(service, "cannot write tables")
         assert before == path.read_bytes()
     finally:
         unmount(path)

@@ -14,9 +14,9 @@ from watchdog.events import FileSystemEvent, FileSystemEventHandler
 from watchdog.observers import Observer
 from watchdog.observers.api import BaseObserver
 
-log = structlog.get_logger(__name__)
+from temwatch.library_internals import INOTIFY_LOGGER, tells_of_lost_events
 
-_READING_INOTIFY = "watchdog.observers.inotify_c"  # the logger that tells of an overflow; nothing else does
+log = structlog.get_logger(__name__)
 
 
 @dataclass(frozen=True, slots=True)
@@ -83,13 +83,13 @@ class Watcher(FileSystemEventHandler):
         except OSError as error:
             log.warning("no file system events, scans alone find new files", reason=error.strerror)
             return False
-        logging.getLogger(_READING_INOTIFY).addHandler(self._listener)
+        logging.getLogger(INOTIFY_LOGGER).addHandler(self._listener)
         self._observer = observer
         return True
 
     def stop(self) -> None:
         """End watching; a watcher is not started twice."""
-        logging.getLogger(_READING_INOTIFY).removeHandler(self._listener)
+        logging.getLogger(INOTIFY_LOGGER).removeHandler(self._listener)
         if self._observer is not None:
             self._observer.stop()
             self._observer.join(timeout=5)
@@ -97,14 +97,14 @@ class Watcher(FileSystemEventHandler):
 
 
 class _OverflowListener(logging.Handler):
-    """Hears of the kernel's event queue that overflowed: watchdog hands that on to its log alone."""
+    """Calls `told` when the kernel's event queue has overflowed."""
 
     def __init__(self, told: Callable[[], None]) -> None:
         super().__init__(logging.WARNING)
         self._told = told
 
     def emit(self, record: logging.LogRecord) -> None:
-        if "events were lost" in record.getMessage():
+        if tells_of_lost_events(record):
             self._told()
 
 

@@ -20,7 +20,9 @@ from temwatch.config import Config
 from temwatch.domain import Status
 from temwatch.engine import worker_processes
 from temwatch.engine.engine import Engine
+from temwatch.engine.hooks import EngineHooks
 from temwatch.engine.job import Finished
+from temwatch.engine.run_mode import RunMode
 from temwatch.errors import StartError
 from temwatch.ledger import Arrival, open_ledger, queue
 from temwatch.simulator import Simulated
@@ -131,13 +133,14 @@ def _analysed(config: Config, groups: Sequence[Sequence[Path]]) -> tuple[list[Fi
             ledger=ledger,
             segmenter=segmenter,
             method=pipeline.describe(segmenter, config.separation),
-            listen=done.put,
+            mode=RunMode.service(),
+            hooks=EngineHooks(on_finished=done.put),
         )
         conductor = threading.Thread(target=engine.run, args=(stop,), name="engine")
         conductor.start()
         try:
             # its workers are compiled and wait before it turns for the first time
-            while not engine.pulse.beat_s and conductor.is_alive():
+            while not engine.status.beat_s and conductor.is_alive():
                 time.sleep(0.01)
             for group in groups:
                 began = _now()

@@ -15,6 +15,7 @@ from temwatch.analysis import pipeline, segmentation
 from temwatch.benchmark.cpu_usage import cpu_seconds
 from temwatch.config import Config
 from temwatch.engine.engine import Engine
+from temwatch.engine.run_mode import RunMode
 from temwatch.engine.worker_processes import usable_cores
 from temwatch.errors import StartError
 from temwatch.ledger import Arrival, Ledger, open_ledger, queue
@@ -89,11 +90,11 @@ def _run(config: Config, ledger: Ledger, path: Path, frames: int) -> tuple[float
     segmenter = segmentation.build(config.segmentation)
     stop = threading.Event()
     method = pipeline.describe(segmenter, config.separation)
-    engine = Engine(config=config, ledger=ledger, segmenter=segmenter, method=method)
+    engine = Engine(config=config, ledger=ledger, segmenter=segmenter, method=method, mode=RunMode.service())
     conductor = threading.Thread(target=engine.run, args=(stop,), name="engine")
     conductor.start()
     try:
-        while not engine.pulse.beat_s and conductor.is_alive():
+        while not engine.status.beat_s and conductor.is_alive():
             time.sleep(0.01)
         before, started = cpu_seconds(), time.perf_counter()
         status = path.stat()

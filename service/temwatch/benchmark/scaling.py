@@ -20,7 +20,7 @@ from temwatch.analysis import pipeline, segmentation
 from temwatch.choices import SegmentationMethod
 from temwatch.config import SegmentationSettings, SeparationSettings
 from temwatch.domain import Segmentation
-from temwatch.engine import tasks
+from temwatch.engine import orders, tasks
 from temwatch.ledger import Arrival, open_ledger, queue, recording
 from temwatch.outputs import paths, sample_folder
 
@@ -105,25 +105,25 @@ def _once(
         )
         (file,) = queue.claim(ledger, 1, datetime.now(UTC))
         spooled = output / "spooled.dm3"
-        order = tasks.ReadOrder(
+        order = orders.ReadOrder(
             source=path, spooled=spooled, copy=True, pixel_size_nm=None, sequence=None, frame=None
         )
         (micrograph,) = timed("read", lambda: tasks.read(order)).micrographs
         (found,) = timed("segment", lambda: segment([micrograph.image]))
-        resolve = tasks.ResolveOrder(
+        resolve = orders.ResolveOrder(
             pixel_size_nm=micrograph.pixel_size_nm,
             segmentation=found,
             separation=settings,
             method=pipeline.describe(named, settings),
         )
-        task = tasks.AnalyseOrder(resolve=resolve, origin=tasks.origin(micrograph))
+        task = orders.AnalyseOrder(resolve=resolve, origin=orders.origin(micrograph))
         resolved = timed("resolve", lambda: tasks.analyse(task))
         folder = paths.micrograph_folder(output, _SAMPLE, file.name)
-        picture = tasks.PictureOrder(
+        picture = orders.PictureOrder(
             path=spooled, pixel_size_nm=micrograph.pixel_size_nm, folder=folder, name=file.name
         )
-        timed("publish", lambda: tasks.draw(picture))
+        timed("publish", lambda: tasks.draw_micrograph(picture))
         timed("record", lambda: recording.record(ledger, file.id, [resolved.packed]))
         timed("publish", lambda: sample_folder.publish_tables(ledger, output, _SAMPLE))
-        timed("publish", lambda: tasks.furnish(ledger.state, output, _SAMPLE, file.name))
+        timed("publish", lambda: tasks.write_artifacts(ledger.state, output, _SAMPLE, file.name))
     return {stage: stages[stage] for stage in STAGES}, len(resolved.diameters_nm)

@@ -23,7 +23,9 @@ from temwatch.commands import terminal
 from temwatch.config import Config
 from temwatch.domain import Status
 from temwatch.engine.engine import Engine
+from temwatch.engine.hooks import EngineHooks
 from temwatch.engine.job import Finished
+from temwatch.engine.run_mode import RunMode
 from temwatch.errors import StartError, UsageError
 from temwatch.formats import READERS
 from temwatch.ledger import Arrival, File, Reader, folder_name, open_ledger, queue
@@ -65,7 +67,7 @@ def run(arguments: argparse.Namespace) -> int:
         with ledger.reader() as reader:
             task = bar.add_task("analysing", total=reader.queue_length())
 
-        def listen(finished: Finished) -> None:
+        def on_finished(finished: Finished) -> None:
             bar.advance(task)
             if finished.status in (Status.FAILED, Status.REFUSED):
                 trouble.append(finished)
@@ -74,7 +76,7 @@ def run(arguments: argparse.Namespace) -> int:
                     f"{name}: {finished.status}: {finished.reason}", highlight=False, soft_wrap=True
                 )
 
-        def frames(file: File, done: int, total: int) -> None:
+        def on_frames(file: File, done: int, total: int) -> None:
             bar.update(task, description=f"{file.name}: frame {done} of {total}")
 
         stop = threading.Event()
@@ -84,8 +86,8 @@ def run(arguments: argparse.Namespace) -> int:
                 ledger=ledger,
                 segmenter=segmenter,
                 method=method,
-                listen=listen,
-                on_progress=frames,
+                mode=RunMode.one_shot(),
+                hooks=EngineHooks(on_finished=on_finished, on_frames=on_frames),
             )
         except StartError as error:
             raise UsageError(f"--dask: {error}") from None
@@ -98,7 +100,7 @@ def run(arguments: argparse.Namespace) -> int:
 
         previous = signal.signal(signal.SIGINT, interrupt)
         try:
-            engine.run(stop, until_empty=True, grace_s=0)
+            engine.run(stop)
         finally:
             signal.signal(signal.SIGINT, previous)
         if stop.is_set():

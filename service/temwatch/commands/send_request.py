@@ -30,7 +30,7 @@ def steer(config: Config, kind: str, **arguments: Any) -> dict[str, Any]:
     if not is_held(state):
         with open_ledger(state) as ledger:
             try:
-                done = requests.at_once(requests.act(ledger, config, kind, arguments, requests.resolve_here))
+                done = requests.complete(requests.act(ledger, config, kind, arguments, requests.resolve_here))
                 if kind == "rebuild":
                     sequence_tracker.catch_up(ledger, config)
                 return done

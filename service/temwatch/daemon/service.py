@@ -21,7 +21,9 @@ from temwatch.config import Config, SegmentationSettings
 from temwatch.daemon import device, logs, systemd
 from temwatch.domain import Segmenter, Status
 from temwatch.engine.engine import Engine
+from temwatch.engine.hooks import EngineHooks
 from temwatch.engine.job import Finished
+from temwatch.engine.run_mode import RunMode
 from temwatch.errors import Refused, StartError, TemwatchError
 from temwatch.ledger import Ledger, counters, open_ledger, queue
 from temwatch.metrics import ServiceCollector, Vitals, timings
@@ -72,7 +74,7 @@ def run(
         health = device.Device(segmenter.probe, every_s=probe_every_s, deadline_s=probe_deadline_s)
         health.check()
 
-        def listen(finished: Finished) -> None:
+        def on_finished(finished: Finished) -> None:
             done = finished.status is Status.DONE
             observed.observe(
                 finished.stages, finished.arrival_to_result_s if done else None, finished.diameters_nm
@@ -85,15 +87,18 @@ def run(
             ledger=ledger,
             segmenter=segmenter,
             method=method,
-            listen=listen,
-            source_up=lambda: pulse.folder_up(time.monotonic()) is not False,
-            check_device=health.check,
+            mode=RunMode.service(),
+            hooks=EngineHooks(
+                on_finished=on_finished,
+                is_source_up=lambda: pulse.folder_up(time.monotonic()) is not False,
+                check_device=health.check,
+            ),
         )
 
         def vitals() -> Vitals:
             up = bool(pulse.folder_up(time.monotonic()))
             return Vitals(
-                ready=bool(up and health.healthy and pulse.scanned and engine.pulse.beat_s),
+                ready=bool(up and health.healthy and pulse.scanned and engine.status.beat_s),
                 watch_folder_up=up,
                 gpu_healthy=health.healthy,
                 last_scan_at=pulse.last_scan_at,
@@ -181,11 +186,11 @@ def _report(stop: threading.Event, engine: Engine, pulse: intake.Pulse) -> None:
         if hung != pulse.hangs(now_s):
             hung = not hung
             log.warning("the watched folder does not answer" if hung else "the watched folder answers again")
-        if not ready and engine.pulse.beat_s and up is not None:
+        if not ready and engine.status.beat_s and up is not None:
             ready = True
             systemd.notify(READY="1")
-        status = f"{engine.pulse.in_flight} in hand"
-        status += f", last {engine.pulse.last}" if engine.pulse.last else ""
+        status = f"{engine.status.in_hand} in hand"
+        status += f", last {engine.status.last_finished}" if engine.status.last_finished else ""
         if not up:
             status = "the watched folder " + ("does not answer" if hung else "is not there")
         fields = {"STATUS": status} if status != said else {}
@@ -200,7 +205,7 @@ def _advances(engine: Engine, pulse: intake.Pulse, now_s: float) -> bool:
     """Whether both loops turn; a share that does not answer is not mended by a restart."""
     waits = pulse.asked_s is not None
     intake_turns = waits or now_s - pulse.beat_s < _INTAKE_STALLED_SECONDS
-    return intake_turns and now_s - engine.pulse.beat_s < _ENGINE_STALLED_SECONDS
+    return intake_turns and now_s - engine.status.beat_s < _ENGINE_STALLED_SECONDS
 
 
 def _intake(config: Config, ledger: Ledger, engine: Engine) -> intake.Intake:

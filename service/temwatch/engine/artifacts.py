@@ -1,4 +1,4 @@
-"""Output folders: mask, overlay and table of a file, made by workers after its rows are recorded.
+"""Output folders: mask, overlay and table of a file, written by workers after its rows are recorded.
 
 The ledger knows which folders are out of date, so that a killed service makes up for them at its next start.
 """
@@ -7,14 +7,15 @@ from __future__ import annotations
 
 import time
 from collections.abc import Callable
-from concurrent.futures import Future
+from concurrent.futures import CancelledError, Future
 from concurrent.futures.process import BrokenProcessPool
 from pathlib import Path
-from typing import Any, NamedTuple
+from typing import NamedTuple, Protocol
 
 import structlog
 
 from temwatch.engine import tasks
+from temwatch.engine.run_mode import RunMode
 from temwatch.ledger import Ledger, publications
 
 log = structlog.get_logger(__name__)
@@ -32,24 +33,54 @@ class Folder(NamedTuple):
     changes: int
 
 
+class WrittenFolder(NamedTuple):
+    """A folder that no worker writes any more, and the seconds it took; 0 where it could not be written."""
+
+    file_id: int
+    seconds: float
+
+
+class SubmitWrite(Protocol):
+    """Has a worker write one output folder, see `tasks.write_artifacts`."""
+
+    def __call__(
+        self,
+        task: Callable[[Path, Path, str, str], float],
+        state: Path,
+        output: Path,
+        sample: str,
+        name: str,
+        /,
+    ) -> Future[float]:
+        """Give the future of the seconds it takes."""
+
+
 class ArtifactWriter:
-    """Keeps the output folders in step with the ledger, one task a folder at a time."""
+    """Keeps the output folders in step with the ledger, one task a folder at a time.
+
+    Parameters
+    ----------
+    ledger, mode
+        As for the engine.
+    output : Path
+        Folder of all samples.
+    submit : callable
+        Hands a task to a worker.
+    wake : callable
+        Called, from another thread, when a worker has finished.
+    """
 
     def __init__(
-        self,
-        ledger: Ledger,
-        output: Path,
-        submit: Callable[..., Future[Any]],
-        post: Callable[[Future[Any], Folder], None],
+        self, ledger: Ledger, output: Path, mode: RunMode, *, submit: SubmitWrite, wake: Callable[[], None]
     ) -> None:
-        self.patient = True  # else the next run makes up for what cannot be written
         self._ledger = ledger
         self._output = output
         self._submit = submit
-        self._post = post
-        self._in_hand: set[tuple[str, str]] = set()
+        self._wake = wake
+        self._tries_again = not mode.ends_when_empty  # else the next run makes up for what cannot be written
+        self._in_hand: dict[Folder, Future[float]] = {}
         self._written: dict[str, dict[int, Folder]] = {}
-        self._left: dict[str, float] = {}  # samples with folders that nobody has taken up, and when to look
+        self._outdated: dict[str, float] = {}  # samples with folders that no worker writes, and when to look
         self._crashes: dict[int, int] = {}
 
     @property
@@ -58,86 +89,94 @@ class ArtifactWriter:
         return len(self._in_hand)
 
     @property
-    def busy(self) -> bool:
+    def is_busy(self) -> bool:
         """Whether something is being written, or was and the ledger does not know it yet."""
         return bool(self._in_hand or self._written)
 
     @property
-    def waits(self) -> bool:
-        """Whether there is more to come that takes time."""
-        return bool(self._in_hand or self._left)
+    def has_outdated(self) -> bool:
+        """Whether folders are being written or will be."""
+        return bool(self._in_hand or self._outdated)
 
     def is_complete(self, sample: str) -> bool:
-        """Whether every folder of a sample is up to date; where one is not, it will be taken up."""
-        if any(folder_sample == sample for folder_sample, _ in self._in_hand) or sample in self._written:
+        """Whether every folder of a sample is up to date; where one is not, it will be written."""
+        if any(folder.sample == sample for folder in self._in_hand) or sample in self._written:
             return False
         with self._ledger.reader() as reader:
-            left = bool(publications.unwritten(reader, sample, limit=1))
-        if left:
-            self._left.setdefault(sample, 0.0)
-        return not left
+            is_outdated = bool(publications.unwritten(reader, sample, limit=1))
+        if is_outdated:
+            self._outdated.setdefault(sample, 0.0)
+        return not is_outdated
 
-    def take(self, sample: str, file_id: int) -> bool:
-        """Have the folder of one file written, where it is out of date and nobody writes it."""
+    def write(self, sample: str, file_id: int) -> bool:
+        """Have the folder of one file written, where it is out of date and no worker writes it yet."""
         with self._ledger.reader() as reader:
-            found = publications.unwritten(reader, sample, file_id=file_id)
-        return any(self._begin(Folder(sample, name, number, changes)) for number, name, changes in found)
+            unwritten = publications.unwritten(reader, sample, file_id=file_id)
+        return any(self._begin(Folder(sample, name, number, changes)) for number, name, changes in unwritten)
 
-    def take_left(self, room: int) -> None:
-        """Take up folders that a kill, a full disk or a rebuild has left out of date."""
-        now = time.monotonic()
-        for sample, due in list(self._left.items()):
-            if now < due or self.in_hand >= room:
+    def write_outdated(self, capacity: int) -> None:
+        """Have folders written that a kill, a full disk or a rebuild has left out of date."""
+        now_s = time.monotonic()
+        for sample, due_s in list(self._outdated.items()):
+            if now_s < due_s or self.in_hand >= capacity:
                 continue
             with self._ledger.reader() as reader:
-                found = publications.unwritten(reader, sample, limit=room + self.in_hand)
-            waiting = [Folder(sample, name, number, changes) for number, name, changes in found]
-            if not [self._begin(folder) for folder in waiting if self.in_hand < room] or not waiting:
-                del self._left[sample]
-
-    def try_once_more(self) -> None:
-        """The end is near: what waits is tried now, and then left to the next start."""
-        self.patient = False
-        self._left = dict.fromkeys(self._left, 0.0)
+                unwritten = publications.unwritten(reader, sample, limit=capacity + self.in_hand)
+            waiting = [Folder(sample, name, number, changes) for number, name, changes in unwritten]
+            if not [self._begin(folder) for folder in waiting if self.in_hand < capacity] or not waiting:
+                del self._outdated[sample]
 
     def look(self, sample: str) -> None:
         """There may be folders of this sample that are out of date."""
-        self._left[sample] = 0.0
+        self._outdated[sample] = 0.0
+
+    def try_last_time(self) -> None:
+        """Before the end: what waits is tried now, and then left to the next start."""
+        self._tries_again = False
+        self._outdated = dict.fromkeys(self._outdated, 0.0)
+
+    def collect(self) -> list[WrittenFolder]:
+        """Folders whose workers have finished since the last call."""
+        finished = [(folder, future) for folder, future in self._in_hand.items() if future.done()]
+        return [WrittenFolder(folder.file_id, self._finish(folder, future)) for folder, future in finished]
+
+    def take_written(self, sample: str) -> dict[int, int]:
+        """What the ledger is to remember as written: `changes` by file."""
+        return {number: folder.changes for number, folder in self._written.pop(sample, {}).items()}
+
+    @property
+    def samples_written(self) -> set[str]:
+        """Samples with written folders that the ledger does not know of yet."""
+        return set(self._written)
 
     def _begin(self, folder: Folder) -> bool:
-        key = folder.sample, folder.name
-        known = self._written.get(folder.sample, {}).get(folder.file_id)
-        if key in self._in_hand or (known is not None and known.changes == folder.changes):
+        last = self._written.get(folder.sample, {}).get(folder.file_id)
+        is_written = last is not None and last.changes == folder.changes
+        if is_written or any(one[:2] == folder[:2] for one in self._in_hand):
             return False
-        self._in_hand.add(key)
-        future = self._submit(tasks.furnish, self._ledger.state, self._output, folder.sample, folder.name)
-        future.add_done_callback(lambda done: self._post(done, folder))
+        future = self._submit(
+            tasks.write_artifacts, self._ledger.state, self._output, folder.sample, folder.name
+        )
+        self._in_hand[folder] = future
+        future.add_done_callback(lambda _: self._wake())
         return True
 
-    def done(self, future: Future[Any], folder: Folder) -> float:
+    def _finish(self, folder: Folder, future: Future[float]) -> float:
         """Remember what was written, or that it is to be tried again; gives the seconds it took."""
-        self._in_hand.discard((folder.sample, folder.name))
+        del self._in_hand[folder]
         seconds = 0.0
         try:
             seconds = future.result()
-        except BrokenProcessPool:
+        except (BrokenProcessPool, CancelledError):
             self._crashes[folder.file_id] = self._crashes.get(folder.file_id, 0) + 1
             if self._crashes[folder.file_id] < _MAX_CRASHES:
-                self._left[folder.sample] = time.monotonic() + _RETRY_SECONDS
+                self._outdated[folder.sample] = time.monotonic() + _RETRY_SECONDS
                 return 0.0
-            log.error("no pictures: workers die of them", sample=folder.sample, name=folder.name)
+            log.error("giving up on pictures: workers keep crashing", sample=folder.sample, name=folder.name)
         except OSError as error:
-            log.warning("pictures cannot be written, trying again", sample=folder.sample, reason=str(error))
-            if self.patient:
-                self._left[folder.sample] = time.monotonic() + _RETRY_SECONDS
+            log.warning("cannot write pictures, will retry", sample=folder.sample, reason=str(error))
+            if self._tries_again:
+                self._outdated[folder.sample] = time.monotonic() + _RETRY_SECONDS
             return 0.0
         self._written.setdefault(folder.sample, {})[folder.file_id] = folder
         return seconds
-
-    def written(self, sample: str) -> dict[int, int]:
-        """What is to be told to the ledger: `changes` by file."""
-        return {number: folder.changes for number, folder in self._written.pop(sample, {}).items()}
-
-    def samples(self) -> set[str]:
-        """Samples of which the ledger is to be told something."""
-        return set(self._written)

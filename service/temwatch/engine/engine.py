@@ -1,7 +1,8 @@
 """Takes files from the ledger through read, segment, resolve, record and publish.
 
-One thread conducts: it alone writes the ledger and the tables. What happens to a file before its record is
-the business of a `Backend`; what is in hand is bounded, and so is memory.
+One thread conducts: it alone writes the ledger and the tables, and it waits for nothing but its mail. What
+happens to a file before its record is the business of a `Backend`; what is in hand is bounded, and so is
+memory.
 """
 
 from __future__ import annotations
@@ -9,29 +10,50 @@ from __future__ import annotations
 import shutil
 import threading
 import time
-from collections.abc import Callable, Sequence
 from concurrent.futures import Future
 from datetime import UTC, datetime, timedelta
-from functools import partial
 from queue import Empty, SimpleQueue
-from typing import Any
+from typing import NamedTuple, assert_never
 
 import structlog
 
 from temwatch.config import Config
 from temwatch.domain import Method, Segmenter, Status
 from temwatch.engine import retry, tasks
-from temwatch.engine.job import Backend, Finished, Job, Pulse
+from temwatch.engine.artifacts import ArtifactWriter
+from temwatch.engine.backend import Backend
+from temwatch.engine.hooks import EngineHooks, EngineStatus
+from temwatch.engine.job import Executor, Job
+from temwatch.engine.outcomes import (
+    Analysed,
+    Drawn,
+    Failed,
+    Outcome,
+    ReadDone,
+    Resolved,
+    Segmented,
+    Stage,
+    StageResult,
+)
 from temwatch.engine.process_backend import ProcessBackend
 from temwatch.engine.publishing import Publisher
+from temwatch.engine.requests import RequestQueue
+from temwatch.engine.run_mode import RunMode
 from temwatch.engine.sequence_tracker import SequenceTracker
 from temwatch.errors import InputError, StartError, Unreadable
-from temwatch.ledger import File, Ledger, Recorded, queue, recording
+from temwatch.ledger import Ledger, Recorded, queue, recording
 from temwatch.outputs import paths
 
 log = structlog.get_logger(__name__)
 
 _IDLE_SECONDS = 1.0
+
+
+class _TaskFinished(NamedTuple):
+    """Mail for the conductor: a task of this job is done."""
+
+    job: Job
+    future: Future[StageResult]
 
 
 class Engine:
@@ -44,99 +66,86 @@ class Engine:
         ledger: Ledger,
         segmenter: Segmenter,
         method: Method,
-        listen: Callable[[Finished], None] = lambda _: None,
-        on_progress: Callable[[File, int, int], None] = lambda *_: None,
-        source_up: Callable[[], bool] = lambda: True,
-        check_device: Callable[[], None] = lambda: None,
+        mode: RunMode,
+        hooks: EngineHooks | None = None,
     ) -> None:
-        self.config = config
-        self.pulse = Pulse()
+        self.status = EngineStatus()
+        self._config = config
         self._ledger = ledger
-        self._listen = listen
-        self._on_progress = on_progress
-        self._source_up = source_up
-        self._check_device = check_device
-        self._mail: SimpleQueue[Callable[[], None] | None] = SimpleQueue()
-        self._local = ProcessBackend(config, segmenter, method, self._post)
-        self._way: Backend = self._local
+        self._mode = mode
+        self._hooks = hooks or EngineHooks()
+        self._mail: SimpleQueue[_TaskFinished | None] = SimpleQueue()
+        self._processes = ProcessBackend(config, segmenter, method, self._on_task_finished)
+        self._backend: Backend = self._processes
         if config.engine.dask:
             from temwatch.engine.dask_backend import DaskBackend  # dask: half a second to import
 
-            self._way = DaskBackend(config, method, self._post, self._local)
-        self._publisher = Publisher(
-            ledger, config, submit=self._local.submit, post=self._mail.put, tell=self._tell
+            self._backend = DaskBackend(config, method, self._on_task_finished, self._processes)
+        self._artifacts = ArtifactWriter(
+            ledger, config.output.folder, mode, submit=self._processes.submit, wake=self.wake
         )
-        self._follower = SequenceTracker(ledger, config, self._publisher.publish, self.wake)
+        self._publisher = Publisher(ledger, config, mode, self._artifacts, self._on_published)
+        self._requests = RequestQueue(
+            ledger,
+            config,
+            resolve=lambda order: self._processes.submit(tasks.resolve, order),
+            is_complete=self._artifacts.is_complete,
+            wake=self.wake,
+        )
+        self._sequence_tracker = SequenceTracker(ledger, config, self._publisher.publish, self.wake)
         self._jobs: list[Job] = []
         self._spool = paths.spool(config.output.state)
-        self._retry_after_s: Sequence[float] = ()
-        self._held_until_s = 0.0
+        self._paused_until_s = 0.0
+        self._deadline_s: float | None = None
 
     @property
     def dashboard(self) -> str | None:
         """Where the cluster shows what it does; None without one."""
-        return self._way.dashboard
+        return self._backend.dashboard
 
     def wake(self) -> None:
-        """Tell the conductor that the ledger may have something new."""
+        """From any thread: the ledger may have something new, or a worker has finished."""
         self._mail.put(None)
 
-    def _post(self, future: Future[Any], job: Job, stage: str, index: int) -> None:
-        self._mail.put(partial(self._advance, future, job, stage, index))
-
-    def run(self, stop: threading.Event, *, until_empty: bool = False, grace_s: float = 20.0) -> None:
-        """Work until `stop` is set, or until nothing is pending; only the former has patience with files.
-
-        Once stopped, what is in hand is finished if that takes less than `grace_s`, else it goes back.
-        """
-        self._retry_after_s = () if until_empty else retry.RETRY_AFTER_S
+    def run(self, stop: threading.Event) -> None:
+        """Work until `stop` is set or, in a run that ends by itself, until nothing is pending."""
         shutil.rmtree(self._spool, ignore_errors=True)
         self._spool.mkdir(parents=True)
-        self._way.start()
+        self._backend.start()
         self._publisher.publish_all()
-        self._publisher.folders.patient = not until_empty
-        deadline_s: float | None = None
         try:
-            while True:
-                self.pulse.beat_s = time.monotonic()
-                if stop.is_set():
-                    if deadline_s is None:
-                        deadline_s = time.monotonic() + grace_s
-                        self._publisher.folders.try_once_more()
-                    if not self._busy() or time.monotonic() > deadline_s:
-                        break
-                else:
-                    follows = self._follower.turn(patient=not until_empty)
-                    self._claim()
-                    if until_empty and not self._busy() and not follows:
-                        break
-                self._publisher.folders.take_left(self._way.room)
+            while self._start_work(stop):
+                self._artifacts.write_outdated(self._backend.capacity)
                 self._look_for_dead_workers()
-                self.pulse.in_flight = len(self._jobs)
-                self._publisher.now_and_then(idle=not self._jobs)
-                self._turn()
+                self.status.in_hand = len(self._jobs)
+                self._publisher.collect_artifacts()
+                self._requests.turn()
+                self._publisher.catch_up(self._jobs)
+                self._take_mail()
         finally:
-            self._way.close()
-            self._follower.close()
+            self._backend.close()
+            self._sequence_tracker.close()
             for job in self._jobs:
                 queue.release(self._ledger, job.file.id)
-            self._publisher.finish(everything=until_empty and not stop.is_set())
+            self._publisher.finish(interrupted=stop.is_set())
             shutil.rmtree(self._spool, ignore_errors=True)
 
-    def _turn(self) -> None:
-        """Take one piece of mail; where there is none, or it has been long, publish what is recorded."""
-        try:
-            mail = self._mail.get(timeout=0 if self._publisher.hurries else _IDLE_SECONDS)
-        except Empty:
-            self._publisher.publish_recorded(at_once=True)
-            return
-        if mail is not None:
-            mail()
-        self._publisher.publish_recorded(at_once=False)
+    def _start_work(self, stop: threading.Event) -> bool:
+        """Start what can be started; False where the run is over."""
+        self.status.beat_s = time.monotonic()
+        is_busy = bool(self._jobs) or self._publisher.is_busy
+        if stop.is_set():
+            if self._deadline_s is None:
+                self._deadline_s = time.monotonic() + self._mode.grace_s
+                self._artifacts.try_last_time()
+            return is_busy and time.monotonic() <= self._deadline_s
+        is_tracking = self._sequence_tracker.turn(self._mode)
+        self._claim()
+        return not self._mode.ends_when_empty or is_busy or bool(self._jobs) or is_tracking
 
     def _claim(self) -> None:
-        """Take up files while there is room; one on which a worker died before runs alone."""
-        if time.monotonic() < self._held_until_s or not self._source_up():
+        """Begin with files while there is room; one on which a worker died before runs alone."""
+        if time.monotonic() < self._paused_until_s or not self._hooks.is_source_up():
             return
         while self._has_room():
             claimed = queue.claim(self._ledger, 1, datetime.now(UTC))
@@ -149,149 +158,152 @@ class Engine:
             job = Job(
                 file=file,
                 spooled=self._spool / f"{file.id}{file.location.suffix}",
-                copied=file.size_bytes <= self.config.watch.spool_limit_bytes,
-                first=file.frames_recorded,
+                is_copied=file.size_bytes <= self._config.watch.spool_limit_bytes,
+                next_index=file.frames_recorded,
             )
             self._jobs.append(job)
-            log.info("micrograph taken up", id=file.id, sample=file.sample, path=file.path)
-            self._way.read(job)
+            log.info("micrograph started", id=file.id, sample=file.sample, path=file.path)
+            self._backend.read(job)
 
     def _has_room(self) -> bool:
         in_hand = len(self._jobs) + self._publisher.in_hand
-        return in_hand < self._way.room and not any(job.file.crashes for job in self._jobs)
+        return in_hand < self._backend.capacity and not any(job.file.crashes for job in self._jobs)
 
-    def _busy(self) -> bool:
-        return bool(self._jobs) or self._publisher.waits
+    def _on_task_finished(self, job: Job, future: Future[StageResult]) -> None:
+        self._mail.put(_TaskFinished(job, future))
 
-    def _advance(self, future: Future[Any], job: Job, stage: str, index: int) -> None:
-        """One task of a job is done: take the next step, or turn its failure into a row with its reason."""
-        if job not in self._jobs:
-            return  # it ended meanwhile: its worker died
-        back = job.came_back(future, stage)
-        if back is None:
-            return
-        future, stage = back
+    def _take_mail(self) -> None:
+        """Take one piece of mail; where there is none, or it has been long, publish what is recorded."""
+        can_go_on = self._requests.has_step and not self._artifacts.has_outdated
         try:
-            outcome = future.result()
-        except InputError as error:
-            self._put_off_or_reject(job, error)
+            mail = self._mail.get(
+                timeout=0 if can_go_on or self._publisher.has_unpublished else _IDLE_SECONDS
+            )
+        except Empty:
+            self._publisher.publish_recorded()
             return
-        except MemoryError:
-            self._reject(job, Unreadable("out_of_memory", "needs more memory than there is"))
-            return
-        except StartError:
-            raise  # the cluster is gone, or its workers would find something else
-        except Exception as error:  # the one place: a defect costs one micrograph, not the service
-            if self._way.died(error):
-                self._worker_died(job)
-                return
-            if retry.is_full_disk(error):
-                self._wait_for_space(job, error)
-                return
-            if stage == "segment":
-                self._check_device()  # a sick device is no defect of the micrograph: it ends the service
-            log.exception("a defect of temwatch", id=job.file.id, path=job.file.path, stage=stage)
-            self._reject(job, Unreadable("internal", f"{stage}: {type(error).__name__}: {error}"))
-            return
-        job.since_s = time.monotonic()
-        if stage == "read":
-            self._was_read(job, outcome)
-        else:
-            self._way.advance(job, stage, index, outcome)
-            while job in self._jobs and job.batches and job.batches[0].is_complete:
-                self._was_resolved(job)
+        if mail is not None and mail.job in self._jobs:  # else it has ended meanwhile: its worker died
+            outcome = mail.job.task_finished(mail.future)
+            if outcome is not None:
+                mail.job.task_started_s = time.monotonic()
+                self._advance(mail.job, outcome)
+        self._publisher.publish_overdue()
 
-    def _was_read(self, job: Job, outcome: tasks.ReadResult | None) -> None:
-        read = self._way.seen(job, outcome)
-        if read is None:
-            return
-        job.took("read", read.seconds)
+    def _advance(self, job: Job, outcome: Outcome) -> None:
+        """Take the next step of a job, or turn its failure into a row with its reason."""
+        match outcome:
+            case ReadDone():
+                self._analyse_unless_known(job, outcome)
+            case Segmented():
+                job.took(Stage.SEGMENT, outcome.seconds)
+                self._backend.resolve(job, outcome)
+            case Drawn() | Resolved() | Analysed():
+                job.add(outcome)
+                self._record_complete_batches(job)
+            case Recorded():
+                self._end(job)
+                job.recorded = outcome
+                if outcome.duplicate_of is not None:
+                    job.reason = f"same content as {outcome.duplicate_of}"
+                self._publisher.add(job)
+            case Failed():
+                self._recover(job, outcome)
+            case _:
+                assert_never(outcome)
+
+    def _analyse_unless_known(self, job: Job, read: ReadDone) -> None:
+        job.took(Stage.READ, read.seconds)
         if job.sha256 is None:
             job.sha256, job.frames_total = read.sha256, read.frames_total
             known = recording.recognise(
                 self._ledger, job.file.id, read.sha256, at=datetime.now(UTC), seconds=sum(job.stages.values())
             )
             if known is not None:
-                self._was_recorded(job, known)
+                self._advance(job, known)
                 return
-        self._way.analyse(job, read)
-        job.first += len(read.micrographs)
-        if job.wants_more:
-            self._way.read(job)
+        self._backend.analyse(job, read)
+        if job.is_to_be_read_on:
+            self._backend.read(job)
 
-    def _was_resolved(self, job: Job) -> None:
-        """A batch is complete: one transaction, then its rows are published."""
-        first = job.batches[0].first
-        results = job.results(datetime.now(UTC))
-        done = first + len(results)
-        finished = job.frames_total is None or done >= job.frames_total
-        job.begins("record")
-        started = time.monotonic()
-        recorded = recording.record(
-            self._ledger, job.file.id, results, finished=finished, frames_total=job.frames_total
-        )
-        job.took("record", time.monotonic() - started)
-        if recorded.status is not Status.PENDING:
-            self._was_recorded(job, recorded)
-        else:
+    def _record_complete_batches(self, job: Job) -> None:
+        """One transaction for each batch; its rows are published, and a stack is read on."""
+        while job in self._jobs and (batch := job.take_complete_batch(datetime.now(UTC))) is not None:
+            first, results = batch
+            done = first + len(results)
+            is_last = job.frames_total is None or done >= job.frames_total
+            job.begins(Stage.RECORD)
+            started = time.monotonic()
+            recorded = recording.record(
+                self._ledger, job.file.id, results, finished=is_last, frames_total=job.frames_total
+            )
+            job.took(Stage.RECORD, time.monotonic() - started)
+            if recorded.status is not Status.PENDING:
+                self._advance(job, recorded)
+                return
             self._publisher.publish(job.file.sample)
-            self._on_progress(job.file, done, job.frames_total or done)
-            if job.wants_more:
-                self._way.read(job)
-            elif job.ahead and not job.batches:
-                self._post(job.ahead, job, "read", done)
+            self._hooks.on_frames(job.file, done, job.frames_total or done)
+            if job.is_to_be_read_on:
+                self._backend.read(job)
+            elif (failed := job.take_read_failure()) is not None:
+                self._advance(job, failed)
 
-    def _was_recorded(self, job: Job, recorded: Recorded, reason: str = "") -> None:
-        """The ledger knows what became of a file; its tables and what lies beside it come next."""
-        self._end(job)
-        if recorded.duplicate_of is not None:
-            reason = f"same content as {recorded.duplicate_of}"
-        job.recorded, job.reason = recorded, reason
-        self._publisher.take(job)
-
-    def _tell(self, job: Job) -> None:
-        told = job.finished()
-        done = told.status is Status.DONE
-        what = f"{told.particles} particles" if done else f"{told.status} {told.reason}".strip()
-        self.pulse.last = f"{job.file.name}: {what}"
+    def _on_published(self, job: Job) -> None:
+        finished = job.finished()
+        is_done = finished.status is Status.DONE
+        result = f"{finished.particles} particles" if is_done else f"{finished.status} {finished.reason}"
+        self.status.last_finished = f"{job.file.name}: {result.strip()}"
         log.info(
             "micrograph finished",
             id=job.file.id,
             sample=job.file.sample,
             path=job.file.path,
-            status=str(told.status),
-            particles=told.particles,
-            reason=told.reason or None,
-            seconds=round(sum(told.stages.values()), 3),
+            status=str(finished.status),
+            particles=finished.particles,
+            reason=finished.reason or None,
+            seconds=round(sum(finished.stages.values()), 3),
         )
-        self._listen(told)
+        self._hooks.on_finished(finished)
 
-    def _put_off_or_reject(self, job: Job, error: InputError) -> None:
-        """A fault that may pass gets further attempts; while the share is gone none of them counts."""
-        waits_s, failed_before = self._retry_after_s, job.file.attempts
-        if not waits_s or not retry.may_pass(error):
-            self._reject(job, error)
-        elif not self._source_up():
-            self._put_back(job, waits_s[0], None)
-        elif failed_before < len(waits_s):
-            wait_s = waits_s[failed_before]
-            log.warning(
-                "trying again later", id=job.file.id, path=job.file.path, reason=str(error), wait_s=wait_s
-            )
-            self._put_back(job, wait_s, error.code)
-        else:
-            self._reject(job, error)
-
-    def _wait_for_space(self, job: Job, error: Exception) -> None:
-        """A full disk is no fault of the file: all wait, and none is failed."""
-        if not self._retry_after_s:
-            self._reject(
-                job, Unreadable("no_space", "the disk for spool or results is full; free some space")
-            )
+    def _recover(self, job: Job, failed: Failed) -> None:
+        """The boundary of one micrograph: an error of its tasks costs this micrograph and no other."""
+        error = failed.error
+        if isinstance(error, StartError) or not isinstance(error, Exception):
+            raise error  # no fault of the micrograph: the cluster is gone, or its workers differ
+        if self._backend.is_worker_death(error):
+            self._worker_died(job)
             return
-        log.warning("the disk is full, everything waits", reason=str(error))
-        self._held_until_s = time.monotonic() + retry.FULL_DISK_PAUSE_S
-        self._put_back(job, 0, None)
+        action = retry.after_failure(
+            failed,
+            attempts=job.file.attempts,
+            mode=self._mode,
+            is_source_up=self._hooks.is_source_up(),
+        )
+        match action:
+            case retry.Retry(after_s=wait_s, code=code):
+                log.warning(
+                    "cannot read, will retry",
+                    id=job.file.id,
+                    path=job.file.path,
+                    reason=str(error),
+                    wait_s=wait_s,
+                )
+                self._put_back(job, wait_s, code)
+            case retry.WaitForSpace():
+                log.warning("disk full, waiting for space", reason=str(error))
+                self._paused_until_s = time.monotonic() + retry.FULL_DISK_PAUSE_S
+                self._put_back(job, 0, None)
+            case retry.Reject(error=reason):
+                if reason.code == "internal":
+                    if failed.stage is Stage.SEGMENT:
+                        self._hooks.check_device()  # a device that fails ends the service
+                    log.error(
+                        "internal error",
+                        id=job.file.id,
+                        path=job.file.path,
+                        stage=failed.stage,
+                        exc_info=error,
+                    )
+                self._reject(job, reason)
 
     def _put_back(self, job: Job, wait_s: float, reason: str | None) -> None:
         self._end(job)
@@ -312,25 +324,23 @@ class Engine:
             at=datetime.now(UTC),
             seconds=sum(job.stages.values()),
         )
-        job.took("record", time.monotonic() - started)
-        self._was_recorded(job, recorded, str(error))
+        job.took(Stage.RECORD, time.monotonic() - started)
+        job.reason = str(error)
+        self._advance(job, recorded)
 
     def _end(self, job: Job) -> None:
         self._jobs.remove(job)
-        job.batches = []
-        for task in tuple(job.running):
-            task.cancel()
-        job.spooled.unlink(missing_ok=True)
+        job.let_go()
 
-    def _worker_died(self, told: Job | None = None) -> None:
+    def _worker_died(self, failed: Job | None = None) -> None:
         """A worker process ended: start new ones, and run what it may have died of alone."""
-        suspects = self._way.bury(self._jobs, told)
+        suspects = self._backend.restart_workers(self._jobs, failed)
         log.error("a worker process died", in_hand=[(job.file.id, job.file.path) for job in suspects])
         for job in suspects:
-            delay = self._retry_after_s[job.file.crashes] if self._retry_after_s else 0
-            crashes = queue.crashed(
-                self._ledger, job.file.id, not_before=datetime.now(UTC) + timedelta(seconds=delay)
-            )
+            waits_s = self._mode.retry_after_s
+            wait_s = waits_s[job.file.crashes] if waits_s else 0
+            not_before = datetime.now(UTC) + timedelta(seconds=wait_s)
+            crashes = queue.crashed(self._ledger, job.file.id, not_before=not_before)
             if crashes >= retry.MAX_CRASHES:
                 reason = f"the worker process died on it {crashes} times; see the log"
                 self._reject(job, Unreadable("crashed", reason))
@@ -338,10 +348,15 @@ class Engine:
                 self._end(job)
 
     def _look_for_dead_workers(self) -> None:
-        """Some die of an output folder; some do not come back, unless the share is what they wait for."""
-        if self._local.broken and not any(job.using_pool for job in self._jobs):
-            self._worker_died()  # else a job tells of it, and which one it was
+        """Some die of an output folder; some hang, unless it is the share that they wait for."""
+        is_told_by_job = any(job.is_run_by(Executor.WORKER_PROCESS) for job in self._jobs)
+        if self._processes.has_dead_worker and not is_told_by_job:
+            self._worker_died()
         limit_s = time.monotonic() - retry.STUCK_SECONDS
-        stuck = [job for job in self._jobs if job.using_pool and job.since_s < limit_s]
-        if stuck and self._source_up():
-            self._worker_died(stuck[0])
+        hanging = [
+            job
+            for job in self._jobs
+            if job.is_run_by(Executor.WORKER_PROCESS, Executor.CLUSTER) and job.task_started_s < limit_s
+        ]
+        if hanging and self._hooks.is_source_up():
+            self._worker_died(hanging[0])

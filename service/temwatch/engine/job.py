@@ -1,24 +1,24 @@
-"""One file on its way through the stages, and what the engine tells of it and of itself."""
+"""One file on its way through the stages, and what is said of it once it is recorded."""
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
-from concurrent.futures import Future
+from concurrent.futures import CancelledError, Future
 from concurrent.futures.process import BrokenProcessPool
 from dataclasses import dataclass, field
 from datetime import datetime
+from enum import Enum
 from pathlib import Path
-from typing import Any, Protocol
+from typing import NamedTuple
 
 import structlog
 
 from temwatch.domain import Micrograph, Status
-from temwatch.engine import tasks
+from temwatch.engine.outcomes import Analysed, Drawn, Failed, Resolved, Stage, StageResult
 from temwatch.ledger import File, PackedAnalysis, Recorded
 
 log = structlog.get_logger(__name__)
 
-_BATCHES = 2
+_BATCHES_AHEAD = 2  # of a stack: one is read while the one before is analysed
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -36,90 +36,163 @@ class Finished:
     arrival_to_result_s: float
 
 
-@dataclass(slots=True)
-class Pulse:
-    """What the engine tells of itself; written by its thread, read by health, metrics and systemd."""
+class Executor(Enum):
+    """What runs a task."""
 
-    beat_s: float = 0.0
-    in_flight: int = 0
-    last: str = ""
+    WORKER_PROCESS = "a process of this machine; a file may kill it"
+    THREAD = "a thread of this process"
+    CLUSTER = "a worker of the Dask cluster"
+
+
+class Task(NamedTuple):
+    """A task in hand: its stage, and what runs it."""
+
+    stage: Stage
+    executor: Executor
 
 
 @dataclass(slots=True, eq=False)
 class Batch:
     """A micrograph, or frames of a stack that were read together, until their rows are recorded."""
 
-    first: int  # frame of the stack
-    frames: int
+    first: int  # index of the first micrograph in the file
+    count: int
     micrographs: tuple[Micrograph, ...] = ()
-    resolved: dict[int, tasks.Resolved] = field(default_factory=dict)
-    undrawn: bool = False  # its picture must be there before its rows are
+    resolved: dict[int, Resolved] = field(default_factory=dict)  # by index
+    awaits_picture: bool = False  # the picture must be there before the rows are
 
     @property
     def is_complete(self) -> bool:
         """Whether it can be recorded."""
-        return len(self.resolved) == self.frames and not self.undrawn
+        return len(self.resolved) == self.count and not self.awaits_picture
 
 
 @dataclass(slots=True, eq=False)
 class Job:
-    """One file on its way; of a stack, one batch is read while the one before is worked on."""
+    """One file on its way; of a stack, one batch is read while the one before is analysed."""
 
     file: File
     spooled: Path
-    copied: bool
-    first: int  # frame that is read next
+    is_copied: bool
+    next_index: int  # of the micrograph that is read next
     sha256: str | None = None
     frames_total: int | None = None
     batches: list[Batch] = field(default_factory=list)
-    stages: dict[str, float] = field(default_factory=dict)
+    tasks: dict[Future[StageResult], Task] = field(default_factory=dict)
+    stages: dict[Stage, float] = field(default_factory=dict)  # seconds
     particles: int = 0
     diameters_nm: list[float] = field(default_factory=list)
-    seconds_recorded: float = 0.0
     recorded: Recorded | None = None
     reason: str = ""
     arrival_to_result_s: float = 0.0
-    running: dict[Future[Any], str] = field(default_factory=dict)  # tasks in hand, by stage
-    failed: tuple[Future[Any], str] | None = None  # the first task that failed
-    ahead: Future[Any] | None = None  # a read that failed while there was something to record
-    since_s: float = 0.0  # monotonic: last sign of a worker that has it in hand
+    task_started_s: float = 0.0  # monotonic: a task was started or has finished
+    _failure: Failed | None = None  # of the first task that failed
+    _read_failure: Failed | None = None  # of a read ahead, put off until what was read is recorded
+    _seconds_recorded: float = 0.0
 
-    def begins(self, stage: str) -> None:
+    def begins(self, stage: Stage) -> None:
         """Say so in the log."""
         log.debug("stage", stage=stage, id=self.file.id, path=self.file.path)
 
-    def took(self, stage: str, seconds: float) -> None:
+    def took(self, stage: Stage, seconds: float) -> None:
         """Add to the time that a stage has taken."""
         self.stages[stage] = self.stages.get(stage, 0.0) + seconds
 
-    @property
-    def using_pool(self) -> bool:
-        """Whether a worker process, or a cluster, has something of it in hand."""
-        return any(stage != "segment" for stage in self.running.values())
+    def is_run_by(self, *executors: Executor) -> bool:
+        """Whether one of its tasks is in the hands of one of these."""
+        return any(task.executor in executors for task in self.tasks.values())
 
     @property
-    def wants_more(self) -> bool:
-        """Whether the next frames are to be read, so that nobody waits for them."""
-        left = self.frames_total is not None and self.first < self.frames_total
-        return (
-            left and len(self.batches) < _BATCHES and "read" not in self.running.values() and not self.ahead
+    def is_to_be_read_on(self) -> bool:
+        """Whether its next frames are to be read, so that no worker waits for them."""
+        has_more = self.frames_total is not None and self.next_index < self.frames_total
+        is_reading = any(task.stage is Stage.READ for task in self.tasks.values())
+        return has_more and len(self.batches) < _BATCHES_AHEAD and not is_reading and not self._read_failure
+
+    def add_batch(self, micrographs: tuple[Micrograph, ...], *, awaits_picture: bool) -> Batch:
+        """Micrographs that were read and are analysed now."""
+        batch = Batch(
+            first=self.next_index,
+            count=len(micrographs),
+            micrographs=micrographs,
+            awaits_picture=awaits_picture,
         )
+        self.batches.append(batch)
+        self.next_index += len(micrographs)
+        return batch
 
-    def results(self, now: datetime) -> list[PackedAnalysis]:
-        """What was found in the first batch, ready to be recorded; the batch is let go."""
+    def micrograph(self, index: int) -> Micrograph:
+        """A micrograph of the batches in hand."""
+        batch = self._batch(index)
+        return batch.micrographs[index - batch.first]
+
+    def add(self, result: Drawn | Resolved | Analysed) -> None:
+        """Enter a result; it may complete a batch."""
+        match result:
+            case Drawn(index=index, seconds=seconds):
+                self.took(Stage.PUBLISH, seconds)
+                self._batch(index).awaits_picture = False
+            case Resolved(index=index):
+                self._batch(index).resolved[index] = result
+            case Analysed(resolved=resolved):
+                self.frames_total = result.frames_total
+                for stage, seconds in result.seconds.items():
+                    self.took(stage, seconds)
+                by_index = {one.index: one for one in resolved}
+                self.batches.append(Batch(first=min(by_index), count=len(resolved), resolved=by_index))
+
+    def take_complete_batch(self, now: datetime) -> tuple[int, list[PackedAnalysis]] | None:
+        """The first batch, ready to be recorded, with the index of its first micrograph; it is let go."""
+        if not self.batches or not self.batches[0].is_complete:
+            return None
         batch = self.batches.pop(0)
-        found = [batch.resolved[index] for index in range(batch.frames)]
-        for resolved in found:
-            self.took("resolve", resolved.seconds)
-            self.took("publish", resolved.seconds_pictures)
+        results = [batch.resolved[batch.first + offset] for offset in range(batch.count)]
+        for resolved in results:
+            self.took(Stage.RESOLVE, resolved.seconds)
+            self.took(Stage.PUBLISH, resolved.seconds_pictures)
             self.particles += len(resolved.diameters_nm)
             self.diameters_nm += resolved.diameters_nm
-        seconds = sum(self.stages.get(stage, 0.0) for stage in ("read", "segment", "resolve"))
-        each_s, self.seconds_recorded = (seconds - self.seconds_recorded) / max(1, len(found)), seconds
-        return [resolved.packed.at(now, each_s) for resolved in found]
+        seconds = sum(self.stages.get(stage, 0.0) for stage in (Stage.READ, Stage.SEGMENT, Stage.RESOLVE))
+        each_s = (seconds - self._seconds_recorded) / max(1, len(results))
+        self._seconds_recorded = seconds
+        return batch.first, [resolved.packed.at(now, each_s) for resolved in results]
+
+    def task_finished(self, future: Future[StageResult]) -> StageResult | Failed | None:
+        """What to go on with, now that one of its tasks has finished.
+
+        None where a task has failed and others still run: they are waited for, so that whoever has the file
+        next meets no worker that still draws a frame of it. A read that fails is put off until what was read
+        before it is recorded.
+        """
+        task = self.tasks.pop(future)
+        error = CancelledError() if future.cancelled() else future.exception()
+        if error is not None:
+            failure = Failed(stage=task.stage, error=error)
+            if isinstance(error, BrokenProcessPool):
+                return failure  # nothing of it runs any more
+            if task.stage is Stage.READ and self.batches and self._failure is None:
+                self._read_failure = failure
+                return None
+            self._failure = self._failure or failure
+        if self._failure is None:
+            return future.result()
+        for other in tuple(self.tasks):
+            other.cancel()
+        return None if self.tasks else self._failure
+
+    def take_read_failure(self) -> Failed | None:
+        """The read that failed ahead, once everything before it is recorded."""
+        return None if self.batches else self._read_failure
+
+    def let_go(self) -> None:
+        """Cancel what has not begun, and give memory and spool free."""
+        self.batches = []
+        for future in tuple(self.tasks):
+            future.cancel()
+        self.spooled.unlink(missing_ok=True)
 
     def finished(self) -> Finished:
-        """What is told of it once it is recorded."""
+        """What is said of it once it is recorded."""
         assert self.recorded is not None
         ids = self.recorded.micrograph_ids
         return Finished(
@@ -130,67 +203,9 @@ class Job:
             frames=self.frames_total or 0,
             particles=self.particles,
             diameters_nm=tuple(self.diameters_nm),
-            stages=self.stages,
+            stages={str(stage): seconds for stage, seconds in self.stages.items()},
             arrival_to_result_s=self.arrival_to_result_s,
         )
 
-    def came_back(self, future: Future[Any], stage: str) -> tuple[Future[Any], str] | None:
-        """One of its tasks is done: what to go on with, this one or the first that failed, and its stage.
-
-        None where one has failed and others still run. They are waited for, so that whoever has the file next
-        meets no worker that still draws a frame of it. Before a read that fails, what was read is recorded.
-        """
-        self.running.pop(future, None)
-        error = None if future.cancelled() else future.exception()
-        if isinstance(error, BrokenProcessPool):
-            return future, stage  # nothing of it runs any more
-        if error and stage == "read" and self.batches and self.failed is None:
-            self.ahead = future
-            return None
-        if error and self.failed is None:
-            self.failed = future, stage
-        if self.failed is None:
-            return future, stage
-        for other in tuple(self.running):
-            other.cancel()
-        return None if self.running else self.failed
-
-
-Post = Callable[[Future[Any], Job, str, int], None]
-"""Tells the conductor of a task that is done: its outcome, the job, the stage and the frame of the stack."""
-
-
-class Backend(Protocol):
-    """How files are analysed: by the processes of this machine, or by a cluster."""
-
-    @property
-    def dashboard(self) -> str | None:
-        """Address of a page that shows the work, where there is one."""
-
-    @property
-    def room(self) -> int:
-        """Files that may be in hand at once."""
-
-    def start(self) -> None:
-        """Start the workers, or start them anew where one has died."""
-
-    def close(self) -> None:
-        """End the workers at once; what they were doing goes back to the ledger."""
-
-    def read(self, job: Job) -> None:
-        """Have the next of a file read; ends in a post of stage "read"."""
-
-    def analyse(self, job: Job, read: tasks.ReadResult) -> None:
-        """Have what was read analysed; every post on the way goes to `advance`."""
-
-    def advance(self, job: Job, stage: str, index: int, outcome: Any) -> None:
-        """Take the next step; at the last, a batch of the job is complete."""
-
-    def seen(self, job: Job, read: tasks.ReadResult | None) -> tasks.ReadResult | None:
-        """What was read; None where that takes another task, whose end is posted as "read" again."""
-
-    def died(self, error: BaseException) -> bool:
-        """Whether the failure of a task means that a worker died."""
-
-    def bury(self, jobs: Sequence[Job], job: Job | None) -> list[Job]:
-        """Start what has died anew; gives those of `jobs` that were in its hands, `job` told of it."""
+    def _batch(self, index: int) -> Batch:
+        return next(batch for batch in self.batches if batch.first <= index < batch.first + batch.count)

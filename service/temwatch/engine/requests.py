@@ -1,21 +1,39 @@
-"""What commands ask of who holds the ledger, in steps: a long one must not hold up what arrives."""
+"""What commands ask of the process that holds the ledger, done in steps.
+
+A step takes little time or yields the future of what a worker does, so that a long request never holds up the
+files that arrive meanwhile.
+"""
 
 from __future__ import annotations
 
+import json
+import time
 from collections.abc import Callable, Generator, Mapping
+from concurrent.futures import CancelledError, Future, wait
+from concurrent.futures.process import BrokenProcessPool
+from dataclasses import dataclass
 from datetime import UTC, datetime
-from typing import Any
+from typing import Any, NamedTuple
+
+import structlog
 
 from temwatch.analysis import pipeline
 from temwatch.config import Config, SeparationSettings
 from temwatch.domain import Analysis, Method, Segmentation, Segmenter, Status
 from temwatch.engine import tasks
-from temwatch.ledger import Ledger, queue, recording
+from temwatch.engine.orders import ResolveOrder
+from temwatch.ledger import Ledger, Reader, Request, queue, recording
+from temwatch.ledger.requests import answer_request, open_requests
 from temwatch.outputs import sample_folder
 
+log = structlog.get_logger(__name__)
+
+_LOOK_SECONDS = 0.5
+
 Answer = dict[str, object]
-Steps = Generator[None, None, Answer]
-Resolve = Callable[[tasks.ResolveOrder], Analysis]
+Steps = Generator["Future[Analysis] | None", None, Answer]
+"""What a step yields has to be done before the next one; None lets others have their turn."""
+Resolve = Callable[[ResolveOrder], "Future[Analysis]"]
 
 
 def act(
@@ -41,20 +59,105 @@ def act(
             files, unknown = queue.retry(ledger, paths, size)
             return {"files": len(files), "unknown": unknown}
         case "rebuild", {"sample": str() as sample}:
-            renewed = yield from _renew(ledger, config.separation, sample, resolve)
+            count = yield from _resolve_outdated(ledger, config.separation, sample, resolve)
             yield from sample_folder.rebuilding(ledger, config.output.folder, sample, are_written)
-            return {"renewed": renewed, "separation": config.separation.model_dump()}
+            return {"renewed": count, "separation": config.separation.model_dump()}
     return {"error": f"this service does not know the request {kind!r}"}
 
 
-def at_once(steps: Steps) -> Answer:
-    """All steps one after the other."""
+def complete(steps: Steps) -> Answer:
+    """Take all steps, and wait where one has to be waited for: for a command that holds the ledger itself."""
     while True:
         try:
-            next(steps)
+            future = next(steps)
         except StopIteration as end:
             answer: Answer = end.value
             return answer
+        if future is not None:
+            wait([future])
+
+
+@dataclass(slots=True)
+class _Underway:
+    request: Request
+    steps: Steps
+    awaited: Future[Analysis] | None = None
+
+
+class RequestQueue:
+    """The requests in the ledger, one at a time and one step a turn.
+
+    Parameters
+    ----------
+    ledger, config
+        As for the engine.
+    resolve : callable
+        Has a worker resolve a stored segmentation.
+    is_complete : callable
+        Whether all output folders of a sample are up to date.
+    wake : callable
+        Called, from another thread, when a worker has finished what a request waits for.
+    """
+
+    def __init__(
+        self,
+        ledger: Ledger,
+        config: Config,
+        *,
+        resolve: Resolve,
+        is_complete: Callable[[str], bool],
+        wake: Callable[[], None],
+    ) -> None:
+        self._ledger = ledger
+        self._config = config
+        self._resolve = resolve
+        self._is_complete = is_complete
+        self._wake = wake
+        self._underway: _Underway | None = None
+        self._looked_s = 0.0
+
+    @property
+    def has_step(self) -> bool:
+        """Whether a request can go on at once."""
+        underway = self._underway
+        return underway is not None and (underway.awaited is None or underway.awaited.done())
+
+    def turn(self) -> None:
+        """Take one step of the request in hand, or take the next request."""
+        now_s = time.monotonic()
+        if self.has_step:
+            assert self._underway is not None
+            self._take_step(self._underway)
+        if self._underway is None and now_s - self._looked_s >= _LOOK_SECONDS:
+            self._looked_s = now_s
+            for request in open_requests(self._ledger)[:1]:
+                log.info("request", kind=request.kind, **request.arguments)
+                steps = act(
+                    self._ledger,
+                    self._config,
+                    request.kind,
+                    request.arguments,
+                    self._resolve,
+                    self._is_complete,
+                )
+                self._underway = _Underway(request, steps)
+
+    def _take_step(self, underway: _Underway) -> None:
+        """One more step; at the end the answer goes to the ledger as JSON."""
+        try:
+            underway.awaited = next(underway.steps)
+            if underway.awaited is not None:
+                underway.awaited.add_done_callback(lambda _: self._wake())
+            return
+        except StopIteration as end:
+            answer = end.value
+        except OSError as error:
+            answer = {"error": f"cannot be written: {error}"}
+        except (BrokenProcessPool, CancelledError):
+            answer = {"error": "a worker process died on it; see the log"}
+        self._underway = None
+        self._looked_s = 0.0  # another may wait
+        answer_request(self._ledger, underway.request.id, json.dumps(answer), datetime.now(UTC))
 
 
 def renewed(recorded: Method, separation: SeparationSettings) -> Method:
@@ -62,7 +165,7 @@ def renewed(recorded: Method, separation: SeparationSettings) -> Method:
     prefix = "segmentation."
     segmenter = Segmenter(
         name=recorded.segmentation,
-        segment=_given,
+        segment=_stored,
         model_sha256=recorded.model_sha256,
         parameters=tuple(
             (key.removeprefix(prefix), value) for key, value in recorded.parameters if key.startswith(prefix)
@@ -71,14 +174,14 @@ def renewed(recorded: Method, separation: SeparationSettings) -> Method:
     return pipeline.describe(segmenter, separation)
 
 
-def _given(_: object) -> list[Segmentation]:
-    raise AssertionError("the segmentation is stored and not made again")
+def _stored(_: object) -> list[Segmentation]:
+    raise AssertionError("the stored segmentation is used; nothing is segmented again")
 
 
-def _renew(
+def _resolve_outdated(
     ledger: Ledger, separation: SeparationSettings, sample: str, resolve: Resolve
-) -> Generator[None, None, int]:
-    """Resolve what was separated in another way once more, from the stored segmentations."""
+) -> Generator[Future[Analysis] | None, None, int]:
+    """Resolve what was separated with other settings once more, from the stored segmentations."""
     with ledger.reader() as reader:
         methods = {
             digest: method
@@ -93,23 +196,44 @@ def _renew(
     count = 0
     for number in outdated:
         with ledger.reader() as reader:
-            row = reader.micrograph(number)  # it may have been retried or replaced meanwhile
-            if row is None or row.status is not Status.DONE or row.method not in methods:
+            row = _outdated(reader, number, methods)
+            if row is None:
                 continue
-            assert row.pixel_size_nm is not None
-            order = tasks.ResolveOrder(
+            order = ResolveOrder(
                 pixel_size_nm=row.pixel_size_nm,
                 segmentation=reader.segmentation(number),
                 separation=separation,
                 method=methods[row.method],
             )
-        analysis = resolve(order)
-        recording.replace_analysis(ledger, number, analysis, datetime.now(UTC))
-        count += 1
-        yield
+        future = resolve(order)
+        while not future.done():
+            yield future
+        analysis = future.result()
+        with ledger.reader() as reader:
+            row = _outdated(reader, number, methods)
+        if row is not None:
+            recording.replace_analysis(ledger, number, analysis, datetime.now(UTC))
+            count += 1
+        yield None
     return count
 
 
-def resolve_here(order: tasks.ResolveOrder) -> Analysis:
-    """Without workers: for a command that holds the ledger itself."""
-    return tasks.resolve(order)
+class _Outdated(NamedTuple):
+    pixel_size_nm: float
+    method: str
+
+
+def _outdated(reader: Reader, number: int, methods: Mapping[str, Method]) -> _Outdated | None:
+    """The micrograph, unless it was retried, replaced or renewed since it was found outdated."""
+    row = reader.micrograph(number)
+    if row is None or row.status is not Status.DONE or row.method is None or row.method not in methods:
+        return None
+    assert row.pixel_size_nm is not None
+    return _Outdated(row.pixel_size_nm, row.method)
+
+
+def resolve_here(order: ResolveOrder) -> Future[Analysis]:
+    """Without workers, at once: for a command that holds the ledger itself."""
+    future: Future[Analysis] = Future()
+    future.set_result(tasks.resolve(order))
+    return future

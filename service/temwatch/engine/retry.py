@@ -1,6 +1,6 @@
-"""What deserves another attempt, and when.
+"""What happens to a file after a failure: another attempt later, a wait for space, or a row with the reason.
 
-A fault of the file's own (it is short, it is no micrograph) is final. A share that stammers, a writer that
+A fault of the file's own (it is short, it is no micrograph) is final. A share that falters, a writer that
 still holds the file, a worker that died may be better later. A full disk and a share that is gone are no
 fault of any file: everything waits, and no attempt is counted.
 """
@@ -8,11 +8,11 @@ fault of any file: everything waits, and no attempt is counted.
 from __future__ import annotations
 
 import errno
+from dataclasses import dataclass
 
-from temwatch.errors import InputError
-
-RETRY_AFTER_S = (2.0, 10.0, 60.0, 600.0)
-"""Seconds before the second, third ... attempt at a file; after the last one it has failed."""
+from temwatch.engine.outcomes import Failed
+from temwatch.engine.run_mode import RunMode
+from temwatch.errors import InputError, Unreadable
 
 MAX_CRASHES = 3
 """A file on which this many workers died is failed; from the first on it runs alone."""
@@ -26,11 +26,56 @@ FULL_DISK_PAUSE_S = 2.0
 _MAY_PASS = {"input_output", "permission_denied", "vanished", "changed"}
 
 
-def may_pass(error: InputError) -> bool:
-    """Whether the file may be readable later."""
-    return error.code in _MAY_PASS
+@dataclass(frozen=True, slots=True)
+class Reject:
+    """The file gets a row with this reason."""
+
+    error: InputError
 
 
-def is_full_disk(error: BaseException) -> bool:
-    """Whether a write failed for want of space."""
-    return isinstance(error, OSError) and error.errno in (errno.ENOSPC, errno.EDQUOT)
+@dataclass(frozen=True, slots=True)
+class Retry:
+    """The file is tried again; where `code` is None, the failure does not count as an attempt."""
+
+    after_s: float
+    code: str | None
+
+
+@dataclass(frozen=True, slots=True)
+class WaitForSpace:
+    """No file is begun until there is space again."""
+
+
+def after_failure(
+    failed: Failed, *, attempts: int, mode: RunMode, is_source_up: bool
+) -> Reject | Retry | WaitForSpace:
+    """What to do with a file whose stage has failed.
+
+    Parameters
+    ----------
+    failed : Failed
+        Not the death of a worker, which says nothing of the error.
+    attempts : int
+        Failures of the file that counted so far.
+    mode : RunMode
+        Says whether there are further attempts at all.
+    is_source_up : bool
+        While the share is gone no attempt counts.
+    """
+    match failed.error:
+        case InputError() as error if mode.retry_after_s and error.code in _MAY_PASS:
+            if not is_source_up:
+                return Retry(mode.retry_after_s[0], None)
+            if attempts < len(mode.retry_after_s):
+                return Retry(mode.retry_after_s[attempts], error.code)
+            return Reject(error)
+        case InputError() as error:
+            return Reject(error)
+        case MemoryError():
+            return Reject(Unreadable("out_of_memory", "needs more memory than there is"))
+        case OSError(errno=errno.ENOSPC | errno.EDQUOT):
+            if mode.retry_after_s:
+                return WaitForSpace()
+            return Reject(Unreadable("no_space", "the disk for spool or results is full; free some space"))
+        case error:
+            return Reject(Unreadable("internal", f"{failed.stage}: {type(error).__name__}: {error}"))

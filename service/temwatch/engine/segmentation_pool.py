@@ -6,41 +6,48 @@ import threading
 import time
 from collections import deque
 from concurrent.futures import Future
+from dataclasses import dataclass
 
-from temwatch.domain import Image, Segmentation, Segmenter
+from temwatch.domain import Image, Segmenter
+from temwatch.engine.outcomes import Segmented, StageResult
 
-Segmented = tuple[Segmentation, float]
-"""A segmentation and the seconds it took."""
 
-_Order = tuple[Future[Segmented], Image]
+@dataclass(frozen=True, slots=True, eq=False)
+class _Order:
+    """An image, which micrograph of its file it is, and where its segmentation goes."""
+
+    future: Future[StageResult]
+    image: Image
+    index: int
 
 
 class SegmentationPool:
-    """Unlike an executor's threads they do not hold up the end of the process where the device hangs.
+    """Threads that take images from one queue and segment those of one size together.
 
-    A lane that is free takes what has waited longest at once, and with it as many others of the same size as
-    the segmenter does together: a micrograph that arrives alone never waits for company.
+    A free thread takes the image that has waited longest, and with it as many others of the same size as the
+    segmenter takes together: a micrograph that arrives alone never waits for company. Unlike the threads of
+    an executor these do not hold up the end of the process where the device hangs.
     """
 
-    def __init__(self, segmenter: Segmenter, lanes: int) -> None:
+    def __init__(self, segmenter: Segmenter, threads: int) -> None:
         self._segmenter = segmenter
         self._orders: deque[_Order] = deque()
         self._alone: list[_Order] = []
         self._changed = threading.Condition()
         self._open = True
-        for number in range(lanes):
+        for number in range(threads):
             threading.Thread(target=self._work, name=f"segment-{number}", daemon=True).start()
 
-    def submit(self, image: Image) -> Future[Segmented]:
-        """The segmentation of an image, once its turn has come."""
-        future: Future[Segmented] = Future()
+    def submit(self, image: Image, index: int) -> Future[StageResult]:
+        """The segmentation of micrograph `index` of a file, once its turn has come: a `Segmented`."""
+        future: Future[StageResult] = Future()
         with self._changed:
-            self._orders.append((future, image))
+            self._orders.append(_Order(future, image, index))
             self._changed.notify()
         return future
 
     def close(self) -> None:
-        """Take no more; what is in hand is left to itself."""
+        """Take no more orders; a segmentation that has begun is not waited for."""
         with self._changed:
             self._open = False
             self._orders.clear()
@@ -48,29 +55,33 @@ class SegmentationPool:
 
     def _work(self) -> None:
         while taken := self._take():
-            # those that nobody waits for any more are left out; the others can no longer be cancelled
+            # cancelled orders are left out; from here on the others can no longer be cancelled
             batch = [
-                order for order in taken if order[0].running() or order[0].set_running_or_notify_cancel()
+                order
+                for order in taken
+                if order.future.running() or order.future.set_running_or_notify_cancel()
             ]
             if not batch:
                 continue
             started = time.monotonic()
             try:
-                found = self._segmenter.segment([image for _, image in batch])
-            except BaseException as error:  # noqa: BLE001 - an executor too hands on whatever it was
+                found = self._segmenter.segment([order.image for order in batch])
+            except BaseException as error:  # noqa: BLE001 - as in any executor, the future carries it
                 if len(batch) == 1:
-                    batch[0][0].set_exception(error)
-                else:  # it is to cost one micrograph, not all of them
+                    batch[0].future.set_exception(error)
+                else:  # each again by itself, so that it costs one micrograph and not all of them
                     with self._changed:
                         self._alone += batch
                         self._changed.notify_all()
                 continue
             seconds = (time.monotonic() - started) / len(batch)
-            for (future, _), segmentation in zip(batch, found, strict=True):
-                future.set_result((segmentation, seconds))
+            for order, segmentation in zip(batch, found, strict=True):
+                order.future.set_result(
+                    Segmented(index=order.index, segmentation=segmentation, seconds=seconds)
+                )
 
     def _take(self) -> list[_Order]:
-        """The order that waited longest, and others of the same size; none once it is closed."""
+        """The order that waited longest, and others of the same size; none once the pool is closed."""
         with self._changed:
             while self._open and not self._orders and not self._alone:
                 self._changed.wait()
@@ -79,9 +90,11 @@ class SegmentationPool:
             if self._alone:
                 return [self._alone.pop()]
             batch = [self._orders.popleft()]
-            shape = batch[0][1].shape
+            shape = batch[0].image.shape
             while (
-                self._orders and len(batch) < self._segmenter.together and self._orders[0][1].shape == shape
+                self._orders
+                and len(batch) < self._segmenter.together
+                and self._orders[0].image.shape == shape
             ):
                 batch.append(self._orders.popleft())
             return batch

@@ -17,12 +17,13 @@ from concurrent.futures.process import BrokenProcessPool
 from dataclasses import dataclass
 from datetime import UTC, datetime
 from functools import cached_property
-from pathlib import Path
 
 import structlog
 
+from temwatch import library_internals
 from temwatch.config import Config
 from temwatch.engine import sequence_tasks, worker_processes
+from temwatch.engine.run_mode import RunMode
 from temwatch.errors import MissingExtra
 from temwatch.ledger import Ledger, Publication, Reader, publications
 from temwatch.ledger.sequences import numbering, progress
@@ -49,8 +50,7 @@ class _Task:
 class _Worker:
     """A process with one task at a time; `wake` is called, from another thread, when it has finished it."""
 
-    def __init__(self, caches: Path, wake: Callable[[], None]) -> None:
-        self._caches = caches
+    def __init__(self, wake: Callable[[], None]) -> None:
         self._wake = wake
         self._pool: ProcessPoolExecutor | None = None
         self._task: _Task | None = None
@@ -63,7 +63,7 @@ class _Worker:
         self, task: Callable[..., object], order: sequence_tasks.LinkOrder | sequence_tasks.DrawOrder
     ) -> None:
         if self._pool is None:
-            self._pool = worker_processes.start(1, self._caches, None)
+            self._pool = worker_processes.start(1, None)
         try:
             future: Future[object] = self._pool.submit(task, order)
         except BrokenProcessPool as error:
@@ -84,7 +84,7 @@ class _Worker:
 
     def end(self) -> None:
         if self._pool is not None:
-            worker_processes.kill(self._pool)
+            library_internals.kill_workers(self._pool)
             self._pool = None
 
 
@@ -108,7 +108,7 @@ class SequenceTracker:
         self._config = config
         self._publish = publish
         self._wake = wake
-        self._linker, self._drawer = (_Worker(config.output.state / "cache", wake) for _ in range(2))
+        self._linker, self._drawer = (_Worker(wake) for _ in range(2))
         self._reader: Reader | None = None
         self._turn_of = 0
         self._crashes: dict[int, int] = {}
@@ -116,18 +116,15 @@ class SequenceTracker:
         self._undrawn: set[int] = set()
         self._looked_s = self._numbered_s = -math.inf
 
-    def turn(self, *, patient: bool) -> bool:
+    def turn(self, mode: RunMode) -> bool:
         """Take the next step; gives whether there is one to wait for.
 
-        Parameters
-        ----------
-        patient : bool
-            Wait for frames that are missing; else every gap is final, and so is the end of every sequence
-            that has no file waiting.
+        A run that ends when nothing is pending waits for no frame that is missing: every gap is final, and
+        so is the end of every sequence that has no file waiting.
         """
         now = datetime.now(UTC)
-        gap_s = self._config.sequences.gap_seconds if patient else 0.0
-        if not patient or time.monotonic() - self._numbered_s > _NUMBER_SECONDS:
+        gap_s = 0.0 if mode.ends_when_empty else self._config.sequences.gap_seconds
+        if mode.ends_when_empty or time.monotonic() - self._numbered_s > _NUMBER_SECONDS:
             self._numbered_s = time.monotonic()
             numbering.number(
                 self._ledger, now=now, gap_s=gap_s, interval_s=self._config.sequences.frame_interval_s
@@ -135,9 +132,9 @@ class SequenceTracker:
         for worker in (self._linker, self._drawer):
             if (task := worker.take()) is not None:
                 self._take(task)
-        follows = self._linker.is_busy or self._begin_next(now, gap_s, patient=patient)
-        draws = self._drawer.is_busy or self._begin_drawing()
-        return follows or draws
+        is_linking = self._linker.is_busy or self._begin_next(now, gap_s, mode)
+        is_drawing = self._drawer.is_busy or self._begin_drawing()
+        return is_linking or is_drawing
 
     def close(self) -> None:
         """End the workers; what they had in hand is done at the next start."""
@@ -147,7 +144,7 @@ class SequenceTracker:
             self._reader.close()
             self._reader = None
 
-    def _begin_next(self, now: datetime, gap_s: float, *, patient: bool) -> bool:
+    def _begin_next(self, now: datetime, gap_s: float, mode: RunMode) -> bool:
         """Give the worker the next thing to do, every sequence in its turn; False where there is none."""
         moved, reader = False, self._open_reader()
         unfinished = progress.sequences(reader, unfinished=True)
@@ -167,7 +164,7 @@ class SequenceTracker:
             elif sequence.first is not None and sequence.first <= through:
                 self._go_back(sequence, sequence.first)
                 moved = True
-            elif self._has_ended(reader, sequence, now, patient=patient):
+            elif self._has_ended(reader, sequence, now, mode):
                 self._submit(sequence_tasks.close, sequence, ())
             if self._linker.is_busy:
                 self._turn_of = sequence.id
@@ -216,13 +213,13 @@ class SequenceTracker:
         log.info("following again", sample=sequence.sample, sequence=sequence.name, frame=frame, frames=again)
         self._wake()
 
-    def _has_ended(self, reader: Reader, sequence: Progress, now: datetime, *, patient: bool) -> bool:
+    def _has_ended(self, reader: Reader, sequence: Progress, now: datetime, mode: RunMode) -> bool:
         rest = progress.idle_since(reader, sequence)
         if rest is None:
             return False
         last, interval_s = rest
         wait_s = max(self._config.sequences.gap_seconds, _REST_INTERVALS * interval_s)
-        ends = not patient or not 0 <= (now - last).total_seconds() < wait_s
+        ends = mode.ends_when_empty or not 0 <= (now - last).total_seconds() < wait_s
         ends = ends or progress.is_complete(reader, sequence)
         return ends and not progress.has_pending_files(reader, sequence)
 
@@ -312,12 +309,12 @@ def _tell_of_gaps(sequence: Progress, frames: tuple[progress.LinkedFrame, ...]) 
 def catch_up(ledger: Ledger, config: Config) -> None:
     """Follow and draw all that can be by now, for a command that holds the ledger itself."""
     woken = threading.Event()
-    follower = SequenceTracker(
+    sequence_tracker = SequenceTracker(
         ledger, config, lambda sample: sample_folder.publish(ledger, config.output.folder, sample), woken.set
     )
     try:
-        while follower.turn(patient=True):
+        while sequence_tracker.turn(RunMode.service()):
             woken.wait(1.0)
             woken.clear()
     finally:
-        follower.close()
+        sequence_tracker.close()

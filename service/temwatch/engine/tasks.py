@@ -1,10 +1,10 @@
-"""What worker processes do with a micrograph: plain functions of their arguments that write no ledger."""
+"""What worker processes do: plain functions of an order that write files but never the ledger."""
 
 from __future__ import annotations
 
 import tempfile
 import time
-from dataclasses import dataclass, replace
+from dataclasses import replace
 from datetime import UTC, datetime
 from pathlib import Path
 
@@ -12,10 +12,11 @@ from temwatch import formats
 from temwatch.acquisition import spool
 from temwatch.analysis import pipeline
 from temwatch.choices import SeparationMethod
-from temwatch.config import SeparationSettings
-from temwatch.domain import Analysis, Frame, Image, Metadata, Method, Micrograph, Segmentation
+from temwatch.domain import Analysis, Frame, Micrograph
+from temwatch.engine.orders import AnalyseOrder, PictureOrder, ReadOrder, ResolveOrder
+from temwatch.engine.outcomes import Drawn, ReadDone, Resolved
 from temwatch.formats.read_errors import unreadable
-from temwatch.ledger import PackedAnalysis, Result, pack
+from temwatch.ledger import Result, pack
 from temwatch.outputs import film, paths, pictures, sample_folder
 from temwatch.outputs.files import replacing
 
@@ -24,100 +25,7 @@ _BATCH_PIXELS = 16 * 1024**2
 _BATCH_FRAMES = 64
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class ReadOrder:
-    """Bring one file from the share and read it, or the next frames of a stack from `first` on.
-
-    `small_pictures` is where those for the film go, if any are wanted; `name` is the file's output name.
-    """
-
-    source: Path
-    spooled: Path
-    copy: bool
-    pixel_size_nm: float | None
-    sequence: str | None
-    frame: int | None
-    elapsed_s: float | None = None
-    interval_s: float | None = None
-    first: int = 0
-    sha256: str | None = None
-    small_pictures: Path | None = None
-    name: str = ""
-
-
-@dataclass(frozen=True, slots=True, kw_only=True, eq=False)
-class ReadResult:
-    """What was read; `frames_total` is None for a single micrograph.
-
-    `content` is the whole file where somebody else is to read it.
-    """
-
-    micrographs: tuple[Micrograph, ...]
-    sha256: str
-    frames_total: int | None
-    seconds: float
-    content: bytes | None = None
-
-
-@dataclass(frozen=True, slots=True, kw_only=True, eq=False)
-class ResolveOrder:
-    """Turn a segmentation into particles."""
-
-    pixel_size_nm: float
-    segmentation: Segmentation
-    separation: SeparationSettings
-    method: Method
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Origin:
-    """What the ledger is told of a micrograph besides its analysis."""
-
-    sha256: str
-    acquired_at: datetime | None
-    frame: Frame | None
-    metadata: Metadata
-
-
-@dataclass(frozen=True, slots=True, kw_only=True, eq=False)
-class Drawing:
-    """All pictures of a micrograph: their folder, the beginning of their names, and what is drawn on."""
-
-    folder: Path
-    name: str
-    image: Image
-
-
-@dataclass(frozen=True, slots=True, kw_only=True, eq=False)
-class AnalyseOrder:
-    """Turn a segmentation into rows of the ledger; `drawing` is None where the pictures come otherwise."""
-
-    resolve: ResolveOrder
-    origin: Origin
-    drawing: Drawing | None = None
-
-
-@dataclass(frozen=True, slots=True, kw_only=True, eq=False)
-class Resolved:
-    """What was found, ready to be recorded; the moment and the seconds in it are the worker's own."""
-
-    packed: PackedAnalysis
-    diameters_nm: tuple[float, ...]
-    seconds: float
-    seconds_pictures: float
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class PictureOrder:
-    """Draw a micrograph that lies in the spool."""
-
-    path: Path
-    pixel_size_nm: float
-    folder: Path
-    name: str
-
-
-def read(order: ReadOrder) -> ReadResult:
+def read(order: ReadOrder) -> ReadDone:
     """Copy, hash and read; raises InputError where the file cannot become a micrograph."""
     started = time.monotonic()
     sha256 = order.sha256 or spool.fetch(order.source, order.spooled if order.copy else None)
@@ -146,9 +54,9 @@ def read(order: ReadOrder) -> ReadResult:
         raise unreadable(error) from None
     if order.small_pictures is not None:
         _write_small_pictures(
-            order.small_pictures, order.name, micrographs, of_stack=source.frames is not None
+            order.small_pictures, order.name, micrographs, in_stack=source.frames is not None
         )
-    return ReadResult(
+    return ReadDone(
         micrographs=micrographs,
         sha256=sha256,
         frames_total=source.frames,
@@ -157,11 +65,11 @@ def read(order: ReadOrder) -> ReadResult:
 
 
 def _write_small_pictures(
-    folder: Path, name: str, micrographs: tuple[Micrograph, ...], *, of_stack: bool
+    folder: Path, name: str, micrographs: tuple[Micrograph, ...], *, in_stack: bool
 ) -> None:
     for micrograph in micrographs:
         if micrograph.frame is not None and micrograph.frame.index % film.every(micrograph.frame.index) == 0:
-            path = paths.frame_picture(folder, name, micrograph.frame.index, in_stack=of_stack)
+            path = paths.frame_picture(folder, name, micrograph.frame.index, in_stack=in_stack)
             film.write_frame_picture(path, micrograph.image)
 
 
@@ -182,16 +90,6 @@ def _frame(order: ReadOrder, source: formats.Source, index: int) -> Frame | None
 
 def _elapsed_s(index: int, interval_s: float | None) -> float | None:
     return None if interval_s is None else index * interval_s
-
-
-def origin(micrograph: Micrograph) -> Origin:
-    """Everything of a micrograph but its pixels."""
-    return Origin(
-        sha256=micrograph.sha256,
-        acquired_at=micrograph.acquired_at,
-        frame=micrograph.frame,
-        metadata=micrograph.metadata,
-    )
 
 
 def resolve(order: ResolveOrder) -> Analysis:
@@ -224,6 +122,7 @@ def analyse(order: AnalyseOrder) -> Resolved:
     if order.drawing is not None:
         pictures.write_pictures(order.drawing.folder, order.drawing.name, order.drawing.image, analysis)
     return Resolved(
+        index=order.index,
         packed=packed,
         diameters_nm=tuple(particle.equivalent_diameter_nm for particle in analysis.particles),
         seconds=resolved - started,
@@ -231,16 +130,16 @@ def analyse(order: AnalyseOrder) -> Resolved:
     )
 
 
-def draw(order: PictureOrder) -> float:
-    """Write the picture of a micrograph, on which the others are drawn later; gives the seconds it took."""
+def draw_micrograph(order: PictureOrder) -> Drawn:
+    """Write the picture of a micrograph, on which the others are drawn later."""
     started = time.monotonic()
     image = formats.open_source(order.path, pixel_size_nm=order.pixel_size_nm).load(0)
     pictures.write_micrograph(order.folder, order.name, image, order.pixel_size_nm)
-    return time.monotonic() - started
+    return Drawn(index=0, seconds=time.monotonic() - started)
 
 
-def put(folder: Path, micrographs_png: dict[str, bytes]) -> float:
-    """Put pictures of micrographs in place that were drawn elsewhere; gives the seconds it took."""
+def write_drawn(folder: Path, micrographs_png: dict[str, bytes]) -> float:
+    """Write pictures of micrographs that were drawn elsewhere; gives the seconds it took."""
     started = time.monotonic()
     for name, png in micrographs_png.items():
         with replacing(paths.picture(folder, name, "micrograph")) as stream:
@@ -248,18 +147,17 @@ def put(folder: Path, micrographs_png: dict[str, bytes]) -> float:
     return time.monotonic() - started
 
 
-def content(source: Path) -> ReadResult:
+def read_content(source: Path) -> ReadDone:
     """The bytes of a file, for a worker that does not see it; raises as `read` does."""
     started = time.monotonic()
     with tempfile.TemporaryDirectory() as folder:
         copy = Path(folder, "copy")
         sha256 = spool.fetch(source, copy)
         whole = copy.read_bytes()
-    seconds = time.monotonic() - started
-    return ReadResult(micrographs=(), sha256=sha256, frames_total=None, seconds=seconds, content=whole)
+    return ReadDone(sha256=sha256, seconds=time.monotonic() - started, content=whole)
 
 
-def furnish(state: Path, output: Path, sample: str, name: str) -> float:
+def write_artifacts(state: Path, output: Path, sample: str, name: str) -> float:
     """Write all that lies in the output folder of a recorded file; gives the seconds it took."""
     started = time.monotonic()
     sample_folder.write_folder(state, paths.micrograph_folder(output, sample, name), sample)

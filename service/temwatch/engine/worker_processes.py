@@ -8,22 +8,20 @@ import signal
 import threading
 from concurrent.futures import ProcessPoolExecutor
 from multiprocessing import connection
-from pathlib import Path
 
 from temwatch.choices import SeparationMethod
 
 
-def start(workers: int, caches: Path, method: SeparationMethod | None) -> ProcessPoolExecutor:
-    """Start `workers` processes, the method's code compiled and cached below `caches`; 0 takes one a core.
+def start(workers: int, method: SeparationMethod | None) -> ProcessPoolExecutor:
+    """Start `workers` processes that have compiled the code of `method`, where one is given.
 
     They are forked from a clean server process: forking the daemon, with its threads and torch, is unsafe.
     """
     context = multiprocessing.get_context("forkserver")
     context.set_forkserver_preload(["temwatch.engine.tasks"])
-    count = workers or usable_cores()
-    pool = ProcessPoolExecutor(count, mp_context=context, initializer=_begin, initargs=(str(caches), method))
+    pool = ProcessPoolExecutor(workers, mp_context=context, initializer=_begin, initargs=(method,))
     # they start on demand, and the first micrograph must not wait for it
-    for ready in [pool.submit(usable_cores) for _ in range(count)]:
+    for ready in [pool.submit(usable_cores) for _ in range(workers)]:
         ready.result()
     return pool
 
@@ -33,21 +31,11 @@ def usable_cores() -> int:
     return len(os.sched_getaffinity(0))
 
 
-def kill(pool: ProcessPoolExecutor) -> None:
-    """End the workers at once; what they were doing goes back to the ledger."""
-    # kill_workers() does this from Python 3.14 on
-    processes = list((pool._processes or {}).values())
-    pool.shutdown(wait=False, cancel_futures=True)
-    for process in processes:
-        process.kill()
-
-
-def _begin(caches: str, method: SeparationMethod | None) -> None:
+def _begin(method: SeparationMethod | None) -> None:
     """First in a worker: leave signals to the daemon, die with it, compile before the first micrograph."""
     signal.signal(signal.SIGINT, signal.SIG_IGN)
     signal.signal(signal.SIGTERM, signal.SIG_IGN)
     threading.Thread(target=_die_with_parent, daemon=True).start()
-    os.environ.setdefault("NUMBA_CACHE_DIR", str(Path(caches) / "numba"))  # the systemd unit names its own
     if method is not None:
         from temwatch.engine.tasks import warm_up
 

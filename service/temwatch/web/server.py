@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-import asyncio
-import contextlib
 import socket
 import threading
 
@@ -12,6 +10,7 @@ from fastapi import FastAPI
 
 from temwatch.config import HttpSettings
 from temwatch.errors import StartError
+from temwatch.library_internals import WaitingLoop
 
 
 def bind(settings: HttpSettings) -> socket.socket:
@@ -44,28 +43,8 @@ def address(channel: socket.socket) -> str:
     return f"http://{shown}:{port}/"
 
 
-_TICK_SECONDS = 1.0
-
-
-class _Calm(uvicorn.Server):
-    """uvicorn looks ten times a second whether it is to end, half of an idle service's load; this is told."""
-
-    _loop: asyncio.AbstractEventLoop | None = None
-
-    async def main_loop(self) -> None:
-        """Answer until `end`; once a second the date that answers carry is renewed."""
-        self._ended = asyncio.Event()
-        self._loop = asyncio.get_running_loop()
-        while not await self.on_tick(0):
-            with contextlib.suppress(TimeoutError):
-                await asyncio.wait_for(self._ended.wait(), _TICK_SECONDS)
-
-    def end(self) -> None:
-        """From another thread."""
-        self.should_exit = True  # seen at the first tick, where the loop has not begun
-        if self._loop is not None:
-            with contextlib.suppress(RuntimeError):  # it has ended by itself
-                self._loop.call_soon_threadsafe(self._ended.set)
+class _WaitingServer(WaitingLoop, uvicorn.Server):
+    """uvicorn, woken to end instead of polling."""
 
 
 class Server:
@@ -73,7 +52,7 @@ class Server:
 
     def __init__(self, app: FastAPI, channel: socket.socket) -> None:
         self._channel = channel
-        self._server = _Calm(
+        self._server = _WaitingServer(
             uvicorn.Config(
                 app, log_config=None, access_log=False, lifespan="off", timeout_graceful_shutdown=1
             )

@@ -1,0 +1,40 @@
+"""What the engine tells others while it runs, and what it asks of them."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import dataclass
+
+from temwatch.engine.job import Finished
+from temwatch.ledger import File
+
+
+@dataclass(slots=True)
+class EngineStatus:
+    """Where the engine stands; written by its thread, read by others."""
+
+    beat_s: float = 0.0  # monotonic: last turn of its loop; 0 before the first
+    in_hand: int = 0
+    last_finished: str = ""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class EngineHooks:
+    """What the engine calls, always from its own thread.
+
+    Parameters
+    ----------
+    on_finished : callable
+        Called when a file has its rows and pictures, or its reason.
+    on_frames : callable
+        Called with a stack, its frames recorded so far, and all its frames.
+    is_source_up : callable
+        Whether the files can be reached; while they cannot, none is begun and no attempt counts.
+    check_device : callable
+        Called after a failed segmentation; raises StartError where the device no longer works.
+    """
+
+    on_finished: Callable[[Finished], None] = lambda _: None
+    on_frames: Callable[[File, int, int], None] = lambda *_: None
+    is_source_up: Callable[[], bool] = lambda: True
+    check_device: Callable[[], None] = lambda: None

@@ -1,0 +1,155 @@
+"""What workers are asked for: frozen values that travel to them, made from a job and the settings."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from datetime import datetime
+from pathlib import Path
+
+from temwatch.config import Config, SeparationSettings
+from temwatch.domain import Frame, Image, Metadata, Method, Micrograph, Segmentation
+from temwatch.engine.job import Job
+from temwatch.ledger import File
+from temwatch.outputs import paths
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class ReadOrder:
+    """Bring one file from the share and read it, or the next frames of a stack from `first` on.
+
+    `small_pictures` is where those for the film go, if any are wanted; `name` is the file's output name.
+    """
+
+    source: Path
+    spooled: Path
+    copy: bool
+    pixel_size_nm: float | None
+    sequence: str | None
+    frame: int | None
+    elapsed_s: float | None = None
+    interval_s: float | None = None
+    first: int = 0
+    sha256: str | None = None
+    small_pictures: Path | None = None
+    name: str = ""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True, eq=False)
+class ResolveOrder:
+    """Turn a segmentation into particles."""
+
+    pixel_size_nm: float
+    segmentation: Segmentation
+    separation: SeparationSettings
+    method: Method
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Origin:
+    """What the ledger keeps of a micrograph besides its analysis."""
+
+    sha256: str
+    acquired_at: datetime | None
+    frame: Frame | None
+    metadata: Metadata
+
+
+@dataclass(frozen=True, slots=True, kw_only=True, eq=False)
+class Drawing:
+    """All pictures of a micrograph: their folder, the beginning of their names, and what is drawn on."""
+
+    folder: Path
+    name: str
+    image: Image
+
+
+@dataclass(frozen=True, slots=True, kw_only=True, eq=False)
+class AnalyseOrder:
+    """Turn the segmentation of micrograph `index` of a file into rows of the ledger.
+
+    `drawing` is None where the pictures are drawn by another task.
+    """
+
+    resolve: ResolveOrder
+    origin: Origin
+    index: int = 0
+    drawing: Drawing | None = None
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class PictureOrder:
+    """Draw the single micrograph of a file in the spool."""
+
+    path: Path
+    pixel_size_nm: float
+    folder: Path
+    name: str
+
+
+def read_order(job: Job, config: Config) -> ReadOrder:
+    """What a worker needs to know to read the next of a file."""
+    file = job.file
+    small_pictures = None
+    if config.output.pictures:
+        small_pictures = paths.sequence_folder(config.output.folder, file.sample, file.sequence or file.name)
+    return ReadOrder(
+        source=file.location,
+        spooled=job.spooled,
+        copy=job.is_copied,
+        pixel_size_nm=file.pixel_size_nm or config.samples.pixel_size_nm,
+        sequence=file.sequence,
+        frame=file.frame,
+        elapsed_s=file.elapsed_s,
+        interval_s=config.sequences.frame_interval_s,
+        small_pictures=small_pictures,
+        name=file.name,
+        first=job.next_index,
+        sha256=job.sha256,
+    )
+
+
+def picture_order(job: Job, micrograph: Micrograph, config: Config) -> PictureOrder:
+    """The picture of a single micrograph, which others are drawn on later."""
+    return PictureOrder(
+        path=job.spooled,
+        pixel_size_nm=micrograph.pixel_size_nm,
+        folder=artifact_folder(config, job.file),
+        name=job.file.name,
+    )
+
+
+def drawing(job: Job, micrograph: Micrograph, config: Config) -> Drawing:
+    """Where the pictures of a micrograph or frame go, and what is drawn on."""
+    name = picture_name(job.file.name, micrograph, in_stack=job.frames_total is not None)
+    return Drawing(folder=artifact_folder(config, job.file), name=name, image=micrograph.image)
+
+
+def origin(micrograph: Micrograph) -> Origin:
+    """Everything of a micrograph but its pixels."""
+    return Origin(
+        sha256=micrograph.sha256,
+        acquired_at=micrograph.acquired_at,
+        frame=micrograph.frame,
+        metadata=micrograph.metadata,
+    )
+
+
+def artifact_folder(config: Config, file: File) -> Path:
+    """Where the pictures of a file go."""
+    return paths.micrograph_folder(config.output.folder, file.sample, file.name)
+
+
+def picture_name(name: str, micrograph: Micrograph, *, in_stack: bool) -> str:
+    """Beginning of the names of a micrograph's pictures; `name` is that of its file."""
+    frame = micrograph.frame if in_stack else None
+    return paths.picture_name(name, None if frame is None else frame.index)
+
+
+def picture_every_frames(config: Config) -> int | None:
+    """Every how many frames pictures are drawn; None for no pictures at all."""
+    return config.sequences.picture_every_frames if config.output.pictures else None
+
+
+def is_drawn(micrograph: Micrograph, every: int | None) -> bool:
+    """Whether a micrograph, or a frame of a sequence, gets pictures."""
+    return every is not None and (micrograph.frame is None or micrograph.frame.index % every == 0)

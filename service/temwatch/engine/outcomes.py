@@ -1,0 +1,87 @@
+"""What the stages of a file end in: one frozen type each.
+
+A worker returns a `StageResult`; what it raises instead becomes `Failed`. The conductor matches on `Outcome`.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from enum import StrEnum
+
+from temwatch.domain import Micrograph, Segmentation
+from temwatch.ledger import PackedAnalysis, Recorded
+
+
+class Stage(StrEnum):
+    """The stages of a file, as metrics and log name them."""
+
+    READ = "read"
+    SEGMENT = "segment"
+    RESOLVE = "resolve"
+    RECORD = "record"
+    PUBLISH = "publish"
+
+
+@dataclass(frozen=True, slots=True, kw_only=True, eq=False)
+class ReadDone:
+    """The file is hashed, and read where the backend reads it by itself.
+
+    `frames_total` is None for a single micrograph. `content` is the whole file where it has to be sent to the
+    worker that reads it.
+    """
+
+    sha256: str
+    seconds: float
+    micrographs: tuple[Micrograph, ...] = ()
+    frames_total: int | None = None
+    content: bytes | None = None
+
+
+@dataclass(frozen=True, slots=True, kw_only=True, eq=False)
+class Segmented:
+    """The segmentation of micrograph `index` of the file."""
+
+    index: int
+    segmentation: Segmentation
+    seconds: float
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Drawn:
+    """The picture of micrograph `index` is in the output folder."""
+
+    index: int
+    seconds: float
+
+
+@dataclass(frozen=True, slots=True, kw_only=True, eq=False)
+class Resolved:
+    """The particles of micrograph `index`, packed for the ledger; its time and seconds are the worker's."""
+
+    index: int
+    packed: PackedAnalysis
+    diameters_nm: tuple[float, ...]
+    seconds: float
+    seconds_pictures: float
+
+
+@dataclass(frozen=True, slots=True, kw_only=True, eq=False)
+class Analysed:
+    """A whole file was read, segmented, resolved and drawn by one task of a cluster."""
+
+    resolved: tuple[Resolved, ...]
+    frames_total: int | None
+    seconds: Mapping[Stage, float]
+
+
+@dataclass(frozen=True, slots=True, kw_only=True, eq=False)
+class Failed:
+    """A stage ended with an error."""
+
+    stage: Stage
+    error: BaseException
+
+
+StageResult = ReadDone | Segmented | Drawn | Resolved | Analysed
+Outcome = StageResult | Recorded | Failed

@@ -1,0 +1,68 @@
+"""Everything here reaches behind the public interface of a library.
+
+`VERSIONS` are the versions it was written for. pyproject.toml has the same bounds, and a test fails where a
+version within them no longer works like this.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+import logging
+from concurrent.futures import ProcessPoolExecutor
+from typing import TYPE_CHECKING
+
+if TYPE_CHECKING:
+    from uvicorn import Server as _UvicornServer
+else:
+    _UvicornServer = object  # only the web loads uvicorn
+
+VERSIONS = {"uvicorn": ">=0.32,<1", "watchdog": ">=5.0,<7"}
+"""Bounds of the libraries; concurrent.futures is that of Python 3.11 on."""
+
+INOTIFY_LOGGER = "watchdog.observers.inotify_c"
+"""watchdog tells of a lost event only in this log."""
+
+_TICK_SECONDS = 1.0
+
+
+def has_dead_worker(pool: ProcessPoolExecutor) -> bool:
+    """Whether a worker of the pool has died; a submission would say so, but it might also succeed."""
+    return bool(pool._broken)  # noqa: SLF001
+
+
+def kill_workers(pool: ProcessPoolExecutor) -> None:
+    """Kill the worker processes and cancel what has not begun; public from Python 3.14 on."""
+    processes = list((pool._processes or {}).values())  # noqa: SLF001
+    pool.shutdown(wait=False, cancel_futures=True)
+    for process in processes:
+        process.kill()
+
+
+def tells_of_lost_events(record: logging.LogRecord) -> bool:
+    """Whether a record of `INOTIFY_LOGGER` says that the kernel's event queue overflowed."""
+    return "events were lost" in record.getMessage()
+
+
+class WaitingLoop(_UvicornServer):
+    """For a subclass of `uvicorn.Server`, which polls its exit flag ten times a second; this waits.
+
+    Polling is half of the load of an idle service.
+    """
+
+    _loop: asyncio.AbstractEventLoop | None = None
+
+    async def main_loop(self) -> None:
+        """Serve until `end`; once a second uvicorn renews the date that its answers carry."""
+        self._ended = asyncio.Event()
+        self._loop = asyncio.get_running_loop()
+        while not await self.on_tick(0):
+            with contextlib.suppress(TimeoutError):
+                await asyncio.wait_for(self._ended.wait(), _TICK_SECONDS)
+
+    def end(self) -> None:
+        """End the loop, from another thread."""
+        self.should_exit = True  # seen at the first tick where the loop has not begun
+        if self._loop is not None:
+            with contextlib.suppress(RuntimeError):  # the loop has ended by itself
+                self._loop.call_soon_threadsafe(self._ended.set)
