@@ -54,7 +54,7 @@ def close_to(expected):
 def tables(output):
     """Rows of every table, by its path."""
     return {
-        path.relative_to(output): list(csv.DictReader(path.open(newline="")))
+        path.relative_to(output): list(csv.DictReader(path.read_text().splitlines()))
         for path in sorted(output.rglob("*.csv"))
     }
 
