@@ -19,11 +19,11 @@ TEMPLATES = {path.name for path in (SERVICE / "outputs" / "templates").iterdir()
 
 def strings(tree: ast.AST) -> set[str]:
     """Every text of a module that is a whole name or part of a path; docstrings are whole sentences."""
-    constants = {node.value for node in ast.walk(tree) if isinstance(node, ast.Constant)}
-    texts = {value for value in constants if isinstance(value, str)}
-    found = {text for text in texts if text in NAMES - TEMPLATES or COMPOSED.match(text)}
+    found = set()
     for node in ast.walk(tree):
-        if isinstance(node, ast.BinOp) and isinstance(node.op, ast.Div):
+        if isinstance(node, ast.Constant) and isinstance(text := node.value, str):
+            found |= {text} if text in NAMES - TEMPLATES or COMPOSED.match(text) else set()
+        elif isinstance(node, ast.BinOp) and isinstance(node.op, ast.Div):
             parts = {side.value for side in (node.left, node.right) if isinstance(side, ast.Constant)}
             found |= parts & FOLDERS
     return found
