@@ -8,7 +8,7 @@ import pytest
 
 from temwatch.analysis.statistics.ensemble import ensemble
 from temwatch.analysis.statistics.growth import curves, shares
-from temwatch.analysis.statistics.kinetics import best_exponent, kinetics, power_law, running
+from temwatch.analysis.statistics.kinetics import best_exponent, kinetics, kinetics_over_time, power_law
 from temwatch.analysis.tracking.track_events import TrackEvent
 from temwatch.simulator.evolution import SEQUENCE, evolve
 
@@ -80,10 +80,10 @@ def test_fits_run_along_with_the_frames():
     time = np.arange(100) * 0.5
     radius = (8 + 0.1 * time) ** (1 / 3)
     radius[30] = math.nan
-    fits = running(time, radius, 10)
+    fits = kinetics_over_time(time, radius, 10)
     assert fits[-1] == kinetics(time, radius)
     assert sorted({fit.frames for fit in fits}) == [fit.frames for fit in fits]
-    assert running(time[:4], radius[:4]) == []
+    assert kinetics_over_time(time[:4], radius[:4]) == []
     assert kinetics(time[:4], radius[:4]) is None
 
 

@@ -19,7 +19,9 @@ def fields_of(random, fields, particles, *, between=0.05, within=0.3):
 def made(values, field=None, fields=None, weights=None):
     values = np.asarray(values, float)
     field = np.zeros(len(values), int) if field is None else np.asarray(field)
-    return population.population(values, field, int(field.max()) + 1 if fields is None else fields, weights)
+    return population.make_population(
+        values, field, int(field.max()) + 1 if fields is None else fields, weights
+    )
 
 
 def test_equal_weights_give_the_figures_of_the_summary():
@@ -27,7 +29,7 @@ def test_equal_weights_give_the_figures_of_the_summary():
     random = np.random.default_rng(1)
     x, field = fields_of(random, 5, 40)
     expected = summarise({"equivalent_diameter_nm": x})["equivalent_diameter_nm"]
-    found = population.figures(made(x, field))
+    found = made(x, field).figures
     for name in ("mean", "sd", "d10", "d50", "d90"):
         assert expected[name] == pytest.approx(found[name].value, rel=1e-12)
     assert math.exp(np.log(x).std(ddof=1)) == pytest.approx(found["gsd"].value)
@@ -43,7 +45,7 @@ def test_intervals_hold_the_truth_as_often_as_they_say():
     held, naive, trials = {"mean": 0, "d50": 0}, 0, 250
     for _ in range(trials):
         x, field = fields_of(random, fields, particles, between=between, within=within)
-        found = population.figures(made(x, field))
+        found = made(x, field).figures
         for name, value in truth.items():
             held[name] += abs(found[name].value - value) <= found[name].half_width
         naive += abs(x.mean() - truth["mean"]) <= 1.96 * x.std() / math.sqrt(len(x))
@@ -59,25 +61,24 @@ def test_the_bootstrap_of_the_mean_agrees_with_theory(fields):
     x, field = fields_of(random, fields, 30)
     means = x.reshape(fields, 30).mean(axis=1)
     expected = population.interval_factor(fields) * means.std(ddof=0) / math.sqrt(fields)
-    assert expected == pytest.approx(population.figures(made(x, field))["mean"].half_width, rel=0.07)
+    assert expected == pytest.approx(made(x, field).figures["mean"].half_width, rel=0.07)
 
 
 def test_one_more_of_many_fields_changes_the_interval_by_little():
     """The draws of the fields before it stay as they are, so that the page does not flicker."""
     x, field = fields_of(np.random.default_rng(4), 301, 30)
     before, after = (
-        population.figures(made(x[: 30 * fields], field[: 30 * fields]))["d50"].half_width
-        for fields in (300, 301)
+        made(x[: 30 * fields], field[: 30 * fields]).figures["d50"].half_width for fields in (300, 301)
     )
     assert before == pytest.approx(after, rel=0.01)
 
 
 def test_one_field_has_no_interval_and_nothing_has_no_figures():
     """A single micrograph cannot say how much micrographs differ."""
-    found = population.figures(made([1.0, 2.0, 3.0]))
+    found = made([1.0, 2.0, 3.0]).figures
     assert 2.0 == found["mean"].value
     assert found["mean"].half_width is None
-    assert population.figures(made([], fields=3))["mean"].value is None
+    assert made([], fields=3).figures["mean"].value is None
 
 
 def test_volume_weighting_agrees_with_hatch_and_choate():
@@ -85,7 +86,7 @@ def test_volume_weighting_agrees_with_hatch_and_choate():
     random = np.random.default_rng(4)
     s = 0.25
     x = 4 * np.exp(random.normal(0, s, 400_000))
-    found = population.figures(made(x, weights=x**3))
+    found = made(x, weights=x**3).figures
     assert 4 * math.exp(3 * s**2) == pytest.approx(found["d50"].value, rel=0.01)
     assert math.exp(s) == pytest.approx(found["gsd"].value, rel=0.01)
 
@@ -234,7 +235,7 @@ def test_steps_end_with_the_figures_of_the_whole():
     """What the page says beside the histogram is the last point of the curve."""
     x, field = fields_of(np.random.default_rng(11), 30, 20)
     found = convergence.steps(made(x, field))
-    whole = population.figures(made(x, field))
+    whole = made(x, field).figures
     assert (30, 600) == (found[-1].fields, found[-1].particles)
     assert whole["mean"].half_width / whole["mean"].value == found[-1].mean
     assert whole["d50"].half_width / whole["d50"].value == found[-1].d50

@@ -65,7 +65,7 @@ def test_peak_that_stands_out_by_less_than_the_depth_is_no_particle():
     """Discs of 20 px: the waist of half height h is 20 - h below the centres, two pixels at h = 18."""
     for distance, expected in ((16, 1), (20, 2)):
         waist = np.sqrt(20**2 - (distance / 2) ** 2)
-        assert (20 - waist > watershed.DEPTH_PX) == (expected == 2)
+        assert (20 - waist > watershed.PARAMETERS.depth_px) == (expected == 2)
         clump, parts = separate(
             on_canvas((41, 41 + distance), (disc(20), 0, 0), (disc(20), 0, distance)), origin=(5, 5)
         )
@@ -130,11 +130,11 @@ def test_basins_are_those_of_scikit_image(overlap):
     mask = np.pad(simulator.simulate_mask("ellipses", overlap, 512, seed=3).mask, 1)
     squared = squared_distances(mask)
     depth = np.sqrt(squared)
-    peaks = local_maxima(reconstruction(depth - watershed.DEPTH_PX, depth)) & mask
+    peaks = local_maxima(reconstruction(depth - watershed.PARAMETERS.depth_px, depth)) & mask
     theirs = reference(-depth, ndimage.label(peaks, CORNERS)[0], connectivity=2, mask=mask)
-    ours = watershed.basins(squared, watershed.DEPTH_PX)
+    ours = watershed.basins(squared, watershed.PARAMETERS.depth_px)
     # a speck that is nowhere deeper than that has no peak there, and is kept here
-    deep = np.isin(ours, np.unique(ours[depth > watershed.DEPTH_PX])) & mask
+    deep = np.isin(ours, np.unique(ours[depth > watershed.PARAMETERS.depth_px])) & mask
     assert theirs.max() == len(np.unique(ours[deep]))
     shared = np.zeros((ours.max() + 1, theirs.max() + 1), dtype=int)
     np.add.at(shared, (ours[deep], theirs[deep]), 1)

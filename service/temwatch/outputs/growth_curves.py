@@ -14,7 +14,7 @@ from numpy.typing import NDArray
 
 from temwatch.analysis.statistics.ensemble import Band, Ensemble, ensemble
 from temwatch.analysis.statistics.growth import Curve, Shares, curves, shares
-from temwatch.analysis.statistics.kinetics import Kinetics, running
+from temwatch.analysis.statistics.kinetics import Kinetics, kinetics_over_time
 from temwatch.analysis.tracking.track_events import TrackEvent
 from temwatch.columns import Column
 from temwatch.ledger import Reader
@@ -134,7 +134,7 @@ def _growth(reader: Reader, sequence: Progress) -> Growth:
         steps=steps,
         ensembles=ensembles,
         tracks=curves(track, frame, np.nan_to_num(lives[:, 2]), lives[:, 3]),
-        laws=running(time, radius) if np.isfinite(time).all() else [],
+        laws=kinetics_over_time(time, radius) if np.isfinite(time).all() else [],
         shares=shares(
             track,
             frame,

@@ -51,7 +51,7 @@ def select(fields: Fields, view: View) -> Population:
     values = fields.values[view.descriptor]
     order = fields.sorted_by(view.descriptor)
     order = order[np.isfinite(values[order])]  # an older version may not have measured it
-    return population.population(
+    return population.make_population(
         values[order],
         of_micrograph[fields.micrograph[order]],
         len(names),
@@ -75,7 +75,7 @@ def describe(fields: Fields, view: View) -> dict[str, Any]:
     x, y = population.density(found, limits=BY_NAME[view.descriptor].limits)
     return {
         **_head(fields, found, view),
-        "figures": _figures(population.figures(found)),
+        "figures": _figures(found.figures),
         "histogram": {
             "edges": bars.edges.tolist(),
             "counts": bars.counts.tolist(),
@@ -121,7 +121,7 @@ def convergence(
     }
     for name in ("mean", "d50"):
         answer[name] = _forecast(steps[-1] if steps else None, name, target_percent / 100)
-    figures = population.figures(found)
+    figures = found.figures
     gsd = figures["gsd"].value
     answer["independent_particles_needed"] = (
         convergence_of.independent_particles_needed(gsd, target_percent / 100) if gsd and gsd > 1 else {}
@@ -165,7 +165,7 @@ def border_shift(fields: Fields, descriptor: DescriptorName, weighting: Weightin
     }
     found = {kind: select(fields, view) for kind, view in views.items()}
     edges = population.bin_edges(found["raw"])
-    known = {kind: population.figures(one) for kind, one in found.items()}
+    known = {kind: one.figures for kind, one in found.items()}
     seen = _seen_whole(fields)
     return {
         **_head(fields, found["raw"], views["raw"]),
@@ -245,7 +245,7 @@ def against(fields: Fields, manual: NDArray[np.float64], column: str) -> dict[st
     tests = comparison.compare(automatic.values, manual)
     if tests is None:
         return None
-    by_hand = population.population(manual, np.zeros(len(manual), np.int64), 1)
+    by_hand = population.make_population(manual, np.zeros(len(manual), np.int64), 1)
     edges = population.bin_edges(by_hand, automatic)
     return {
         **_head(fields, automatic, view),

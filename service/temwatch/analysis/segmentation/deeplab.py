@@ -26,6 +26,7 @@ from torch.nn.utils.fusion import fuse_conv_bn_eval
 
 from temwatch.analysis.segmentation import preprocessing, weights
 from temwatch.analysis.segmentation.masking import best_threshold, particle_mask
+from temwatch.analysis.segmentation.masking_parameters import PARAMETERS
 from temwatch.analysis.segmentation.network import network
 from temwatch.analysis.segmentation.preprocessing import Prepared
 from temwatch.analysis.segmentation.tiled_inference import TILE_PX, device_of, tiled
@@ -300,7 +301,7 @@ def _at_best_sizes(
             dice = best_threshold(again[0, 0].numpy()).dice
             if dice > surest:
                 work, result, surest = smaller, again, dice
-    if typical_diameter_px(result[0, 0].numpy() > weights.THRESHOLD) >= limit_px:
+    if typical_diameter_px(result[0, 0].numpy() > PARAMETERS.threshold) >= limit_px:
         again = functional.interpolate(
             tiled(net, _halved(work), description, tile_px), work.shape[-2:], mode="bilinear"
         )
@@ -337,7 +338,7 @@ def segmentation_of(found: Probabilities, image: Prepared, description: weights.
     What the original's own network says is taken as the original takes it: above one half.
     """
     if description.architecture == weights.ANTEMA:
-        return Segmentation(mask=found[0] > weights.THRESHOLD)
+        return Segmentation(mask=found[0] > PARAMETERS.threshold)
     contacts = found[1] > description.contacts_threshold if len(found) > 1 else None
     return Segmentation(mask=particle_mask(found[0], image), contacts=contacts)
 

@@ -9,22 +9,9 @@ from numpy.typing import NDArray
 from scipy import ndimage
 
 from temwatch.analysis.segmentation import preprocessing
+from temwatch.analysis.segmentation.masking_parameters import PARAMETERS
 from temwatch.analysis.segmentation.preprocessing import Prepared
-from temwatch.analysis.segmentation.weights import HOLE_LEVEL, SURE, THRESHOLD
 from temwatch.domain import Image, Mask
-
-RING_PX = 4
-"""Reach of the ring around a hole that says how dark the particle is there."""
-
-LEAST_THRESHOLD = 0.06
-"""In noise a pixel counts down to here, if the mask is worth it."""
-DOUBT = (0.6, 0.85)
-"""Where a mask may expect a Dice coefficient below the second of these, the network understates what little
-it sees; from there to the first the threshold falls to nothing."""
-LEAST_DICE = 0.45
-"""Of a noisy micrograph without particles the network expects less of its best mask: then nothing changes."""
-
-_LEVELS = 200
 
 
 class Threshold(NamedTuple):
@@ -44,13 +31,14 @@ def particle_mask(probability: NDArray[np.float32], image: Prepared) -> Mask:
     image
         What it was found in; particles dark.
     """
-    threshold = THRESHOLD
+    threshold = PARAMETERS.threshold
     if image.noise >= preprocessing.NOISY:
         best = best_threshold(probability)
-        if best.dice >= LEAST_DICE:
-            none, full = DOUBT
-            belief = min(1.0, (best.dice - none) / (full - none))
-            threshold = min(max(belief * best.level, LEAST_THRESHOLD), THRESHOLD)
+        if best.dice >= PARAMETERS.min_dice:
+            doubted, trusted = PARAMETERS.doubted_dice, PARAMETERS.trusted_dice
+            belief = min(1.0, (best.dice - doubted) / (trusted - doubted))
+            threshold = max(belief * best.level, PARAMETERS.min_threshold)
+            threshold = min(threshold, PARAMETERS.threshold)
     return with_dark_holes(sure_parts(probability, threshold), image.pixels)
 
 
@@ -61,7 +49,7 @@ def best_threshold(probability: NDArray[np.float32]) -> Threshold:
     probabilities over n and the sum of all (Lipton et al., ECML 2014, 225): the best threshold is one half
     where the network is certain, and less where everything is in doubt.
     """
-    counts, edges = np.histogram(probability, _LEVELS, (0.0, 1.0))
+    counts, edges = np.histogram(probability, PARAMETERS.levels, (0.0, 1.0))
     pixels = np.cumsum(counts[::-1])
     expected = np.cumsum((counts * (edges[:-1] + edges[1:]) / 2)[::-1])
     dice = 2 * expected / (pixels + expected[-1])
@@ -69,18 +57,18 @@ def best_threshold(probability: NDArray[np.float32]) -> Threshold:
     return Threshold(level=float(edges[-2 - best]), dice=float(dice[best]))
 
 
-def sure_parts(probability: NDArray[np.float32], threshold: float = THRESHOLD) -> Mask:
-    """Connected parts (corners count) above a threshold that somewhere exceed it as far as `SURE` does."""
+def sure_parts(probability: NDArray[np.float32], threshold: float = PARAMETERS.threshold) -> Mask:
+    """Connected parts (corners count) above a threshold that exceed it somewhere by as much as `sure` does."""
     mask = np.asarray(probability > threshold)
     labels, count = ndimage.label(mask, np.ones((3, 3)))
     kept = np.zeros(count + 1, bool)
-    kept[labels[probability > threshold * SURE / THRESHOLD]] = True
+    kept[labels[probability > threshold * PARAMETERS.sure / PARAMETERS.threshold]] = True
     kept[0] = False
     return np.asarray(kept[labels])
 
 
 def with_dark_holes(mask: Mask, image: Image) -> Mask:
-    """A mask with those of its holes filled that look like the particle around them, see `HOLE_LEVEL`."""
+    """A mask with those of its holes filled that look like the particle around them, see `hole_level`."""
     labels, count = ndimage.label(~mask)
     if count == 0:
         return mask
@@ -92,13 +80,13 @@ def with_dark_holes(mask: Mask, image: Image) -> Mask:
         return mask
     background = float(np.median(image[is_open[labels]]))
     holes = np.where(is_open[labels], 0, labels)
-    around = np.where(mask, ndimage.maximum_filter(holes, 2 * RING_PX + 1), 0)
+    around = np.where(mask, ndimage.maximum_filter(holes, 2 * PARAMETERS.ring_px + 1), 0)
     hole_level, ring_level = (
         np.bincount(part.ravel(), image.ravel(), count + 1)
         / np.maximum(np.bincount(part.ravel(), minlength=count + 1), 1)
         for part in (holes, around)
     )
-    filled = hole_level < ring_level + HOLE_LEVEL * (background - ring_level)
+    filled = hole_level < ring_level + PARAMETERS.hole_level * (background - ring_level)
     # where two holes are near each other the ring of one may be all the other's: it says nothing then
     filled[np.bincount(around.ravel(), minlength=count + 1) == 0] = False
     filled[0] = False

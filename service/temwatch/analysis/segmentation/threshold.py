@@ -11,6 +11,7 @@ Adv. 2023, 5, 2318.
 from __future__ import annotations
 
 from collections.abc import Sequence
+from dataclasses import dataclass
 from typing import NamedTuple
 
 import numpy as np
@@ -22,28 +23,36 @@ from temwatch.domain import Image, Mask, Segmentation, Segmenter
 
 Histogram = NDArray[np.float64]
 
-SIGMA_PX = 2.0
-"""Smoothing before the threshold; the paper's preprocessing."""
 
-BINS = 512
-PEAK_WIDTH_BINS = 10.0
-"""Smoothing of the histogram before its peak is looked for."""
+@dataclass(frozen=True, slots=True, kw_only=True)
+class ThresholdParameters:
+    """The constants of the threshold.
 
-UNIMODAL_HEIGHT = 0.8
-"""A cut at this share of the histogram's peak or higher parts one population from itself.
+    On what each was tuned is said where it is recorded. How far a value may move before the bars of the tests
+    break was not measured.
+    """
 
-Noise has 0.9-1.0 from 64 px on. Of 183 published bright-field figures one that Otsu cuts well lies above,
-and there the result does not change.
-"""
+    sigma_px: float = 2.0
+    """px; standard deviation of the Gaussian before the threshold; not tuned: the paper's preprocessing."""
+    bins: int = 512
+    """Bins of the histogram."""
+    peak_width_bins: float = 10.0
+    """Bins; smoothing of the histogram before its peak is looked for."""
+    unimodal_height: float = 0.8
+    """A cut at this share of the histogram's peak or higher cuts one population in two. Noise has 0.9 to 1.0
+    from 64 px on. Of 183 published bright-field figures one that Otsu cuts well lies above, and there the
+    result does not change."""
+    background_widths: float = 3.5
+    """Distance from the background's peak, in its widths, where particle begins in a unimodal image."""
+    flattening_gain: float = 0.95
+    """The variance inside Otsu's two classes has to fall to this share for a flattening to be kept."""
+    background_rounds: int = 4
+    """Rounds in which the brighter class and the background's surface are refined in turn."""
+    background_grid: int = 128
+    """Points along the shorter side that the surface is fitted to."""
 
-BACKGROUND_WIDTHS = 3.5
-"""Distance from the background's peak, in its widths, where particle begins in a unimodal image."""
 
-FLATTENING_GAIN = 0.95
-"""The variance inside Otsu's two classes has to fall to this share for a flattening to be kept."""
-
-BACKGROUND_ROUNDS = 4
-BACKGROUND_GRID = 128
+PARAMETERS = ThresholdParameters()
 
 
 class _Cut(NamedTuple):
@@ -67,7 +76,7 @@ def build(settings: SegmentationSettings) -> Segmenter:
     return Segmenter(
         name="threshold",
         segment=segment,
-        parameters=(("sigma_px", SIGMA_PX), ("particles", settings.particles)),
+        parameters=(("sigma_px", PARAMETERS.sigma_px), ("particles", settings.particles)),
     )
 
 
@@ -90,7 +99,7 @@ def threshold_mask(image: Image) -> Mask:
     if image.size == 0 or not finite.any() or image.min() == image.max():
         return np.zeros(image.shape, bool)
     # the offset of a detector can exceed its contrast by far more than float32 resolves when squared
-    smooth = ndimage.gaussian_filter(image - image.min(), SIGMA_PX, output=np.float32)
+    smooth = ndimage.gaussian_filter(image - image.min(), PARAMETERS.sigma_px, output=np.float32)
     flat = flattened(smooth)
     cut = _otsu(flat)
     limit = cut.value if _is_bimodal(cut) else _background_limit(cut)
@@ -102,7 +111,7 @@ def flattened(image: Image) -> Image:
 
     The surface is fitted to the brighter class on a coarse grid; class and surface are refined in turn.
     """
-    step = max(1, min(image.shape) // BACKGROUND_GRID)
+    step = max(1, min(image.shape) // PARAMETERS.background_grid)
     grid = image[step // 2 :: step, step // 2 :: step].astype(np.float64)
     before = _otsu(grid)
     rows = (np.arange(step // 2, image.shape[0], step) / image.shape[0])[:, None]
@@ -114,7 +123,7 @@ def flattened(image: Image) -> Image:
     cut, level = before, before.value
     residual = grid
     coefficients: Histogram = np.zeros(terms.shape[1])
-    for _ in range(BACKGROUND_ROUNDS):
+    for _ in range(PARAMETERS.background_rounds):
         background = (residual > level).ravel()
         if np.count_nonzero(background) < 10 * terms.shape[1]:
             return image
@@ -123,7 +132,7 @@ def flattened(image: Image) -> Image:
         residual = grid - (terms @ coefficients).reshape(grid.shape)
         cut = _otsu(residual)
         level = cut.value
-    if cut.within_variance > FLATTENING_GAIN * before.within_variance:
+    if cut.within_variance > PARAMETERS.flattening_gain * before.within_variance:
         return image
 
     flat = image.copy()
@@ -142,7 +151,7 @@ def _quadratic(rows: Histogram, columns: Histogram) -> list[Histogram]:
 
 def _otsu(values: NDArray[np.floating]) -> _Cut:
     """Where Otsu cuts: the upper class begins after this bin."""
-    counts, edges = np.histogram(values, BINS)
+    counts, edges = np.histogram(values, PARAMETERS.bins)
     weights, centres = counts.astype(np.float64), (edges[:-1] + edges[1:]) / 2
     centred = centres - np.average(centres, weights=weights)
     lower = np.cumsum(weights)[:-1]
@@ -155,12 +164,12 @@ def _otsu(values: NDArray[np.floating]) -> _Cut:
 
 
 def _smooth_counts(cut: _Cut) -> Histogram:
-    return np.asarray(ndimage.gaussian_filter1d(cut.counts, PEAK_WIDTH_BINS, mode="constant"))
+    return np.asarray(ndimage.gaussian_filter1d(cut.counts, PARAMETERS.peak_width_bins, mode="constant"))
 
 
 def _is_bimodal(cut: _Cut) -> bool:
     counts = _smooth_counts(cut)
-    return bool(counts[cut.bin] < UNIMODAL_HEIGHT * counts.max())
+    return bool(counts[cut.bin] < PARAMETERS.unimodal_height * counts.max())
 
 
 def _background_limit(cut: _Cut) -> float:
@@ -168,4 +177,4 @@ def _background_limit(cut: _Cut) -> float:
     peak = int(np.argmax(_smooth_counts(cut)))
     brighter = np.cumsum(cut.counts[peak:])
     width = int(np.searchsorted(brighter, 0.683 * brighter[-1]))
-    return float(cut.centres[peak] - BACKGROUND_WIDTHS * width * (cut.centres[1] - cut.centres[0]))
+    return float(cut.centres[peak] - PARAMETERS.background_widths * width * (cut.centres[1] - cut.centres[0]))

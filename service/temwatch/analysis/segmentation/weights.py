@@ -7,29 +7,12 @@ import json
 from dataclasses import asdict, dataclass
 from pathlib import Path
 
+from temwatch.analysis.segmentation.masking_parameters import PARAMETERS
 from temwatch.config import SegmentationSettings
 from temwatch.errors import WeightsError
 
 FORMAT = "temwatch-1"
 DEFAULT_NAME = "deeplab.safetensors"
-
-
-THRESHOLD = 0.5
-"""Probability above which a pixel is particle."""
-
-SURE = 0.9
-"""Probability that a particle reaches somewhere: hysteresis, as Canny's edges (IEEE PAMI 1986, 8, 679).
-
-Letters, debris and the grain of the film make the network doubt; a particle is doubtful at its outline only.
-Between 0.85 and 0.93 the choice matters little.
-"""
-
-HOLE_LEVEL = 0.25
-"""A hole is filled up to here on the way from the darkness of its particle (0) to that of the background (1).
-
-Bright-field contrast is mass and thickness: what is as dark as the particle around it is particle. A gap that
-touching particles enclose is as bright as the background.
-"""
 
 _PACKAGE = Path(__file__).resolve().parents[2]
 
@@ -61,7 +44,7 @@ class Description:
     enlarge: int = 1
     max_side_px: int | None = None
     half_size_from_px: float | None = None
-    contacts_threshold: float = THRESHOLD
+    contacts_threshold: float = PARAMETERS.threshold
     temwatch_version: str
     training: str = ""
     started_from: str = ""
@@ -108,9 +91,9 @@ def parameters(settings: SegmentationSettings) -> tuple[tuple[str, str | float],
     """What decides the mask beside the weights."""
     return (
         ("particles", settings.particles),
-        ("threshold", THRESHOLD),
-        ("sure", SURE),
-        ("hole_level", HOLE_LEVEL),
+        ("threshold", PARAMETERS.threshold),
+        ("sure", PARAMETERS.sure),
+        ("hole_level", PARAMETERS.hole_level),
     )
 
 
@@ -170,7 +153,7 @@ def _description(path: Path, content: bytes) -> Description:
             enlarge=int(header["enlarge"]),
             max_side_px=int(header["max_side_px"]) if header["max_side_px"] else None,
             half_size_from_px=float(header["half_size_from_px"]) if header.get("half_size_from_px") else None,
-            contacts_threshold=float(header.get("contacts_threshold", THRESHOLD)),
+            contacts_threshold=float(header.get("contacts_threshold", PARAMETERS.threshold)),
             temwatch_version=header["temwatch_version"],
             training=header["training"],
             started_from=header.get("started_from", ""),

@@ -15,22 +15,16 @@ from numpy.typing import NDArray
 
 from temwatch.analysis.connected_components import crop_component, label_runs
 from temwatch.analysis.measurement.outline import trace
+from temwatch.analysis.separation.contour_parameters import PARAMETERS
 from temwatch.analysis.separation.ellipse_fitting import Floats, Integers, conic_sums
 
-CONCAVE_TURN = 0.35
-"""Turn in rad, 20 degrees, by which an outline bends inwards where two particles cross; less is roughness."""
-SMOOTHING_PX = 1.5
-"""Gaussian that takes the steps of the pixel grid out of an outline."""
-SMOOTHING_SHARE = 0.08
-"""Larger particles have rougher outlines in px: the Gaussian grows with the inscribed radius ..."""
-MOST_SMOOTHING_PX = 6.0
-"""... but no further than this."""
-CAVITY_PX = 0.5
-"""An arc that bends inwards on average by more than this is the outline of a cavity, of no particle."""
-SAMPLES = 40
-"""Points by which an arc is represented when arcs are compared."""
-SPACING = 3
-"""Every third point of the outlines stands for them where only their place matters."""
+CONCAVE_TURN_RAD = PARAMETERS.concave_turn_rad
+SMOOTHING_PX = PARAMETERS.smoothing_px
+SMOOTHING_RADII = PARAMETERS.smoothing_radii
+MAX_SMOOTHING_PX = PARAMETERS.max_smoothing_px
+CAVITY_PX = PARAMETERS.cavity_px
+ARC_SAMPLES = PARAMETERS.arc_samples
+OUTLINE_STRIDE = PARAMETERS.outline_stride
 
 
 class Arcs(NamedTuple):
@@ -76,7 +70,7 @@ def find_arcs(mask: NDArray[np.bool_], squared: Integers) -> Arcs:
     """
     points, loops = outlines(mask)
     radius = _inscribed_radius(squared)
-    coarse = gaussian(min(max(SMOOTHING_PX, SMOOTHING_SHARE * radius), MOST_SMOOTHING_PX))
+    coarse = gaussian(min(max(SMOOTHING_PX, SMOOTHING_RADII * radius), MAX_SMOOTHING_PX))
     fine = gaussian(SMOOTHING_PX)
     centre = np.empty(2, np.float64)
     centre[0], centre[1] = points[:, 0].mean(), points[:, 1].mean()
@@ -86,7 +80,7 @@ def find_arcs(mask: NDArray[np.bool_], squared: Integers) -> Arcs:
         count = len(closed)
         if count < 8:
             continue
-        cuts = _concave_points(smooth_closed(closed, coarse), CONCAVE_TURN)
+        cuts = _concave_points(smooth_closed(closed, coarse), CONCAVE_TURN_RAD)
         if len(cuts) == 0 and loop > 0:
             continue
         way = _lengths(smooth_closed(closed, fine))
@@ -103,7 +97,7 @@ def find_arcs(mask: NDArray[np.bool_], squared: Integers) -> Arcs:
             if length < 3 or _is_cavity(arc, loop > 0):
                 continue
             found.append((_smooth_open(arc, fine), along, conic_sums(arc, centre)))
-    return _packed(found, centre, points[::SPACING].copy(), radius)
+    return _packed(found, centre, points[::OUTLINE_STRIDE].copy(), radius)
 
 
 @njit(cache=True, nogil=True)
@@ -112,7 +106,7 @@ def _packed(
 ) -> Arcs:
     total = 0
     for arc, _, _ in found:
-        total += min(len(arc), SAMPLES)
+        total += min(len(arc), ARC_SAMPLES)
     points = np.empty((total, 2), np.float64)
     along = np.empty((total, 3), np.float64)
     starts = np.zeros(len(found) + 1, np.int64)
@@ -120,7 +114,7 @@ def _packed(
     middles = np.empty((len(found), 2), np.float64)
     at = 0
     for index, (arc, places, conic) in enumerate(found):
-        count = min(len(arc), SAMPLES)
+        count = min(len(arc), ARC_SAMPLES)
         for sample in range(count):
             chosen = sample * (len(arc) - 1) // (count - 1)
             points[at] = arc[chosen]

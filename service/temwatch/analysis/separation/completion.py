@@ -11,45 +11,38 @@ from numpy.typing import NDArray
 from temwatch.analysis.connected_components import crop_component, label_runs, largest_values, pack_crops
 from temwatch.analysis.measurement.outline import visible_fraction
 from temwatch.analysis.separation.arcs import Arcs
+from temwatch.analysis.separation.contour_parameters import PARAMETERS
 from temwatch.analysis.separation.distance import squared_distances
-from temwatch.analysis.separation.ellipse_fitting import Floats, Integers, filled, fit_ellipse, total_sums
-from temwatch.analysis.separation.grouping import (
-    ECCENTRICITY,
-    MOST_ELONGATED,
-    NOISE_PX,
-    ROUGHNESS,
-    SHAPE_NOISE_PX,
-    points_of_group,
+from temwatch.analysis.separation.ellipse_fitting import (
+    Floats,
+    Integers,
+    fill_polygon,
+    fit_ellipse,
+    total_sums,
 )
-from temwatch.analysis.separation.hulls import direction, gap, measure_hull, seen, wrapped
+from temwatch.analysis.separation.grouping import points_of_group
+from temwatch.analysis.separation.hulls import direction, hidden_gap, is_seen, measure_hull, wrap_angle
 from temwatch.analysis.separation.likelihood import most_likely_ellipse, stretch
 
-HARDLY_HIDDEN = 0.04
-"""Share of the outline that a straight line completes."""
-ELLIPSE_MISFIT = 1.3
-ROUND_ECCENTRICITY = 0.12
-ROUND_MISFIT = 2.0
-MOSTLY_HIDDEN = 0.5
-"""An ellipse completes a particle whose points are off by this many tolerances. Where most is hidden, a
-rounder one is tried that may be off by more."""
-WITHIN = 0.85
-"""Share of an ellipse that must lie in the clump."""
-STEPS = 12
-"""Points of a curve that completes an outline ..."""
-SECTORS = 72
-"""... and of a whole ellipse."""
-NEW_AREA = 0.12
-"""A particle that lies in better seen ones but for this share of its area explains nothing."""
-FRAGMENT = 0.25
-FRAGMENT_SEEN = 0.5
-"""What has less than this share of the median area in its clump, and of whose outline less is seen."""
-SPECK = 4.0
-"""What is smaller than the micrograph's particles by so many standard deviations is a speck on the outline of
-a particle."""
-LEFT_OVER = 0.5
-LEFT_OVER_PX = 3.0
-"""What no particle explains is one itself where a disc fits in of this share of the others' median radius,
-and of this radius; else it goes to the particles within this distance."""
+HULL_NOISE_PX = PARAMETERS.hull_noise_px
+HULL_ROUGHNESS = PARAMETERS.hull_roughness
+SHAPE_NOISE_PX = PARAMETERS.shape_noise_px
+SHAPE_ECCENTRICITY = PARAMETERS.shape_eccentricity
+MAX_ASPECT_RATIO = PARAMETERS.max_aspect_ratio
+STRAIGHT_HIDDEN_SHARE = PARAMETERS.straight_hidden_share
+ELLIPSE_MISFIT = PARAMETERS.ellipse_misfit
+MOSTLY_HIDDEN_SHARE = PARAMETERS.mostly_hidden_share
+ROUND_ECCENTRICITY = PARAMETERS.round_eccentricity
+ROUND_MISFIT = PARAMETERS.round_misfit
+MIN_ELLIPSE_WITHIN = PARAMETERS.min_ellipse_within
+CURVE_POINTS = PARAMETERS.curve_points
+ELLIPSE_POINTS = PARAMETERS.ellipse_points
+MIN_NEW_AREA = PARAMETERS.min_new_area
+FRAGMENT_AREAS = PARAMETERS.fragment_areas
+FRAGMENT_SEEN_SHARE = PARAMETERS.fragment_seen_share
+SPECK_DEVIATIONS = PARAMETERS.speck_deviations
+LEFT_OVER_RADII = PARAMETERS.left_over_radii
+LEFT_OVER_PX = PARAMETERS.left_over_px
 
 
 @njit(cache=True, nogil=True)
@@ -96,7 +89,7 @@ def complete_particles(
                 if crop[row, column]:
                     area += 1
                     new += covered[top + row, left + column] < 0
-        if area and new >= NEW_AREA * area:
+        if area and new >= MIN_NEW_AREA * area:
             for row in range(crop.shape[0]):
                 for column in range(crop.shape[1]):
                     if crop[row, column] and covered[top + row, left + column] < 0:
@@ -111,11 +104,11 @@ def _without_fragments(
 ) -> list[tuple[int, int, NDArray[np.bool_]]]:
     """Leave out what is much smaller than the clump's other particles, and mostly guessed."""
     areas = np.array([np.count_nonzero(crop) for _, _, crop in crops])
-    least = FRAGMENT * np.median(areas) if len(areas) else 0.0
+    least = FRAGMENT_AREAS * np.median(areas) if len(areas) else 0.0
     kept = [(0, 0, np.zeros((0, 0), np.bool_)) for _ in range(0)]
     renamed = np.full(len(crops) + 1, -1, np.int64)
     for index, (top, left, crop) in enumerate(crops):
-        if areas[index] >= least or visible_fraction(crop, mask, top, left) >= FRAGMENT_SEEN:
+        if areas[index] >= least or visible_fraction(crop, mask, top, left) >= FRAGMENT_SEEN_SHARE:
             renamed[index] = len(kept)
             kept.append((top, left, crop))
     for row in range(mask.shape[0]):
@@ -136,25 +129,25 @@ def _shape(
     """Hidden share of a particle's outline, its hull, and a polygon beyond that (or none)."""
     hull, hidden, perimeter, area, _, _, _ = measure_hull(points, along)
     polygon = points[hull]
-    least = prior[0] - SPECK * prior[1]
+    least = prior[0] - SPECK_DEVIATIONS * prior[1]
     share = hidden / perimeter if perimeter > 0 else 1.0
-    if share <= HARDLY_HIDDEN:
+    if share <= STRAIGHT_HIDDEN_SHARE:
         return share, polygon, points[:0]
     if prior[3] < math.inf:
         ellipse = most_likely_ellipse(arcs, members, prior)
         if ellipse[2] < least:
             return share, points[:0], points[:0]
         return share, _around(ellipse, points, along), points[:0]
-    if share < MOSTLY_HIDDEN and math.log(max(area, 1.0) / math.pi) / 2 < least:
+    if share < MOSTLY_HIDDEN_SHARE and math.log(max(area, 1.0) / math.pi) / 2 < least:
         return share, points[:0], points[:0]
-    tolerance = NOISE_PX + ROUGHNESS * math.sqrt(area / math.pi)
+    tolerance = HULL_NOISE_PX + HULL_ROUGHNESS * math.sqrt(area / math.pi)
     sums = total_sums(arcs.sums, members)
-    for attempt in range(2 if share >= MOSTLY_HIDDEN else 1):
-        ellipse = fit_ellipse(sums, SHAPE_NOISE_PX, ROUND_ECCENTRICITY if attempt else ECCENTRICITY)
+    for attempt in range(2 if share >= MOSTLY_HIDDEN_SHARE else 1):
+        ellipse = fit_ellipse(sums, SHAPE_NOISE_PX, ROUND_ECCENTRICITY if attempt else SHAPE_ECCENTRICITY)
         misfit = ROUND_MISFIT if attempt else ELLIPSE_MISFIT
-        if 0 < ellipse[2] < MOST_ELONGATED * ellipse[3] and ellipse[5] <= misfit * tolerance:
+        if 0 < ellipse[2] < MAX_ASPECT_RATIO * ellipse[3] and ellipse[5] <= misfit * tolerance:
             curve = _ellipse(ellipse, arcs.centre)
-            if _area_within(curve, mask) >= WITHIN * math.pi * ellipse[2] * ellipse[3]:
+            if _area_within(curve, mask) >= MIN_ELLIPSE_WITHIN * math.pi * ellipse[2] * ellipse[3]:
                 return share, polygon, curve
     return share, polygon, _continued(points, along, hull)
 
@@ -176,24 +169,24 @@ def _around(ellipse: Floats, points: Floats, along: Floats) -> Floats:
     size = math.exp(ellipse[2])
     a, b, d = stretch(ellipse[3], ellipse[4])
     total = len(points)
-    polygon = np.empty((total + SECTORS, 2), np.float64)
-    angles = np.empty(total + SECTORS, np.float64)
+    polygon = np.empty((total + ELLIPSE_POINTS, 2), np.float64)
+    angles = np.empty(total + ELLIPSE_POINTS, np.float64)
     for index in range(total):
         y, x = (points[index, 0] - ellipse[0]) / size, (points[index, 1] - ellipse[1]) / size
         angles[index] = math.atan2(a * y - b * x, d * x - b * y)
         polygon[index] = points[index]
-    is_seen = np.zeros(SECTORS, np.bool_)
+    sector_seen = np.zeros(ELLIPSE_POINTS, np.bool_)
     for index in range(total - 1):
         step = math.hypot(points[index + 1, 0] - points[index, 0], points[index + 1, 1] - points[index, 1])
-        if seen(along, index, index + 1, step):
-            turn = wrapped(angles[index + 1] - angles[index])
-            parts = int(abs(turn) / (2 * math.pi) * SECTORS) + 1
+        if is_seen(along, index, index + 1, step):
+            turn = wrap_angle(angles[index + 1] - angles[index])
+            parts = int(abs(turn) / (2 * math.pi) * ELLIPSE_POINTS) + 1
             for part in range(parts + 1):
-                angle = wrapped(angles[index] + turn * part / parts)
-                is_seen[int((angle + math.pi) / (2 * math.pi) * SECTORS) % SECTORS] = True
-    for sector in range(SECTORS):
-        if not is_seen[sector]:
-            angle = (sector + 0.5) / SECTORS * 2 * math.pi - math.pi
+                angle = wrap_angle(angles[index] + turn * part / parts)
+                sector_seen[int((angle + math.pi) / (2 * math.pi) * ELLIPSE_POINTS) % ELLIPSE_POINTS] = True
+    for sector in range(ELLIPSE_POINTS):
+        if not sector_seen[sector]:
+            angle = (sector + 0.5) / ELLIPSE_POINTS * 2 * math.pi - math.pi
             x, y = size * math.cos(angle), size * math.sin(angle)
             polygon[total, 0], polygon[total, 1] = ellipse[0] + b * x + d * y, ellipse[1] + a * x + b * y
             angles[total] = angle
@@ -208,7 +201,7 @@ def _continued(points: Floats, along: Floats, hull: Integers) -> Floats:
     Each is a cubic Bezier curve that would be the arc of a circle if both ends turned by the same angle.
     """
     size = len(hull)
-    polygon = np.empty((size * (STEPS + 2), 2), np.float64)
+    polygon = np.empty((size * (CURVE_POINTS + 2), 2), np.float64)
     count = 0
     for index in range(size):
         a, b = hull[index], hull[(index + 1) % size]
@@ -216,9 +209,9 @@ def _continued(points: Floats, along: Floats, hull: Integers) -> Floats:
         count += 1
         down, right = points[b, 0] - points[a, 0], points[b, 1] - points[a, 1]
         length = math.hypot(down, right)
-        if seen(along, a, b, length):
+        if is_seen(along, a, b, length):
             continue
-        a, b = gap(points, along, a, b)
+        a, b = hidden_gap(points, along, a, b)
         down, right = points[b, 0] - points[a, 0], points[b, 1] - points[a, 1]
         length = math.hypot(down, right)
         polygon[count] = points[a]
@@ -226,12 +219,12 @@ def _continued(points: Floats, along: Floats, hull: Integers) -> Floats:
         if length < 3:
             continue
         way = math.atan2(down, right)
-        leaving = min(max(wrapped(way - direction(points, along, a, -1)), 0.0), math.pi / 2)
-        arriving = min(max(wrapped(direction(points, along, b, 1) - way), 0.0), math.pi / 2)
+        leaving = min(max(wrap_angle(way - direction(points, along, a, -1)), 0.0), math.pi / 2)
+        arriving = min(max(wrap_angle(direction(points, along, b, 1) - way), 0.0), math.pi / 2)
         turn = max(leaving + arriving, 1e-3)
         handle = length * (4 / 3) * math.tan(turn / 4) / (2 * math.sin(turn / 2))
-        for step in range(1, STEPS):
-            u = step / STEPS
+        for step in range(1, CURVE_POINTS):
+            u = step / CURVE_POINTS
             w0, w1, w2, w3 = (1 - u) ** 3, 3 * u * (1 - u) ** 2, 3 * u * u * (1 - u), u**3
             polygon[count, 0] = (
                 w0 * points[a, 0]
@@ -274,9 +267,9 @@ def _painted(a: Floats, b: Floats, mask: NDArray[np.bool_]) -> tuple[int, int, N
     top, left, bottom, right = _box(a, b, mask)
     crop = np.zeros((bottom - top, right - left), np.bool_)
     view = mask[top:bottom, left:right]
-    filled(a, top, left, view, crop)
+    fill_polygon(a, top, left, view, crop)
     if len(b):
-        filled(b, top, left, view, crop)
+        fill_polygon(b, top, left, view, crop)
     return top, left, crop
 
 
@@ -291,7 +284,7 @@ def _with_left_overs(
 ) -> list[tuple[int, int, NDArray[np.bool_]]]:
     """The particles, and those that are made of what none of them explains."""
     radii = np.array([math.sqrt(np.count_nonzero(crop) / math.pi) for _, _, crop in crops])
-    least = max(LEFT_OVER * np.median(radii), LEFT_OVER_PX) if len(radii) else LEFT_OVER_PX
+    least = max(LEFT_OVER_RADII * np.median(radii), LEFT_OVER_PX) if len(radii) else LEFT_OVER_PX
     left = mask & (covered < 0)
     depth = squared_distances(left)
     runs, number, area, box = label_runs(left, 1)

@@ -22,25 +22,21 @@ from temwatch.analysis.measurement.outline import convexity
 from temwatch.analysis.separation import uecs, watershed
 from temwatch.analysis.separation.arcs import find_arcs
 from temwatch.analysis.separation.completion import complete_particles
+from temwatch.analysis.separation.contour_parameters import PARAMETERS
 from temwatch.analysis.separation.distance import squared_distances
-from temwatch.analysis.separation.grouping import FACETTED, group_arcs, largest_hidden_share
+from temwatch.analysis.separation.grouping import group_arcs, largest_hidden_share
 from temwatch.analysis.separation.prior import NO_PRIOR, ParticlePrior
 from temwatch.analysis.separation.separator import Separator
 from temwatch.config import SeparationSettings
 from temwatch.domain import Region, Rejection
 
-CLUMP_CONVEXITY = 0.98
-"""Two particles that overlap by more than half are a region above the usual threshold of 0.95; its outline
-shows them all the same."""
-DENTED = 0.9
-"""Where nothing says that the particles are ellipses, one of this convexity and solidity may have a dent."""
-MOSTLY_SEEN = 0.5
-"""Where no more than this is hidden of any particle, hulls of facetted particles are surer than ellipses."""
-BUMP = 0.4
-"""Radius of a part below which it may be a bump of the clump's outline, as a share of the largest disc in the
-clump, or of the population's radius where that is known and smaller: a heap holds a large disc too."""
-MOST_ARCS = 1500
-"""Pairs of arcs are compared, so a clump of some 500 particles and more would take minutes: UECS parts it."""
+CLUMP_CONVEXITY = PARAMETERS.clump_convexity
+DENTED_CONVEXITY = PARAMETERS.dented_convexity
+MOSTLY_SEEN_SHARE = PARAMETERS.mostly_seen_share
+BUMP_RADII = PARAMETERS.bump_radii
+MAX_ARCS = PARAMETERS.max_arcs
+FACETTED_ROUGHNESS = PARAMETERS.facetted_roughness
+
 
 _OTHERS = {"uecs": uecs.separate, "watershed": watershed.separate}
 
@@ -60,13 +56,13 @@ def separate(
     row, column = clump.origin_px[0] - 1, clump.origin_px[1] - 1
     squared = squared_distances(canvas)
     arcs = find_arcs(canvas, squared)
-    if 1 < len(arcs.starts) - 1 <= MOST_ARCS:
+    if 1 < len(arcs.starts) - 1 <= MAX_ARCS:
         expected = prior.in_clump(arcs.radius)
         group = None
-        if FACETTED < expected[3] < math.inf:
+        if FACETTED_ROUGHNESS < expected[3] < math.inf:
             any_shape = np.append(expected[:3], math.inf)
             group = group_arcs(arcs, canvas, any_shape)
-            if largest_hidden_share(arcs, group) <= MOSTLY_SEEN:
+            if largest_hidden_share(arcs, group) <= MOSTLY_SEEN_SHARE:
                 expected = any_shape
             else:
                 group = None
@@ -107,7 +103,7 @@ def _by(
 def _is_rough(pixels: NDArray[np.bool_], parts: NDArray[np.intp], radius_px: float) -> bool:
     """Whether half of the parts are bumps of something larger: feathers and crusts, not a crowd."""
     areas = np.array([pixels[begin : begin + h * w].sum() for begin, _, _, h, w in parts.tolist()])
-    bumps = areas < np.pi * (BUMP * radius_px) ** 2
+    bumps = areas < np.pi * (BUMP_RADII * radius_px) ** 2
     return bool(np.count_nonzero(bumps) >= len(bumps) / 2)
 
 
@@ -117,7 +113,7 @@ def _is_odd(clump: Region, shape: tuple[int, int], min_area_px: int, settings: S
     least = min(descriptors.convexity(outline), descriptors.solidity(outline))
     if least >= settings.convexity_threshold:
         return True
-    if least < DENTED:
+    if least < DENTED_CONVEXITY:
         return False
     found, _ = uecs.separate(clump, shape=shape, min_area_px=min_area_px, settings=settings)
     return len(found) == 1 and not found[0].separated

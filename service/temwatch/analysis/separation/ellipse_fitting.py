@@ -109,14 +109,14 @@ def convex_hull(points: Floats) -> Integers:
     chain = np.empty(2 * count + 1, np.int64)
     size = 0
     for index in order:
-        while size >= 2 and turns(points, chain[size - 2], chain[size - 1], index) <= 0:
+        while size >= 2 and turn(points, chain[size - 2], chain[size - 1], index) <= 0:
             size -= 1
         chain[size] = index
         size += 1
     base = size + 1
     for step in range(count - 2, -1, -1):
         index = order[step]
-        while size >= base and turns(points, chain[size - 2], chain[size - 1], index) <= 0:
+        while size >= base and turn(points, chain[size - 2], chain[size - 1], index) <= 0:
             size -= 1
         chain[size] = index
         size += 1
@@ -124,7 +124,7 @@ def convex_hull(points: Floats) -> Integers:
 
 
 @njit(cache=True, nogil=True)
-def turns(points: Floats, a: int, b: int, c: int) -> float:
+def turn(points: Floats, a: int, b: int, c: int) -> float:
     """Positive where the way a, b, c turns right on the screen."""
     value: float = (points[b, 1] - points[a, 1]) * (points[c, 0] - points[a, 0]) - (
         points[b, 0] - points[a, 0]
@@ -133,7 +133,9 @@ def turns(points: Floats, a: int, b: int, c: int) -> float:
 
 
 @njit(cache=True, nogil=True)
-def filled(polygon: Floats, top: int, left: int, mask: NDArray[np.bool_], region: NDArray[np.bool_]) -> None:
+def fill_polygon(
+    polygon: Floats, top: int, left: int, mask: NDArray[np.bool_], region: NDArray[np.bool_]
+) -> None:
     """Set in `region` the pixels of `mask`, crops at (top, left), whose centres lie inside a polygon."""
     count = len(polygon)
     crossings = np.empty(count, np.float64)

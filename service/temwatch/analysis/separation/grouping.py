@@ -15,49 +15,34 @@ from numba import njit
 from numpy.typing import NDArray
 
 from temwatch.analysis.separation.arcs import Arcs
+from temwatch.analysis.separation.contour_parameters import PARAMETERS
 from temwatch.analysis.separation.distance import squared_distances
 from temwatch.analysis.separation.ellipse_fitting import Floats, Integers, fit_ellipse, total_sums
 from temwatch.analysis.separation.hulls import length_outside, measure_hull, points_inside
 from temwatch.analysis.separation.likelihood import group_cost, largest_extent
 
-NOISE_PX = 0.6
-"""How far off a point of an outline on the pixel grid is: half a pixel, and a little by the segmentation."""
-ROUGHNESS = 0.02
-"""The same for the roughness of a particle's outline, over its radius."""
-SLACK = 1.5
-"""Points may be off by this many of the above before arcs are taken for those of different particles."""
-INWARDS = 0.35
-"""Turn in rad by which a hidden part may bend inwards where an arc ends."""
-SHAPE_NOISE_PX = 1.0
-ECCENTRICITY = 0.3
-"""Ellipses are expected around the circle with this standard deviation of (a^2 - b^2) / (a^2 + b^2), and
-their shape is drawn there as if their points were off by SHAPE_NOISE_PX."""
-MOST_HIDDEN = 0.6
-"""Where more of the outline is hidden, only an ellipse that fits joins arcs ..."""
-MOST_ELONGATED = 2.2
-"""... and only one that is no longer than this over its width."""
-OUTSIDE_PX = 2.0
-OUTSIDE_SHARE = 0.03
-OUTSIDE_POINTS = 2
-"""A hidden outline may leave the clump by so many px and this share of its length, and hold so many points of
-the clump's outline, every third: that is noise."""
-MOST_MISFIT = 1.5
-"""A shape that is off by this many tolerances is no ellipse; how far off says nothing then."""
-MISFIT_WEIGHT = 0.15
-UNEVEN_WEIGHT = 1.0
-"""What a hidden part of the outline costs is its share of the outline. In the same unit: an ellipse that is
-off by the tolerance; and a hidden part that bends by a full turn at one of its ends and not at the other."""
-JOINED = 0.8
-"""Two groups are joined where that costs less than this share of what both cost."""
-FACETTED = 0.03
-"""Roughness from which on an ellipse is only a likeness: a join has to lie on one hull as well."""
+HULL_NOISE_PX = PARAMETERS.hull_noise_px
+HULL_ROUGHNESS = PARAMETERS.hull_roughness
+HULL_SLACK = PARAMETERS.hull_slack
+MAX_INWARD_TURN_RAD = PARAMETERS.max_inward_turn_rad
+SHAPE_NOISE_PX = PARAMETERS.shape_noise_px
+SHAPE_ECCENTRICITY = PARAMETERS.shape_eccentricity
+MAX_HIDDEN_SHARE = PARAMETERS.max_hidden_share
+MAX_ASPECT_RATIO = PARAMETERS.max_aspect_ratio
+MAX_OUTSIDE_PX = PARAMETERS.max_outside_px
+MAX_OUTSIDE_SHARE = PARAMETERS.max_outside_share
+MAX_POINTS_INSIDE = PARAMETERS.max_points_inside
+MAX_MISFIT = PARAMETERS.max_misfit
+MISFIT_WEIGHT = PARAMETERS.misfit_weight
+UNEVEN_WEIGHT = PARAMETERS.uneven_weight
+JOIN_GAIN = PARAMETERS.join_gain
+FACETTED_ROUGHNESS = PARAMETERS.facetted_roughness
+GIANT_AREAS = PARAMETERS.giant_areas
+GIANT_DEVIATIONS = PARAMETERS.giant_deviations
+GIANT_HIDDEN_SHARE = PARAMETERS.giant_hidden_share
+
 NOT_MEASURED = math.inf
 """Depth of a single arc in its hull before it is measured."""
-GIANT = 3.0
-GIANT_HIDDEN = 0.3
-"""A joined particle that is larger than this over its clump's median, and hidden by more than this ..."""
-UNLIKELY = 3.0
-"""... or by so many standard deviations than the micrograph's other particles."""
 
 
 @njit(cache=True, nogil=True)
@@ -129,7 +114,9 @@ def _alone(
     """Cost of a group, and its depth in its hull where hulls decide."""
     if prior[3] < math.inf:
         likely = group_cost(arcs, members, prior, mask, away, math.inf)
-        return likely, (_evidence(arcs, members, mask, NOT_MEASURED)[1] if prior[3] > FACETTED else 0.0)
+        return likely, (
+            _evidence(arcs, members, mask, NOT_MEASURED)[1] if prior[3] > FACETTED_ROUGHNESS else 0.0
+        )
     cost, depth, _ = _evidence(arcs, members, mask, NOT_MEASURED)
     return cost, depth
 
@@ -150,7 +137,7 @@ def _is_between(arcs: Arcs, a: int, b: int, away: Integers) -> bool:
     first, second = arcs.middles[a], arcs.middles[b]
     down, right = second[0] - first[0], second[1] - first[1]
     length = math.hypot(down, right)
-    margin = 2 * SLACK * (NOISE_PX + ROUGHNESS * max(arcs.radius, length / 2)) + 1
+    margin = 2 * HULL_SLACK * (HULL_NOISE_PX + HULL_ROUGHNESS * max(arcs.radius, length / 2)) + 1
     steps = max(1, math.ceil(length))
     for step in range(steps):
         row = int(first[0] + down * (step + 0.5) / steps)
@@ -173,11 +160,11 @@ def _without_giants(arcs: Arcs, group: Integers, prior: Floats) -> Integers:
             if len(points) >= 3:
                 _, hidden, perimeter, areas[number], _, _, _ = measure_hull(points, along)
                 hidden_share[number] = hidden / perimeter
-    limit = GIANT * np.median(areas[areas > 0]) if (areas > 0).any() else 0.0
-    limit = min(limit, math.pi * math.exp(2 * (prior[0] + UNLIKELY * prior[1])))
+    limit = GIANT_AREAS * np.median(areas[areas > 0]) if (areas > 0).any() else 0.0
+    limit = min(limit, math.pi * math.exp(2 * (prior[0] + GIANT_DEVIATIONS * prior[1])))
     result = group.copy()
     for number in range(count):
-        if areas[number] > limit and hidden_share[number] > GIANT_HIDDEN:
+        if areas[number] > limit and hidden_share[number] > GIANT_HIDDEN_SHARE:
             for arc in range(count):
                 if group[arc] == number:
                     result[arc] = arc
@@ -205,7 +192,7 @@ def _gain(
         joined = (group == a) | (group == b)
         gain = float(both - group_cost(arcs, joined, prior, mask, away, both))
         # an ellipse is only a likeness of facetted particles, their hull is not
-        if gain <= 0 or prior[3] <= FACETTED:
+        if gain <= 0 or prior[3] <= FACETTED_ROUGHNESS:
             return gain
         _, _, fits = _evidence(arcs, joined, mask, max(depth[a], depth[b]))
         return gain if fits else -1.0
@@ -214,7 +201,7 @@ def _gain(
     together, _, fits = _evidence(arcs, (group == a) | (group == b), mask, max(depth[a], depth[b]))
     if not fits:
         return -1.0
-    return float(JOINED * (cost[a] + cost[b]) - together)
+    return float(JOIN_GAIN * (cost[a] + cost[b]) - together)
 
 
 @njit(cache=True, nogil=True)
@@ -248,23 +235,23 @@ def _evidence(
         return 1.0, 0.0, False
     hull, hidden, perimeter, area, depth, uneven, inwards = measure_hull(chosen, places)
     radius = math.sqrt(area / math.pi)
-    tolerance = NOISE_PX + ROUGHNESS * radius
+    tolerance = HULL_NOISE_PX + HULL_ROUGHNESS * radius
     if known_depth != NOT_MEASURED:
-        if inwards > INWARDS or depth > known_depth + SLACK * tolerance:
+        if inwards > MAX_INWARD_TURN_RAD or depth > known_depth + HULL_SLACK * tolerance:
             return 1.0, depth, False
         if (
-            length_outside(chosen, hull, places, mask, SLACK * tolerance)
-            > OUTSIDE_PX + OUTSIDE_SHARE * hidden
+            length_outside(chosen, hull, places, mask, HULL_SLACK * tolerance)
+            > MAX_OUTSIDE_PX + MAX_OUTSIDE_SHARE * hidden
         ):
             return 1.0, depth, False
-        if points_inside(arcs.outline, chosen, hull, SLACK * tolerance) > OUTSIDE_POINTS:
+        if points_inside(arcs.outline, chosen, hull, HULL_SLACK * tolerance) > MAX_POINTS_INSIDE:
             return 1.0, depth, False
-    ellipse = fit_ellipse(total_sums(arcs.sums, members), SHAPE_NOISE_PX, ECCENTRICITY)
-    misfit = ellipse[5] / tolerance if ellipse[2] > 0 else MOST_MISFIT
+    ellipse = fit_ellipse(total_sums(arcs.sums, members), SHAPE_NOISE_PX, SHAPE_ECCENTRICITY)
+    misfit = ellipse[5] / tolerance if ellipse[2] > 0 else MAX_MISFIT
     share = hidden / perimeter if perimeter > 0 else 1.0
-    cost = share + MISFIT_WEIGHT * min(misfit, MOST_MISFIT) ** 2 + UNEVEN_WEIGHT * uneven
+    cost = share + MISFIT_WEIGHT * min(misfit, MAX_MISFIT) ** 2 + UNEVEN_WEIGHT * uneven
     if known_depth == NOT_MEASURED:
         return cost, depth, True
     # where little is seen, only an ellipse makes it likely that the arcs belong together
-    is_ellipse = ellipse[2] > 0 and misfit <= 1 and ellipse[2] <= MOST_ELONGATED * ellipse[3]
-    return cost, depth, is_ellipse or share <= MOST_HIDDEN
+    is_ellipse = ellipse[2] > 0 and misfit <= 1 and ellipse[2] <= MAX_ASPECT_RATIO * ellipse[3]
+    return cost, depth, is_ellipse or share <= MAX_HIDDEN_SHARE

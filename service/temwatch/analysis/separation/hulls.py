@@ -11,15 +11,13 @@ import numpy as np
 from numba import njit
 from numpy.typing import NDArray
 
-from temwatch.analysis.separation.ellipse_fitting import Floats, Integers, convex_hull, turns
+from temwatch.analysis.separation.contour_parameters import PARAMETERS
+from temwatch.analysis.separation.ellipse_fitting import Floats, Integers, convex_hull, turn
 
-STRAIGHT = 1.1
-ON_EDGE_PX = 1.5
-"""Points this close to an edge lie on it."""
-SPACING_PX = 3.0
-"""An edge of the hull that is as long as the outline between its ends, but for these, runs along it."""
-REACH_PX = 12.0
-"""Length over which the direction of an arc's end is taken."""
+STRAIGHT_RATIO = PARAMETERS.straight_ratio
+STRAIGHT_SLACK_PX = PARAMETERS.straight_slack_px
+ON_EDGE_PX = PARAMETERS.on_edge_px
+DIRECTION_REACH_PX = PARAMETERS.direction_reach_px
 
 
 @njit(cache=True, nogil=True)
@@ -53,15 +51,15 @@ def measure_hull(points: Floats, along: Floats) -> tuple[Integers, float, float,
         length = math.hypot(points[b, 0] - points[a, 0], points[b, 1] - points[a, 1])
         perimeter += length
         doubled += points[a, 1] * points[b, 0] - points[b, 1] * points[a, 0]
-        if not seen(along, a, b, length):
-            a, b = gap(points, along, a, b)
+        if not is_seen(along, a, b, length):
+            a, b = hidden_gap(points, along, a, b)
             length = math.hypot(points[b, 0] - points[a, 0], points[b, 1] - points[a, 1])
             hidden += length
             # the ends of arcs that meet at a neck bend into it: over a short way they say nothing
-            if length > REACH_PX:
+            if length > DIRECTION_REACH_PX:
                 way = math.atan2(points[b, 0] - points[a, 0], points[b, 1] - points[a, 1])
-                leaving = wrapped(way - direction(points, along, a, -1))
-                arriving = wrapped(direction(points, along, b, 1) - way)
+                leaving = wrap_angle(way - direction(points, along, a, -1))
+                arriving = wrap_angle(direction(points, along, b, 1) - way)
                 uneven += abs(leaving - arriving) / (2 * math.pi)
                 inwards = max(inwards, -leaving, -arriving)
     depth = 0.0
@@ -73,14 +71,14 @@ def measure_hull(points: Floats, along: Floats) -> tuple[Integers, float, float,
             a, b = hull[index], hull[(index + 1) % size]
             length = math.hypot(points[b, 0] - points[a, 0], points[b, 1] - points[a, 1])
             if length > 0:
-                nearest = min(nearest, turns(points, a, b, point) / length)
+                nearest = min(nearest, turn(points, a, b, point) / length)
         if nearest < math.inf:
             depth = max(depth, nearest)
     return hull, hidden, perimeter, abs(doubled) / 2, depth, uneven, inwards
 
 
 @njit(cache=True, nogil=True)
-def wrapped(angle: float) -> float:
+def wrap_angle(angle: float) -> float:
     """The angle in rad, between -pi and pi."""
     return (angle + math.pi) % (2 * math.pi) - math.pi
 
@@ -94,7 +92,7 @@ def direction(points: Floats, along: Floats, point: int, step: int) -> float:
         if not 0 <= index < len(points) or along[index, 0] != along[point, 0]:
             break
         way = ((along[index, 1] - along[point, 1]) * step) % along[point, 2]
-        if way > REACH_PX:
+        if way > DIRECTION_REACH_PX:
             break
         other = index
     down, right = (points[other, 0] - points[point, 0]) * step, (points[other, 1] - points[point, 1]) * step
@@ -102,16 +100,16 @@ def direction(points: Floats, along: Floats, point: int, step: int) -> float:
 
 
 @njit(cache=True, nogil=True)
-def seen(along: Floats, a: int, b: int, length: float) -> bool:
+def is_seen(along: Floats, a: int, b: int, length: float) -> bool:
     """Whether the outline goes from one point to the other about as straight as the edge does."""
     if along[a, 0] != along[b, 0]:
         return False
     way = (along[b, 1] - along[a, 1]) % along[a, 2]
-    return bool(way <= STRAIGHT * length + SPACING_PX)
+    return bool(way <= STRAIGHT_RATIO * length + STRAIGHT_SLACK_PX)
 
 
 @njit(cache=True, nogil=True)
-def gap(points: Floats, along: Floats, a: int, b: int) -> tuple[int, int]:
+def hidden_gap(points: Floats, along: Floats, a: int, b: int) -> tuple[int, int]:
     """What of a hull's edge is hidden: an arc may run along its begin, and another one along its end."""
     down, right = points[b, 0] - points[a, 0], points[b, 1] - points[a, 1]
     length = math.hypot(down, right)
@@ -131,7 +129,7 @@ def _runs_on(
 ) -> bool:
     """Whether two points that follow each other on an outline both lie on the edge that begins at `a`."""
     step = math.hypot(points[there, 0] - points[here, 0], points[there, 1] - points[here, 1])
-    if length == 0 or not seen(along, here, there, step):
+    if length == 0 or not is_seen(along, here, there, step):
         return False
     for point in (here, there):
         across = (points[point, 1] - points[a, 1]) * down - (points[point, 0] - points[a, 0]) * right
@@ -150,9 +148,9 @@ def length_outside(
     for index in range(size):
         a, b = hull[index], hull[(index + 1) % size]
         length = math.hypot(points[b, 0] - points[a, 0], points[b, 1] - points[a, 1])
-        if seen(along, a, b, length):
+        if is_seen(along, a, b, length):
             continue
-        a, b = gap(points, along, a, b)
+        a, b = hidden_gap(points, along, a, b)
         down, right = points[b, 0] - points[a, 0], points[b, 1] - points[a, 1]
         length = math.hypot(down, right)
         if length == 0:

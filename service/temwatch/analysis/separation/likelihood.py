@@ -16,36 +16,23 @@ from numba import njit
 from numpy.typing import NDArray
 
 from temwatch.analysis.separation.arcs import Arcs
+from temwatch.analysis.separation.contour_parameters import PARAMETERS
 from temwatch.analysis.separation.ellipse_fitting import Floats, Integers, total_sums
 
-NOISE_PX = 0.5
-"""Standard deviation of an outline on the pixel grid, with a little for the segmentation."""
-CORRELATION_PX = 3.0
-CORRELATION_SHARE = 0.25
-"""Points of an outline are independent from this far apart: the pixel grid, and the bumps of a rough
-particle, which grow with its radius."""
-HUBER = 2.0
-"""Beyond so many standard deviations a point counts by its distance, not by the square."""
-FREEDOM = 4.0
-"""Of the t distribution of sizes: a sample may hold a second population, of a size never seen alone."""
-HIDDEN = 1.4
-"""Cost of a whole outline that is hidden: in a clump, each half of an outline is seen or hidden as likely as
-not, and that costs ln 2."""
-MISSED = 4.5
-"""Most that a point may cost which lies outside the clump: three standard deviations."""
-BACKGROUND = 2.0
-"""Cost of a point of a 3 px grid inside the particle that is background."""
-DENSITY = 0.5
-"""Particles in an area of one radius squared: clumps are dense."""
-TRIM_PX = 2.5
-"""The ends of an arc are rounded where it meets the next one."""
-MOST_POINTS = 12
-"""Points of an arc that a fit takes into account."""
-ITERATIONS = 10
-SETTLED = 0.05
-"""A fit has settled when a step gains less."""
-HOPELESS = 25.0
-"""What is worse than allowed by this after three steps will not be allowed."""
+ELLIPSE_NOISE_PX = PARAMETERS.ellipse_noise_px
+CORRELATION_PX = PARAMETERS.correlation_px
+CORRELATION_RADII = PARAMETERS.correlation_radii
+HUBER_DEVIATIONS = PARAMETERS.huber_deviations
+SIZE_FREEDOM = PARAMETERS.size_freedom
+HIDDEN_COST = PARAMETERS.hidden_cost
+MAX_OUTSIDE_COST = PARAMETERS.max_outside_cost
+BACKGROUND_COST = PARAMETERS.background_cost
+PARTICLE_DENSITY = PARAMETERS.particle_density
+ARC_TRIM_PX = PARAMETERS.arc_trim_px
+MAX_FIT_POINTS = PARAMETERS.max_fit_points
+MAX_ITERATIONS = PARAMETERS.max_iterations
+SETTLED_GAIN = PARAMETERS.settled_gain
+HOPELESS_COST = PARAMETERS.hopeless_cost
 
 
 @njit(cache=True, nogil=True)
@@ -88,10 +75,10 @@ def group_cost(
     if cost > allowed:
         return cost
     size = math.exp(ellipse[2])
-    sigma = math.sqrt(NOISE_PX**2 + (prior[3] * size) ** 2)
+    sigma = math.sqrt(ELLIPSE_NOISE_PX**2 + (prior[3] * size) ** 2)
     elongation = math.hypot(ellipse[3], ellipse[4])
     perimeter = 2 * math.pi * size * (1 + 0.75 * elongation * elongation)
-    cost += HIDDEN * max(0.0, 1 - length / perimeter)
+    cost += HIDDEN_COST * max(0.0, 1 - length / perimeter)
     a, b, d = stretch(ellipse[3], ellipse[4])
     spacing = _correlation(prior)
     steps = max(12, int(perimeter / spacing))
@@ -105,7 +92,7 @@ def group_cost(
         # a pixel outside is a pixel from the clump at least; the points have paid for the first deviation
         z = max(far - 1, 0.0) / sigma - 1
         if z > 0:
-            cost += perimeter / steps / spacing * min(0.5 * z * z, MISSED)
+            cost += perimeter / steps / spacing * min(0.5 * z * z, MAX_OUTSIDE_COST)
     inner = max(size - 2 * sigma - 1, 0.0)
     steps = int(inner / 3)
     for i in range(-steps, steps + 1):
@@ -115,7 +102,7 @@ def group_cost(
                 row, column = math.floor(ellipse[0] + b * x + d * y), math.floor(ellipse[1] + a * x + b * y)
                 inside = 0 <= row < mask.shape[0] and 0 <= column < mask.shape[1]
                 if not (inside and mask[row, column]):
-                    cost += BACKGROUND
+                    cost += BACKGROUND_COST
     return cost
 
 
@@ -134,7 +121,7 @@ def largest_extent(prior: Floats) -> float:
 
 @njit(cache=True, nogil=True)
 def _correlation(prior: Floats) -> float:
-    return math.hypot(CORRELATION_PX, CORRELATION_SHARE * math.exp(prior[0]))
+    return math.hypot(CORRELATION_PX, CORRELATION_RADII * math.exp(prior[0]))
 
 
 @njit(cache=True, nogil=True)
@@ -143,7 +130,7 @@ def _sampled(arcs: Arcs, members: NDArray[np.bool_], prior: Floats) -> tuple[Flo
     count = 0
     for arc in range(len(members)):
         if members[arc]:
-            count += min(arcs.starts[arc + 1] - arcs.starts[arc], MOST_POINTS)
+            count += min(arcs.starts[arc + 1] - arcs.starts[arc], MAX_FIT_POINTS)
     points, weights = np.empty((count, 2), np.float64), np.empty(count, np.float64)
     spacing = _correlation(prior)
     at = 0
@@ -156,8 +143,8 @@ def _sampled(arcs: Arcs, members: NDArray[np.bool_], prior: Floats) -> tuple[Flo
         if way == 0:
             way = arcs.along[begin, 2]
         length += way
-        number = min(last - begin + 1, MOST_POINTS)
-        trim = min(TRIM_PX / way, 0.15) * (last - begin)
+        number = min(last - begin + 1, MAX_FIT_POINTS)
+        trim = min(ARC_TRIM_PX / way, 0.15) * (last - begin)
         for index in range(number):
             chosen = begin + int(trim + 0.5 + index * (last - begin - 2 * trim) / max(number - 1, 1))
             points[at] = arcs.points[chosen]
@@ -197,8 +184,8 @@ def _fitted(
     new_normal, new_gradient = np.empty((5, 5), np.float64), np.empty(5, np.float64)
     value = _expanded(points, weights, now, prior, gradient, normal)
     damping = 1e-3
-    for iteration in range(ITERATIONS):
-        if iteration >= 3 and value > allowed + HOPELESS:
+    for iteration in range(MAX_ITERATIONS):
+        if iteration >= 3 and value > allowed + HOPELESS_COST:
             return math.inf, now
         matrix, step = normal.copy(), -gradient
         for index in range(5):
@@ -215,7 +202,7 @@ def _fitted(
             gradient, new_gradient = new_gradient, gradient
             normal, new_normal = new_normal, normal
             damping *= 0.3
-            if gained < SETTLED:
+            if gained < SETTLED_GAIN:
                 break
         else:
             damping *= 10
@@ -225,7 +212,7 @@ def _fitted(
     log_determinant = _solve(normal, step)
     # five dimensions are integrated over, three have a normalised prior
     cost = value + 0.5 * log_determinant - math.log(2 * math.pi)
-    return cost + math.log(prior[1]) + 2 * math.log(prior[2]) - math.log(DENSITY), now
+    return cost + math.log(prior[1]) + 2 * math.log(prior[2]) - math.log(PARTICLE_DENSITY), now
 
 
 @njit(cache=True, nogil=True)
@@ -241,7 +228,7 @@ def _expanded(
     size = math.exp(ellipse[2])
     p, q = ellipse[3], ellipse[4]
     a, b, d = stretch(-p, -q)
-    sigma = math.sqrt(NOISE_PX**2 + (prior[3] * size) ** 2)
+    sigma = math.sqrt(ELLIPSE_NOISE_PX**2 + (prior[3] * size) ** 2)
     value: float = 0.0
     slope = np.empty(5, np.float64)
     for index in range(len(points)):
@@ -259,15 +246,18 @@ def _expanded(
         slope[4] = -2 * u * v / length * scale
         z = abs(distance) / sigma
         weight = weights[index]
-        value += weight * (math.log(sigma) + (0.5 * z * z if z <= HUBER else HUBER * (z - 0.5 * HUBER)))
-        weight *= (1.0 if z <= HUBER else HUBER / z) / sigma**2
+        value += weight * (
+            math.log(sigma)
+            + (0.5 * z * z if z <= HUBER_DEVIATIONS else HUBER_DEVIATIONS * (z - 0.5 * HUBER_DEVIATIONS))
+        )
+        weight *= (1.0 if z <= HUBER_DEVIATIONS else HUBER_DEVIATIONS / z) / sigma**2
         for i in range(5):
             gradient[i] += weight * distance * slope[i]
             for j in range(i + 1):
                 normal[i, j] += weight * slope[i] * slope[j]
     off = (ellipse[2] - prior[0]) / prior[1]
-    value += 0.5 * (FREEDOM + 1) * math.log(1 + off * off / FREEDOM)
-    weight = (FREEDOM + 1) / (FREEDOM + off * off)
+    value += 0.5 * (SIZE_FREEDOM + 1) * math.log(1 + off * off / SIZE_FREEDOM)
+    weight = (SIZE_FREEDOM + 1) / (SIZE_FREEDOM + off * off)
     gradient[2] += weight * off / prior[1]
     normal[2, 2] += weight / prior[1] ** 2
     value += 0.5 * (p * p + q * q) / prior[2] ** 2

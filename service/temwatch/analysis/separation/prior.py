@@ -11,25 +11,22 @@ from numba import njit
 from numpy.typing import NDArray
 
 from temwatch.analysis.measurement.outline import trace
-from temwatch.analysis.separation.arcs import SMOOTHING_PX, gaussian, midpoints, smooth_closed
+from temwatch.analysis.separation.arcs import gaussian, midpoints, smooth_closed
+from temwatch.analysis.separation.contour_parameters import PARAMETERS
 from temwatch.analysis.separation.ellipse_fitting import Floats, conic_sums, fit_ellipse
 from temwatch.domain import Region
 
-LEAST_PX = 60
-"""The outline of a smaller particle is mostly pixel grid."""
-USUAL_SPREAD = 0.35
-USUAL_ECCENTRICITY = 0.15
-USUAL_WEIGHT = 4.0
-"""What is expected before any particle was seen, and how many particles that counts as: sizes spread by a
-third, an aspect ratio of 1.3."""
-LEAST_SPREAD = 0.1
-LEAST_ECCENTRICITY = 0.05
-LEAST_ROUGHNESS = 0.01
-MOST_ROUGHNESS = 0.07
-"""An outline that is off by more than this share of its radius is no ellipse, and ellipses part nothing."""
-ELONGATED = 0.2
-SMOOTH = 0.03
-"""Particles that are elongated, with an aspect ratio of some 1.7 and more, and rougher than this are rods."""
+PRIOR_MIN_AREA_PX = PARAMETERS.prior_min_area_px
+USUAL_SPREAD = PARAMETERS.usual_spread
+USUAL_ECCENTRICITY = PARAMETERS.usual_eccentricity
+USUAL_WEIGHT = PARAMETERS.usual_weight
+MIN_SPREAD = PARAMETERS.min_spread
+MIN_ECCENTRICITY = PARAMETERS.min_eccentricity
+MIN_ROUGHNESS = PARAMETERS.min_roughness
+MAX_ROUGHNESS = PARAMETERS.max_roughness
+ROD_ECCENTRICITY = PARAMETERS.rod_eccentricity
+ROD_ROUGHNESS = PARAMETERS.rod_roughness
+SMOOTHING_PX = PARAMETERS.smoothing_px
 
 
 class ParticlePrior(NamedTuple):
@@ -64,7 +61,7 @@ class ParticlePrior(NamedTuple):
     @property
     def are_ellipses(self) -> bool:
         """Whether ellipses describe the particles, rather than any convex outline."""
-        return self.worth > 0 and (self.eccentricity < ELONGATED or self.roughness < SMOOTH)
+        return self.worth > 0 and (self.eccentricity < ROD_ECCENTRICITY or self.roughness < ROD_ROUGHNESS)
 
     def in_clump(self, radius_px: float) -> Floats:
         """What is expected in a clump of this inscribed radius: (4,) mean, spread, eccentricity, roughness.
@@ -76,20 +73,22 @@ class ParticlePrior(NamedTuple):
         return np.array(
             [
                 mean,
-                max(self.spread, LEAST_SPREAD),
-                max(self.eccentricity, LEAST_ECCENTRICITY),
-                min(max(self.roughness, LEAST_ROUGHNESS), MOST_ROUGHNESS) if self.are_ellipses else math.inf,
+                max(self.spread, MIN_SPREAD),
+                max(self.eccentricity, MIN_ECCENTRICITY),
+                min(max(self.roughness, MIN_ROUGHNESS), MAX_ROUGHNESS) if self.are_ellipses else math.inf,
             ]
         )
 
 
-NO_PRIOR = ParticlePrior(0.0, 0.0, USUAL_SPREAD, USUAL_ECCENTRICITY, MOST_ROUGHNESS)
+NO_PRIOR = ParticlePrior(0.0, 0.0, USUAL_SPREAD, USUAL_ECCENTRICITY, MAX_ROUGHNESS)
 """No particle stands alone."""
 
 
 def estimate_prior(regions: Sequence[Region]) -> ParticlePrior:
     """The prior that a micrograph's whole particles give: regions that are one particle each."""
-    fitted = [_ellipse_of(np.pad(r.mask, 1)) for r in regions if np.count_nonzero(r.mask) >= LEAST_PX]
+    fitted = [
+        _ellipse_of(np.pad(r.mask, 1)) for r in regions if np.count_nonzero(r.mask) >= PRIOR_MIN_AREA_PX
+    ]
     ellipses = np.array([ellipse for ellipse in fitted if ellipse[2] > 0]).reshape(-1, 6)
     if not len(ellipses):
         return NO_PRIOR

@@ -16,6 +16,7 @@ What differs from the published procedure, each measured on masks with known tru
 from __future__ import annotations
 
 import math
+from dataclasses import dataclass
 
 import numpy as np
 from numba import njit
@@ -29,17 +30,30 @@ from temwatch.analysis.separation.separator import Separator
 from temwatch.config import SeparationSettings
 from temwatch.domain import Reason, Region, Rejection
 
-MARKER_CONVEXITY = 0.985
-"""Erosion ends here: convex but for the pixel grid. Two particles that overlap by more than half are one
-region of convexity 0.95 and more long after the clump was known to be one by the threshold of 0.95."""
-ROUGHNESS_PX = math.sqrt(2)
-"""Depth below which a part is roughness of the outline: the diagonal of a pixel."""
-ROUGHNESS = 0.03
-"""The same over the clump's inscribed radius: masks of large particles are rougher in px."""
-BOUNDARY_PX = 0.5
-"""Erosion by r px counts from pixel centre to pixel centre; the outline lies half a pixel further out."""
-NEW_AREA = 0.1
-"""A part that lies in larger parts but for this share of its area explains nothing."""
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class UecsParameters:
+    """The tuned constants of UECS, measured on masks with known truth.
+
+    On which masks each was set is not recorded, and how far it may move before the bars of the tests break
+    was not measured.
+    """
+
+    marker_convexity: float = 0.985
+    """Erosion ends here: convex but for the pixel grid. Two particles that overlap by more than half are one
+    region of convexity 0.95 and more long after the clump was known to be one by the threshold of 0.95."""
+    roughness_px: float = math.sqrt(2)
+    """px; depth below which a part is roughness of the outline: the diagonal of a pixel."""
+    roughness_radii: float = 0.03
+    """The same over the clump's inscribed radius: masks of large particles are rougher in px."""
+    boundary_px: float = 0.5
+    """px; erosion by r px counts from pixel centre to pixel centre; the outline lies half a pixel further
+    out."""
+    min_new_area: float = 0.1
+    """A part that lies in larger parts but for this share of its area explains nothing."""
+
+
+PARAMETERS = UecsParameters()
 
 
 def separate(
@@ -57,8 +71,8 @@ def separate(
     rejections: list[Rejection] = []
     least_px = max(settings.min_marker_px, min_area_px)
     squared = squared_distances(canvas)
-    roughness_px = max(ROUGHNESS_PX, ROUGHNESS * math.sqrt(squared.max()))
-    pixels, markers = _markers(canvas, squared, MARKER_CONVEXITY, roughness_px)
+    roughness_px = max(PARAMETERS.roughness_px, PARAMETERS.roughness_radii * math.sqrt(squared.max()))
+    pixels, markers = _markers(canvas, squared, PARAMETERS.marker_convexity, roughness_px)
     if len(markers) == 1:
         return [clump], []
     for begin, top, left, height, width, radius, vanished in markers.tolist():
@@ -67,7 +81,7 @@ def separate(
             region = Region(origin_px=(row + top, column + left), mask=marker, separated=True)
             rejections.append(Rejection(region=region, reason=Reason.NOT_SEPARABLE))
             continue
-        top, left, mask = _regrown(canvas, marker, top, left, radius + BOUNDARY_PX)
+        top, left, mask = _regrown(canvas, marker, top, left, radius + PARAMETERS.boundary_px)
         part = Region(origin_px=(row + top, column + left), mask=mask, separated=True)
         if convexity(mask) < settings.convexity_threshold:
             rejections.append(Rejection(region=part, reason=Reason.NOT_SEPARABLE))
@@ -91,7 +105,9 @@ def _explaining(parts: list[Region], clump: Region) -> list[Region]:
         part = parts[index]
         row, column = part.origin_px[0] - clump.origin_px[0], part.origin_px[1] - clump.origin_px[1]
         view = covered[row : row + part.mask.shape[0], column : column + part.mask.shape[1]]
-        if np.count_nonzero(part.mask > view) >= NEW_AREA * areas[index]:  # set there, and not covered
+        if (
+            np.count_nonzero(part.mask > view) >= PARAMETERS.min_new_area * areas[index]
+        ):  # set there, and not covered
             view |= part.mask
             kept.add(index)
     return [part for index, part in enumerate(parts) if index in kept]

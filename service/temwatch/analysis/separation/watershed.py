@@ -1,7 +1,7 @@
 """Watershed of the distance transform, the option that later versions of ANTEMA offer beside UECS.
 
 Every pixel of a clump belongs to the peak of the distance transform that it drains to (S. Beucher and
-C. Lantuéjoul, 1979). A peak counts where it stands out by more than `DEPTH_PX`, as in MATLAB's `watershed`
+C. Lantuéjoul, 1979). A peak counts where it stands out by more than `depth_px`, as in MATLAB's `watershed`
 after `imextendedmin(-D, 2)`; unlike there no pixel is lost to ridge lines. Parts are disjoint: an overlap is
 cut between its particles.
 
@@ -12,6 +12,7 @@ the parts against those of scikit-image's `reconstruction` and `watershed`, whic
 from __future__ import annotations
 
 import math
+from dataclasses import dataclass
 
 import numpy as np
 from numba import njit
@@ -24,8 +25,16 @@ from temwatch.analysis.separation.separator import Separator
 from temwatch.config import SeparationSettings
 from temwatch.domain import Region, Rejection
 
-DEPTH_PX = 2.0
-"""Height in px of a peak above the saddle to a higher one at which it is no particle of its own; ANTEMA's."""
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class WatershedParameters:
+    """The constant of the watershed. It was not tuned: it is that of ANTEMA."""
+
+    depth_px: float = 2.0
+    """px; height of a peak above the saddle to a higher one at which it is no particle of its own."""
+
+
+PARAMETERS = WatershedParameters()
 
 
 def separate(
@@ -41,7 +50,7 @@ def separate(
     canvas, row, column = framed(clump, shape)
     if canvas.all():
         return [clump], []
-    labels = basins(squared_distances(canvas), DEPTH_PX)
+    labels = basins(squared_distances(canvas), PARAMETERS.depth_px)
     places = ndimage.find_objects(labels)
     if len(places) == 1:
         return [clump], []

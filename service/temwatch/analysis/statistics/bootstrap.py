@@ -29,7 +29,7 @@ _SEED = 20230405  # fixed: the same data give the same interval
 
 
 @dataclass(frozen=True, slots=True, kw_only=True, eq=False)
-class Sums:
+class FieldSums:
     """What each field brings into a draw.
 
     `moments` has a row a field: the weight, and the weighted first and second power of the values about
@@ -42,9 +42,9 @@ class Sums:
     mass: NDArray[np.float32]
 
 
-def sums(
+def field_sums(
     values: NDArray[np.float64], weights: NDArray[np.float64], field: NDArray[np.int64], fields: int
-) -> Sums:
+) -> FieldSums:
     """Reduce every field once; `values` are in ascending order and at least one."""
     # centred, so that the difference of two sums of squares keeps its digits
     centre = float(np.average(values, weights=weights))
@@ -60,7 +60,7 @@ def sums(
     bins = np.searchsorted(inner, values, side="left")
     count = len(inner) + 1
     mass = np.bincount(field * count + bins, weights, fields * count).reshape(fields, count)
-    return Sums(
+    return FieldSums(
         centre=centre,
         moments=np.column_stack([np.bincount(field, column, fields) for column in columns]),
         edges=np.concatenate((values[:1], inner, values[-1:])),
@@ -68,16 +68,16 @@ def sums(
     )
 
 
-def standard_errors(known: Sums, quantiles: Mapping[str, float]) -> dict[str, float]:
+def standard_errors(sums: FieldSums, quantiles: Mapping[str, float]) -> dict[str, float]:
     """Bootstrap standard errors of mean, sd, gsd and the named quantiles; none for fewer than two fields."""
-    if np.count_nonzero(known.moments[:, 0]) < 2:
+    if np.count_nonzero(sums.moments[:, 0]) < 2:
         return {}
     # summed over the bins before the draws: the same numbers, from a table of fields and not of draws
-    mass = np.cumsum(known.mass, axis=1)
-    moments = np.zeros((DRAWS, known.moments.shape[1]))
+    mass = np.cumsum(sums.mass, axis=1)
+    moments = np.zeros((DRAWS, sums.moments.shape[1]))
     below = np.zeros((DRAWS, mass.shape[1]), np.float32)
     for place, draws in _draws(len(mass)):
-        moments += draws.astype(np.float64) @ known.moments[place]
+        moments += draws.astype(np.float64) @ sums.moments[place]
         below += draws @ mass[place]
     total, *rest = moments.T
     filled = total > 0  # a draw of empty fields alone says nothing
@@ -86,7 +86,7 @@ def standard_errors(known: Sums, quantiles: Mapping[str, float]) -> dict[str, fl
     if third:
         errors["gsd"] = _spread(np.exp(np.sqrt(np.maximum(third[1] - third[0] ** 2, 0))))
     below = below[below[:, -1] > 0]
-    return errors | {name: _spread(_quantile(below, known.edges, level)) for name, level in quantiles.items()}
+    return errors | {name: _spread(_quantile(below, sums.edges, level)) for name, level in quantiles.items()}
 
 
 def _draws(fields: int) -> Iterator[tuple[slice, NDArray[np.float32]]]:
@@ -99,6 +99,7 @@ def _draws(fields: int) -> Iterator[tuple[slice, NDArray[np.float32]]]:
         yield slice(start, start + count), _poisson(start // _BLOCK)[:count].T.astype(np.float32)
 
 
+# the draws are the same for every sample: tables of a fixed seed, at most 16 MB in all
 @lru_cache(maxsize=4)
 def _multinomial(fields: int) -> NDArray[np.float32]:
     random = np.random.default_rng(_SEED)

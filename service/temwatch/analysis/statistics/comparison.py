@@ -1,4 +1,4 @@
-"""Diameters that a person measured, held against those of temwatch."""
+"""Diameters that a person measured, compared with those of temwatch."""
 
 from __future__ import annotations
 
@@ -6,6 +6,7 @@ import csv
 import io
 import math
 import re
+from collections.abc import Callable
 from dataclasses import dataclass
 
 import numpy as np
@@ -35,7 +36,7 @@ class Comparison:
 
 
 def compare(automatic: NDArray[np.float64], manual: NDArray[np.float64]) -> Comparison | None:
-    """Hold one against the other; None where one of them has fewer than three values."""
+    """Compare two sets of diameters in nm; None where one of them has fewer than three values."""
     from scipy import stats
 
     sets = (automatic, manual)
@@ -48,17 +49,14 @@ def compare(automatic: NDArray[np.float64], manual: NDArray[np.float64]) -> Comp
         t, p = (float(value) for value in stats.ttest_ind(automatic, manual, equal_var=False))
     ks = stats.ks_2samp(automatic, manual, method="asymp")
 
-    def both(of: str) -> tuple[float, float]:
-        first, second = (
-            float(one.std(ddof=1)) if of == "sd" else float(getattr(np, of)(one)) for one in sets
-        )
-        return first, second
+    def both(statistic: Callable[[NDArray[np.float64]], float]) -> tuple[float, float]:
+        return float(statistic(automatic)), float(statistic(manual))
 
     return Comparison(
         count=(len(automatic), len(manual)),
-        mean=both("mean"),
-        sd=both("sd"),
-        median=both("median"),
+        mean=both(np.mean),
+        sd=both(lambda values: values.std(ddof=1)),
+        median=both(np.median),
         difference=float(manual.mean() - automatic.mean()),
         welch_t=t,
         welch_p=p,

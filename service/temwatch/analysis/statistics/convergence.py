@@ -11,8 +11,6 @@ import numpy as np
 from temwatch.analysis.statistics.population import (
     Figure,
     Population,
-    figures,
-    figures_unkept,
     interval_factor,
 )
 
@@ -22,10 +20,10 @@ ROUND_NUMBERS = tuple(
     for digit in (1, 1.5, 2, 3, 5, 7)
     if digit * 10**power >= 2
 )
-"""Numbers of fields after which a step is told."""
+"""Numbers of fields at which a step is computed."""
 
 _MOST_FIELDS = 100_000
-_FEWEST_FIELDS = 3  # a spread of two micrographs foretells nothing
+_FEWEST_FIELDS = 3  # a spread of two micrographs forecasts nothing
 
 ISO_13322_1 = (
     "ISO 13322-1 (2004, scope): for a log-normal distribution of geometric standard deviation 1.6, more than "
@@ -51,7 +49,7 @@ class Step:
 def steps(found: Population, known: Earlier | None = None) -> list[Step]:
     """How the half-widths shrank as fields of view came in, at round numbers of fields, now the last.
 
-    What was said after the first fields does not change when more come in: `known` holds it between calls
+    What holds after the first fields does not change when more come in: `known` holds it between calls
     for one sample and one view, so that an update costs one step.
     """
     known = {} if known is None else known
@@ -59,7 +57,7 @@ def steps(found: Population, known: Earlier | None = None) -> list[Step]:
     result = []
     for fields in (number for number in ROUND_NUMBERS if number < found.fields):
         particles = seen[fields - 1]
-        # a sequence is one field and grows: its particles are told apart by their number
+        # a sequence is one field and grows: its states are told apart by their number of particles
         if (fields, particles) not in known:
             known[fields, particles] = _half_widths(_first(found, fields))
         mean, d50 = known[fields, particles]
@@ -71,23 +69,21 @@ def last_step(found: Population) -> list[Step]:
     """The last of the steps alone; none below two fields."""
     if found.fields < 2:
         return []
-    mean, d50 = _half_widths(figures(found))
+    mean, d50 = _half_widths(found.figures)
     return [Step(fields=found.fields, particles=len(found.values), mean=mean, d50=d50)]
 
 
 def _first(found: Population, fields: int) -> Mapping[str, Figure]:
     """The figures as they were after the first fields."""
     part = found.field < fields
-    return figures_unkept(
-        Population(
-            values=found.values[part], weights=found.weights[part], field=found.field[part], fields=fields
-        )
-    )
+    return Population(
+        values=found.values[part], weights=found.weights[part], field=found.field[part], fields=fields
+    ).figures
 
 
-def _half_widths(known: Mapping[str, Figure]) -> tuple[float | None, float | None]:
+def _half_widths(figures: Mapping[str, Figure]) -> tuple[float | None, float | None]:
     """Relative half-widths of mean and D50."""
-    mean, d50 = (_relative(known[name].half_width, known[name].value) for name in ("mean", "d50"))
+    mean, d50 = (_relative(figures[name].half_width, figures[name].value) for name in ("mean", "d50"))
     return mean, d50
 
 

@@ -122,7 +122,7 @@ def kinetics(elapsed_s: Values, radius_nm: Values) -> Kinetics | None:
     )
 
 
-def running(elapsed_s: Values, radius_nm: Values, steps: int = STEPS) -> list[Kinetics]:
+def kinetics_over_time(elapsed_s: Values, radius_nm: Values, steps: int = STEPS) -> list[Kinetics]:
     """The fits as they were after a part of the frames, at up to `steps` lengths, the last over all."""
     if len(elapsed_s) < FEWEST_FRAMES:
         return []

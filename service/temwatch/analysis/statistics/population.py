@@ -1,7 +1,7 @@
 """The distribution of one descriptor in a sample: its figures, their uncertainty, and its histogram.
 
 Particles of one micrograph are not independent: they share the field, the focus and the mistakes of one
-segmentation. Intervals are therefore taken from a bootstrap that draws whole micrographs; see `resampling`.
+segmentation. Intervals are therefore taken from a bootstrap that draws whole micrographs; see `bootstrap`.
 """
 
 from __future__ import annotations
@@ -9,7 +9,7 @@ from __future__ import annotations
 import math
 from collections.abc import Mapping
 from dataclasses import dataclass
-from functools import lru_cache
+from functools import cached_property
 
 import numpy as np
 from numpy.typing import NDArray
@@ -28,7 +28,7 @@ _MOST_BINS = 80
 _FEWEST_BINS = 6
 
 
-@dataclass(frozen=True, slots=True, kw_only=True, eq=False)
+@dataclass(frozen=True, kw_only=True, eq=False)  # no slots: what was computed is kept with its population
 class Population:
     """Values of one descriptor in ascending order, what each counts, and the field it was seen in.
 
@@ -41,11 +41,20 @@ class Population:
     field: NDArray[np.int64]
     fields: int
 
-    @property
+    @cached_property
     def effective_count(self) -> float:
         """Number of equally weighted particles that would carry as much information (Kish)."""
         total = float(self.weights.sum())
         return total**2 / float((self.weights**2).sum()) if total > 0 else 0.0
+
+    @cached_property
+    def figures(self) -> Mapping[str, Figure]:
+        """Mean, standard deviation, geometric standard deviation, D10, D50 and D90 with their intervals.
+
+        Equal weights give the standard deviation with N - 1 and linearly interpolated percentiles, as
+        `summary.summarise` does.
+        """
+        return _figures_with_intervals(self)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -56,7 +65,7 @@ class Figure:
     half_width: float | None = None
 
 
-def population(
+def make_population(
     values: Reals, field: NDArray[np.int64], fields: int, weights: Reals | None = None
 ) -> Population:
     """A population of those values that are finite and count for something, sorted once for all."""
@@ -71,22 +80,11 @@ def population(
     )
 
 
-@lru_cache(maxsize=8)
-def figures(found: Population) -> Mapping[str, Figure]:
-    """Mean, standard deviation, geometric standard deviation, D10, D50 and D90, each with its interval.
-
-    Equal weights give the standard deviation with N - 1 and linearly interpolated percentiles, as
-    `statistics.summarise` does. Several answers are made of one population, so the last few are kept.
-    """
-    return figures_unkept(found)
-
-
-def figures_unkept(found: Population) -> Mapping[str, Figure]:
-    """The same of a population that nobody asks for again."""
+def _figures_with_intervals(found: Population) -> Mapping[str, Figure]:
     values = _figures(found)
     error = {}
     if len(found.values):
-        sums = bootstrap.sums(found.values, found.weights, found.field, found.fields)
+        sums = bootstrap.field_sums(found.values, found.weights, found.field, found.fields)
         error = bootstrap.standard_errors(sums, QUANTILES)
     factor = interval_factor(found.fields)
     return {
