@@ -1,5 +1,8 @@
 """What every separation method must do: a newcomer in `SEPARATORS` is tested at once."""
 
+import ast
+from dataclasses import replace
+from pathlib import Path
 from typing import get_args
 
 import numpy as np
@@ -9,8 +12,13 @@ import temwatch
 from analytic_shapes import disc, ellipse, on_canvas, rectangle
 from separation_cases import placed, score
 from temwatch import simulator
+from temwatch.analysis import pipeline, separation
 from temwatch.analysis.separation import SEPARATORS
+from temwatch.analysis.separation.cleaning import find_regions
+from temwatch.analysis.separation.prior import NO_PRIOR
+from temwatch.analysis.separation.separator import Separator
 from temwatch.choices import SeparationMethod
+from temwatch.errors import UsageError
 
 MASK = on_canvas(
     (200, 240),
@@ -29,6 +37,77 @@ methods = pytest.mark.parametrize("method", SEPARATORS)
 
 def test_config_offers_every_method():
     assert set(SEPARATORS) == set(get_args(SeparationMethod))
+
+
+def halved(clump, **_):
+    """A method of its own: a clump is cut in the middle of its longer side."""
+    row, column = clump.origin_px
+    height, width = clump.mask.shape
+    first, second = clump.mask.copy(), clump.mask.copy()
+    if height > width:
+        first[height // 2 :], second[: height // 2] = False, False
+    else:
+        first[:, width // 2 :], second[:, : width // 2] = False, False
+    return [
+        replace(part, origin_px=(row + part.origin_px[0], column + part.origin_px[1]), separated=True)
+        for mask in (first, second)
+        for part in find_regions(mask)
+    ], []
+
+
+def test_a_further_method_is_one_module_and_one_line(monkeypatch):
+    """It says itself what it needs; nothing else in temwatch has to know its name."""
+    told = []
+
+    def separate(clump, **arguments):
+        told.append(arguments["prior"])
+        return halved(clump, **arguments)
+
+    contacts = np.zeros_like(MASK)
+    contacts[:, 40:44] = True
+    further = {
+        "halves": Separator(separate=separate, description="cut in the middle", uses_contacts=False),
+        "learned": Separator(
+            separate=separate, description="cut in the middle", clump_convexity=0.999, uses_prior=True
+        ),
+    }
+    monkeypatch.setattr(separation, "SEPARATORS", {**SEPARATORS, **further})
+    plain = temwatch.resolve(MASK, pixel_size_nm=0.1, separate="halves")
+    assert {"", "halves"} == {particle.separated_by for particle in plain.particles}
+    assert "halves" == plain.method.separation
+    assert {NO_PRIOR} == set(told)
+    cut = temwatch.resolve(MASK, pixel_size_nm=0.1, separate="halves", contacts=contacts)
+    assert cut.table().equals(plain.table())
+
+    told.clear()
+    learned = temwatch.resolve(MASK, pixel_size_nm=0.1, separate="learned")
+    assert all(prior.worth > 0 for prior in told)
+    assert len(told) > 0
+    cut = temwatch.resolve(MASK, pixel_size_nm=0.1, separate="learned", contacts=contacts)
+    assert not cut.table().equals(learned.table())
+    pipeline.warm_up(further)
+
+
+def test_a_method_that_is_not_there_is_named_with_those_that_are():
+    with pytest.raises(UsageError, match="uecs, watershed, contour, none, found 'halves'"):
+        temwatch.resolve(MASK, pixel_size_nm=0.1, separate="halves")
+
+
+def test_the_analysis_does_not_import_the_package_root():
+    """`temwatch/__init__.py` hands out names of the analysis; the other way round would be a circle."""
+    package = Path(separation.__file__).parents[1]
+    roots = [
+        f"{path.name}:{node.lineno}"
+        for path in package.rglob("*.py")
+        for node in ast.walk(ast.parse(path.read_text(encoding="utf-8")))
+        if (isinstance(node, ast.Import) and any(name.name == "temwatch" for name in node.names))
+        or (isinstance(node, ast.ImportFrom) and node.module == "temwatch" and _imports_a_value(node))
+    ]
+    assert [] == roots
+
+
+def _imports_a_value(node):
+    return any(name.name in temwatch.__all__ for name in node.names)
 
 
 @methods

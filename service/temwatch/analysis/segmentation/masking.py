@@ -58,7 +58,7 @@ def best_threshold(probability: NDArray[np.float32]) -> Threshold:
 
 
 def sure_parts(probability: NDArray[np.float32], threshold: float = PARAMETERS.threshold) -> Mask:
-    """Connected parts (corners count) above a threshold that exceed it somewhere by as much as `sure` does."""
+    """Connected parts (corners count) above a threshold that somewhere exceed it as `sure` does."""
     mask = np.asarray(probability > threshold)
     labels, count = ndimage.label(mask, np.ones((3, 3)))
     kept = np.zeros(count + 1, bool)

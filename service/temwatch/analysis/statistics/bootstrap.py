@@ -33,10 +33,9 @@ class FieldSums:
     """What each field brings into a draw.
 
     `moments` has a row a field: the weight, and the weighted first and second power of the values about
-    `centre`, then of their logarithms where all are positive. `mass` is the weight between `edges`.
+    their mean, then of their logarithms where all are positive. `mass` is the weight between `edges`.
     """
 
-    centre: float
     moments: NDArray[np.float64]
     edges: NDArray[np.float64]
     mass: NDArray[np.float32]
@@ -61,7 +60,6 @@ def field_sums(
     count = len(inner) + 1
     mass = np.bincount(field * count + bins, weights, fields * count).reshape(fields, count)
     return FieldSums(
-        centre=centre,
         moments=np.column_stack([np.bincount(field, column, fields) for column in columns]),
         edges=np.concatenate((values[:1], inner, values[-1:])),
         mass=(mass / weights.mean()).astype(np.float32),

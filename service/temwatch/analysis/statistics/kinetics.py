@@ -29,16 +29,12 @@ STEPS = 30
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class PowerLaw:
-    """r^n = r0^n + K t, fitted by least squares: `rate` is K in nm^n/s, `r_squared` the share explained.
-
-    `effective_frames` is the number of frames that would tell as much if each erred for itself.
-    """
+    """r^n = r0^n + K t, fitted by least squares: `rate` is K in nm^n/s, `r_squared` the share explained."""
 
     exponent: float
     rate: Band
     start_radius_nm: float
     r_squared: float
-    effective_frames: float
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -80,7 +76,6 @@ def power_law(elapsed_s: Values, radius_nm: Values, exponent: float) -> PowerLaw
         rate=Band(slope, slope - half, slope + half),
         start_radius_nm=max(start, 0.0) ** (1 / exponent),
         r_squared=1 - float(residuals @ residuals) / total if total else 0.0,
-        effective_frames=effective,
     )
 
 

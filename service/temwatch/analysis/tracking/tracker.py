@@ -65,16 +65,14 @@ class Observation:
 class TrackedFrame:
     """One frame as tracked: the track and the drift-corrected position of each particle, in their order.
 
-    `drift_nm` is how far the field has moved since the first frame (row, column), `agreement` how well the
-    frame and the particles known so far agree under it, 0 to 1. Events may concern earlier frames: whether a
-    particle is gone for good is known only when it has not come back.
+    `drift_nm` is how far the field has moved since the first frame (row, column). Events may concern earlier
+    frames: whether a particle is gone for good is known only when it has not come back.
     """
 
     index: int
     tracks: NDArray[np.int64]
     positions_nm: NDArray[np.float64]
     drift_nm: NDArray[np.float64]
-    agreement: float
     events: tuple[TrackEvent, ...]
 
 
@@ -155,7 +153,6 @@ def _without_particles(state: TrackerState, index: int) -> TrackedFrame:
         tracks=np.zeros(0, np.int64),
         positions_nm=np.zeros((0, 2)),
         drift_nm=state.drift_nm,
-        agreement=0.0,
         events=(),
     )
 
@@ -225,7 +222,6 @@ def _next(
         tracks=numbers,
         positions_nm=particles.position_nm,
         drift_nm=drift.shift_nm,
-        agreement=drift.agreement,
         events=events,
     )
     return following, tracked
