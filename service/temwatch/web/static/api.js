@@ -1,5 +1,5 @@
 // Requests to the service. An error carries the message that the service responded with.
-export class ApiError extends Error {
+class ApiError extends Error {
   constructor(status, text) {
     super(text);
     this.status = status;

@@ -42,7 +42,7 @@ export function digits(value, significant = 4) {
 // an edge of a histogram bin, without trailing zeros
 export const edge = (value) => String(Number(value.toPrecision(6))).replace("-", "−");
 
-export function decimals(halfWidth) {
+function decimals(halfWidth) {
   return Math.min(8, Math.max(0, 1 - Math.floor(Math.log10(Number(halfWidth.toPrecision(2))))));
 }
 

@@ -38,7 +38,7 @@ export async function decoded(address) {
 export const previewOf = (row, edge = 0) =>
   `api/micrographs/${row.id}/preview.jpg?${edge ? `edge_px=${edge}&` : ""}t=${encodeURIComponent(row.analysed_at)}`;
 
-export function roundLength(target) {
+function roundLength(target) {
   const power = Math.floor(Math.log10(target));
   const candidates = [power, power + 1].flatMap((exponent) => [1, 2, 5].map((digit) => digit * 10 ** exponent));
   return candidates.reduce((best, one) => (Math.abs(Math.log(one / target)) < Math.abs(Math.log(best / target)) ? one : best));
