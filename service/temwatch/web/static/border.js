@@ -1,6 +1,6 @@
 // Border correction: large particles touch the border more often and are excluded; weights compensate for it.
 import { getJson, sampleUrl } from "./api.js";
-import { colour, densityLabel, draw, translucent, steps, withUnit } from "./charts.js";
+import { colour, densityLabel, draw, steps, translucent, withUnit } from "./charts.js";
 import { STATISTICS, controls, query } from "./population.js";
 import { empty, make, table } from "./dom.js";
 import { digits, estimate, percent } from "./format.js";

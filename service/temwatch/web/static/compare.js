@@ -1,6 +1,6 @@
 // Comparison with manual measurements: a csv of diameters over the automatic distribution. Nothing is stored.
-import { sampleUrl, post } from "./api.js";
-import { colour, draw, translucent, steps } from "./charts.js";
+import { post, sampleUrl } from "./api.js";
+import { colour, draw, steps, translucent } from "./charts.js";
 import { make, table } from "./dom.js";
 import { count, digits, probability } from "./format.js";
 

@@ -1,6 +1,6 @@
 // Live: the last micrograph, the statistics of its sample so far, and whether there are enough micrographs.
 import { getJson, sampleUrl } from "./api.js";
-import { bars, colour, draw, translucent, plain, withUnit } from "./charts.js";
+import { bars, colour, draw, plain, translucent, withUnit } from "./charts.js";
 import { Viewer, decoded, previewOf } from "./viewer.js";
 import { empty, make } from "./dom.js";
 import { clock, count, digits, estimate, percent, plural, rough, seconds } from "./format.js";

@@ -1,6 +1,6 @@
 // Sequences: the film, and number, sizes and tracks of the particles over time.
 import { getJson, sampleUrl } from "./api.js";
-import { colour, draw, translucent, SERIES } from "./charts.js";
+import { SERIES, colour, draw, translucent } from "./charts.js";
 import { empty, make } from "./dom.js";
 import { count, edge, plural } from "./format.js";
 
