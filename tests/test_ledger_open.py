@@ -169,7 +169,7 @@ def test_a_ledger_without_a_descriptor_gets_its_column(tmp_path):
     with sqlite3.connect(tmp_path / schema.FILE_NAME) as connection:
         connection.execute(f"ALTER TABLE particles DROP COLUMN {new}")
     connection.close()
-    with pytest.raises(StartError, match=f"without {new}; starting the service"):
+    with pytest.raises(StartError, match=f"without {new}; the service updates it"):
         Reader(tmp_path)
     with open_ledger(tmp_path) as ledger, ledger.reader() as reader:
         after = reader.particles(1)

@@ -16,7 +16,7 @@ from ledger_cases import START, arrival, result, sha256
 from temwatch.analysis.statistics.summary import SUMMARISED
 from temwatch.ledger import open_ledger, pack, publications, queue, recording
 from temwatch.outputs import sample_folder, workbook
-from temwatch.outputs.incremental_statistics import Running
+from temwatch.outputs.incremental_statistics import IncrementalStatistics
 from temwatch.outputs.tables import summary
 
 PER_MICROGRAPH = 200
@@ -61,15 +61,15 @@ def test_one_more_micrograph_costs_the_same_in_a_large_sample(tmp_path, packed, 
     assert np.median(at_many) < (1.2 if particles == 1_000_000 else 1.5) * np.median(at_few)
 
 
-def test_running_numbers_are_those_of_the_ledger(tmp_path, packed):
+def test_incremental_statistics_are_those_of_the_ledger(tmp_path, packed):
     """After every micrograph, and after rows that were read have changed."""
-    running = Running()
+    statistics = IncrementalStatistics()
     with open_ledger(tmp_path / ".temwatch") as ledger, ledger.reader() as reader:
         for number in range(7):
             append(ledger, packed, [number])
             if number == 4:
                 publications.mark_stale(ledger, "Au")
-            kept, whole = running.columns(reader, "Au"), reader.particle_columns("Au", SUMMARISED)
+            kept, whole = statistics.columns(reader, "Au"), reader.particle_columns("Au", SUMMARISED)
             for name in SUMMARISED:
                 assert np.array_equal(whole[name], kept[name])
             assert summary(reader, "Au") == summary(reader, "Au", kept)

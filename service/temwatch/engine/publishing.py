@@ -15,7 +15,7 @@ from temwatch.engine.outcomes import Stage
 from temwatch.engine.run_mode import RunMode
 from temwatch.ledger import Ledger
 from temwatch.outputs import sample_folder
-from temwatch.outputs.incremental_statistics import Running
+from temwatch.outputs.incremental_statistics import IncrementalStatistics
 
 log = structlog.get_logger(__name__)
 
@@ -58,7 +58,7 @@ class Publisher:
         self._awaiting_artifacts: dict[int, Job] = {}  # by file: the rows are published, pictures are to come
         self._retry_at_s: dict[str, float] = {}
         self._changed_s: dict[str, float] = {}
-        self._statistics = Running()
+        self._statistics = IncrementalStatistics()
         self._summary_due_s: dict[str, float] = {}
         self._checked_s = 0.0
 

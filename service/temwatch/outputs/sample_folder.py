@@ -19,14 +19,16 @@ from temwatch.domain import Status
 from temwatch.ledger import Ledger, Publication, Reader, publications
 from temwatch.outputs import parquet, paths, pictures, sequence_files, workbook
 from temwatch.outputs.files import append_or_replace, length, replacing, write_whole
-from temwatch.outputs.incremental_statistics import Running
+from temwatch.outputs.incremental_statistics import IncrementalStatistics
 from temwatch.outputs.tables import MICROGRAPHS, PARTICLES, TABLES, Table, csv_text, header, lines, summary
 
 _SMALL_SAMPLE = 20_000  # particles; above, the statistics wait until a fiftieth has been added
 
 
-def _summary(reader: Reader, sample: str, stream: BinaryIO, running: Running | None = None) -> None:
-    columns = None if running is None else running.columns(reader, sample)
+def _summary(
+    reader: Reader, sample: str, stream: BinaryIO, statistics: IncrementalStatistics | None = None
+) -> None:
+    columns = None if statistics is None else statistics.columns(reader, sample)
     text = json.dumps(summary(reader, sample, columns), indent=2, ensure_ascii=False, allow_nan=False)
     stream.write(f"{text}\n".encode())
 
@@ -202,7 +204,11 @@ def _replace(
 
 
 def write_formats(
-    ledger: Ledger, output: Path, sample: str, formats: Iterable[str], running: Running | None = None
+    ledger: Ledger,
+    output: Path,
+    sample: str,
+    formats: Iterable[str],
+    statistics: IncrementalStatistics | None = None,
 ) -> None:
     """Write the formats that are never appended to, if out of date: for a sample without pending files.
 
@@ -216,8 +222,8 @@ def write_formats(
         The sample.
     formats : iterable of str
         Names in `OUTPUTS`; others are ignored (`publish` writes csv). summary.json is always written.
-    running : Running, optional
-        Statistics that need not be read again for summary.json.
+    statistics : IncrementalStatistics, optional
+        Columns already read, for summary.json.
 
     Raises
     ------
@@ -225,7 +231,7 @@ def write_formats(
         A file could not be written; a later call goes on.
     """
     wanted: list[tuple[str, Callable[[Reader, str, BinaryIO], None]]] = [
-        (paths.SUMMARY, partial(_summary, running=running)),
+        (paths.SUMMARY, partial(_summary, statistics=statistics)),
         *(OUTPUTS[name] for name in formats if name in OUTPUTS),
     ]
     with ledger.publishing, ledger.reader() as reader, reader.snapshot():
