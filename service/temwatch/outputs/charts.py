@@ -1,4 +1,4 @@
-"""Charts of a sample for a publication: one column wide, as png or svg."""
+"""Charts of a sample for a publication, one journal column wide, as png or svg."""
 
 from __future__ import annotations
 
@@ -20,7 +20,7 @@ if TYPE_CHECKING:
 Kind = Literal["png", "svg"]
 Chart = Literal["histogram", "scatter", "convergence", "border"]
 
-# Okabe and Ito's palette, distinguishable with any colour vision (jfly.uni-koeln.de/color)
+# palette of Okabe and Ito, safe for all types of colour vision (jfly.uni-koeln.de/color)
 BLUE, ORANGE, GREEN, GREY = "#0072B2", "#D55E00", "#009E73", "#595959"
 STYLE: dict[Any, Any] = {
     "font.size": 8,
@@ -32,12 +32,12 @@ STYLE: dict[Any, Any] = {
     "lines.linewidth": 1.2,
     "legend.frameon": False,
     "legend.fontsize": 7,
-    "svg.fonttype": "none",  # text stays text, so that it can be set in the journal's type
+    "svg.fonttype": "none",  # keep text as text: a journal can set it in its own font
     "svg.hashsalt": "temwatch",
 }
 _SIZE_IN = (3.35, 2.4)  # one column of a journal: 85 mm
 _DPI = 600
-drawing = threading.Lock()  # matplotlib's settings are global
+drawing = threading.Lock()  # matplotlib has global settings
 
 
 def render(fields: Fields, sample: str, chart: Chart, kind: Kind, view: View) -> bytes:
@@ -156,4 +156,4 @@ CHARTS: dict[Chart, Callable[[Axes, Fields, View], None]] = {
     "convergence": _convergence,
     "border": _border,
 }
-"""Every chart by its name: draws one population on the axes."""
+"""Function that draws each chart on the axes, by name."""

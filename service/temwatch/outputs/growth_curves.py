@@ -1,4 +1,4 @@
-"""How a sequence grows: curves of the ensemble and of every track, laws of growth, and their plots."""
+"""Growth of a sequence: curves of the ensemble and of each track, growth laws, and their plots."""
 
 from __future__ import annotations
 
@@ -29,7 +29,7 @@ if TYPE_CHECKING:
     from matplotlib.axes import Axes
 
 MOST_POINTS = 2_000_000
-"""Sightings that are looked at together; of a longer sequence every second frame, every fourth ..."""
+"""Track points that are read at once; of a longer sequence every second frame is read, every fourth ..."""
 
 _MOST_SHOWN = 2000  # frames in a plot
 _MOST_TRACKS = 200

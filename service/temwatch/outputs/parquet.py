@@ -1,4 +1,4 @@
-"""particles.parquet: the particle table with its types, units in the metadata of the columns."""
+"""particles.parquet: the particle table, typed, with unit and meaning in the metadata of each column."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ _GROUP_ROWS = 65_536
 
 
 def write(reader: Reader, sample: str, stream: BinaryIO) -> None:
-    """Write the particles of a sample to a binary stream; columns are those of particles.csv."""
+    """Write the particles of a sample to a binary stream, with the columns of particles.csv."""
     import pyarrow
     from pyarrow import parquet
 

@@ -1,4 +1,4 @@
-"""The three pictures of a micrograph: itself, its mask, and the outlines of its particles."""
+"""The three pictures of a micrograph: the micrograph, its mask and the overlay of outlines."""
 
 from __future__ import annotations
 
@@ -17,14 +17,14 @@ from temwatch.domain import Image as Pixels
 from temwatch.outputs import paths
 from temwatch.outputs.files import make_folder, replacing
 
-# Okabe and Ito's palette, distinguishable with any colour vision (jfly.uni-koeln.de/color)
+# palette of Okabe and Ito, safe for all types of colour vision (jfly.uni-koeln.de/color)
 ALONE = (86, 180, 233)
 SEPARATED = (240, 228, 66)
 OVERLAPPING = (230, 159, 0)
 REJECTED = (213, 94, 0)
 REMOVED = (204, 121, 167)
 
-_PERCENTILES = (0.5, 99.5)  # of the grey values; a few hot pixels must not darken the rest
+_PERCENTILES = (0.5, 99.5)  # of the grey values: a few hot pixels must not darken all others
 _MANY_PIXELS = 1 << 20
 
 
@@ -34,19 +34,19 @@ def write_pictures(folder: Path, name: str, image: Pixels, analysis: Analysis) -
     Parameters
     ----------
     folder : Path
-        Made where missing.
+        Created if missing.
     name : str
-        Beginning of the file names.
+        Prefix of the file names.
     image : float32, shape (y, x)
         The micrograph.
     analysis : Analysis
-        What was found in it.
+        Its analysis.
     """
     write_views(folder, name, write_micrograph(folder, name, image, analysis.pixel_size_nm), analysis)
 
 
 def write_micrograph(folder: Path, name: str, image: Pixels, pixel_size_nm: float) -> Image.Image:
-    """Write the one picture that needs the pixels: the others are drawn on it."""
+    """Write the grey picture, the only one that needs the original; the overlay is drawn on it."""
     make_folder(folder)
     picture = Image.fromarray(grey(image))
     draw_scale_bar(picture, pixel_size_nm)
@@ -55,14 +55,14 @@ def write_micrograph(folder: Path, name: str, image: Pixels, pixel_size_nm: floa
 
 
 def write_views(folder: Path, name: str, micrograph: Image.Image, analysis: Analysis) -> None:
-    """Write mask and overlay, from the published micrograph picture and what was found in it."""
+    """Write mask and overlay, drawn on the published picture of the micrograph."""
     mask = Image.fromarray(analysis.mask.astype(np.uint8) * np.uint8(255))
     _save(mask, paths.picture(folder, name, "mask"))
     _save(overlay(micrograph, analysis), paths.picture(folder, name, "overlay"))
 
 
 def draw_again(folder: Path, name: str, analysis: Callable[[], Analysis]) -> None:
-    """Write mask and overlay on the published micrograph; nothing where that was never written."""
+    """Write mask and overlay again, if the picture of the micrograph was published."""
     path = paths.picture(folder, name, "micrograph")
     if path.is_file():
         with Image.open(path) as micrograph:
@@ -72,9 +72,9 @@ def draw_again(folder: Path, name: str, analysis: Callable[[], Analysis]) -> Non
 
 
 def overlay(micrograph: Image.Image, analysis: Analysis) -> Image.Image:
-    """The published micrograph with the outline of every particle in the colour of its kind.
+    """The published picture with the outline of every particle, coloured by kind.
 
-    Lines lie inside the region, so that the particle's edge stays visible outside them.
+    Lines lie inside the region, so the edge of the particle stays visible.
     """
     canvas = np.array(micrograph.convert("RGB"))
     width_px = max(1, round(min(canvas.shape[:2]) / 1000))
@@ -92,7 +92,7 @@ def overlay(micrograph: Image.Image, analysis: Analysis) -> Image.Image:
 def draw_scale_bar(picture: Image.Image, pixel_size_nm: float) -> None:
     """Draw a scale bar of a round length, about a fifth of the width, at the lower left.
 
-    White with a dark rim is legible on any background, and hides no particle that a plate would.
+    White with a dark rim is legible on any background and covers less than a box would.
     """
     width, height = picture.size
     length_nm = round_length_nm(width * pixel_size_nm / 5)
@@ -105,7 +105,7 @@ def draw_scale_bar(picture: Image.Image, pixel_size_nm: float) -> None:
     pad, thick, rim_px = size_px // 2, max(2, size_px // 5), max(1, size_px // 12)
     room_x, room_y = max(length_px, right - left) + 2 * pad, bottom - top + thick + 3 * pad
     if room_x > width or room_y > height:
-        return  # a micrograph too small to carry it
+        return  # too small for a scale bar
     dark, light = (20, 245) if picture.mode == "L" else ((20, 20, 20), (245, 245, 245))
     middle_x, bar_x, bar_y = room_x / 2, (room_x - length_px) // 2, height - pad - thick
     draw.text(
@@ -122,7 +122,7 @@ def draw_scale_bar(picture: Image.Image, pixel_size_nm: float) -> None:
 
 
 def round_length_nm(target_nm: float) -> float:
-    """1, 2 or 5 times a power of ten, nearest to `target_nm` on a logarithmic scale.
+    """The length of 1, 2 or 5 times a power of ten that is closest to `target_nm` on a logarithmic scale.
 
     Examples
     --------
@@ -147,7 +147,7 @@ def scale_label(length_nm: float) -> str:
 
 def grey(image: Pixels) -> NDArray[np.uint8]:
     """The grey values of a micrograph, float32 (y, x), stretched over 8 bits."""
-    step = 2 if image.size > _MANY_PIXELS else 1  # a quarter of a large picture has the same percentiles
+    step = 2 if image.size > _MANY_PIXELS else 1  # a quarter of the pixels gives the same percentiles
     low, high = np.percentile(image[::step, ::step], _PERCENTILES)
     if high <= low:
         low, high = float(image.min()), float(image.max())
@@ -170,7 +170,7 @@ def _outline(canvas: NDArray[np.uint8], region: Region, colour: tuple[int, int, 
 
 
 def _save(picture: Image.Image, path: Path) -> None:
-    # noise does not compress: looking for repetitions in it costs four times the time for 3 % of the size
+    # noise does not compress: a full search for repetitions takes four times as long and saves 3 %
     grey = picture.mode == "L"
     content = imagecodecs.png_encode(
         np.asarray(picture),

@@ -1,4 +1,4 @@
-"""What page, charts and report say of a sample's population: plain numbers, ready for JSON."""
+"""Statistics of a sample's population for page, charts and report: plain numbers, ready for JSON."""
 
 from __future__ import annotations
 
@@ -32,7 +32,7 @@ _MOST_DOTS = 2000
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class View:
-    """Which population: of what descriptor, what each particle counts, with or without border correction."""
+    """Choice of a population: descriptor, weight of each particle, with or without border correction."""
 
     descriptor: DescriptorName = SIZE
     weighting: Weighting = "number"
@@ -41,18 +41,16 @@ class View:
 
 @lru_cache(maxsize=4)
 def select(fields: Fields, view: View) -> Population:
-    """The population that a view asks for; the last few are kept, since several answers are made of one."""
+    """Population of a view. The last few are cached, since several answers use the same one."""
     names = dict.fromkeys(fields.field)
     index = {name: number for number, name in enumerate(names)}
     of_micrograph = np.array([index[name] for name in fields.field], np.int64)
     weights = fields.values[SIZE] ** population.WEIGHTINGS[view.weighting]
     if view.border == "corrected":
         weights = weights * border.border_weights(_seen_whole(fields))
-    values = fields.values[view.descriptor]
     order = fields.sorted_by(view.descriptor)
-    order = order[np.isfinite(values[order])]  # an older version may not have measured it
     return population.make_population(
-        values[order],
+        fields.values[view.descriptor][order],
         of_micrograph[fields.micrograph[order]],
         len(names),
         weights[order],
@@ -69,7 +67,7 @@ def _seen_whole(fields: Fields) -> NDArray[np.float64]:
 
 
 def describe(fields: Fields, view: View) -> dict[str, Any]:
-    """Histogram, smooth density, fits and figures of one population."""
+    """Histogram, smooth density, fits and statistics of one population."""
     found = select(fields, view)
     bars = population.histogram(found)
     x, y = population.density(found, limits=BY_NAME[view.descriptor].limits)
@@ -101,9 +99,10 @@ def convergence(
     curve: bool = True,
     known: convergence_of.Earlier | None = None,
 ) -> dict[str, Any]:
-    """Half-widths of mean and D50 against the number of micrographs, and how many more the target takes.
+    """Half-widths of mean and D50 against the number of micrographs, and how many more the target needs.
 
-    Without `curve` only the last step is told. `known` keeps what does not change when micrographs are added.
+    Without `curve` only the last step is computed. `known` holds the steps that further micrographs do not
+    change.
     """
     found = select(fields, view)
     steps = convergence_of.steps(found, known) if curve else convergence_of.last_step(found)
@@ -146,7 +145,7 @@ def _forecast(last: convergence_of.Step | None, name: str, target: float) -> dic
 
 
 def _design_effect(found: Population, figures: Mapping[str, Figure]) -> float | None:
-    """How many times the variance of the mean exceeds that of independent particles."""
+    """Variance of the mean over its variance if all particles were independent."""
     half, sd, factor = (
         figures["mean"].half_width,
         figures["sd"].value,
@@ -184,7 +183,7 @@ def border_shift(fields: Fields, descriptor: DescriptorName, weighting: Weightin
 
 
 def scatter(fields: Fields, x: DescriptorName, y: DescriptorName) -> dict[str, Any]:
-    """Two descriptors against each other; of many particles an even selection, at most 2,000 dots."""
+    """Two descriptors against each other; of more than 2,000 particles an evenly spaced selection."""
     total = len(fields.number)
     chosen = (
         np.unique(np.linspace(0, total - 1, min(total, _MOST_DOTS)).astype(int)) if total else np.arange(0)
@@ -209,7 +208,7 @@ def scatter(fields: Fields, x: DescriptorName, y: DescriptorName) -> dict[str, A
 def between(
     fields: Fields, descriptor: DescriptorName, low: float, high: float, *, closed: bool, limit: int
 ) -> dict[str, Any]:
-    """The particles of a bar: how many of them on which micrograph, and an even selection of them."""
+    """Particles of a histogram bin: their number per micrograph, and an evenly spaced selection."""
     values = fields.values[descriptor]
     inside = (values >= low) & ((values <= high) if closed else (values < high))
     places = np.flatnonzero(inside)
@@ -239,21 +238,21 @@ def between(
 
 
 def against(fields: Fields, manual: NDArray[np.float64], column: str) -> dict[str, Any] | None:
-    """Manually measured diameters over the automatic distribution; None where either has too few."""
+    """Manually measured diameters against the automatic ones; None if either has too few."""
     view = View()
     automatic = select(fields, view)
     tests = comparison.compare(automatic.values, manual)
     if tests is None:
         return None
-    by_hand = population.make_population(manual, np.zeros(len(manual), np.int64), 1)
-    edges = population.bin_edges(by_hand, automatic)
+    measured = population.make_population(manual, np.zeros(len(manual), np.int64), 1)
+    edges = population.bin_edges(measured, automatic)
     return {
         **_head(fields, automatic, view),
         "column": column,
         "edges": edges.tolist(),
         "density": {
             "automatic": short(population.histogram(automatic, edges).density),
-            "manual": short(population.histogram(by_hand, edges).density),
+            "manual": short(population.histogram(measured, edges).density),
         },
         **{
             key: short(list(value)) if isinstance(value, tuple) else short(value)
@@ -286,7 +285,7 @@ def _percent(share: float | None) -> float | None:
 
 
 def short(value: Any) -> Any:
-    """Numbers with six digits, which is more than a picture or a person can tell; None where not finite."""
+    """Numbers rounded to six digits, more than a chart or a person can resolve; None if not finite."""
     if isinstance(value, float):
         return float(f"{value:.6g}") if math.isfinite(value) else None
     if value is None or isinstance(value, (int, str)):

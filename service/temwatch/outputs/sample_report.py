@@ -1,4 +1,4 @@
-"""The one-page report of a sample: what ISO 21363 asks a report of sizes by TEM to state, ready to print."""
+"""The one-page report of a sample: what ISO 21363 requires of a report on particle sizes by TEM."""
 
 from __future__ import annotations
 
@@ -25,7 +25,7 @@ from temwatch.outputs.population_summary import POPULATIONS, View
 _REASONS = {
     "touches_border": "touching the border",
     "too_small": "too small",
-    "low_convexity": "clump below the lowest convexity",
+    "low_convexity": "clump below the minimum convexity",
     "too_many_holes": "clump with too many holes",
     "not_separable": "not separable",
 }
@@ -36,16 +36,16 @@ _SEGMENTATIONS = {
 
 
 def report(reader: Reader, sample: str, at: datetime) -> str:
-    """The report as one HTML document that needs nothing else and prints to one page of A4.
+    """The report as one self-contained HTML document that prints on one A4 page.
 
     Parameters
     ----------
     reader : Reader
         The ledger.
     sample : str
-        A sample that it knows.
+        A sample in the ledger.
     at : datetime
-        When the report was made.
+        Time of the report.
     """
     known = fields(reader, sample)
     (row,) = reader.samples(only=sample)
@@ -88,7 +88,7 @@ def report(reader: Reader, sample: str, at: datetime) -> str:
 
 
 def write(reader: Reader, sample: str, folder: Path, at: datetime) -> list[Path]:
-    """Write report and charts into a folder; gives the files written.
+    """Write report and charts into a folder; returns the paths written.
 
     Raises
     ------
@@ -116,7 +116,7 @@ def _separation(name: str) -> str:
 def _inline_svg(known: Fields, sample: str, chart: charts.Chart) -> str:
     text = charts.render(known, sample, chart, "svg", View()).decode()
     text = text[text.index("<svg") :]
-    # two pictures in one document must not share the names of their parts
+    # ids must be unique in the document
     text = re.sub(r'id="([^"]+)"', rf'id="{chart}-\1"', text)
     text = re.sub(r'href="#([^"]+)"', rf'href="#{chart}-\1"', text)
     return re.sub(r"url\(#([^)]+)\)", rf"url(#{chart}-\1)", text)
@@ -158,7 +158,7 @@ def _minute(moment: datetime) -> str:
 
 
 def figure(value: dict[str, float | None]) -> str:
-    """A number with its interval, to the digits that the interval allows.
+    """A number ± half-width of its interval, rounded to two digits of the half-width.
 
     Examples
     --------

@@ -1,4 +1,4 @@
-"""The tables as rows and as csv text: every value comes out of the ledger, so that writing is repeatable."""
+"""The tables as rows and as csv text. All values come from the ledger, so a table can be written again."""
 
 from __future__ import annotations
 
@@ -109,7 +109,7 @@ def values(table: Table, reader: Reader, row: MicrographRow) -> Iterator[list[An
 
 
 def _shared(table: Table, row: MicrographRow) -> dict[str, Any]:
-    # where nothing was measured the counts are empty: that is not the same as nothing found
+    # a count is empty, not 0, if nothing was measured
     measured = row.method is not None
     counts = {"particles": row.particles if measured else None}
     counts |= {f"rejected_{reason}": n if measured else None for reason, n in row.rejected.items()}
@@ -136,7 +136,7 @@ def lines(table: Table, reader: Reader, row: MicrographRow) -> str:
     """Lines of a csv file that one micrograph has."""
     shared = _shared(table, row)
     own = [_cell(column) for column in table.columns if column.name not in shared]
-    # what the rows share is formatted once; the rest is filled in
+    # values that all rows share are formatted once
     line = ",".join(
         _cell(column)(shared[column.name]).replace("%", "%%") if column.name in shared else "%s"
         for column in table.columns
@@ -166,12 +166,14 @@ def _real(digits: int) -> Callable[[float | None], str]:
     return lambda value: "" if value is None or value != value else format(value + 0.0, form)
 
 
-@functools.lru_cache(1024)  # few words stand in many rows
+@functools.lru_cache(1024)  # few different texts in many rows
 def _text(value: str | None) -> str:
     if not value:
         return ""
     cell, end = io.StringIO(), "\r\n"
-    csv.writer(cell, lineterminator=end).writerow([value])  # it quotes what is in the terminator
+    csv.writer(cell, lineterminator=end).writerow(
+        [value]
+    )  # it quotes values with characters of the terminator
     return cell.getvalue().removesuffix(end).encode(errors="backslashreplace").decode()
 
 
@@ -200,7 +202,7 @@ def summary(
 ) -> dict[str, Any]:
     """What summary.json says: counts, rejections, methods, and statistics of every descriptor.
 
-    `columns` are those of the sample's particles where somebody has read them already.
+    `columns` are the particle columns of the sample, if already read.
 
     Raises
     ------

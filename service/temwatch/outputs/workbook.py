@@ -1,4 +1,4 @@
-"""<sample>.xlsx: particles, micrographs, statistics and charts for who works in a spreadsheet."""
+"""<sample>.xlsx: particles, micrographs, statistics and charts for work in a spreadsheet."""
 
 from __future__ import annotations
 
@@ -18,7 +18,7 @@ if TYPE_CHECKING:
     import xlsxwriter
 
 SHEET_ROWS = 1_048_576
-"""Rows that a sheet of this format can have; more go to a further sheet."""
+"""Most rows of a sheet in this format; a longer table continues on further sheets."""
 
 _FIGURES = ("count", "mean", "sd", "median", "min", "max", "d10", "d50", "d90")
 
@@ -49,7 +49,7 @@ def write(reader: Reader, sample: str, stream: BinaryIO) -> None:
 
 
 def _charts(book: xlsxwriter.Workbook, formats: dict[str, Any], reader: Reader, sample: str) -> None:
-    """A sheet with the histograms of some descriptors, and charts of the spreadsheet's own."""
+    """A sheet with histograms of some descriptors and native charts of them."""
     known = fields(reader, sample)
     views = [population_summary.View(descriptor=one.name) for one in shown(Shown.WORKBOOK_CHART)]
     answers = [
@@ -102,7 +102,7 @@ def _sheets(
     columns: Sequence[Column],
     rows: Iterator[list[Any]],
 ) -> list[str]:
-    """Write a table into as many sheets as it needs; gives their names."""
+    """Write a table into as many sheets as it needs; returns their names."""
     sheet, line, names = _sheet(book, formats, name, columns), 1, [name]
     for row in rows:
         if line == SHEET_ROWS:
