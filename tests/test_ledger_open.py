@@ -11,7 +11,7 @@ from ledger_cases import take
 from temwatch import descriptors
 from temwatch.columns import PARTICLE_COLUMNS
 from temwatch.errors import StartError
-from temwatch.ledger import Reader, is_held, open_ledger, schema
+from temwatch.ledger import Reader, analyses, is_held, open_ledger, publications, schema
 
 
 def test_a_second_writer_is_refused_and_told_who_holds_it(tmp_path, monkeypatch):
@@ -165,20 +165,20 @@ def test_a_ledger_without_a_descriptor_gets_its_column(tmp_path):
     with open_ledger(tmp_path) as ledger:
         take(ledger)
         with ledger.reader() as reader:
-            before, generations = reader.particles(1), reader.generations("Au")
+            before, generations = analyses.particles(reader, 1), publications.generations(reader, "Au")
     with sqlite3.connect(tmp_path / schema.FILE_NAME) as connection:
         connection.execute(f"ALTER TABLE particles DROP COLUMN {new}")
     connection.close()
     with pytest.raises(StartError, match=f"without {new}; the service updates it"):
         Reader(tmp_path)
     with open_ledger(tmp_path) as ledger, ledger.reader() as reader:
-        after = reader.particles(1)
-        assert tuple(number + 1 for number in generations) == reader.generations("Au")
+        after = analyses.particles(reader, 1)
+        assert tuple(number + 1 for number in generations) == publications.generations(reader, "Au")
     for old, current in zip(before, after, strict=True):
         assert {**old.descriptors, new: None} == current.descriptors
     open_ledger(tmp_path).close()
     with Reader(tmp_path) as reader:
-        assert tuple(number + 1 for number in generations) == reader.generations("Au")
+        assert tuple(number + 1 for number in generations) == publications.generations(reader, "Au")
 
 
 def test_a_ledger_whose_columns_cannot_be_added_is_as_it_was(tmp_path, monkeypatch):

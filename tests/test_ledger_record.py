@@ -8,7 +8,7 @@ import pytest
 
 from ledger_cases import METHOD, START, arrival, result, segmented, sha256, take
 from temwatch.domain import Reason, Status
-from temwatch.ledger import counters, open_ledger, queue, recording
+from temwatch.ledger import analyses, counters, open_ledger, queue, recording
 
 
 @pytest.fixture
@@ -57,8 +57,8 @@ def test_an_analysis_comes_out_as_it_went_in(ledger, content):
     given = result(content, particles=5)
     (number,) = recording.record(ledger, claimed(ledger), [given]).micrograph_ids
     with ledger.reader() as reader:
-        assert_equal_fields(given.analysis, reader.analysis(number))
-        assert_equal_fields(given.segmentation, reader.segmentation(number))
+        assert_equal_fields(given.analysis, analyses.load(reader, number))
+        assert_equal_fields(given.segmentation, analyses.segmentation(reader, number))
         assert {METHOD.digest: METHOD} == reader.methods()
         row = reader.micrograph(number)
     assert (88, 96, 0.1, 5, 1) == (
@@ -85,7 +85,7 @@ def test_a_micrograph_without_particles_is_a_result(ledger):
             reader.micrograph(number).mean_equivalent_diameter_nm,
         )
         assert ((), {"area_nm2": 0}) == (
-            reader.particles(number),
+            analyses.particles(reader, number),
             {name: column.size for name, column in reader.particle_columns("Au", ["area_nm2"]).items()},
         )
 
@@ -276,12 +276,12 @@ def test_another_analysis_takes_the_place_of_the_first(ledger):
     """Rebuilding with other settings keeps the order of the rows."""
     first, second = (take(ledger, path, content=path).micrograph_ids[0] for path in ("a.dm3", "b.dm3"))
     with ledger.reader() as reader:
-        old = reader.analysis(first)
+        old = analyses.load(reader, first)
     other = replace(METHOD, separation="none")
     new = replace(old, particles=old.particles[:1], rejections=old.rejections * 2, method=other)
-    recording.replace_analysis(ledger, first, new, START)
+    analyses.replace(ledger, first, new, START)
     with ledger.reader() as reader:
-        assert_equal_fields(new, reader.analysis(first))
+        assert_equal_fields(new, analyses.load(reader, first))
         assert [(first, 1, other.digest), (second, 3, METHOD.digest)] == [
             (row.id, row.particles, row.method) for row in reader.micrographs("Au")
         ]
@@ -294,10 +294,10 @@ def test_what_has_no_result_has_no_analysis(ledger):
         ledger, file_id, status=Status.REFUSED, code="empty", reason="0 bytes", at=START
     )
     with ledger.reader() as reader:
-        for read in (reader.analysis, reader.segmentation):
+        for read in (analyses.load, analyses.segmentation):
             with pytest.raises(KeyError):
-                read(refused.micrograph_ids[0])
-        assert ((), ()) == (reader.particles(999), reader.rejections(999))
+                read(reader, refused.micrograph_ids[0])
+        assert ((), ()) == (analyses.particles(reader, 999), analyses.rejections(reader, 999))
         assert reader.micrograph(999) is None
         assert [("refused", "empty", "0 bytes")] == [
             (str(row.status), row.reason_code, row.reason) for row in reader.troubles()

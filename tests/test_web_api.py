@@ -12,6 +12,7 @@ from PIL import Image
 from temwatch.analysis.measurement.polygons import polygon
 from temwatch.domain import Region
 from temwatch.errors import FAILURE_CODES, REFUSAL_CODES
+from temwatch.ledger import analyses
 from temwatch.ledger.sample_columns import fields
 from temwatch.outputs.population_summary import POPULATIONS, View, select
 from temwatch.web import problems
@@ -80,7 +81,7 @@ def test_outlines_are_those_of_the_regions(site):
     row = next(row for row in site.json("/api/micrographs?limit=50") if row["status"] == "done")
     found = site.json(f"/api/micrographs/{row['id']}/outlines")
     with site.reader() as reader:
-        particles, rejections = reader.particles(row["id"]), reader.rejections(row["id"])
+        particles, rejections = analyses.particles(reader, row["id"]), analyses.rejections(reader, row["id"])
     assert len(particles) == len(found["particles"])
     assert [str(one.reason) for one in rejections] == [one["reason"] for one in found["rejections"]]
     assert (row["width_px"], row["height_px"]) == (found["width_px"], found["height_px"])

@@ -22,7 +22,7 @@ from temwatch.config import Config, SeparationSettings
 from temwatch.domain import Analysis, Method, Segmentation, Segmenter, Status
 from temwatch.engine import tasks
 from temwatch.engine.orders import ResolveOrder
-from temwatch.ledger import Ledger, Reader, Request, queue, recording
+from temwatch.ledger import Ledger, Reader, Request, analyses, queue
 from temwatch.ledger.requests import answer_request, open_requests
 from temwatch.outputs import sample_folder
 
@@ -201,7 +201,7 @@ def _resolve_outdated(
                 continue
             order = ResolveOrder(
                 pixel_size_nm=row.pixel_size_nm,
-                segmentation=reader.segmentation(number),
+                segmentation=analyses.segmentation(reader, number),
                 separation=separation,
                 method=methods[row.method],
             )
@@ -212,7 +212,7 @@ def _resolve_outdated(
         with ledger.reader() as reader:
             row = _outdated(reader, number, methods)
         if row is not None:
-            recording.replace_analysis(ledger, number, analysis, datetime.now(UTC))
+            analyses.replace(ledger, number, analysis, datetime.now(UTC))
             count += 1
         yield None
     return count

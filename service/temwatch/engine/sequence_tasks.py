@@ -12,7 +12,7 @@ import numpy as np
 from temwatch.analysis.tracking import tracker
 from temwatch.config import TrackingSettings
 from temwatch.domain import Analysis
-from temwatch.ledger import MicrographRow, Publication, Reader
+from temwatch.ledger import MicrographRow, Publication, Reader, analyses
 from temwatch.ledger.sequences import progress
 from temwatch.ledger.sequences.progress import Event, LinkedFrame, PendingFrame, Progress
 from temwatch.outputs import sequence_files
@@ -61,7 +61,7 @@ def link(order: LinkOrder) -> LinkResult:
             if waiting.micrograph_id is None:
                 continue
             try:
-                analysis = reader.analysis(waiting.micrograph_id)
+                analysis = analyses.load(reader, waiting.micrograph_id)
             except KeyError:
                 continue
             row = reader.micrograph(waiting.micrograph_id)

@@ -5,7 +5,6 @@ Nothing here holds the rows of more than one micrograph in Python objects.
 
 from __future__ import annotations
 
-import json
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from datetime import datetime
@@ -16,9 +15,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from temwatch import descriptors
-from temwatch.domain import Analysis, Method, Particle, Reason, Region, Rejection, Segmentation
-from temwatch.ledger.packing import unpack_mask, unpack_regions
+from temwatch.domain import Method, Reason
 from temwatch.ledger.rows import (
     FILE_COLUMNS,
     MICROGRAPH_COLUMNS,
@@ -27,6 +24,7 @@ from temwatch.ledger.rows import (
     Receipt,
     SampleRow,
     file_from,
+    method_from,
     micrograph_from,
     moment,
 )
@@ -144,7 +142,7 @@ class Reader:
     def methods(self) -> dict[str, Method]:
         """Every method in use, by digest."""
         rows = self.connection.execute("SELECT digest, json FROM methods ORDER BY digest")
-        return {digest: _method(text) for digest, text in rows}
+        return {digest: method_from(text) for digest, text in rows}
 
     def micrographs_by_method(self) -> dict[str, int]:
         """Number of analysed micrographs and frames, by the digest of their method."""
@@ -199,85 +197,6 @@ class Reader:
             values,
         )
 
-    def analysis(self, micrograph_id: int) -> Analysis:
-        """The analysis as it was recorded.
-
-        Raises
-        ------
-        KeyError
-            There is no such micrograph, or it has no result.
-        """
-        pixels = self._pixels(micrograph_id, "mask, despeckling")
-        before, difference = (unpack_mask(packed, pixels[:2]) for packed in pixels[2:])
-        pixel_size_nm, method = self.connection.execute(
-            "SELECT pixel_size_nm, json FROM micrographs, methods WHERE id = ? AND digest = method",
-            (micrograph_id,),
-        ).fetchone()
-        return Analysis(
-            mask=before ^ difference,
-            removed=before & difference,
-            particles=self.particles(micrograph_id),
-            rejections=self.rejections(micrograph_id),
-            method=_method(method),
-            pixel_size_nm=pixel_size_nm,
-        )
-
-    def segmentation(self, micrograph_id: int) -> Segmentation:
-        """The segmentation before despeckling; KeyError as for `analysis`."""
-        height, width, mask, contacts = self._pixels(micrograph_id, "mask, contacts")
-        return Segmentation(
-            mask=unpack_mask(mask, (height, width)),
-            contacts=None if contacts is None else unpack_mask(contacts, (height, width)),
-        )
-
-    def particles(self, micrograph_id: int) -> tuple[Particle, ...]:
-        """Particles of a micrograph with their regions, in the order of their numbers."""
-        rows = self.connection.execute(
-            f"""SELECT {_BOX}, separated, overlapping, separated_by, {", ".join(descriptors.NAMES)}
-                FROM particles WHERE micrograph_id = ? ORDER BY number""",
-            (micrograph_id,),
-        ).fetchall()
-        return tuple(
-            Particle(
-                region=region,
-                overlapping=bool(overlapping),
-                separated_by=separated_by,
-                descriptors=dict(zip(descriptors.NAMES, measures, strict=True)),
-            )
-            for region, (*_, overlapping, separated_by), measures in zip(
-                self._regions(micrograph_id, "particle_regions", rows),
-                (row[:7] for row in rows),
-                (row[7:] for row in rows),
-                strict=True,
-            )
-        )
-
-    def rejections(self, micrograph_id: int) -> tuple[Rejection, ...]:
-        """Rejections of a micrograph with their regions, in the order of their numbers."""
-        rows = self.connection.execute(
-            f"SELECT {_BOX}, separated, reason FROM rejections WHERE micrograph_id = ? ORDER BY number",
-            (micrograph_id,),
-        ).fetchall()
-        regions = self._regions(micrograph_id, "rejection_regions", rows)
-        return tuple(
-            Rejection(region=region, reason=Reason(row[5])) for region, row in zip(regions, rows, strict=True)
-        )
-
-    def _regions(self, micrograph_id: int, column: str, rows: Sequence[tuple[Any, ...]]) -> list[Region]:
-        if not rows:
-            return []
-        packed = self._pixels(micrograph_id, column)[2]
-        return unpack_regions(packed, [row[:5] for row in rows])
-
-    def _pixels(self, micrograph_id: int, columns: str) -> tuple[Any, ...]:
-        row: tuple[Any, ...] | None = self.connection.execute(
-            f"SELECT height_px, width_px, {columns} FROM segmentations WHERE micrograph_id = ?",
-            (micrograph_id,),
-        ).fetchone()
-        if row is None:
-            raise KeyError(f"no analysis of a micrograph {micrograph_id}")
-        return row
-
     # Rows for tables and pages
 
     def particle_values(self, micrograph_id: int, columns: Sequence[str]) -> list[tuple[Any, ...]]:
@@ -328,8 +247,3 @@ def _receipt(counts: Sequence[int]) -> Receipt:
         superseded=superseded,
         pending=pending,
     )
-
-
-def _method(text: str) -> Method:
-    values = json.loads(text)
-    return Method(**values | {"parameters": tuple(values["parameters"].items())})

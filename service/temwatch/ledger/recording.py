@@ -1,121 +1,19 @@
-"""What an analysis found, on its way into the ledger.
-
-`pack` is the costly part and needs no transaction; every other function is one.
-"""
+"""Records the outcome of a file: results, refusal, failure, duplicate; one transaction each."""
 
 from __future__ import annotations
 
 import sqlite3
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, replace
 from datetime import datetime
-from statistics import fmean
 from typing import Any
 
-import numpy as np
-
-from temwatch import descriptors
-from temwatch.domain import Analysis, Particle, Reason, Rejection, Status, utc_text
-from temwatch.ledger import counters
+from temwatch.domain import Reason, Status, utc_text
+from temwatch.ledger import analyses, counters
+from temwatch.ledger.analyses import PackedAnalysis, pack
 from temwatch.ledger.names import from_stored, to_stored
-from temwatch.ledger.packing import pack_mask, pack_regions
-from temwatch.ledger.rows import FILE_COLUMNS, File, Recorded, Result, file_from, metadata_text
+from temwatch.ledger.rows import FILE_COLUMNS, File, Recorded, Result, file_from
 from temwatch.ledger.supersede import make_stale, supersede_earlier
 from temwatch.ledger.writer import Ledger
-
-
-@dataclass(frozen=True, slots=True, kw_only=True, eq=False)
-class PackedAnalysis:
-    """An analysis as rows; the id of its micrograph is not known yet."""
-
-    micrograph: Mapping[str, Any]
-    method_json: str
-    particles: Sequence[tuple[Any, ...]]
-    rejections: Sequence[tuple[Any, ...]]
-    segmentation: tuple[Any, ...]
-
-    def at(self, analysed_at: datetime, seconds: float) -> PackedAnalysis:
-        """The same, analysed at another moment or in other seconds."""
-        row = {**self.micrograph, "analysed_at": utc_text(analysed_at), "seconds": float(seconds)}
-        return replace(self, micrograph=row)
-
-
-def pack(result: Result) -> PackedAnalysis:
-    """Rows of one analysed micrograph."""
-    frame = result.frame
-    row = _of_analysis(result.analysis) | {
-        "frame": frame.index if frame else None,
-        "elapsed_s": _real(frame.elapsed_s) if frame else None,
-        "sha256": result.sha256,
-        "acquired_at": utc_text(result.acquired_at) if result.acquired_at else None,
-        "analysed_at": utc_text(result.analysed_at),
-        "seconds": float(result.seconds),
-        "metadata": metadata_text(result.metadata),
-    }
-    return PackedAnalysis(
-        micrograph=row,
-        method_json=result.analysis.method.to_json(),
-        particles=[_particle(particle) for particle in result.analysis.particles],
-        rejections=[_rejection(rejection) for rejection in result.analysis.rejections],
-        segmentation=_pixels(result),
-    )
-
-
-def _of_analysis(analysis: Analysis) -> dict[str, Any]:
-    height, width = analysis.mask.shape
-    reasons = [rejection.reason for rejection in analysis.rejections]
-    diameters = [float(particle.equivalent_diameter_nm) for particle in analysis.particles]
-    return {
-        "width_px": width,
-        "height_px": height,
-        "pixel_size_nm": float(analysis.pixel_size_nm),
-        "particles": len(analysis.particles),
-        "particle_fraction": analysis.particle_fraction,
-        "mean_equivalent_diameter_nm": fmean(diameters) if diameters else None,
-        "method": analysis.method.digest,
-    } | {f"rejected_{reason}": reasons.count(reason) for reason in Reason}
-
-
-def _particle(particle: Particle) -> tuple[Any, ...]:
-    measures = [_real(particle.descriptors.get(name)) for name in descriptors.NAMES]
-    flags = (int(particle.separated), int(particle.overlapping), particle.separated_by)
-    return (*measures, *flags, *_box(particle.region.origin_px, particle.region.mask.shape))
-
-
-def _rejection(rejection: Rejection) -> tuple[Any, ...]:
-    region = rejection.region
-    area_px = int(np.count_nonzero(region.mask))
-    return (str(rejection.reason), area_px, int(region.separated), *_box(region.origin_px, region.mask.shape))
-
-
-def _box(origin_px: tuple[int, int], shape: tuple[int, ...]) -> tuple[int, int, int, int]:
-    return int(origin_px[1]), int(origin_px[0]), shape[1], shape[0]
-
-
-def _real(value: float | None) -> float | None:
-    return None if value is None else float(value)
-
-
-def _pixels(result: Result) -> tuple[Any, ...]:
-    analysis, segmentation = result.analysis, result.segmentation
-    if analysis.mask.shape != segmentation.mask.shape:
-        raise ValueError(
-            f"masks of {analysis.mask.shape} and {segmentation.mask.shape} px are of two micrographs"
-        )
-    return (
-        *analysis.mask.shape,
-        pack_mask(segmentation.mask),
-        None if segmentation.contacts is None else pack_mask(segmentation.contacts),
-        *_regions(analysis, pack_mask(segmentation.mask ^ analysis.mask)),
-    )
-
-
-def _regions(analysis: Analysis, despeckling: bytes) -> tuple[bytes, bytes, bytes]:
-    return (
-        despeckling,
-        pack_regions(particle.region for particle in analysis.particles),
-        pack_regions(rejection.region for rejection in analysis.rejections),
-    )
 
 
 def record(
@@ -169,11 +67,8 @@ def _insert(connection: sqlite3.Connection, file: File, packed: PackedAnalysis) 
     connection.execute(
         "INSERT OR IGNORE INTO methods (digest, json) VALUES (?, ?)", (row["method"], packed.method_json)
     )
-    micrograph_id = insert_micrograph(connection, file, Status.DONE, row)
-    insert_details(connection, micrograph_id, packed.particles, packed.rejections)
-    connection.execute(
-        "INSERT INTO segmentations VALUES (?, ?, ?, ?, ?, ?, ?, ?)", (micrograph_id, *packed.segmentation)
-    )
+    micrograph_id = _insert_micrograph(connection, file, Status.DONE, row)
+    analyses.insert(connection, micrograph_id, packed)
     counters.add(connection, "particles_measured", amount=row["particles"])
     counters.add(connection, "frames_processed", amount=int(row["frame"] is not None))
     for reason in Reason:
@@ -181,7 +76,7 @@ def _insert(connection: sqlite3.Connection, file: File, packed: PackedAnalysis) 
     return micrograph_id
 
 
-def insert_micrograph(
+def _insert_micrograph(
     connection: sqlite3.Connection, file: File, status: Status, values: Mapping[str, Any]
 ) -> int:
     """One line of micrographs.csv."""
@@ -192,28 +87,6 @@ def insert_micrograph(
     )
     assert inserted.lastrowid is not None
     return inserted.lastrowid
-
-
-def insert_details(
-    connection: sqlite3.Connection,
-    micrograph_id: int,
-    particles: Sequence[tuple[Any, ...]],
-    rejections: Sequence[tuple[Any, ...]],
-) -> None:
-    """Particles and rejections of a micrograph, numbered from 1."""
-    box = "bbox_x_px, bbox_y_px, bbox_width_px, bbox_height_px"
-    columns = (
-        f"micrograph_id, number, {', '.join(descriptors.NAMES)}, separated, overlapping, separated_by, {box}"
-    )
-    connection.executemany(
-        f"INSERT INTO particles ({columns}) VALUES ({', '.join('?' * len(columns.split(',')))})",
-        ((micrograph_id, number, *row) for number, row in enumerate(particles, 1)),
-    )
-    connection.executemany(
-        f"INSERT INTO rejections (micrograph_id, number, reason, area_px, separated, {box})"
-        " VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?)",
-        ((micrograph_id, number, *row) for number, row in enumerate(rejections, 1)),
-    )
 
 
 def reject_file(
@@ -239,7 +112,7 @@ def reject_file(
         file = _pending(connection, file_id)
         if isinstance(file, Recorded):
             return file
-        micrograph_id = insert_micrograph(connection, file, status, row)
+        micrograph_id = _insert_micrograph(connection, file, status, row)
         counters.add(connection, "micrographs_failed", code)
         _settle(connection, file, status, sha256, None)
         return Recorded(status=status, micrograph_ids=(micrograph_id,))
@@ -293,7 +166,7 @@ def _duplicate(
         "analysed_at": analysed_at,
         "seconds": seconds,
     }
-    micrograph_id = insert_micrograph(connection, file, Status.DUPLICATE, row)
+    micrograph_id = _insert_micrograph(connection, file, Status.DUPLICATE, row)
     _settle(connection, file, Status.DUPLICATE, sha256, None)
     return Recorded(status=Status.DUPLICATE, micrograph_ids=(micrograph_id,), duplicate_of=original)
 
@@ -342,37 +215,3 @@ def _settle(
 def _place(file: File) -> tuple[str | bytes, str | bytes]:
     """Root and path as they are stored."""
     return to_stored(file.root), to_stored(file.path)
-
-
-def replace_analysis(ledger: Ledger, micrograph_id: int, analysis: Analysis, at: datetime) -> None:
-    """Replace the analysis in a row by another of the same segmentation."""
-    with ledger.reader() as reader:
-        despeckling = pack_mask(reader.segmentation(micrograph_id).mask ^ analysis.mask)
-    with ledger.transaction() as connection:
-        row = _of_analysis(analysis) | {"analysed_at": utc_text(at)}
-        connection.execute(
-            "INSERT OR IGNORE INTO methods (digest, json) VALUES (?, ?)",
-            (analysis.method.digest, analysis.method.to_json()),
-        )
-        connection.execute(
-            f"UPDATE micrographs SET {', '.join(f'{name} = ?' for name in row)} WHERE id = ?",
-            (*row.values(), micrograph_id),
-        )
-        connection.execute("DELETE FROM particles WHERE micrograph_id = ?", (micrograph_id,))
-        connection.execute("DELETE FROM rejections WHERE micrograph_id = ?", (micrograph_id,))
-        insert_details(
-            connection,
-            micrograph_id,
-            [_particle(particle) for particle in analysis.particles],
-            [_rejection(rejection) for rejection in analysis.rejections],
-        )
-        connection.execute(
-            """UPDATE segmentations SET despeckling = ?, particle_regions = ?, rejection_regions = ?
-                WHERE micrograph_id = ?""",
-            (*_regions(analysis, despeckling), micrograph_id),
-        )
-        file_id, sample = connection.execute(
-            "SELECT file_id, sample FROM micrographs WHERE id = ?", (micrograph_id,)
-        ).fetchone()
-        connection.execute("UPDATE files SET changes = changes + 1 WHERE id = ?", (file_id,))
-        make_stale(connection, sample, particles=True)

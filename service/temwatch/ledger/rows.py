@@ -10,7 +10,7 @@ from datetime import datetime
 from pathlib import Path
 from typing import Any
 
-from temwatch.domain import Analysis, Frame, Metadata, Reason, Segmentation, Status
+from temwatch.domain import Analysis, Frame, Metadata, Method, Reason, Segmentation, Status
 from temwatch.ledger.names import from_stored
 
 
@@ -212,6 +212,12 @@ def metadata_text(metadata: Metadata) -> str:
     """The known fields as JSON."""
     known = {key: value for key, value in asdict(metadata).items() if value is not None}
     return json.dumps(known, sort_keys=True)
+
+
+def method_from(text: str) -> Method:
+    """A stored method."""
+    values = json.loads(text)
+    return Method(**values | {"parameters": tuple(values["parameters"].items())})
 
 
 def moment(text: str | None) -> datetime | None:

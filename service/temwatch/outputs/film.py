@@ -17,7 +17,7 @@ from numpy.typing import NDArray
 from PIL import Image, ImageDraw, ImageFont
 
 from temwatch.domain import Image as Pixels
-from temwatch.ledger import MicrographRow, Reader
+from temwatch.ledger import MicrographRow, Reader, analyses
 from temwatch.ledger.sequences import results
 from temwatch.ledger.sequences.progress import Progress
 from temwatch.ledger.sequences.results import FrameRow
@@ -153,7 +153,7 @@ def _background(reader: Reader, folder: Path, row: MicrographRow, step: FrameRow
         with Image.open(path) as picture:
             return picture.convert("L")
     except OSError:
-        mask = reader.segmentation(row.id).mask
+        mask = analyses.segmentation(reader, row.id).mask
         return Image.fromarray(np.where(mask, np.uint8(_INK), np.uint8(_PAPER)))
 
 
@@ -163,7 +163,7 @@ def _tracks(reader: Reader, row: MicrographRow, step: FrameRow) -> NDArray[np.in
     assert row.width_px is not None
     image = np.zeros((row.height_px, row.width_px), np.int64)
     tracks = results.tracks(reader, step)
-    for number, particle in enumerate(reader.particles(row.id), 1):
+    for number, particle in enumerate(analyses.particles(reader, row.id), 1):
         top, left = particle.region.origin_px
         height, width = particle.region.mask.shape
         image[top : top + height, left : left + width][particle.region.mask] = tracks.get(number, 0)

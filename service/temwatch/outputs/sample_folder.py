@@ -16,7 +16,7 @@ from pathlib import Path
 from typing import BinaryIO
 
 from temwatch.domain import Status
-from temwatch.ledger import Ledger, Publication, Reader, publications
+from temwatch.ledger import Ledger, Publication, Reader, analyses, publications
 from temwatch.outputs import parquet, paths, pictures, sequence_files, workbook
 from temwatch.outputs.files import append_or_replace, length, replacing, write_whole
 from temwatch.outputs.incremental_statistics import IncrementalStatistics
@@ -141,7 +141,7 @@ def write_folder(state: Path, folder: Path, sample: str) -> None:
                 stream.write(header(PARTICLES.columns).encode())
                 for row in chain([first], rows):
                     name = paths.row_picture_name(row)
-                    pictures.draw_again(folder, name, partial(reader.analysis, row.id))
+                    pictures.draw_again(folder, name, partial(analyses.load, reader, row.id))
                     stream.write(lines(PARTICLES, reader, row).encode())
             return
     if folder.is_dir():

@@ -14,7 +14,7 @@ from PIL import Image
 from starlette.requests import Request
 
 from temwatch.domain import Status
-from temwatch.ledger import MicrographRow
+from temwatch.ledger import MicrographRow, analyses
 from temwatch.outputs import paths
 from temwatch.web import rendering, serialize
 from temwatch.web.cache import SingleFlightCache
@@ -76,7 +76,7 @@ def add(app: FastAPI, service: Context) -> None:
         with service.reader() as ledger, ledger.snapshot():
             row = known_micrograph(ledger, id)
             path = published(row, "micrograph")
-            found = ledger.particles(id)
+            found = analyses.particles(ledger, id)
         if not 1 <= number <= len(found):
             raise HTTPException(404, f"micrograph {id} has no particle {number}")
         picture = decoded.get((path, path.stat().st_mtime_ns), lambda: rendering.decode(path))

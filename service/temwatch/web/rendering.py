@@ -11,7 +11,7 @@ from PIL import Image, ImageDraw
 
 from temwatch.analysis.measurement.polygons import polygon
 from temwatch.domain import Particle, Region
-from temwatch.ledger import MicrographRow, Reader
+from temwatch.ledger import MicrographRow, Reader, analyses
 from temwatch.outputs import pictures
 from temwatch.outputs.population_summary import short
 
@@ -89,11 +89,11 @@ def outlines(reader: Reader, row: MicrographRow) -> dict[str, Any]:
                 "circularity": short(particle.circularity),
                 "polygon": _half_pixels(particle.region),
             }
-            for number, particle in enumerate(reader.particles(row.id), 1)
+            for number, particle in enumerate(analyses.particles(reader, row.id), 1)
         ],
         "rejections": [
             {"number": number, "reason": str(rejection.reason), "polygon": _half_pixels(rejection.region)}
-            for number, rejection in enumerate(reader.rejections(row.id), 1)
+            for number, rejection in enumerate(analyses.rejections(reader, row.id), 1)
         ],
     }
 

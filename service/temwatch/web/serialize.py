@@ -11,7 +11,7 @@ from typing import Any
 from fastapi.responses import Response, StreamingResponse
 
 from temwatch.domain import particle_row, utc_text
-from temwatch.ledger import MicrographRow, Reader, SampleRow
+from temwatch.ledger import MicrographRow, Reader, SampleRow, analyses
 from temwatch.outputs import parquet, tables
 
 _INTERNAL = ("root", "file_id", "reason_code", "rejected")
@@ -55,7 +55,7 @@ def particles(reader: Reader, row: MicrographRow) -> list[dict[str, Any]]:
             acquired_at=row.acquired_at,
             analysed_at=row.analysed_at,
         )
-        for number, particle in enumerate(reader.particles(row.id), 1)
+        for number, particle in enumerate(analyses.particles(reader, row.id), 1)
     ]
     for values in rows:
         for name in ("acquired_at", "analysed_at"):

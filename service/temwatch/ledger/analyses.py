@@ -1,0 +1,270 @@
+"""Analyses as rows and compressed blobs of the ledger, and back.
+
+`pack` takes most of the time and needs no transaction.
+"""
+
+from __future__ import annotations
+
+import dataclasses
+import sqlite3
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from datetime import datetime
+from statistics import fmean
+from typing import Any
+
+import numpy as np
+
+from temwatch import descriptors
+from temwatch.domain import Analysis, Particle, Reason, Region, Rejection, Segmentation, utc_text
+from temwatch.ledger.packing import pack_mask, pack_regions, unpack_mask, unpack_regions
+from temwatch.ledger.reader import Reader
+from temwatch.ledger.rows import Result, metadata_text, method_from
+from temwatch.ledger.supersede import make_stale
+from temwatch.ledger.writer import Ledger
+
+_BOX = "bbox_x_px, bbox_y_px, bbox_width_px, bbox_height_px"
+
+
+@dataclass(frozen=True, slots=True, kw_only=True, eq=False)
+class PackedAnalysis:
+    """An analysis as rows; the id of its micrograph is not known yet."""
+
+    micrograph: Mapping[str, Any]
+    method_json: str
+    particles: Sequence[tuple[Any, ...]]
+    rejections: Sequence[tuple[Any, ...]]
+    segmentation: tuple[Any, ...]
+
+    def at(self, analysed_at: datetime, seconds: float) -> PackedAnalysis:
+        """The same, analysed at another moment or in other seconds."""
+        row = {**self.micrograph, "analysed_at": utc_text(analysed_at), "seconds": float(seconds)}
+        return dataclasses.replace(self, micrograph=row)
+
+
+def pack(result: Result) -> PackedAnalysis:
+    """Rows of one analysed micrograph."""
+    frame = result.frame
+    row = _of_analysis(result.analysis) | {
+        "frame": frame.index if frame else None,
+        "elapsed_s": _real(frame.elapsed_s) if frame else None,
+        "sha256": result.sha256,
+        "acquired_at": utc_text(result.acquired_at) if result.acquired_at else None,
+        "analysed_at": utc_text(result.analysed_at),
+        "seconds": float(result.seconds),
+        "metadata": metadata_text(result.metadata),
+    }
+    return PackedAnalysis(
+        micrograph=row,
+        method_json=result.analysis.method.to_json(),
+        particles=[_particle(particle) for particle in result.analysis.particles],
+        rejections=[_rejection(rejection) for rejection in result.analysis.rejections],
+        segmentation=_pixels(result),
+    )
+
+
+def _of_analysis(analysis: Analysis) -> dict[str, Any]:
+    height, width = analysis.mask.shape
+    reasons = [rejection.reason for rejection in analysis.rejections]
+    diameters = [float(particle.equivalent_diameter_nm) for particle in analysis.particles]
+    return {
+        "width_px": width,
+        "height_px": height,
+        "pixel_size_nm": float(analysis.pixel_size_nm),
+        "particles": len(analysis.particles),
+        "particle_fraction": analysis.particle_fraction,
+        "mean_equivalent_diameter_nm": fmean(diameters) if diameters else None,
+        "method": analysis.method.digest,
+    } | {f"rejected_{reason}": reasons.count(reason) for reason in Reason}
+
+
+def _particle(particle: Particle) -> tuple[Any, ...]:
+    measures = [_real(particle.descriptors.get(name)) for name in descriptors.NAMES]
+    flags = (int(particle.separated), int(particle.overlapping), particle.separated_by)
+    return (*measures, *flags, *_box(particle.region.origin_px, particle.region.mask.shape))
+
+
+def _rejection(rejection: Rejection) -> tuple[Any, ...]:
+    region = rejection.region
+    area_px = int(np.count_nonzero(region.mask))
+    return (str(rejection.reason), area_px, int(region.separated), *_box(region.origin_px, region.mask.shape))
+
+
+def _box(origin_px: tuple[int, int], shape: tuple[int, ...]) -> tuple[int, int, int, int]:
+    return int(origin_px[1]), int(origin_px[0]), shape[1], shape[0]
+
+
+def _real(value: float | None) -> float | None:
+    return None if value is None else float(value)
+
+
+def _pixels(result: Result) -> tuple[Any, ...]:
+    analysis, segmentation = result.analysis, result.segmentation
+    if analysis.mask.shape != segmentation.mask.shape:
+        raise ValueError(
+            f"masks of {analysis.mask.shape} and {segmentation.mask.shape} px are of two micrographs"
+        )
+    return (
+        *analysis.mask.shape,
+        pack_mask(segmentation.mask),
+        None if segmentation.contacts is None else pack_mask(segmentation.contacts),
+        *_regions(analysis, pack_mask(segmentation.mask ^ analysis.mask)),
+    )
+
+
+def _regions(analysis: Analysis, despeckling: bytes) -> tuple[bytes, bytes, bytes]:
+    return (
+        despeckling,
+        pack_regions(particle.region for particle in analysis.particles),
+        pack_regions(rejection.region for rejection in analysis.rejections),
+    )
+
+
+def insert(connection: sqlite3.Connection, micrograph_id: int, packed: PackedAnalysis) -> None:
+    """Add particles, rejections and blobs of a micrograph whose row is there."""
+    _insert_details(connection, micrograph_id, packed.particles, packed.rejections)
+    connection.execute(
+        "INSERT INTO segmentations VALUES (?, ?, ?, ?, ?, ?, ?, ?)", (micrograph_id, *packed.segmentation)
+    )
+
+
+def _insert_details(
+    connection: sqlite3.Connection,
+    micrograph_id: int,
+    particles: Sequence[tuple[Any, ...]],
+    rejections: Sequence[tuple[Any, ...]],
+) -> None:
+    """Particles and rejections of a micrograph, numbered from 1."""
+    columns = (
+        f"micrograph_id, number, {', '.join(descriptors.NAMES)}, separated, overlapping, separated_by, {_BOX}"
+    )
+    connection.executemany(
+        f"INSERT INTO particles ({columns}) VALUES ({', '.join('?' * len(columns.split(',')))})",
+        ((micrograph_id, number, *row) for number, row in enumerate(particles, 1)),
+    )
+    connection.executemany(
+        f"INSERT INTO rejections (micrograph_id, number, reason, area_px, separated, {_BOX})"
+        " VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?)",
+        ((micrograph_id, number, *row) for number, row in enumerate(rejections, 1)),
+    )
+
+
+def replace(ledger: Ledger, micrograph_id: int, analysis: Analysis, at: datetime) -> None:
+    """Replace the analysis in a row by another of the same segmentation."""
+    with ledger.reader() as reader:
+        despeckling = pack_mask(segmentation(reader, micrograph_id).mask ^ analysis.mask)
+    with ledger.transaction() as connection:
+        row = _of_analysis(analysis) | {"analysed_at": utc_text(at)}
+        connection.execute(
+            "INSERT OR IGNORE INTO methods (digest, json) VALUES (?, ?)",
+            (analysis.method.digest, analysis.method.to_json()),
+        )
+        connection.execute(
+            f"UPDATE micrographs SET {', '.join(f'{name} = ?' for name in row)} WHERE id = ?",
+            (*row.values(), micrograph_id),
+        )
+        connection.execute("DELETE FROM particles WHERE micrograph_id = ?", (micrograph_id,))
+        connection.execute("DELETE FROM rejections WHERE micrograph_id = ?", (micrograph_id,))
+        _insert_details(
+            connection,
+            micrograph_id,
+            [_particle(particle) for particle in analysis.particles],
+            [_rejection(rejection) for rejection in analysis.rejections],
+        )
+        connection.execute(
+            """UPDATE segmentations SET despeckling = ?, particle_regions = ?, rejection_regions = ?
+                WHERE micrograph_id = ?""",
+            (*_regions(analysis, despeckling), micrograph_id),
+        )
+        file_id, sample = connection.execute(
+            "SELECT file_id, sample FROM micrographs WHERE id = ?", (micrograph_id,)
+        ).fetchone()
+        connection.execute("UPDATE files SET changes = changes + 1 WHERE id = ?", (file_id,))
+        make_stale(connection, sample, particles=True)
+
+
+def load(reader: Reader, micrograph_id: int) -> Analysis:
+    """The analysis as it was recorded.
+
+    Raises
+    ------
+    KeyError
+        There is no such micrograph, or it has no result.
+    """
+    pixels = _blobs(reader, micrograph_id, "mask, despeckling")
+    before, difference = (unpack_mask(packed, pixels[:2]) for packed in pixels[2:])
+    pixel_size_nm, method = reader.connection.execute(
+        "SELECT pixel_size_nm, json FROM micrographs, methods WHERE id = ? AND digest = method",
+        (micrograph_id,),
+    ).fetchone()
+    return Analysis(
+        mask=before ^ difference,
+        removed=before & difference,
+        particles=particles(reader, micrograph_id),
+        rejections=rejections(reader, micrograph_id),
+        method=method_from(method),
+        pixel_size_nm=pixel_size_nm,
+    )
+
+
+def segmentation(reader: Reader, micrograph_id: int) -> Segmentation:
+    """The segmentation before despeckling; KeyError as for `load`."""
+    height, width, mask, contacts = _blobs(reader, micrograph_id, "mask, contacts")
+    return Segmentation(
+        mask=unpack_mask(mask, (height, width)),
+        contacts=None if contacts is None else unpack_mask(contacts, (height, width)),
+    )
+
+
+def particles(reader: Reader, micrograph_id: int) -> tuple[Particle, ...]:
+    """Particles of a micrograph with their regions, in the order of their numbers."""
+    rows = reader.connection.execute(
+        f"""SELECT {_BOX}, separated, overlapping, separated_by, {", ".join(descriptors.NAMES)}
+            FROM particles WHERE micrograph_id = ? ORDER BY number""",
+        (micrograph_id,),
+    ).fetchall()
+    return tuple(
+        Particle(
+            region=region,
+            overlapping=bool(overlapping),
+            separated_by=separated_by,
+            descriptors=dict(zip(descriptors.NAMES, measures, strict=True)),
+        )
+        for region, (*_, overlapping, separated_by), measures in zip(
+            _stored_regions(reader, micrograph_id, "particle_regions", rows),
+            (row[:7] for row in rows),
+            (row[7:] for row in rows),
+            strict=True,
+        )
+    )
+
+
+def rejections(reader: Reader, micrograph_id: int) -> tuple[Rejection, ...]:
+    """Rejections of a micrograph with their regions, in the order of their numbers."""
+    rows = reader.connection.execute(
+        f"SELECT {_BOX}, separated, reason FROM rejections WHERE micrograph_id = ? ORDER BY number",
+        (micrograph_id,),
+    ).fetchall()
+    regions = _stored_regions(reader, micrograph_id, "rejection_regions", rows)
+    return tuple(
+        Rejection(region=region, reason=Reason(row[5])) for region, row in zip(regions, rows, strict=True)
+    )
+
+
+def _stored_regions(
+    reader: Reader, micrograph_id: int, column: str, rows: Sequence[tuple[Any, ...]]
+) -> list[Region]:
+    if not rows:
+        return []
+    packed = _blobs(reader, micrograph_id, column)[2]
+    return unpack_regions(packed, [row[:5] for row in rows])
+
+
+def _blobs(reader: Reader, micrograph_id: int, columns: str) -> tuple[Any, ...]:
+    row: tuple[Any, ...] | None = reader.connection.execute(
+        f"SELECT height_px, width_px, {columns} FROM segmentations WHERE micrograph_id = ?",
+        (micrograph_id,),
+    ).fetchone()
+    if row is None:
+        raise KeyError(f"no analysis of a micrograph {micrograph_id}")
+    return row
