@@ -1,7 +1,9 @@
 """The report, the charts and the workbook of a sample, from a ledger of known content."""
 
+import gc
 import io
 import re
+import weakref
 import xml.etree.ElementTree as ElementTree
 import zipfile
 from datetime import UTC, datetime
@@ -17,7 +19,7 @@ from temwatch.domain import Status
 from temwatch.ledger import open_ledger, queue, recording
 from temwatch.ledger.sample_columns import fields
 from temwatch.outputs import charts, sample_report, workbook
-from temwatch.outputs.population_summary import View
+from temwatch.outputs.population_summary import POPULATIONS, View, select
 
 ODD = "Au & 'Pt'"
 AT = datetime(2026, 5, 1, 9, 30, tzinfo=UTC)
@@ -212,3 +214,18 @@ def test_the_command_writes_report_and_charts(tmp_path, series):
     assert 2 == missing.returncode
     assert "Pt" in missing.stderr
     assert "Traceback" not in missing.stderr
+
+
+def test_populations_last_as_long_as_their_particles(reader):
+    """Computed once for several answers; at most four are held, and none once the sample is read anew."""
+    particles = fields(reader, "Au")
+    first = select(particles, View())
+    assert first is select(particles, View())
+    for name in POPULATIONS:
+        select(particles, View(descriptor=name, weighting="area"))
+    assert 4 == len(particles.derived)
+    assert first is not select(particles, View())
+    held = weakref.ref(particles.derived[View()].values)
+    del particles, first
+    gc.collect()
+    assert held() is None

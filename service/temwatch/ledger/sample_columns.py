@@ -3,10 +3,12 @@
 from __future__ import annotations
 
 import dataclasses
-from collections.abc import Sequence
+from collections import OrderedDict
+from collections.abc import Hashable, Sequence
 from dataclasses import dataclass
 from datetime import datetime
 from itertools import chain
+from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
@@ -30,7 +32,7 @@ class Fields:
     `field` names what counts as one independent field of view: the file, or the sequence it is a frame of.
     `micrograph` and `number` place every particle: index into `ids`, and its number in the micrograph.
     `order` holds places in ascending order for columns that were sorted before, perhaps with fewer particles:
-    later ones are then merged into them.
+    later ones are then merged into them. `derived` is for what a reader of them computes and needs again.
     """
 
     ids: NDArray[np.int64]
@@ -42,6 +44,7 @@ class Fields:
     number: NDArray[np.int64]
     values: dict[str, NDArray[np.float64]]
     order: dict[str, NDArray[np.int64]] = dataclasses.field(default_factory=dict)
+    derived: OrderedDict[Hashable, Any] = dataclasses.field(default_factory=OrderedDict, init=False)
 
     def sorted_by(self, name: str) -> NDArray[np.int64]:
         """Places of the particles in ascending order of a column."""

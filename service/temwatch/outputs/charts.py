@@ -37,7 +37,7 @@ STYLE: dict[Any, Any] = {
 }
 _SIZE_IN = (3.35, 2.4)  # one column of a journal: 85 mm
 _DPI = 600
-drawing = threading.Lock()  # matplotlib has global settings
+matplotlib_lock = threading.Lock()  # matplotlib has global settings
 
 
 def render(fields: Fields, sample: str, chart: Chart, kind: Kind, view: View) -> bytes:
@@ -46,7 +46,7 @@ def render(fields: Fields, sample: str, chart: Chart, kind: Kind, view: View) ->
     from matplotlib.backends.backend_agg import FigureCanvasAgg
     from matplotlib.figure import Figure
 
-    with drawing, mpl.rc_context(STYLE):
+    with matplotlib_lock, mpl.rc_context(STYLE):
         figure = Figure(figsize=_SIZE_IN, layout="constrained")
         FigureCanvasAgg(figure)
         axes = figure.add_subplot()

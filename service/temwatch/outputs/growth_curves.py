@@ -87,14 +87,14 @@ TABLES: dict[str, tuple[Column, ...]] = {
 
 @dataclass(frozen=True, slots=True, kw_only=True, eq=False)
 class Growth:
-    """Growth of a sequence; `lives` are the rows of `results.track_table`."""
+    """Growth of a sequence; `track_points` are the rows of `results.track_table`."""
 
     steps: list[FrameRow]
     ensembles: list[Ensemble]
     tracks: list[Curve]
     laws: list[Kinetics]
     shares: Shares
-    lives: NDArray[np.float64]
+    track_points: NDArray[np.float64]
 
 
 def write(reader: Reader, folder: Path, sequence: Progress) -> None:
@@ -122,8 +122,8 @@ def write(reader: Reader, folder: Path, sequence: Progress) -> None:
 def _growth(reader: Reader, sequence: Progress) -> Growth:
     steps = results.frame_rows(reader, sequence)
     ensembles = [ensemble(results.diameters_nm(reader, step)) for step in steps]
-    lives, step = results.track_table(reader, sequence, MOST_POINTS)
-    track, frame = lives[:, 0].astype(np.int64), lives[:, 1].astype(np.int64)
+    track_points, step = results.track_table(reader, sequence, MOST_POINTS)
+    track, frame = track_points[:, 0].astype(np.int64), track_points[:, 1].astype(np.int64)
     events = [
         TrackEvent(frame=event.frame, event=event.event, track=event.track, others=event.others)
         for event in results.events(reader, sequence)
@@ -133,29 +133,29 @@ def _growth(reader: Reader, sequence: Progress) -> Growth:
     return Growth(
         steps=steps,
         ensembles=ensembles,
-        tracks=curves(track, frame, np.nan_to_num(lives[:, 2]), lives[:, 3]),
+        tracks=curves(track, frame, np.nan_to_num(track_points[:, 2]), track_points[:, 3]),
         laws=kinetics_over_time(time, radius) if np.isfinite(time).all() else [],
         shares=shares(
             track,
             frame,
-            lives[:, 3],
+            track_points[:, 3],
             events,
-            left_view=_left_view(reader, steps, lives, events),
+            left_view=_left_view(reader, steps, track_points, events),
             fewest=3 if step == 1 else 1,
         ),
-        lives=lives,
+        track_points=track_points,
     )
 
 
 def _left_view(
-    reader: Reader, steps: list[FrameRow], lives: NDArray[np.float64], events: Iterable[TrackEvent]
+    reader: Reader, steps: list[FrameRow], track_points: NDArray[np.float64], events: Iterable[TrackEvent]
 ) -> set[int]:
     """Tracks that vanished within a diameter of the border: the field moved on, or they grew over it."""
     row = reader.micrograph(steps[-1].micrograph_id) if steps else None
     if row is None or not (row.width_px and row.height_px and row.pixel_size_nm):
         return set()
     width_nm, height_nm = row.width_px * row.pixel_size_nm, row.height_px * row.pixel_size_nm
-    last = {int(life[0]): life for life in lives}
+    last = {int(point[0]): point for point in track_points}
     gone = set()
     for event in events:
         if event.event == "vanish" and event.track in last:
@@ -224,7 +224,7 @@ def _plot(growth: Growth, folder: Path, title: str) -> None:
         paths.ENSEMBLE_PLOT: (_count, _sizes, _area, _volume),
         paths.GROWTH_PLOT: (_single, _law),
     }
-    with charts.drawing, mpl.rc_context(charts.STYLE):
+    with charts.matplotlib_lock, mpl.rc_context(charts.STYLE):
         for file, parts in panels.items():
             down = -(-len(parts) // 2)
             figure = Figure(figsize=(6.9, 2.5 * down), layout="constrained")
@@ -280,7 +280,7 @@ def _single(axes: Axes, growth: Growth) -> None:
     time = dict(zip((step.frame for step in growth.steps), _time(axes, growth), strict=True))
     longest = sorted(growth.tracks, key=lambda curve: (-curve.sightings, curve.track))[:_MOST_TRACKS]
     for curve in longest:
-        rows = growth.lives[growth.lives[:, 0] == curve.track]
+        rows = growth.track_points[growth.track_points[:, 0] == curve.track]
         at = [time[int(frame)] for frame in rows[:, 1]]
         axes.plot(at, rows[:, 3], color=charts.BLUE, linewidth=0.4, alpha=0.25, rasterized=True)
     axes.set_ylabel("equivalent diameter (nm)")

@@ -5,7 +5,6 @@ from __future__ import annotations
 import math
 from collections.abc import Mapping
 from dataclasses import asdict, dataclass
-from functools import lru_cache
 from typing import TYPE_CHECKING, Any, Literal
 
 import numpy as np
@@ -28,6 +27,7 @@ Weighting = Literal["number", "area", "volume"]
 Border = Literal["raw", "corrected"]
 
 _MOST_DOTS = 2000
+_MAX_POPULATIONS = 4
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -39,9 +39,17 @@ class View:
     border: Border = "raw"
 
 
-@lru_cache(maxsize=4)
 def select(fields: Fields, view: View) -> Population:
-    """Population of a view. The last few are cached, since several answers use the same one."""
+    """Population of a view. `fields` holds the last few, since several answers use the same one."""
+    found: Population | None = fields.derived.get(view)
+    if found is None:
+        found = fields.derived[view] = _select(fields, view)
+        while len(fields.derived) > _MAX_POPULATIONS:
+            fields.derived.popitem(last=False)
+    return found
+
+
+def _select(fields: Fields, view: View) -> Population:
     names = dict.fromkeys(fields.field)
     index = {name: number for number, name in enumerate(names)}
     of_micrograph = np.array([index[name] for name in fields.field], np.int64)
@@ -77,14 +85,14 @@ def describe(fields: Fields, view: View) -> dict[str, Any]:
         "histogram": {
             "edges": bars.edges.tolist(),
             "counts": bars.counts.tolist(),
-            "density": short(bars.density),
+            "density": json_numbers(bars.density),
         },
-        "smooth": {"x": short(x), "y": short(y)},
+        "smooth": {"x": json_numbers(x), "y": json_numbers(y)},
         "fits": [
             {
-                **{key: short(value) for key, value in asdict(fit).items() if key != "name"},
+                **{key: json_numbers(value) for key, value in asdict(fit).items() if key != "name"},
                 "name": fit.name,
-                "density": short(distributions.fitted_density(fit, x)),
+                "density": json_numbers(distributions.fitted_density(fit, x)),
             }
             for fit in distributions.fits(found)
         ],
@@ -153,7 +161,7 @@ def _design_effect(found: Population, figures: Mapping[str, Figure]) -> float | 
     )
     if half is None or not sd or factor is None:
         return None
-    effect: float = short((half / factor) ** 2 / (sd**2 / found.effective_count))
+    effect: float = json_numbers((half / factor) ** 2 / (sd**2 / found.effective_count))
     return effect
 
 
@@ -164,17 +172,19 @@ def border_shift(fields: Fields, descriptor: DescriptorName, weighting: Weightin
     }
     found = {kind: select(fields, view) for kind, view in views.items()}
     edges = population.bin_edges(found["raw"])
-    known = {kind: one.figures for kind, one in found.items()}
+    figures = {kind: one.figures for kind, one in found.items()}
     seen = _seen_whole(fields)
     return {
         **_head(fields, found["raw"], views["raw"]),
         "edges": edges.tolist(),
-        "density": {kind: short(population.histogram(one, edges).density) for kind, one in found.items()},
-        "figures": {kind: _figures(one) for kind, one in known.items()},
+        "density": {
+            kind: json_numbers(population.histogram(one, edges).density) for kind, one in found.items()
+        },
+        "figures": {kind: _figures(one) for kind, one in figures.items()},
         "shift_percent": {
             name: _percent(after / before - 1) if before and after else None
             for name in FIGURES
-            for before, after in [(known["raw"][name].value, known["corrected"][name].value)]
+            for before, after in [(figures["raw"][name].value, figures["corrected"][name].value)]
         },
         "seen_whole_percent": _percent(len(seen) / float(border.border_weights(seen).sum()))
         if len(seen)
@@ -194,7 +204,7 @@ def scatter(fields: Fields, x: DescriptorName, y: DescriptorName) -> dict[str, A
                 "descriptor": name,
                 "name": BY_NAME[name].label,
                 "unit": BY_NAME[name].unit,
-                "values": short(fields.values[name][chosen]),
+                "values": json_numbers(fields.values[name][chosen]),
             }
             for axis, name in (("x", x), ("y", y))
         },
@@ -205,7 +215,7 @@ def scatter(fields: Fields, x: DescriptorName, y: DescriptorName) -> dict[str, A
     }
 
 
-def between(
+def particles_in_bin(
     fields: Fields, descriptor: DescriptorName, low: float, high: float, *, closed: bool, limit: int
 ) -> dict[str, Any]:
     """Particles of a histogram bin: their number per micrograph, and an evenly spaced selection."""
@@ -230,14 +240,14 @@ def between(
             {
                 "micrograph": int(fields.ids[fields.micrograph[place]]),
                 "number": int(fields.number[place]),
-                "value": short(float(values[place])),
+                "value": json_numbers(float(values[place])),
             }
             for place in chosen.tolist()
         ],
     }
 
 
-def against(fields: Fields, manual: NDArray[np.float64], column: str) -> dict[str, Any] | None:
+def compare_manual(fields: Fields, manual: NDArray[np.float64], column: str) -> dict[str, Any] | None:
     """Manually measured diameters against the automatic ones; None if either has too few."""
     view = View()
     automatic = select(fields, view)
@@ -251,11 +261,11 @@ def against(fields: Fields, manual: NDArray[np.float64], column: str) -> dict[st
         "column": column,
         "edges": edges.tolist(),
         "density": {
-            "automatic": short(population.histogram(automatic, edges).density),
-            "manual": short(population.histogram(measured, edges).density),
+            "automatic": json_numbers(population.histogram(automatic, edges).density),
+            "manual": json_numbers(population.histogram(measured, edges).density),
         },
         **{
-            key: short(list(value)) if isinstance(value, tuple) else short(value)
+            key: json_numbers(list(value)) if isinstance(value, tuple) else json_numbers(value)
             for key, value in asdict(tests).items()
         },
     }
@@ -275,16 +285,16 @@ def _head(fields: Fields, found: Population, view: View) -> dict[str, Any]:
 
 def _figures(found: Mapping[str, Figure]) -> dict[str, dict[str, float | None]]:
     return {
-        name: {"value": short(figure.value), "half_width": short(figure.half_width)}
+        name: {"value": json_numbers(figure.value), "half_width": json_numbers(figure.half_width)}
         for name, figure in found.items()
     }
 
 
 def _percent(share: float | None) -> float | None:
-    return None if share is None else short(100 * share)
+    return None if share is None else json_numbers(100 * share)
 
 
-def short(value: Any) -> Any:
+def json_numbers(value: Any) -> Any:
     """Numbers rounded to six digits, more than a chart or a person can resolve; None if not finite."""
     if isinstance(value, float):
         return float(f"{value:.6g}") if math.isfinite(value) else None

@@ -47,7 +47,7 @@ def report(reader: Reader, sample: str, at: datetime) -> str:
     at : datetime
         Time of the report.
     """
-    known = fields(reader, sample)
+    loaded = fields(reader, sample)
     (row,) = reader.samples(only=sample)
     methods = reader.methods()
     environment = jinja2.Environment(
@@ -59,7 +59,7 @@ def report(reader: Reader, sample: str, at: datetime) -> str:
     )
     environment.filters["figure"] = figure
     environment.filters["count"] = count
-    convergence = population_summary.convergence(known, View(), 2.0)
+    convergence = population_summary.convergence(loaded, View(), 2.0)
     return environment.get_template("report.html").render(
         sample=sample,
         made_at=_minute(at),
@@ -68,10 +68,10 @@ def report(reader: Reader, sample: str, at: datetime) -> str:
         particles=row.particles,
         receipt=row.receipt,
         rejected=[(_REASONS[str(reason)], n) for reason, n in row.rejected.items()],
-        descriptors=[population_summary.describe(known, View(descriptor=name)) for name in POPULATIONS],
+        descriptors=[population_summary.describe(loaded, View(descriptor=name)) for name in POPULATIONS],
         convergence=convergence,
-        border=population_summary.border_shift(known, SIZE, "number"),
-        svg={name: _inline_svg(known, sample, name) for name in ("histogram", "convergence")},
+        border=population_summary.border_shift(loaded, SIZE, "number"),
+        svg={name: _inline_svg(loaded, sample, name) for name in ("histogram", "convergence")},
         acquisition=_acquisition(reader.micrographs(sample)),
         methods=[
             {
@@ -95,11 +95,11 @@ def write(reader: Reader, sample: str, folder: Path, at: datetime) -> list[Path]
     OSError
         A file could not be written.
     """
-    known = fields(reader, sample)
+    loaded = fields(reader, sample)
     contents = {paths.REPORT: report(reader, sample, at).encode()}
     for chart in charts.CHARTS:
         for kind in get_args(charts.Kind):
-            contents[f"{chart}.{kind}"] = charts.render(known, sample, chart, kind, View())
+            contents[f"{chart}.{kind}"] = charts.render(loaded, sample, chart, kind, View())
     written = []
     for name, content in contents.items():
         written.append(folder / name)
@@ -113,8 +113,8 @@ def _separation(name: str) -> str:
     return SEPARATORS[name].description if name in SEPARATORS else name
 
 
-def _inline_svg(known: Fields, sample: str, chart: charts.Chart) -> str:
-    text = charts.render(known, sample, chart, "svg", View()).decode()
+def _inline_svg(loaded: Fields, sample: str, chart: charts.Chart) -> str:
+    text = charts.render(loaded, sample, chart, "svg", View()).decode()
     text = text[text.index("<svg") :]
     # ids must be unique in the document
     text = re.sub(r'id="([^"]+)"', rf'id="{chart}-\1"', text)
@@ -131,11 +131,11 @@ def _acquisition(rows: Iterable[MicrographRow]) -> dict[str, Any]:
     for row in rows:
         if row.status is not Status.DONE:
             continue
-        known = row.metadata
+        metadata = row.metadata
         for name, text in (
-            ("instrument", known.instrument),
-            ("voltage", None if known.voltage_kV is None else f"{known.voltage_kV:g} kV"),
-            ("magnification", None if known.magnification is None else f"{known.magnification:,.0f}"),
+            ("instrument", metadata.instrument),
+            ("voltage", None if metadata.voltage_kV is None else f"{metadata.voltage_kV:g} kV"),
+            ("magnification", None if metadata.magnification is None else f"{metadata.magnification:,.0f}"),
             ("pixel_size", None if row.pixel_size_nm is None else f"{row.pixel_size_nm:.5g} nm"),
             ("size", f"{row.width_px} × {row.height_px} px"),
         ):

@@ -50,11 +50,11 @@ def write(reader: Reader, sample: str, stream: BinaryIO) -> None:
 
 def _charts(book: xlsxwriter.Workbook, formats: dict[str, Any], reader: Reader, sample: str) -> None:
     """A sheet with histograms of some descriptors and native charts of them."""
-    known = fields(reader, sample)
+    loaded = fields(reader, sample)
     views = [population_summary.View(descriptor=one.name) for one in shown(Shown.WORKBOOK_CHART)]
     answers = [
         answer
-        for answer in (population_summary.describe(known, view) for view in views)
+        for answer in (population_summary.describe(loaded, view) for view in views)
         if answer["particles"]
     ]
     if not answers:

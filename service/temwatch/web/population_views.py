@@ -131,7 +131,7 @@ def _particles(app: FastAPI, service: Context) -> None:
     ) -> dict[str, Any]:
         with service.reader() as ledger:
             known_sample(ledger, sample)
-        found = population_summary.between(
+        found = population_summary.particles_in_bin(
             service.populations.fields(sample), descriptor, low, high, closed=closed, limit=limit
         )
         with service.reader() as ledger:
@@ -169,7 +169,7 @@ def _compare(service: Context, sample: str, body: bytes) -> dict[str, Any]:
         manual, column = comparison.diameters(text)
     except ValueError as error:
         raise HTTPException(422, f"no diameters found: {error}") from None
-    found = population_summary.against(service.populations.fields(sample), manual, column)
+    found = population_summary.compare_manual(service.populations.fields(sample), manual, column)
     if found is None:
         raise HTTPException(422, "the sample has too few particles for a comparison")
     return found

@@ -13,7 +13,7 @@ from temwatch.analysis.measurement.polygons import polygon
 from temwatch.domain import Particle, Region
 from temwatch.ledger import MicrographRow, Reader, analyses
 from temwatch.outputs import pictures
-from temwatch.outputs.population_summary import short
+from temwatch.outputs.population_summary import json_numbers
 
 _CROP_MARGIN = 0.35
 _CROP_PX = 160
@@ -85,8 +85,8 @@ def outlines(reader: Reader, row: MicrographRow) -> dict[str, Any]:
                 else "separated"
                 if particle.separated
                 else "alone",
-                "equivalent_diameter_nm": short(particle.equivalent_diameter_nm),
-                "circularity": short(particle.circularity),
+                "equivalent_diameter_nm": json_numbers(particle.equivalent_diameter_nm),
+                "circularity": json_numbers(particle.circularity),
                 "polygon": _half_pixels(particle.region),
             }
             for number, particle in enumerate(analyses.particles(reader, row.id), 1)

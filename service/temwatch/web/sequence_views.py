@@ -14,7 +14,7 @@ from temwatch.ledger import Reader
 from temwatch.ledger.sequences import progress, results
 from temwatch.ledger.sequences.progress import Progress
 from temwatch.outputs import paths
-from temwatch.outputs.population_summary import short
+from temwatch.outputs.population_summary import json_numbers
 from temwatch.web.context import Context, known_sample
 
 _MAX_POINTS = 1500
@@ -94,7 +94,7 @@ def _overview(ledger: Reader, sequence: Progress, service: Context) -> dict[str,
         "counts": {event: found.events.get(event, 0) for event in EVENTS},
         "film": _modified_at(folder / paths.FILM),
         "plots": _modified_at(folder / paths.GROWTH_PLOT),
-        **{name: [short(row[index]) for row in rows] for index, name in enumerate(_COLUMNS)},
+        **{name: [json_numbers(row[index]) for row in rows] for index, name in enumerate(_COLUMNS)},
         "events": _cumulative_events(results.events_by_frame(ledger, sequence), [row[1] for row in rows]),
     }
 
@@ -138,7 +138,7 @@ def _tracks(ledger: Reader, sequence: Progress) -> dict[str, Any]:
             {
                 "track": track,
                 "equivalent_diameter_nm": [
-                    short(curves[track][index]) if index in curves[track] else None
+                    json_numbers(curves[track][index]) if index in curves[track] else None
                     for index in range(len(frames))
                 ],
             }
