@@ -65,7 +65,7 @@ def limits() -> list[list[Panel]]:
         "most of it overlaps",
         "one inside the other",
         "a full side is shared",
-        "less overlap: parted",
+        "less overlap: separated",
     )
     above, below = [], []
     for caption, particles in zip(captions, (discs, inside, squares, apart), strict=True):

@@ -88,7 +88,7 @@ def test_circularity_of_a_disc_is_never_above_one(radius):
 
 @pytest.mark.parametrize(("a", "b"), [(20, 3), (12, 4), (60, 5), (10, 10)])
 def test_rods_at_any_angle_are_convex(a, b):
-    """Convexity decides what is parted: a whole rod must never fall below the threshold."""
+    """Convexity decides what is separated: a whole rod must never fall below the threshold."""
     for angle, centre in zip(np.linspace(0, np.pi, 40), POSITIONS, strict=True):
         outline = shape.outline(rectangle(a, b, angle, centre))
         assert descriptors.convexity(outline) > 0.99

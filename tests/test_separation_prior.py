@@ -17,7 +17,7 @@ def row_of(masks, width=80):
     )
 
 
-def parted(mask):
+def separated(mask):
     return temwatch.resolve(mask, pixel_size_nm=1.0, separate="contour").particles
 
 
@@ -54,14 +54,14 @@ def test_a_bump_is_no_particle_where_all_others_are_large():
     clump = ((disc(20), 10, 10), SPECK, (disc(20), 10, 44))
     lone = tuple((disc(20), 80, 10 + 50 * number) for number in range(6))
     mask = on_canvas((140, 320), *clump, *lone)
-    assert sorted(p.equivalent_diameter_nm for p in parted(mask))[0] > 30
+    assert sorted(p.equivalent_diameter_nm for p in separated(mask))[0] > 30
 
 
 def test_small_particles_in_clumps_are_found_where_small_ones_stand_alone():
     small = tuple((disc(8), 90, 10 + 30 * number) for number in range(10))
     large = tuple((disc(20), 130, 10 + 50 * number) for number in range(6))
     clump = ((disc(20), 30, 10), (disc(8), 25, 39), (disc(8), 59, 39))
-    found = parted(on_canvas((190, 340), *small, *large, *clump))
+    found = separated(on_canvas((190, 340), *small, *large, *clump))
     assert [16] * 12 + [40] * 7 == pytest.approx(sorted(p.equivalent_diameter_nm for p in found), rel=0.06)
 
 
@@ -69,7 +69,7 @@ def test_opposite_caps_of_crossed_ellipses_are_joined():
     lone = tuple((ellipse(26, 13, 0.3), 90, 10 + 64 * number) for number in range(5))
     cross = ((ellipse(26, 13, 0.0), 33, 20), (ellipse(26, 13, math.pi / 2), 20, 33))
     mask = on_canvas((170, 340), *lone, *cross)
-    found = parted(mask)
+    found = separated(mask)
     assert len(found) == 7
     area = math.pi * 26 * 13
     assert [area] * 7 == pytest.approx([p.area_nm2 for p in found], rel=0.05)
@@ -79,5 +79,5 @@ def test_a_particle_with_a_dent_stays_whole_where_ellipses_are_not_known():
     y, x = np.indices((90, 120))
     waist = 17 + 4 * ((x - 60) / 30) ** 2
     mask = (abs(y - 45) <= waist) & (abs(x - 60) <= 30)
-    (found,) = parted(mask)
+    (found,) = separated(mask)
     assert not found.separated

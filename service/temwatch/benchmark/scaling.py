@@ -88,7 +88,7 @@ def _once(
         return outcome
 
     settings = SeparationSettings()
-    named = segmentation.named(SegmentationSettings(method=method))
+    named = segmentation.build_lazily(SegmentationSettings(method=method))
     with open_ledger(output / ".temwatch") as ledger:
         status = path.stat()
         queue.add(

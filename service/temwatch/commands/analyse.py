@@ -43,7 +43,7 @@ def run(arguments: argparse.Namespace) -> int:
     except OSError as error:
         raise UsageError(f"--output {arguments.output}: {error.strerror}") from None
     # on a cluster its workers hold the network
-    build = segmentation.named if config.engine.dask else segmentation.build
+    build = segmentation.build_lazily if config.engine.dask else segmentation.build
     segmenter = build(config.segmentation)
     method = pipeline.describe(segmenter, config.separation)
     trouble: list[Finished] = []

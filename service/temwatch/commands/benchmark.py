@@ -113,7 +113,7 @@ def _limits(report: Report) -> Table:
 def _ways(report: Report) -> Table:
     first = report.end_to_end[0]
     table = Table(
-        title=f"end to end: dm3 of {report.size_px} px, parted by {first.separation}", title_justify="left"
+        title=f"end to end: dm3 of {report.size_px} px, separated by {first.separation}", title_justify="left"
     )
     table.add_column("")
     for way in report.end_to_end:

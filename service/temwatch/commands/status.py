@@ -104,7 +104,7 @@ def _outdated(reader: Reader, config: Config) -> Iterator[str]:
     from temwatch.engine import requests
 
     try:
-        current = pipeline.describe(segmentation.named(config.segmentation), config.separation)
+        current = pipeline.describe(segmentation.build_lazily(config.segmentation), config.separation)
     except TemwatchError as error:
         yield f"cannot tell whether results are outdated: {error}"
         return

@@ -67,7 +67,7 @@ def run(
     observed = timings(registry)
     with open_ledger(config.output.state) as ledger:
         if config.engine.dask:  # the workers of the cluster hold the network
-            segmenter = segmentation.named(config.segmentation)
+            segmenter = segmentation.build_lazily(config.segmentation)
         else:
             segmenter = build(config.segmentation, lambda: counters.count(ledger, "out_of_memory"))
         method = pipeline.describe(segmenter, config.separation)

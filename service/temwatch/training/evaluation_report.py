@@ -24,7 +24,7 @@ TILE_PX = 320
 OUTLINES = ((0, 200, 0), (255, 60, 0))
 """Truth and what was found."""
 
-YARDSTICK = "particles, parted by a plain watershed"
+YARDSTICK = "particles, separated by a plain watershed"
 SERVICE = "particles, as the service itself reports them"
 
 
@@ -72,7 +72,7 @@ def as_table(results: Sequence[Evaluated], separation: str = "") -> str:
     results
         At least one micrograph.
     separation
-        How the service's own pipeline has parted particles; for the heading.
+        How the service's own pipeline has separated particles; for the heading.
     """
     measures = summary(results)
     width = max(map(len, measures))

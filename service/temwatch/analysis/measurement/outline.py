@@ -2,7 +2,7 @@
 
 The trace follows the cracks between pixels with the region on its right, so it runs clockwise on the
 screen, and keeps the corners only. Pixels that touch at a corner belong together (8-connectivity).
-Points are (row, column), of pixels or of lattice points as said.
+Points are (row, column), of pixels or, where stated, of lattice points.
 """
 
 from __future__ import annotations

@@ -56,8 +56,8 @@ def build(settings: SegmentationSettings, on_out_of_memory: Callable[[], None] =
     return SEGMENTERS[settings.method](settings, on_out_of_memory)
 
 
-def named(settings: SegmentationSettings) -> Segmenter:
-    """The same segmenter by its name, weights and parameters; a network is loaded only when it segments.
+def build_lazily(settings: SegmentationSettings) -> Segmenter:
+    """The same segmenter with its name, weights and parameters; a network is loaded only when it segments.
 
     Raises
     ------
@@ -70,5 +70,5 @@ def named(settings: SegmentationSettings) -> Segmenter:
         name="deeplab",
         segment=lambda images: build(settings).segment(images),
         parameters=weights.parameters(settings),
-        model_sha256=weights.read(weights.of(settings)).sha256,
+        model_sha256=weights.read(weights.find_weights(settings)).sha256,
     )

@@ -57,7 +57,7 @@ def build(settings: SegmentationSettings, on_out_of_memory: Callable[[], None] =
     StartError
         The device is not there.
     """
-    file = weights.read(weights.of(settings))
+    file = weights.read(weights.find_weights(settings))
     device = find_device(settings.device)
     net = fused(load(file))
     net = net.to(device=device, memory_format=torch.channels_last)  # type: ignore[call-overload]
@@ -82,7 +82,7 @@ def build(settings: SegmentationSettings, on_out_of_memory: Callable[[], None] =
 
 
 def probe(device: torch.device) -> None:
-    """Compute something on the device and hold it against what it must be.
+    """Compute something on the device whose result is known.
 
     Raises
     ------
@@ -136,7 +136,7 @@ def fused(net: torch.nn.Module) -> torch.nn.Module:
 
 
 def save(net: torch.nn.Module, path: Path, description: weights.Description, *, half: bool = True) -> None:
-    """Write weights, in half precision unless told otherwise, and their sha256 beside them."""
+    """Write weights, in half precision unless `half` is false, and their sha256 beside them."""
     state = {
         name: (tensor.half() if half and tensor.is_floating_point() else tensor).cpu().contiguous()
         for name, tensor in net.state_dict().items()
@@ -261,7 +261,7 @@ def _of_one_shape(images: Sequence[Prepared], most: int) -> Iterator[list[Prepar
 def _seen(
     net: torch.nn.Module, images: list[Prepared], description: weights.Description, tile_px: int
 ) -> list[Probabilities]:
-    """What the network says of micrographs of one shape, each at the sizes at which it sees most."""
+    """Probabilities for micrographs of one shape, each at the sizes that suit it best."""
     full = torch.from_numpy(np.stack([image.pixels for image in images]))[:, None]
     work = full if description.max_side_px is None else _reduced(full, description.max_side_px)
     first = tiled(net, work, description, tile_px)
@@ -283,7 +283,7 @@ def _at_best_sizes(
     description: weights.Description,
     tile_px: int,
 ) -> torch.Tensor:
-    """What the network says of one micrograph (1, 1, y, x), given what it says at full size.
+    """Probabilities for one micrograph (1, 1, y, x), given those at full size.
 
     Full size keeps gaps and small particles. Where noise hides what half the size, or a quarter, shows, that
     one takes its place which the network is surest of, by the Dice coefficient it may expect. Where particles
@@ -335,7 +335,7 @@ def _halved(image: torch.Tensor) -> torch.Tensor:
 def segmentation_of(found: Probabilities, image: Prepared, description: weights.Description) -> Segmentation:
     """Mask, and contacts where there is a second class, from probabilities (class, y, x) of an image.
 
-    What the original's own network says is taken as the original takes it: above one half.
+    The original's network is thresholded as the original does it: above one half.
     """
     if description.architecture == weights.ANTEMA:
         return Segmentation(mask=found[0] > PARAMETERS.threshold)

@@ -87,7 +87,7 @@ def with_dark_holes(mask: Mask, image: Image) -> Mask:
         for part in (holes, around)
     )
     filled = hole_level < ring_level + PARAMETERS.hole_level * (background - ring_level)
-    # where two holes are near each other the ring of one may be all the other's: it says nothing then
+    # where two holes are near each other the ring of one may belong to the other: it is no evidence then
     filled[np.bincount(around.ravel(), minlength=count + 1) == 0] = False
     filled[0] = False
     return np.asarray(mask | filled[holes])

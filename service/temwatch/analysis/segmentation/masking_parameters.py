@@ -7,7 +7,7 @@ from dataclasses import dataclass
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class MaskingParameters:
-    """Probabilities, and shares of a Dice coefficient, between 0 and 1 where no unit is said.
+    """Probabilities, and shares of a Dice coefficient, between 0 and 1 unless a unit is given.
 
     `sure` and `hole_level` were tuned on 47 labelled figures (docs/network.md has what other values give). On
     what the others were tuned is not recorded, and how far they may move before the bars of the tests break
@@ -25,7 +25,7 @@ class MaskingParameters:
     (1). Bright-field contrast is mass and thickness: what is as dark as the particle around it is particle.
     A gap that touching particles enclose is as bright as the background."""
     ring_px: int = 4
-    """px; reach of the ring around a hole that says how dark the particle is there."""
+    """px; reach of the ring around a hole, where the darkness of the particle is measured."""
     min_threshold: float = 0.06
     """In noise a pixel counts down to here, if the mask is worth it."""
     trusted_dice: float = 0.85

@@ -17,7 +17,7 @@ _REPEATS = 3
 
 def operations(size_px: int) -> float:
     """Multiplications and additions of one pass over a square micrograph, the tiles with their overlap."""
-    file = weights.read(weights.of(SegmentationSettings()))
+    file = weights.read(weights.find_weights(SegmentationSettings()))
     net = deeplab.fused(deeplab.load(file))
     edge = 256
     with FlopCounterMode(display=False) as counter, torch.inference_mode():

@@ -32,7 +32,7 @@ MOST_FLAT = 0.5
 """Where more of the blocks are flat, the picture has no noise and all of them count."""
 
 FEWEST_BLOCKS = 256
-"""A picture of fewer has no room for letters, and a median of a few spreads says little."""
+"""A picture of fewer has no room for letters, and the median of a few spreads is uncertain."""
 
 FEW_DARK = 0.3
 """Particles that cover less than a hundredth of the picture and are far darker than all else set the level
@@ -98,7 +98,7 @@ def normalised(image: Image) -> Image:
 
 
 def noise(image: Image) -> float:
-    """Standard deviation of a pixel's noise, in the image's units; 0 where it is too small to tell.
+    """Standard deviation of a pixel's noise, in the image's units; 0 where the image is too small.
 
     From second differences along both axes (Immerkaer, Comput. Vis. Image Underst. 1996, 64, 300), which
     neither slopes nor straight edges change, and their median, which particles do not.

@@ -1,4 +1,4 @@
-"""The classical segmenter: Gaussian, background, Otsu, and a check that there are two populations at all.
+"""The classical segmenter: Gaussian, background, Otsu, and a check that there are two kinds of pixels.
 
 Otsu's threshold alone calls half of an empty micrograph particle, because it cuts every histogram in two.
 Here the cut counts only where the histogram is lower than at its peak; otherwise the whole histogram is taken
@@ -28,8 +28,8 @@ Histogram = NDArray[np.float64]
 class ThresholdParameters:
     """The constants of the threshold.
 
-    On what each was tuned is said where it is recorded. How far a value may move before the bars of the tests
-    break was not measured.
+    Where nothing else is stated, it is not recorded on what a value was tuned. How far it may move before the
+    bars of the tests break was not measured.
     """
 
     sigma_px: float = 2.0

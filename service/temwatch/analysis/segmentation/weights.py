@@ -1,4 +1,4 @@
-"""Weights files: safetensors whose header says which network they are for. No torch here."""
+"""Weights files: safetensors whose header names the network they are for. No torch here."""
 
 from __future__ import annotations
 
@@ -73,7 +73,7 @@ def default_weights(package: Path = _PACKAGE) -> Path | None:
     return next((path for path in (installed, checkout) if path.is_file()), None)
 
 
-def of(settings: SegmentationSettings) -> Path:
+def find_weights(settings: SegmentationSettings) -> Path:
     """The weights that the settings name, else those that come with temwatch.
 
     Raises
@@ -98,7 +98,7 @@ def parameters(settings: SegmentationSettings) -> tuple[tuple[str, str | float],
 
 
 def read(path: Path) -> WeightsFile:
-    """Read a weights file and hold it against the digest in `<file>.sha256`, where there is one.
+    """Read a weights file and check it against the digest in `<file>.sha256`, where there is one.
 
     Raises
     ------

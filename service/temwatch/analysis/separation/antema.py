@@ -85,7 +85,7 @@ def separate_clumps(
             grown, dropped = _separate(region, max(min_area_px, MIN_MARKER_PX), settings.convexity_threshold)
             found += grown
             rejections += [Rejection(region=marker, reason=Reason.NOT_SEPARABLE) for marker in dropped]
-    # growth within the clump can leave parts that do not hang together: each counts by itself
+    # growth within the clump can leave parts that are not connected: each counts as a particle
     pieces = [
         replace(
             _shifted(piece, region), mask=ndimage.binary_fill_holes(piece.mask), separated=region.separated

@@ -89,7 +89,7 @@ def filter_particles(
 ) -> tuple[list[Region], list[Rejection]]:
     """Reject the regions that touch the border of the micrograph, or are too small.
 
-    Each particle by itself, not its whole clump: the others of the clump are complete.
+    Only the particle is rejected, not its clump: the others of the clump are complete.
 
     Parameters
     ----------

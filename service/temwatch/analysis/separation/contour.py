@@ -3,9 +3,9 @@
 The outline of a clump is cut where it bends inwards; its arcs are joined to particles (`grouping`); what of a
 particle's outline is hidden in the clump is completed (`completion`), by an ellipse where one fits, else in
 the directions in which the arcs end. What is likely is learned from the particles that stand alone on the
-same micrograph (`population`): their sizes, aspect ratios and roughness. So ellipses, rods and facetted
-particles are all found, and an overlap belongs to both. Where outlines say nothing, because a clump bends
-inwards on one side only, UECS parts it.
+same micrograph (`prior`): their sizes, aspect ratios and roughness. So ellipses, rods and facetted
+particles are all found, and an overlap belongs to both. Where outlines are no evidence, because a clump
+bends inwards on one side only, UECS separates it.
 """
 
 from __future__ import annotations

@@ -21,7 +21,7 @@ class ContourParameters:
     """Regions below this convexity or solidity are looked at. Two particles that overlap by more than half
     are above the usual threshold of 0.95; their outline shows them all the same."""
     dented_convexity: float = 0.9
-    """Where nothing says that the particles are ellipses, a region of this convexity and solidity may be
+    """Where the particles are not known to be ellipses, a region of this convexity and solidity may be
     one particle with a dent."""
     mostly_seen_share: float = 0.5
     """Where no more than this share of any outline is hidden, hulls of facetted particles are surer than
@@ -113,7 +113,7 @@ class ContourParameters:
     max_points_inside: int = 2
     """... A hull may hold so many points of the clump's outline, of every third."""
     max_misfit: float = 1.5
-    """A shape that is off by this many tolerances is no ellipse; how far off says nothing then."""
+    """A shape that is off by this many tolerances is no ellipse; how far off does not matter then."""
     misfit_weight: float = 0.15
     """Cost of an ellipse that is off by the tolerance, in the unit of the hidden share of the outline."""
     uneven_weight: float = 1.0

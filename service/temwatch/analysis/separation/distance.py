@@ -12,7 +12,7 @@ FAR = 1 << 40
 """Squared distance where the crop holds no background at all."""
 
 
-def framed(clump: Region, shape: tuple[int, int]) -> tuple[Mask, int, int]:
+def add_margin(clump: Region, shape: tuple[int, int]) -> tuple[Mask, int, int]:
     """The clump with a margin of background, and the row and column of its first pixel.
 
     There is no margin where the clump meets the border of the micrograph: beyond it nothing is known.

@@ -1,8 +1,8 @@
 """Compiled kernels of the contour method: which arcs belong to one particle.
 
-Of all pairs the best is joined first. What is best is said by `likelihood` where the micrograph's particles
-are known and ellipses describe them. Otherwise particles are taken for convex: arcs of one particle then lie
-on the outline of one convex shape, their hull, and where they do not, the outline goes on hidden inside the
+The best pair is joined first. `likelihood` decides which is best where the micrograph's particles are known
+and ellipses describe them. Otherwise particles are assumed to be convex: arcs of one particle then lie on the
+outline of one convex shape, their hull. Where the hull runs along no arc, the outline is hidden inside the
 clump.
 """
 
@@ -63,7 +63,7 @@ def group_arcs(arcs: Arcs, mask: NDArray[np.bool_], prior: Floats) -> Integers:
     cost = np.empty(count, np.float64)
     depth = np.zeros(count, np.float64)
     for arc in range(count):
-        cost[arc], depth[arc] = _alone(arcs, group == arc, prior, mask, away)
+        cost[arc], depth[arc] = _single_cost(arcs, group == arc, prior, mask, away)
     gain = np.full((count, count), -1.0)
     best = np.full(count, -1.0)
     partner = np.zeros(count, np.int64)
@@ -81,7 +81,7 @@ def group_arcs(arcs: Arcs, mask: NDArray[np.bool_], prior: Floats) -> Integers:
                 group[arc] = first
         gain[second, :] = -1.0
         gain[:, second] = -1.0
-        cost[first], depth[first] = _alone(arcs, group == first, prior, mask, away)
+        cost[first], depth[first] = _single_cost(arcs, group == first, prior, mask, away)
         for other in range(count):
             if group[other] == other and other != first:
                 a, b = min(first, other), max(first, other)
@@ -108,7 +108,7 @@ def largest_hidden_share(arcs: Arcs, group: Integers) -> float:
 
 
 @njit(cache=True, nogil=True)
-def _alone(
+def _single_cost(
     arcs: Arcs, members: NDArray[np.bool_], prior: Floats, mask: NDArray[np.bool_], away: Integers
 ) -> tuple[float, float]:
     """Cost of a group, and its depth in its hull where hulls decide."""
@@ -132,7 +132,7 @@ def _rank(a: int, gain: Floats, best: Floats, partner: Integers) -> None:
 
 
 @njit(cache=True, nogil=True)
-def _is_between(arcs: Arcs, a: int, b: int, away: Integers) -> bool:
+def _is_filled_between(arcs: Arcs, a: int, b: int, away: Integers) -> bool:
     """Whether the clump holds what lies between the middles of two arcs: a convex particle does."""
     first, second = arcs.middles[a], arcs.middles[b]
     down, right = second[0] - first[0], second[1] - first[1]
@@ -186,7 +186,7 @@ def _gain(
     """What is won by taking two groups for one particle; not above 0 where they cannot be."""
     if prior[3] < math.inf:
         apart = arcs.middles[a] - arcs.middles[b]
-        if math.hypot(apart[0], apart[1]) > largest_extent(prior) or not _is_between(arcs, a, b, away):
+        if math.hypot(apart[0], apart[1]) > largest_extent(prior) or not _is_filled_between(arcs, a, b, away):
             return -1.0
         both = cost[a] + cost[b]
         joined = (group == a) | (group == b)
@@ -196,7 +196,7 @@ def _gain(
             return gain
         _, _, fits = _evidence(arcs, joined, mask, max(depth[a], depth[b]))
         return gain if fits else -1.0
-    if not _is_between(arcs, a, b, away):
+    if not _is_filled_between(arcs, a, b, away):
         return -1.0
     together, _, fits = _evidence(arcs, (group == a) | (group == b), mask, max(depth[a], depth[b]))
     if not fits:

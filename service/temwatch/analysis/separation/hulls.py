@@ -1,6 +1,6 @@
 """Compiled kernels of the contour method: how arcs lie on their convex hull, and what of it is hidden.
 
-A hull's edges run along arcs, or, where no arc does, the outline of the particle goes on hidden in the clump.
+A hull's edge runs along an arc; where it does not, the outline of the particle is hidden in the clump.
 """
 
 from __future__ import annotations

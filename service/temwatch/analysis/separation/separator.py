@@ -59,7 +59,7 @@ class Separator:
     uses_contacts
         Clumps are cut at the contacts that a network has found, before anything else.
     uses_prior
-        `separate` is told what the particles that stand alone are like; else that costs no time.
+        `separate` gets what the particles that stand alone are like; otherwise that is not computed.
     """
 
     separate: SeparateClump

@@ -24,7 +24,7 @@ from numpy.typing import NDArray
 
 from temwatch.analysis.connected_components import crop_component, label_runs, largest_values, pack_crops
 from temwatch.analysis.measurement.outline import convexity
-from temwatch.analysis.separation.distance import framed, squared_distances
+from temwatch.analysis.separation.distance import add_margin, squared_distances
 from temwatch.analysis.separation.prior import NO_PRIOR, ParticlePrior
 from temwatch.analysis.separation.separator import Separator
 from temwatch.config import SeparationSettings
@@ -66,7 +66,7 @@ def separate(
 ) -> tuple[list[Region], list[Rejection]]:
     """Separate a clump; see `SeparateClump`."""
     del prior
-    canvas, row, column = framed(clump, shape)
+    canvas, row, column = add_margin(clump, shape)
     parts: list[Region] = []
     rejections: list[Rejection] = []
     least_px = max(settings.min_marker_px, min_area_px)

@@ -19,7 +19,7 @@ from numba import njit
 from numpy.typing import NDArray
 from scipy import ndimage
 
-from temwatch.analysis.separation.distance import framed, squared_distances
+from temwatch.analysis.separation.distance import add_margin, squared_distances
 from temwatch.analysis.separation.prior import NO_PRIOR, ParticlePrior
 from temwatch.analysis.separation.separator import Separator
 from temwatch.config import SeparationSettings
@@ -47,7 +47,7 @@ def separate(
 ) -> tuple[list[Region], list[Rejection]]:
     """Separate a clump; see `SeparateClump`. Nothing is given up: every pixel belongs to one part."""
     del min_area_px, settings, prior
-    canvas, row, column = framed(clump, shape)
+    canvas, row, column = add_margin(clump, shape)
     if canvas.all():
         return [clump], []
     labels = basins(squared_distances(canvas), PARAMETERS.depth_px)

@@ -78,7 +78,7 @@ def standard_errors(sums: FieldSums, quantiles: Mapping[str, float]) -> dict[str
         moments += draws.astype(np.float64) @ sums.moments[place]
         below += draws @ mass[place]
     total, *rest = moments.T
-    filled = total > 0  # a draw of empty fields alone says nothing
+    filled = total > 0  # a draw of empty fields has no figures
     first, second, *third = (column[filled] / total[filled] for column in rest)
     errors = {"mean": _spread(first), "sd": _spread(np.sqrt(np.maximum(second - first**2, 0)))}
     if third:

@@ -57,7 +57,7 @@ def steps(found: Population, known: Earlier | None = None) -> list[Step]:
     result = []
     for fields in (number for number in ROUND_NUMBERS if number < found.fields):
         particles = seen[fields - 1]
-        # a sequence is one field and grows: its states are told apart by their number of particles
+        # a sequence is one field and grows: the number of particles tells its states apart
         if (fields, particles) not in known:
             known[fields, particles] = _half_widths(_first(found, fields))
         mean, d50 = known[fields, particles]

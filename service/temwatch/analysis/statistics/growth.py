@@ -83,7 +83,7 @@ def curves(track: Numbers, frame: Numbers, elapsed_s: Values, diameter_nm: Value
         size = diameter_nm[rows]
         start, end = _ends(size)
         rate = Band(math.nan, math.nan, math.nan)
-        # slopes of all pairs: of a long track a part tells as much
+        # slopes of all pairs: of a long track a part is enough
         some = rows[np.unique(np.linspace(0, len(rows) - 1, min(len(rows), 200)).astype(int))]
         if len(some) > 2 and elapsed_s[some[0]] != elapsed_s[some[-1]]:
             slope, _, low, high = theilslopes(diameter_nm[some], elapsed_s[some], alpha=LEVEL)

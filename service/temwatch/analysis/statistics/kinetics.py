@@ -82,7 +82,7 @@ def power_law(elapsed_s: Values, radius_nm: Values, exponent: float) -> PowerLaw
 def best_exponent(elapsed_s: Values, radius_nm: Values) -> Band:
     """Exponent whose law leaves the least in r, with the limits of its profile likelihood.
 
-    A limit at the end of `EXPONENTS` says that the data set none; not a number where nothing can be fitted.
+    A limit at the end of `EXPONENTS` is open; not a number where nothing can be fitted.
     """
     time, radius = _usable(elapsed_s, radius_nm)
     if time.size < FEWEST_FRAMES or time[0] == time[-1]:

@@ -28,7 +28,7 @@ _MOST_BINS = 80
 _FEWEST_BINS = 6
 
 
-@dataclass(frozen=True, kw_only=True, eq=False)  # no slots: what was computed is kept with its population
+@dataclass(frozen=True, kw_only=True, eq=False)  # no slots: cached properties need a place
 class Population:
     """Values of one descriptor in ascending order, what each counts, and the field it was seen in.
 
@@ -59,7 +59,7 @@ class Population:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Figure:
-    """A number with the half-width of its 95 % interval; None where it cannot be told."""
+    """A number with the half-width of its 95 % interval; None where it is not known."""
 
     value: float | None
     half_width: float | None = None
@@ -204,7 +204,7 @@ def density(
     points : int
         Number of abscissae.
     limits : tuple of float
-        What the descriptor cannot leave; there the density is reflected, so that nothing is said to lie
+        What the descriptor cannot leave; there the density is reflected, so that nothing lies
         beyond (Silverman, Density Estimation, 1986, section 2.10).
 
     Returns

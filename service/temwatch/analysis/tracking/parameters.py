@@ -20,7 +20,7 @@ class TrackingParameters:
     correlation_cells
         Cells that the longer side of a mask is reduced to at most before it is correlated.
     cell_diameters
-        Side of a cell in median diameters: finer cells tell nothing more about where a particle lies.
+        Side of a cell in median diameters: finer cells locate a particle no better.
     correlation_peaks
         Maxima of the correlation that are tried: in a regular array the highest need not be the true one.
     convincing_agreement

@@ -1,7 +1,7 @@
-"""What became of the particles: merges told apart from vanishing, splits from appearing.
+"""What became of the particles: merges distinguished from vanishing, splits from appearing.
 
 Whether a particle is gone for good is known only when it has not come back within the memory, and whether a
-new one is real only when it has been seen a few times; so both are told late, with their own frame.
+new one is real only when it has been seen a few times; so both are reported late, with their own frame.
 """
 
 from __future__ import annotations

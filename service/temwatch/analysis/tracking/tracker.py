@@ -1,9 +1,9 @@
 """Particles tracked through the frames of a sequence as they come, with their merging and vanishing.
 
-`begin` gives a state, `follow` takes it from frame to frame, `finish` tells what was still open. A state
-holds the particles in view and nothing of the past, so a sequence of any length costs the same; `dump` and
-`load` keep it exactly, so a restart gives the same identities. Nothing is global: any number of sequences go
-side by side.
+`begin` gives a state, `follow` takes it from frame to frame, `finish` gives the events that were still open.
+A state holds the particles in view and nothing of the past, so a sequence of any length costs the same;
+`dump` and `load` keep it exactly, so a restart gives the same identities. Nothing is global: any number of
+sequences go side by side. All lengths are in nm.
 """
 
 from __future__ import annotations
@@ -98,7 +98,7 @@ def begin(settings: TrackingSettings | None = None) -> TrackerState:
 
 
 def finish(state: TrackerState) -> tuple[TrackEvent, ...]:
-    """Events still open at the end of a sequence: particles that were missing by then have gone."""
+    """Events still open at the end of a sequence: particles that are missing then are gone."""
     tracks = state.tracks
     return _in_order(
         *track_events.start_events(tracks, tracks.frames_seen < PARAMETERS.confirmed_frames),
