@@ -1,4 +1,4 @@
-"""The bookkeeping under any order of arrivals, replacements, analyses, crashes, retries and publications."""
+"""The ledger under any order of new files, replacements, analyses, crashes, retries and publications."""
 
 import shutil
 import tempfile
@@ -26,7 +26,7 @@ FRAMES = 2
 MEMORY = "/dev/shm" if Path("/dev/shm").is_dir() else None  # thousands of commits, none of which must last
 
 
-class Bookkeeping(RuleBasedStateMachine):
+class LedgerMachine(RuleBasedStateMachine):
     """A microscope, an engine that may die at any step, and the ledger between them."""
 
     def __init__(self):
@@ -235,8 +235,8 @@ class Bookkeeping(RuleBasedStateMachine):
                 assert count + 1 == own.count("\n")
 
 
-TestBookkeeping = Bookkeeping.TestCase
-TestBookkeeping.settings = settings(
+TestLedgerMachine = LedgerMachine.TestCase
+TestLedgerMachine.settings = settings(
     max_examples=40,
     stateful_step_count=30,
     deadline=None,

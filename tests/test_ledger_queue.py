@@ -1,4 +1,4 @@
-"""Files on their way in: taken up once, named, claimed, put back."""
+"""The queue of files: added once, named, claimed, released."""
 
 from datetime import timedelta
 
@@ -21,8 +21,8 @@ def pending(ledger):
         return reader.pending()
 
 
-def test_a_file_is_taken_up_once(ledger):
-    """The same size and time is the same file, however often and by whatever it is found."""
+def test_a_file_is_added_once(ledger):
+    """Equal size and time mean the same file, however often it is found."""
     assert 1 == queue.add(ledger, arrival())
     assert queue.add(ledger, arrival(source="rescan")) is None
     assert [None, 2] == queue.add_all(ledger, [arrival(), arrival("b.dm3")])
@@ -32,8 +32,8 @@ def test_a_file_is_taken_up_once(ledger):
         assert {("files_detected", "event"): 2} == counters.totals(reader)
 
 
-def test_a_file_that_changes_before_it_is_read_is_the_same_work(ledger):
-    """One that is in hand already becomes a new revision instead."""
+def test_a_file_that_changes_before_it_is_claimed_keeps_its_row(ledger):
+    """A claimed one becomes a new revision instead."""
     assert [1, 1] == [queue.add(ledger, arrival()), queue.add(ledger, arrival(size_bytes=200))]
     queue.claim(ledger, 1, START)
     assert 2 == queue.add(ledger, arrival(size_bytes=300))
@@ -41,8 +41,8 @@ def test_a_file_that_changes_before_it_is_read_is_the_same_work(ledger):
     assert {"a.dm3": (300, 1)} == queue.known(ledger, "/microscope")
 
 
-def test_two_revisions_of_a_file_are_never_in_hand_together(ledger):
-    """They share their pictures: the later one waits until the earlier has ended, and is then a touch."""
+def test_two_revisions_of_a_file_are_never_claimed_together(ledger):
+    """They share their pictures: the later one waits until the earlier is finished."""
     queue.add_all(ledger, [arrival(), arrival("b.dm3")])
     assert ["a.dm3"] == [file.path for file in queue.claim(ledger, 1, START)]
     assert 3 == queue.add(ledger, arrival(mtime_ns=2))
@@ -54,7 +54,7 @@ def test_two_revisions_of_a_file_are_never_in_hand_together(ledger):
 
 
 def test_a_change_of_a_file_that_waits_for_another_attempt_ends_the_wait(ledger):
-    """What was wrong with it before says nothing of what it holds now."""
+    """Earlier failures do not count for the new content."""
     queue.add(ledger, arrival())
     for _ in range(3):
         (file,) = queue.claim(ledger, 1, START + timedelta(hours=1))
@@ -75,7 +75,7 @@ def test_a_revision_that_was_put_back_and_replaced_is_no_work_any_more(ledger):
 
 
 def test_after_a_kill_the_work_in_hand_is_pending_again(ledger, tmp_path):
-    """Also where the file was replaced meanwhile; being killed is no failed attempt."""
+    """Also if the file was replaced meanwhile; a kill is not a failed attempt."""
     queue.add_all(ledger, [arrival("a.dm3"), arrival("b.dm3")])
     assert 2 == len(queue.claim(ledger, 5, START))
     queue.add(ledger, arrival("b.dm3", mtime_ns=2))
@@ -87,7 +87,7 @@ def test_after_a_kill_the_work_in_hand_is_pending_again(ledger, tmp_path):
 
 
 def test_claims_go_by_age_and_respect_the_time_to_wait_for(ledger):
-    """What is in hand is not handed out twice; what waits is not handed out early."""
+    """A claimed file is not claimed twice; a delayed one is not claimed early."""
     queue.add_all(ledger, (arrival(f"{number}.dm3") for number in range(4)))
     first, second = queue.claim(ledger, 2, START)
     assert ("0.dm3", "1.dm3") == (first.path, second.path)
@@ -101,7 +101,7 @@ def test_claims_go_by_age_and_respect_the_time_to_wait_for(ledger):
 
 
 def test_crashes_are_counted(ledger):
-    """How often a worker died on a file outlives the service."""
+    """The number of crashes on a file outlives the service."""
     file_id = queue.add(ledger, arrival())
     for crashes in (1, 2):
         queue.claim(ledger, 1, START)
