@@ -11,7 +11,7 @@ from hypothesis import strategies as st
 
 from temwatch.acquisition import intake
 from temwatch.acquisition.intake import Observation, settled
-from temwatch.acquisition.scan import Found, scan
+from temwatch.acquisition.scan import FoundFile, scan
 from temwatch.config import WatchSettings
 
 PATTERNS = ("*.dm3", "*.tif")
@@ -20,26 +20,26 @@ settle = partial(settled, settle_seconds=2.0, complete=lambda: None)
 
 def test_a_new_file_is_not_ready_and_is_remembered():
     """One look tells nothing of growth."""
-    assert settle(None, Found("a.dm3", 10, 1), 100.0) == (False, Observation(10, 1, 100.0))
+    assert settle(None, FoundFile("a.dm3", 10, 1), 100.0) == (False, Observation(10, 1, 100.0))
 
 
 def test_a_file_that_does_not_change_is_ready_after_the_settle_time():
     """The clock that counts is the local monotonic one."""
     seen = Observation(10, 1, 100.0)
-    assert settle(seen, Found("a.dm3", 10, 1), 101.9) == (False, seen)
-    assert settle(seen, Found("a.dm3", 10, 1), 102.0) == (True, seen)
+    assert settle(seen, FoundFile("a.dm3", 10, 1), 101.9) == (False, seen)
+    assert settle(seen, FoundFile("a.dm3", 10, 1), 102.0) == (True, seen)
 
 
 def test_any_change_starts_the_wait_again():
     """Size or time, both are signs of a writer."""
     seen = Observation(10, 1, 100.0)
-    assert settle(seen, Found("a.dm3", 11, 1), 103.0) == (False, Observation(11, 1, 103.0))
-    assert settle(seen, Found("a.dm3", 10, 2), 103.0) == (False, Observation(10, 2, 103.0))
+    assert settle(seen, FoundFile("a.dm3", 11, 1), 103.0) == (False, Observation(11, 1, 103.0))
+    assert settle(seen, FoundFile("a.dm3", 10, 2), 103.0) == (False, Observation(10, 2, 103.0))
 
 
 def test_a_file_that_says_it_is_complete_needs_no_wait():
     """A dm3 that has reached its declared length is taken at the first look."""
-    ready, _ = settled(None, Found("a.dm3", 10, 1), 0.0, settle_seconds=60, complete=lambda: True)
+    ready, _ = settled(None, FoundFile("a.dm3", 10, 1), 0.0, settle_seconds=60, complete=lambda: True)
     assert ready
 
 
@@ -54,7 +54,7 @@ def test_ready_means_unchanged_for_the_settle_time(sizes, steps):
         now += step
         if size != before:
             changed, before = now, size
-        ready, seen = settle(seen, Found("a", size, 0), now)
+        ready, seen = settle(seen, FoundFile("a", size, 0), now)
         assert ready == (now - changed >= 2.0)
 
 
@@ -116,7 +116,7 @@ def test_a_folder_named_like_a_micrograph_is_found_once_with_what_it_holds(tmp_p
     (tmp_path / "x.dm3").mkdir()
     (tmp_path / "x.dm3" / "a.dm3").write_bytes(b"x")
     assert ["x.dm3", "x.dm3/a.dm3"] == names(tmp_path)
-    assert Found("x.dm3", 0, 0) in list(scan(tmp_path, PATTERNS))
+    assert FoundFile("x.dm3", 0, 0) in list(scan(tmp_path, PATTERNS))
 
 
 @pytest.mark.skipif(os.geteuid() == 0, reason="root may list every folder")

@@ -18,7 +18,7 @@ from pathlib import Path
 
 import structlog
 
-from temwatch.acquisition.scan import Found, look, scan
+from temwatch.acquisition.scan import FoundFile, look, scan
 from temwatch.acquisition.watcher import Touched, Watcher
 from temwatch.config import WatchSettings
 
@@ -42,7 +42,7 @@ class Observation:
 
 def settled(
     previous: Observation | None,
-    current: Found,
+    current: FoundFile,
     now_s: float,
     *,
     settle_seconds: float,
@@ -54,7 +54,7 @@ def settled(
     ----------
     previous : Observation or None
         What the last look remembered.
-    current : Found
+    current : FoundFile
         What this look sees.
     now_s : float
         Monotonic clock.
@@ -103,7 +103,7 @@ class Intake:
     settings: WatchSettings
     skip: Collection[Path]
     known: Callable[[], dict[str, tuple[int, int]]]
-    add: Callable[[list[Found], str], None]
+    add: Callable[[list[FoundFile], str], None]
     complete: Callable[[Path], bool | None]
 
 
@@ -210,7 +210,7 @@ class Search:
     def _answered(self) -> None:
         self._pulse.asked_s = self._clock()
 
-    def _everywhere(self, touched: Touched) -> list[Found]:
+    def _everywhere(self, touched: Touched) -> list[FoundFile]:
         """A whole scan; every few of them, files that are known are examined too."""
         intake, root = self._intake, self._intake.settings.folder
         status = root.stat()
@@ -237,9 +237,9 @@ class Search:
         self._pulse.listed = True
         return found
 
-    def _where(self, touched: Touched) -> list[Found]:
+    def _where(self, touched: Touched) -> list[FoundFile]:
         """What is in the folders that events named; one may be gone again by now."""
-        found: list[Found] = []
+        found: list[FoundFile] = []
         intake, root = self._intake, self._intake.settings.folder
         known, files = self._known, touched.files
         for folder, deep in touched.folders.items():
@@ -266,10 +266,10 @@ class Search:
             )
         self._pulse.listed, self.identity = False, None
 
-    def _ready(self, now_s: float) -> dict[str, list[Found]]:
+    def _ready(self, now_s: float) -> dict[str, list[FoundFile]]:
         """Take the complete files out of the candidates, by what found them."""
         settings = self._intake.settings
-        ready: dict[str, list[Found]] = {}
+        ready: dict[str, list[FoundFile]] = {}
         for path, candidate in list(self.candidates.items()):
             current = look(settings.folder, path)
             self._answered()

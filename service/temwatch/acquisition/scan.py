@@ -16,7 +16,7 @@ log = structlog.get_logger(__name__)
 
 
 @dataclass(frozen=True, slots=True)
-class Found:
+class FoundFile:
     """A file that matches, as a scan saw it; a folder with such a name has size and time 0."""
 
     path: str
@@ -33,7 +33,7 @@ def scan(
     skip: Collection[Path] = (),
     pass_over: Callable[[str], bool] = lambda _: False,
     answered: Callable[[], None] = lambda: None,
-) -> Iterator[Found]:
+) -> Iterator[FoundFile]:
     """Every file below `root` whose name matches, hidden names and the folders in `skip` left out.
 
     Symbolic links are followed only where they stay within `root`, and those to folders only by a whole scan.
@@ -98,24 +98,24 @@ def scan(
                         place = 0 if entry.is_symlink() else len(stack)
                         stack.insert(place, (path, (status.st_dev, status.st_ino)))
                     if matches:
-                        yield Found(path, 0, 0)
+                        yield FoundFile(path, 0, 0)
                 elif matches:
                     status = entry.stat()
                     answered()
-                    yield Found(path, status.st_size, status.st_mtime_ns)
+                    yield FoundFile(path, status.st_size, status.st_mtime_ns)
             except OSError as error:  # it vanished, or a dangling link
                 log.debug("entry cannot be examined", path=path, reason=error.strerror)
 
 
-def look(root: Path, path: str) -> Found | None:
+def look(root: Path, path: str) -> FoundFile | None:
     """One file as it is now, or None where it is gone."""
     try:
         status = (root / path).stat()
     except OSError:
         return None
     if stat.S_ISDIR(status.st_mode):
-        return Found(path, 0, 0)
-    return Found(path, status.st_size, status.st_mtime_ns)
+        return FoundFile(path, 0, 0)
+    return FoundFile(path, status.st_size, status.st_mtime_ns)
 
 
 def _is_file(entry: os.DirEntry[str]) -> bool:

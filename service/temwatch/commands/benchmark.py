@@ -6,26 +6,32 @@ import argparse
 import json
 import sys
 from dataclasses import asdict
+from typing import TYPE_CHECKING
 
 import structlog
 from rich.console import Console
 from rich.table import Table
 
-from temwatch import benchmark
-from temwatch.benchmark import OTHERS, Report
+from temwatch import compiled_code
+
+if TYPE_CHECKING:
+    from temwatch.benchmark import Report
 
 STAGES = ("read", "segment", "resolve", "record", "publish")
 
 
 def run(arguments: argparse.Namespace) -> int:
     """Print two tables, or JSON."""
+    compiled_code.keep_in(compiled_code.user_folder())
+    from temwatch import benchmark  # loads numba
+
     structlog.configure(wrapper_class=structlog.make_filtering_bound_logger("critical"))
     with Console(stderr=True).status("") as status:
         report = benchmark.run(
             size_px=arguments.size or 2048,
             particles=arguments.particles,
             repeat=arguments.repeat,
-            others=() if arguments.size else OTHERS,
+            others=() if arguments.size else benchmark.OTHERS,
             say=status.update,
         )
     if arguments.json:

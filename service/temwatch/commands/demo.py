@@ -19,7 +19,7 @@ from pathlib import Path
 from rich.console import Console
 from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn
 
-from temwatch import simulator
+from temwatch import compiled_code, simulator
 from temwatch.commands import terminal
 from temwatch.errors import StartError, UsageError
 from temwatch.ledger import Reader
@@ -40,6 +40,7 @@ _PATIENCE_SECONDS = 120.0
 
 def run(arguments: argparse.Namespace) -> int:
     """Simulate, watch, and show what came out."""
+    compiled_code.keep_in(compiled_code.user_folder())  # each demo is a new service
     folder = _fresh(arguments.output or Path("temwatch-demo"))
     acquisition, output = folder / "acquisition", folder / "results"
     acquisition.mkdir()

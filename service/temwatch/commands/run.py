@@ -4,11 +4,14 @@ from __future__ import annotations
 
 import argparse
 
-from temwatch import config
-from temwatch.daemon import service
+from temwatch import compiled_code, config
 
 
 def run(arguments: argparse.Namespace) -> int:
     """Watch until told to stop."""
-    service.run(config.load(arguments.config))
+    settings = config.load(arguments.config)
+    compiled_code.keep_in(compiled_code.service_folder(settings.output.state))
+    from temwatch.daemon import service  # loads numba
+
+    service.run(settings)
     return 0

@@ -7,8 +7,8 @@ import time
 from datetime import UTC, datetime
 from typing import Any
 
+from temwatch import compiled_code
 from temwatch.config import Config
-from temwatch.engine import requests, sequence_tracker
 from temwatch.errors import StartError
 from temwatch.ledger import Reader, is_held, open_ledger, post_request
 from temwatch.ledger.requests import answer_to
@@ -28,6 +28,9 @@ def steer(config: Config, kind: str, **arguments: Any) -> dict[str, Any]:
     with Reader(state):
         pass  # raises LedgerMissing
     if not is_held(state):
+        compiled_code.keep_in(compiled_code.service_folder(state))
+        from temwatch.engine import requests, sequence_tracker  # load numba
+
         with open_ledger(state) as ledger:
             try:
                 done = requests.complete(requests.act(ledger, config, kind, arguments, requests.resolve_here))

@@ -15,7 +15,7 @@ import temwatch
 from temwatch import formats
 from temwatch.acquisition import intake
 from temwatch.acquisition.arrival import arrival
-from temwatch.acquisition.scan import Found
+from temwatch.acquisition.scan import FoundFile
 from temwatch.analysis import pipeline, segmentation
 from temwatch.config import Config, SegmentationSettings
 from temwatch.daemon import device, logs, systemd
@@ -211,7 +211,7 @@ def _advances(engine: Engine, pulse: intake.Pulse, now_s: float) -> bool:
 def _intake(config: Config, ledger: Ledger, engine: Engine) -> intake.Intake:
     root = config.watch.folder
 
-    def add(found: list[Found], source: str) -> None:
+    def add(found: list[FoundFile], source: str) -> None:
         queue.add_all(ledger, (arrival(config, root, item, source) for item in found))
         engine.wake()
 

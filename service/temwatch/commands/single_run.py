@@ -1,0 +1,110 @@
+"""Runs the service's engine once over files, with a progress bar: the part of `analyse` that loads numba."""
+
+from __future__ import annotations
+
+import signal
+import sys
+import threading
+from pathlib import Path
+
+from rich.console import Console
+from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeRemainingColumn
+
+from temwatch.analysis import pipeline, segmentation
+from temwatch.config import Config
+from temwatch.domain import Status
+from temwatch.engine.engine import Engine
+from temwatch.engine.hooks import EngineHooks
+from temwatch.engine.job import Finished
+from temwatch.engine.run_mode import RunMode
+from temwatch.errors import StartError, UsageError
+from temwatch.ledger import Arrival, File, Reader, folder_name, open_ledger, queue
+
+
+def analyse(config: Config, arrivals: list[Arrival], pixel_size_nm: float | None) -> bool:
+    """Analyse what is new or has no result by this method yet; False where something failed or was refused.
+
+    Raises
+    ------
+    UsageError
+        The Dask scheduler does not answer.
+    """
+    # on a cluster its workers hold the network
+    build = segmentation.build_lazily if config.engine.dask else segmentation.build
+    segmenter = build(config.segmentation)
+    method = pipeline.describe(segmenter, config.separation)
+    trouble: list[Finished] = []
+    with (
+        open_ledger(config.output.state) as ledger,
+        Progress(
+            TextColumn("{task.description}"),
+            BarColumn(),
+            MofNCompleteColumn(),
+            TimeRemainingColumn(),
+            console=Console(stderr=True),
+            transient=True,
+            disable=not sys.stderr.isatty(),
+        ) as bar,
+    ):
+        queue.add_all(ledger, arrivals)
+        with ledger.reader() as reader:
+            again = _without_result(reader, arrivals, method.digest)
+        if again:
+            queue.retry(ledger, again, pixel_size_nm)
+        with ledger.reader() as reader:
+            task = bar.add_task("analysing", total=reader.queue_length())
+
+        def on_finished(finished: Finished) -> None:
+            bar.advance(task)
+            if finished.status in (Status.FAILED, Status.REFUSED):
+                trouble.append(finished)
+                name = finished.file.location
+                bar.console.print(
+                    f"{name}: {finished.status}: {finished.reason}", highlight=False, soft_wrap=True
+                )
+
+        def on_frames(file: File, done: int, total: int) -> None:
+            bar.update(task, description=f"{file.name}: frame {done} of {total}")
+
+        stop = threading.Event()
+        try:
+            engine = Engine(
+                config=config,
+                ledger=ledger,
+                segmenter=segmenter,
+                method=method,
+                mode=RunMode.one_shot(),
+                hooks=EngineHooks(on_finished=on_finished, on_frames=on_frames),
+            )
+        except StartError as error:
+            raise UsageError(f"--dask: {error}") from None
+        if engine.dashboard:
+            bar.console.print(f"cluster: {engine.dashboard}", highlight=False, soft_wrap=True)
+
+        def interrupt(*_: object) -> None:
+            stop.set()
+            engine.wake()
+
+        previous = signal.signal(signal.SIGINT, interrupt)
+        try:
+            engine.run(stop)
+        finally:
+            signal.signal(signal.SIGINT, previous)
+        if stop.is_set():
+            raise KeyboardInterrupt
+    return not trouble
+
+
+def _without_result(reader: Reader, arrivals: list[Arrival], method: str) -> list[str]:
+    """Files of an earlier run that had no result then, or one by another method or pixel size."""
+    asked = {str(Path(item.root, item.path)): item for item in arrivals}
+    again = []
+    for sample in {folder_name(item.sample) for item in arrivals}:
+        for row in reader.micrographs(sample):
+            path = str(Path(row.root, row.micrograph))
+            if path in asked and (
+                row.status in (Status.FAILED, Status.REFUSED)
+                or (row.status is Status.DONE and row.method != method)
+            ):
+                again.append(path)
+    return list(dict.fromkeys(again))
