@@ -132,7 +132,7 @@ class Running:
 
     def __init__(self, folder, *, known=None, complete=lambda _: None, **settings):
         self.added, self.stop, self.wake = [], threading.Event(), threading.Event()
-        self.pulse = intake.Pulse()
+        self.status = intake.IntakeStatus()
         watch = WatchSettings(
             folder=folder, **({"settle_seconds": 0.2, "scan_interval_seconds": 60.0} | settings)
         )
@@ -146,7 +146,7 @@ class Running:
         self.thread = threading.Thread(
             target=intake.run,
             args=(parts,),
-            kwargs={"stop": self.stop, "wake": self.wake, "pulse": self.pulse},
+            kwargs={"stop": self.stop, "wake": self.wake, "status": self.status},
         )
 
     def __enter__(self):
@@ -178,7 +178,7 @@ def test_files_that_are_there_at_the_start_are_taken_up_and_known_ones_are_not(t
 def test_an_event_finds_a_new_file_in_a_new_folder_long_before_the_next_scan(tmp_path):
     """The scan comes every minute here, so only the event can have found it."""
     with Running(tmp_path) as running:
-        running.until(lambda: running.pulse.scanned)
+        running.until(lambda: running.status.is_scanned)
         (tmp_path / "Au" / "deep").mkdir(parents=True)
         (tmp_path / "Au" / "deep" / "a.dm3").write_bytes(b"x")
         running.until(lambda: running.added)
@@ -188,7 +188,7 @@ def test_an_event_finds_a_new_file_in_a_new_folder_long_before_the_next_scan(tmp
 def test_a_file_written_in_pieces_is_taken_up_once_when_it_rests(tmp_path):
     """Pauses shorter than the settle time do not count as an end."""
     with Running(tmp_path, settle_seconds=0.5) as running:
-        running.until(lambda: running.pulse.scanned)
+        running.until(lambda: running.status.is_scanned)
         with (tmp_path / "a.dm3").open("wb") as stream:
             for _ in range(15):
                 stream.write(b"piece")
@@ -204,13 +204,13 @@ def test_a_watched_folder_that_is_missing_is_waited_for(tmp_path):
     """The share may be mounted later than the service starts, and may go and come back."""
     folder = tmp_path / "share"
     with Running(folder, scan_interval_seconds=0.1) as running:
-        running.until(lambda: running.pulse.listed is False)
-        assert not running.pulse.scanned
+        running.until(lambda: running.status.is_listed is False)
+        assert not running.status.is_scanned
         folder.mkdir()
         (folder / "a.dm3").write_bytes(b"x")
         running.until(lambda: running.added)
         folder.rename(tmp_path / "gone")
-        running.until(lambda: running.pulse.listed is False)
+        running.until(lambda: running.status.is_listed is False)
         (tmp_path / "gone").rename(folder)
         (folder / "b.dm3").write_bytes(b"x")
         running.until(lambda: len(running.added) == 2)

@@ -129,6 +129,6 @@ warnings.warn("old function")
     )
     warned, ended = (json.loads(line) for line in done.stderr.splitlines())
     assert "old function" in warned["event"]
-    assert ("ended by a defect", "critical") == (ended["event"], ended["level"])
+    assert ("internal error", "critical") == (ended["event"], ended["level"])
     assert "nobody thought of this" in str(ended["exception"])
     assert "defect" in str(ended["exception"])

@@ -62,7 +62,7 @@ def running(config, ledger):
     thread = threading.Thread(target=service.run, args=(stop,), daemon=True)
     thread.start()
     try:
-        wait_until(lambda: service.status.beat_s or not thread.is_alive(), seconds=240, what="the engine")
+        wait_until(lambda: service.status.turned_s or not thread.is_alive(), seconds=240, what="the engine")
         yield service
     finally:
         stop.set()
@@ -74,8 +74,8 @@ def running(config, ledger):
 def turns(service, count):
     """Wait until the conductor has turned so many times."""
     for _ in range(count):
-        before = service.status.beat_s
-        wait_until(lambda before=before: service.status.beat_s > before, what="a turn of the conductor")
+        before = service.status.turned_s
+        wait_until(lambda before=before: service.status.turned_s > before, what="a turn of the conductor")
 
 
 def test_a_rebuild_of_slow_micrographs_holds_up_nothing(outdated, series):

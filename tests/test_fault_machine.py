@@ -16,7 +16,7 @@ from hypothesis import strategies as st
 from hypothesis.stateful import RuleBasedStateMachine, invariant, precondition, rule
 
 from ledger_cases import START, arrival, result, sha256
-from temwatch.acquisition.intake import Intake, Pulse, Search
+from temwatch.acquisition.intake import Intake, IntakeStatus, Search
 from temwatch.acquisition.watcher import Touched
 from temwatch.config import WatchSettings
 from temwatch.domain import Status
@@ -49,7 +49,7 @@ class Acquisition(RuleBasedStateMachine):
     def start(self):
         """The service starts; what it remembers is in the ledger."""
         self.ledger = open_ledger(self.output / ".temwatch")
-        self.jobs, self.pulse = [], Pulse()
+        self.jobs, self.status = [], IntakeStatus()
         parts = Intake(
             settings=WatchSettings(folder=self.watched, settle_seconds=SETTLE_SECONDS),
             skip=(),
@@ -57,7 +57,7 @@ class Acquisition(RuleBasedStateMachine):
             add=self.add,
             complete=lambda path: path.read_text().endswith(WHOLE) or None,
         )
-        self.search = Search(parts, self.pulse, lambda: self.now_s)
+        self.search = Search(parts, self.status, lambda: self.now_s)
 
     def add(self, found, source):
         queue.add_all(

@@ -17,7 +17,7 @@ if TYPE_CHECKING:
 else:
     _UvicornServer = object  # only the web loads uvicorn
 
-VERSIONS = {"uvicorn": ">=0.32,<1", "watchdog": ">=5.0,<7"}
+VERSIONS = {"uvicorn": ">=0.32,<1", "watchdog": ">=5.0,<8"}
 """Bounds of the libraries; concurrent.futures is that of Python 3.11 on."""
 
 INOTIFY_LOGGER = "watchdog.observers.inotify_c"

@@ -18,6 +18,7 @@ from prometheus_client.registry import Collector
 
 from temwatch.domain import Reason
 from temwatch.errors import FAILURE_CODES, REFUSAL_CODES
+from temwatch.health import Vitals
 from temwatch.ledger import Reader, counters
 
 _STAGE_BUCKETS = (0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1, 2.5, 5, 10, 15, 30, 60, 90, 180)
@@ -51,17 +52,6 @@ STAGES = ("read", "segment", "resolve", "record", "publish")
 SOURCES = ("event", "rescan", "startup")
 OUTCOMES = ("done", "failed", "refused", "duplicate")
 RETRIES = ("requested", *FAILURE_CODES)
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Vitals:
-    """State of the running service that the ledger does not hold."""
-
-    ready: bool
-    watch_folder_up: bool
-    gpu_healthy: bool
-    last_scan_at: datetime | None
-    event_overflows: int
 
 
 class ServiceCollector(Collector):

@@ -24,10 +24,7 @@ from temwatch.config import WatchSettings
 
 log = structlog.get_logger(__name__)
 
-ANSWER_SECONDS = 15.0
-"""A share that leaves one question open for so long counts as gone."""
-
-_BEAT_SECONDS = 1.0  # longest sleep, so that the systemd watchdog sees the loop alive
+_LONGEST_SLEEP_SECONDS = 1.0  # so that the systemd watchdog sees the loop turn
 _EXAMINE_ALL_EVERY = 6  # scans; the others list names and examine those that are new
 
 
@@ -73,27 +70,15 @@ def settled(
 
 
 @dataclass(slots=True)
-class Pulse:
-    """What the intake tells of itself; written by its thread, read by health, metrics and systemd.
+class IntakeStatus:
+    """Where the intake stands; written by its thread, read by others. See `health.Observation`."""
 
-    `asked_s` is when the share was asked something that it has not answered yet.
-    """
-
-    listed: bool | None = None  # whether the folder could be listed; None before the first scan
-    scanned: bool = False
+    turned_s: float = 0.0
+    is_listed: bool | None = None
+    is_scanned: bool = False
+    pending_call_since_s: float | None = None  # start time of the pending file-system call
     last_scan_at: datetime | None = None
-    beat_s: float = 0.0
     event_overflows: int = 0
-    asked_s: float | None = None
-
-    def hangs(self, now_s: float) -> bool:
-        """Whether the share has left a question open for too long."""
-        asked_s = self.asked_s
-        return asked_s is not None and now_s - asked_s > ANSWER_SECONDS
-
-    def folder_up(self, now_s: float) -> bool | None:
-        """Whether the watched folder answers; None before it is known."""
-        return False if self.hangs(now_s) else self.listed
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -112,30 +97,30 @@ def run(
     *,
     stop: threading.Event,
     wake: threading.Event,
-    pulse: Pulse,
+    status: IntakeStatus,
     clock: Callable[[], float] = time.monotonic,
 ) -> None:
     """Hand every complete file below the watched folder to `intake.add`, until `stop` is set.
 
     `wake` is set by file system events, and by whoever wants the loop to look at once. A share that hangs
-    holds up this loop and nothing else: `pulse` tells since when.
+    holds up this loop and nothing else: `status` tells since when.
     """
     settings = intake.settings
-    search = Search(intake, pulse, clock)
+    search = Search(intake, status, clock)
     watcher: Watcher | None = None
     watched: tuple[int, int] | None = None
 
     def overflowed() -> None:
-        pulse.event_overflows += 1
+        status.event_overflows += 1
 
     next_scan_s = clock()
     while not stop.is_set():
-        pulse.beat_s = now_s = clock()
+        status.turned_s = now_s = clock()
         full = now_s >= next_scan_s
         if full:
             next_scan_s = now_s + settings.scan_interval_seconds
             if watcher is None:
-                with search.asking():
+                with search.calling():
                     watcher = _watch(settings.folder, wake, overflowed)
                 watched = None
         touched = watcher.touched() if watcher else Touched()
@@ -144,7 +129,7 @@ def run(
         if watcher and (search.identity is None or search.identity != watched):
             watcher.stop()  # the folder is gone, or another file system is mounted there now
             watcher = None
-        poll_s = min(0.25, settings.settle_seconds / 4) if search.candidates else _BEAT_SECONDS
+        poll_s = min(0.25, settings.settle_seconds / 4) if search.candidates else _LONGEST_SLEEP_SECONDS
         least_s = max(0.02, clock() - now_s)  # a flood of events takes half of a core at most
         wake.wait(max(least_s, min(poll_s, next_scan_s - clock())))
         wake.clear()
@@ -171,20 +156,22 @@ class _Candidate:
 class Search:
     """What the intake remembers from turn to turn: the files that are known, and those that settle."""
 
-    def __init__(self, intake: Intake, pulse: Pulse, clock: Callable[[], float] = time.monotonic) -> None:
+    def __init__(
+        self, intake: Intake, status: IntakeStatus, clock: Callable[[], float] = time.monotonic
+    ) -> None:
         self.candidates: dict[str, _Candidate] = {}
         self.identity: tuple[int, int] | None = None  # of the folder, while it is there
         self._mount: Path | None = None
         self._intake = intake
-        self._pulse = pulse
+        self._status = status
         self._clock = clock
         self._known = intake.known()
         self._scans = 0
 
     def turn(self, now_s: float, touched: Touched, *, full: bool) -> None:
         """Look where something was touched, or everywhere, and hand over what is complete."""
-        source = "event" if not full else "rescan" if self._pulse.scanned else "startup"
-        with self.asking():
+        source = "event" if not full else "rescan" if self._status.is_scanned else "startup"
+        with self.calling():
             try:
                 found = self._everywhere(touched) if full else self._where(touched)
             except OSError as error:
@@ -196,19 +183,19 @@ class Search:
             ready = self._ready(now_s)
         for origin, items in ready.items():
             self._intake.add(sorted(items, key=lambda item: item.mtime_ns), origin)
-        self._pulse.scanned = self._pulse.scanned or bool(self._pulse.listed)
+        self._status.is_scanned = self._status.is_scanned or bool(self._status.is_listed)
 
     @contextmanager
-    def asking(self) -> Iterator[None]:
-        """What is done within waits for the share."""
-        self._answered()
+    def calling(self) -> Iterator[None]:
+        """What is done within may hang with the share."""
+        self._call_answered()
         try:
             yield
         finally:
-            self._pulse.asked_s = None
+            self._status.pending_call_since_s = None
 
-    def _answered(self) -> None:
-        self._pulse.asked_s = self._clock()
+    def _call_answered(self) -> None:
+        self._status.pending_call_since_s = self._clock()
 
     def _everywhere(self, touched: Touched) -> list[FoundFile]:
         """A whole scan; every few of them, files that are known are examined too."""
@@ -217,7 +204,9 @@ class Search:
         identity = (status.st_dev, status.st_ino)
         if self._mount is not None and not self._mount.is_mount() and not any(root.iterdir()):
             raise OSError(errno.ENODEV, f"it is empty, and nothing is mounted at {self._mount}")
-        every = self._scans % _EXAMINE_ALL_EVERY == 0 or self.identity != identity or not self._pulse.listed
+        every = (
+            self._scans % _EXAMINE_ALL_EVERY == 0 or self.identity != identity or not self._status.is_listed
+        )
         known, files = self._known, touched.files
         found = list(
             scan(
@@ -225,16 +214,16 @@ class Search:
                 intake.settings.patterns,
                 skip=intake.skip,
                 pass_over=lambda path: not every and path in known and path not in files,
-                answered=self._answered,
+                answered=self._call_answered,
             )
         )
         self._scans += 1
         self.identity = identity
         self._mount = next(folder for folder in (root, *root.parents) if folder.is_mount())
-        self._pulse.last_scan_at = datetime.now(UTC)
-        if self._pulse.listed is False:
+        self._status.last_scan_at = datetime.now(UTC)
+        if self._status.is_listed is False:
             log.info("watched folder is there again", folder=str(root))
-        self._pulse.listed = True
+        self._status.is_listed = True
         return found
 
     def _where(self, touched: Touched) -> list[FoundFile]:
@@ -251,7 +240,7 @@ class Search:
                     recursive=deep,
                     skip=intake.skip,
                     pass_over=lambda path: not deep and path in known and path not in files,  # noqa: B023
-                    answered=self._answered,
+                    answered=self._call_answered,
                 )
             except OSError:
                 if not root.is_dir():
@@ -259,12 +248,12 @@ class Search:
         return found
 
     def _gone(self, error: OSError) -> None:
-        if self._pulse.listed is not False:
+        if self._status.is_listed is not False:
             reason = error.strerror or type(error).__name__
             log.warning(
                 "watched folder is not there", folder=str(self._intake.settings.folder), reason=reason
             )
-        self._pulse.listed, self.identity = False, None
+        self._status.is_listed, self.identity = False, None
 
     def _ready(self, now_s: float) -> dict[str, list[FoundFile]]:
         """Take the complete files out of the candidates, by what found them."""
@@ -272,7 +261,7 @@ class Search:
         ready: dict[str, list[FoundFile]] = {}
         for path, candidate in list(self.candidates.items()):
             current = look(settings.folder, path)
-            self._answered()
+            self._call_answered()
             if current is None:
                 del self.candidates[path]
                 continue
@@ -283,7 +272,7 @@ class Search:
                 settle_seconds=settings.settle_seconds,
                 complete=partial(self._intake.complete, settings.folder / path),
             )
-            self._answered()
+            self._call_answered()
             self.candidates[path] = _Candidate(seen, candidate.source)
             if done:
                 del self.candidates[path]

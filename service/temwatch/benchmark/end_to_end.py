@@ -140,7 +140,7 @@ def _analysed(config: Config, groups: Sequence[Sequence[Path]]) -> tuple[list[Fi
         conductor.start()
         try:
             # its workers are compiled and wait before it turns for the first time
-            while not engine.status.beat_s and conductor.is_alive():
+            while not engine.status.turned_s and conductor.is_alive():
                 time.sleep(0.01)
             for group in groups:
                 began = _now()

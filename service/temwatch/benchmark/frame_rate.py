@@ -94,7 +94,7 @@ def _run(config: Config, ledger: Ledger, path: Path, frames: int) -> tuple[float
     conductor = threading.Thread(target=engine.run, args=(stop,), name="engine")
     conductor.start()
     try:
-        while not engine.status.beat_s and conductor.is_alive():
+        while not engine.status.turned_s and conductor.is_alive():
             time.sleep(0.01)
         before, started = cpu_seconds(), time.perf_counter()
         status = path.stat()

@@ -55,4 +55,4 @@ def _last_words(
         sys.__excepthook__(kind, error or kind(), traceback)
         return
     exception = (kind, error or kind(), traceback)
-    structlog.get_logger(__name__).critical("ended by a defect", exc_info=exception)
+    structlog.get_logger(__name__).critical("internal error", exc_info=exception)

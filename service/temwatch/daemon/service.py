@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import signal
 import threading
 import time
 from collections.abc import Callable
@@ -12,29 +11,25 @@ import structlog
 from prometheus_client import CollectorRegistry, PlatformCollector, ProcessCollector
 
 import temwatch
-from temwatch import formats
+from temwatch import formats, health
 from temwatch.acquisition import intake
 from temwatch.acquisition.arrival import arrival
 from temwatch.acquisition.scan import FoundFile
 from temwatch.analysis import pipeline, segmentation
 from temwatch.config import Config, SegmentationSettings
-from temwatch.daemon import device, logs, systemd
+from temwatch.daemon import device, logs, supervision
 from temwatch.domain import Segmenter, Status
 from temwatch.engine.engine import Engine
 from temwatch.engine.hooks import EngineHooks
 from temwatch.engine.job import Finished
 from temwatch.engine.run_mode import RunMode
-from temwatch.errors import Refused, StartError, TemwatchError
+from temwatch.errors import Refused, StartError
 from temwatch.ledger import Ledger, counters, open_ledger, queue
-from temwatch.metrics import ServiceCollector, Vitals, timings
+from temwatch.metrics import ServiceCollector, timings
 from temwatch.web import app, server
 from temwatch.web.events import Hub
 
 log = structlog.get_logger(__name__)
-
-_INTAKE_STALLED_SECONDS = 30.0  # a loop that has not turned for so long is stuck
-_ENGINE_STALLED_SECONDS = 300.0  # rewriting the tables of a very large sample is one turn of its loop
-_LEFT_BEHIND_SECONDS = 5.0  # a thread that waits for a share or a device which does not answer ends with us
 
 
 def run(
@@ -71,8 +66,8 @@ def run(
         else:
             segmenter = build(config.segmentation, lambda: counters.count(ledger, "out_of_memory"))
         method = pipeline.describe(segmenter, config.separation)
-        health = device.Device(segmenter.probe, every_s=probe_every_s, deadline_s=probe_deadline_s)
-        health.check()
+        segmenter_device = device.Device(segmenter.probe, every_s=probe_every_s, deadline_s=probe_deadline_s)
+        segmenter_device.check()
 
         def on_finished(finished: Finished) -> None:
             done = finished.status is Status.DONE
@@ -81,7 +76,7 @@ def run(
             )
             hub.send("micrograph", _message(finished))
 
-        pulse = intake.Pulse()
+        intake_status = intake.IntakeStatus()
         engine = Engine(
             config=config,
             ledger=ledger,
@@ -90,20 +85,28 @@ def run(
             mode=RunMode.service(),
             hooks=EngineHooks(
                 on_finished=on_finished,
-                is_source_up=lambda: pulse.folder_up(time.monotonic()) is not False,
-                check_device=health.check,
+                is_source_up=lambda: health.is_folder_up(observe()) is not False,
+                check_device=segmenter_device.check,
             ),
         )
 
-        def vitals() -> Vitals:
-            up = bool(pulse.folder_up(time.monotonic()))
-            return Vitals(
-                ready=bool(up and health.healthy and pulse.scanned and engine.status.beat_s),
-                watch_folder_up=up,
-                gpu_healthy=health.healthy,
-                last_scan_at=pulse.last_scan_at,
-                event_overflows=pulse.event_overflows,
+        def observe() -> health.Observation:
+            return health.Observation(
+                now_s=time.monotonic(),
+                intake_turned_s=intake_status.turned_s,
+                engine_turned_s=engine.status.turned_s,
+                is_listed=intake_status.is_listed,
+                is_scanned=intake_status.is_scanned,
+                pending_call_since_s=intake_status.pending_call_since_s,
+                last_scan_at=intake_status.last_scan_at,
+                event_overflows=intake_status.event_overflows,
+                in_hand=engine.status.in_hand,
+                last_finished=engine.status.last_finished,
+                is_device_healthy=segmenter_device.healthy,
             )
+
+        def vitals() -> health.Vitals:
+            return health.vitals(observe())
 
         info = {"version": temwatch.__version__, "method": method.digest, "segmentation": segmenter.name}
         registry.register(
@@ -114,98 +117,27 @@ def run(
         page = server.Server(
             app.build(config=config, reader=ledger.reader, registry=registry, hub=hub, vitals=vitals), channel
         )
-        _supervise(config, ledger, engine, health, pulse, page, server.address(channel))
+        watched = _intake(config, ledger, engine)
+        loops: dict[str, Callable[[threading.Event, threading.Event], None]] = {
+            "intake": lambda stop, wake: intake.run(watched, stop=stop, wake=wake, status=intake_status),
+            "engine": lambda stop, _: engine.run(stop),
+            "device": lambda stop, _: segmenter_device.run(stop),
+        }
 
+        def on_start() -> None:
+            page.start()
+            log.info(
+                "watching",
+                folder=str(config.watch.folder),
+                output=str(config.output.folder),
+                page=server.address(channel),
+            )
 
-def _supervise(
-    config: Config,
-    ledger: Ledger,
-    engine: Engine,
-    health: device.Device,
-    pulse: intake.Pulse,
-    page: server.Server,
-    address: str,
-) -> None:
-    """Run the loops until a signal, or until one ends by itself: a defect, a full disk, a sick device."""
-    stop, wake = threading.Event(), threading.Event()
-    broken: list[BaseException] = []
-
-    def guarded(loop: Callable[[], None]) -> None:
         try:
-            loop()
-        except BaseException as error:
-            broken.append(error)
-            if not isinstance(error, TemwatchError):
-                raise
+            supervision.run(loops, observe, on_start=on_start, wake_engine=engine.wake)
         finally:
-            stop.set()
-
-    watched = _intake(config, ledger, engine)
-    loops = {
-        "intake": lambda: intake.run(watched, stop=stop, wake=wake, pulse=pulse),
-        "engine": lambda: engine.run(stop),
-        "device": lambda: health.run(stop),
-    }
-    threads = [
-        threading.Thread(target=guarded, args=(loop,), name=name, daemon=True) for name, loop in loops.items()
-    ]
-
-    def end(number: int, _: object) -> None:
-        log.info("stopping", signal=signal.Signals(number).name)
-        stop.set()
-        wake.set()
-        engine.wake()
-
-    for number in (signal.SIGTERM, signal.SIGINT):
-        signal.signal(number, end)
-    page.start()
-    for thread in threads:
-        thread.start()
-    log.info("watching", folder=str(config.watch.folder), output=str(config.output.folder), page=address)
-    _report(stop, engine, pulse)
-    systemd.notify(STOPPING="1", STATUS="finishing what is in hand")
-    wake.set()
-    engine.wake()
-    for thread in threads:
-        thread.join(None if thread.name == "engine" else _LEFT_BEHIND_SECONDS)
-    page.stop()
-    if broken and isinstance(broken[0], TemwatchError):
-        raise broken[0]
-    if broken:
-        raise StartError(f"stopped by a defect or a full disk: {type(broken[0]).__name__}: {broken[0]}")
+            page.stop()
     log.info("stopped")
-
-
-def _report(stop: threading.Event, engine: Engine, pulse: intake.Pulse) -> None:
-    """Tell systemd that we are ready, alive, and what we do."""
-    ready, said, hung = False, "", False
-    beat_s = min(1.0, systemd.watchdog_seconds() or 1.0)
-    while not stop.wait(beat_s if ready else 0.05):
-        now_s = time.monotonic()
-        up = pulse.folder_up(now_s)
-        if hung != pulse.hangs(now_s):
-            hung = not hung
-            log.warning("the watched folder does not answer" if hung else "the watched folder answers again")
-        if not ready and engine.status.beat_s and up is not None:
-            ready = True
-            systemd.notify(READY="1")
-        status = f"{engine.status.in_hand} in hand"
-        status += f", last {engine.status.last_finished}" if engine.status.last_finished else ""
-        if not up:
-            status = "the watched folder " + ("does not answer" if hung else "is not there")
-        fields = {"STATUS": status} if status != said else {}
-        said = status
-        if ready and _advances(engine, pulse, now_s):
-            fields["WATCHDOG"] = "1"
-        if fields:
-            systemd.notify(**fields)
-
-
-def _advances(engine: Engine, pulse: intake.Pulse, now_s: float) -> bool:
-    """Whether both loops turn; a share that does not answer is not mended by a restart."""
-    waits = pulse.asked_s is not None
-    intake_turns = waits or now_s - pulse.beat_s < _INTAKE_STALLED_SECONDS
-    return intake_turns and now_s - engine.status.beat_s < _ENGINE_STALLED_SECONDS
 
 
 def _intake(config: Config, ledger: Ledger, engine: Engine) -> intake.Intake:

@@ -132,7 +132,7 @@ class Engine:
 
     def _start_work(self, stop: threading.Event) -> bool:
         """Start what can be started; False where the run is over."""
-        self.status.beat_s = time.monotonic()
+        self.status.turned_s = time.monotonic()
         is_busy = bool(self._jobs) or self._publisher.is_busy
         if stop.is_set():
             if self._deadline_s is None:

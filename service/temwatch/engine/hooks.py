@@ -13,7 +13,7 @@ from temwatch.ledger import File
 class EngineStatus:
     """Where the engine stands; written by its thread, read by others."""
 
-    beat_s: float = 0.0  # monotonic: last turn of its loop; 0 before the first
+    turned_s: float = 0.0  # monotonic: last turn of its loop; 0 before the first
     in_hand: int = 0
     last_finished: str = ""
 

@@ -15,8 +15,8 @@ from starlette.requests import Request
 
 import temwatch
 from temwatch.config import Config
+from temwatch.health import Vitals
 from temwatch.ledger import Reader, post_request
-from temwatch.metrics import Vitals
 from temwatch.outputs import tables
 from temwatch.web import downloads, live, micrographs, page, population_views, sequence_views, serialize
 from temwatch.web.context import Context, known_sample

@@ -14,8 +14,8 @@ from starlette.responses import Response
 
 from temwatch.config import Config
 from temwatch.descriptors import SIZE
+from temwatch.health import Vitals
 from temwatch.ledger import MicrographRow, Reader
-from temwatch.metrics import Vitals
 from temwatch.outputs.population_summary import Border, DescriptorName, View, Weighting
 from temwatch.web.outline_cache import OutlineCache
 from temwatch.web.population_cache import PopulationCache

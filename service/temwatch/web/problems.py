@@ -4,8 +4,8 @@ from __future__ import annotations
 
 from typing import Any
 
+from temwatch.health import Vitals
 from temwatch.ledger import MicrographRow
-from temwatch.metrics import Vitals
 from temwatch.web import serialize
 
 ADVICE = {
