@@ -20,6 +20,7 @@ import uvicorn
 from packaging.requirements import Requirement
 from packaging.specifiers import SpecifierSet
 
+from system import wait_until
 from temwatch import library_internals
 
 PROJECT = tomllib.loads((Path(__file__).parents[1] / "pyproject.toml").read_text())["project"]
@@ -50,14 +51,12 @@ def test_killed_workers_leave_nothing_running_and_nothing_waiting():
     worker = pool.submit(os.getpid).result(timeout=60)
     begun = pool.submit(time.sleep, 600)
     others = [pool.submit(time.sleep, 600) for _ in range(4)]
+    wait_until(begun.running, what="the task to begin")
     library_internals.kill_workers(pool)
     with pytest.raises(BrokenProcessPool):
         begun.result(timeout=60)
     assert others[-1].cancelled()
-    deadline = time.monotonic() + 60
-    while Path(f"/proc/{worker}").exists() and time.monotonic() < deadline:
-        time.sleep(0.01)
-    assert not Path(f"/proc/{worker}").exists()
+    wait_until(lambda: not Path(f"/proc/{worker}").exists(), what="the end of the worker")
 
 
 def test_watchdog_tells_of_lost_events_in_the_log_that_is_listened_to():
@@ -105,9 +104,7 @@ def test_uvicorn_answers_and_ends_at_once_without_polling():
         writer.close()
         return answer
 
-    deadline = time.monotonic() + 60
-    while not server.started and time.monotonic() < deadline:
-        time.sleep(0.01)
+    wait_until(lambda: server.started, what="the server")
     assert asyncio.run(ask()).startswith(b"HTTP/1.1 204")
     before, began = server.turns, time.monotonic()
     time.sleep(2.5)
