@@ -87,7 +87,7 @@ def test_fits_run_along_with_the_frames():
     assert kinetics(time[:4], radius[:4]) is None
 
 
-def test_coalescence_and_ripening_are_told_apart():
+def test_coalescence_and_ripening_are_distinguished():
     """Volumes worked out by hand: 1 takes in 2 and ripens, 3 dissolves, 4 leaves the view."""
     volumes = {1: [8, 8, 8, 11, 11, 11], 2: [2, 2, 2], 3: [3, 2, 1], 4: [5, 5, 5], 5: [1]}
     rows = [(track, frame, v) for track, sizes in volumes.items() for frame, v in enumerate(sizes)]

@@ -38,7 +38,7 @@ def separate(mask):
 
 
 @pytest.mark.parametrize(("family", "overlap"), SIMULATED)
-def test_simulated_masks_are_parted_as_well_as_the_guide_says(family, overlap):
+def test_simulated_masks_are_separated_as_well_as_the_guide_says(family, overlap):
     result = figures([simulated(family, overlap, 23)], "contour")
     recall, precision, count_error, bias = SIMULATED[family, overlap]
     assert result.recall >= recall

@@ -80,7 +80,7 @@ def test_border_cuts_a_clump_but_not_its_whole_particle():
     assert analysis.particles[0].equivalent_diameter_nm == pytest.approx(4.1, rel=0.07)
 
 
-def test_gap_between_three_particles_helps_to_part_them():
+def test_gap_between_three_particles_helps_to_separate_them():
     mask = on_canvas((120, 120), (disc(20), 20, 20), (disc(20), 20, 58), (disc(20), 53, 39))
     assert len(temwatch.resolve(mask, pixel_size_nm=1.0).particles) == 3
     with_small_gap_closed = temwatch.resolve(mask, pixel_size_nm=0.02)

@@ -82,7 +82,7 @@ def test_discs_of_different_size_are_cut_nearer_to_the_small_one():
     )
 
 
-def test_touching_squares_are_parted_where_they_share_a_part_of_a_side():
+def test_touching_squares_are_separated_where_they_share_a_part_of_a_side():
     _, parts = separate(on_canvas((60, 64), (rectangle(30, 30), 0, 0), (rectangle(30, 30), 24, 30)))
     assert 2 == len(parts)
 
