@@ -12,7 +12,7 @@ from temwatch.outputs import paths
 SERVICE = Path(temwatch.__file__).parent
 NAMES = {value for key, value in vars(paths).items() if key.isupper() and isinstance(value, str)}
 COMPOSED = re.compile(r"^(_?(micrograph|mask|overlay)\.png|_?particles\.csv|(micrographs|sequences)/)$")
-FOLDERS = {"micrographs", "sequences", "spool"}
+FOLDERS = {"micrographs", "sequences", "spool", ".temwatch"}
 OTHER = {"outputs/paths.py", "simulator", "training"}  # the last two write files of their own
 TEMPLATES = {path.name for path in (SERVICE / "outputs" / "templates").iterdir()}
 

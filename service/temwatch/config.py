@@ -107,6 +107,10 @@ class SequenceSettings(TrackingSettings):
     """pictures are written of every n-th frame"""
 
 
+STATE_FOLDER = ".temwatch"
+"""Folder of ledger, lock, spool and caches in the output folder, unless `state_folder` names another."""
+
+
 class OutputSettings(Section):
     """Where results are written, and in which formats."""
 
@@ -122,7 +126,7 @@ class OutputSettings(Section):
     @property
     def state(self) -> Path:
         """Folder of ledger, lock, spool and caches."""
-        return self.state_folder or self.folder / ".temwatch"
+        return self.state_folder or self.folder / STATE_FOLDER
 
 
 class SegmentationSettings(Section):

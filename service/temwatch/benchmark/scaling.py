@@ -18,7 +18,7 @@ from typing import Any
 
 from temwatch.analysis import pipeline, segmentation
 from temwatch.choices import SegmentationMethod
-from temwatch.config import SegmentationSettings, SeparationSettings
+from temwatch.config import STATE_FOLDER, SegmentationSettings, SeparationSettings
 from temwatch.domain import Segmentation
 from temwatch.engine import orders, tasks
 from temwatch.ledger import Arrival, open_ledger, queue, recording
@@ -89,7 +89,7 @@ def _once(
 
     settings = SeparationSettings()
     named = segmentation.build_lazily(SegmentationSettings(method=method))
-    with open_ledger(output / ".temwatch") as ledger:
+    with open_ledger(output / STATE_FOLDER) as ledger:
         status = path.stat()
         queue.add(
             ledger,

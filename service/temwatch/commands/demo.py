@@ -21,6 +21,7 @@ from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn
 
 from temwatch import compiled_code, simulator
 from temwatch.commands import terminal
+from temwatch.config import STATE_FOLDER
 from temwatch.errors import StartError, UsageError
 from temwatch.ledger import Reader
 
@@ -61,7 +62,7 @@ def run(arguments: argparse.Namespace) -> int:
         microscope.start()
         _follow(service, page, expected, console, log)
         microscope.join(timeout=5)
-        with Reader(output / ".temwatch") as reader:
+        with Reader(output / STATE_FOLDER) as reader:
             samples = [row.sample for row in reader.samples()]
             terminal.results(reader, output, samples)
             receipt = reader.receipt()
