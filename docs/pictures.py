@@ -1,4 +1,4 @@
-"""Draws the pictures of docs/separation.md: python docs/pictures.py [FOLDER]."""
+"""Draws the pictures of docs/separation.md and takes those of README.md: python docs/pictures.py [FOLDER]."""
 
 from __future__ import annotations
 
@@ -234,4 +234,8 @@ def main(folder: Path = FOLDER, names: Iterable[str] = tuple(PICTURES)) -> None:
 
 
 if __name__ == "__main__":
-    main(*map(Path, sys.argv[1:2]))
+    import screenshots
+
+    folder = Path(*sys.argv[1:2] or [FOLDER])
+    main(folder)
+    screenshots.main(folder)

@@ -1,0 +1,110 @@
+"""Takes the screenshots of README.md: a real service, a simulated microscope, and Debian's Chromium.
+
+Called by docs/pictures.py. Needs Chromium (apt-get install chromium) and the tools of development.
+"""
+
+from __future__ import annotations
+
+import shutil
+import signal
+import subprocess
+import sys
+import tempfile
+import time
+import urllib.request
+from collections.abc import Callable
+from pathlib import Path
+
+from PIL import Image
+from playwright.sync_api import sync_playwright
+
+from temwatch import simulator
+
+MICROGRAPHS, SEED = 6, 3
+WAIT_S = 1200.0
+PORT = 8757
+SIZE, SHOWN = (1440, 900), (1200, 750)
+OVERLAY_PX = (860, 560)
+"""Part of the overlay that is shown, from its top left corner."""
+CHROMIUM = [
+    "--no-sandbox",
+    "--disable-gpu",
+    "--disable-quic",
+    "--no-first-run",
+    "--disable-background-networking",
+]
+CONFIG = f"""\
+[watch]
+folder = "acquisition"
+[output]
+folder = "results"
+[http]
+listen = "127.0.0.1:{PORT}"
+"""
+
+
+def main(output: Path) -> None:
+    """Write live_page.png and overlay.png."""
+    with tempfile.TemporaryDirectory() as name:
+        folder = Path(name)
+        (folder / "acquisition").mkdir()
+        (folder / "temwatch.toml").write_text(CONFIG, encoding="utf-8")
+        command = [sys.executable, "-m", "temwatch", "run", "--config", "temwatch.toml"]
+        with (folder / "service.log").open("wb") as log:
+            service = subprocess.Popen(command, cwd=folder, stderr=log)
+        try:
+            wait(lambda: answers("readyz"))
+            for _ in simulator.acquire(folder / "acquisition", MICROGRAPHS, seed=SEED):
+                pass
+            overlays = folder / "results"
+            wait(lambda: len(list(overlays.rglob("*_overlay.png"))) == MICROGRAPHS)
+            page = folder / "page.png"
+            photograph(page)
+            save(
+                Image.open(page).resize(SHOWN, Image.Resampling.LANCZOS),
+                output / "live_page.png",
+                colours=128,
+            )
+            overlay = sorted(overlays.rglob("*_overlay.png"))[-1]
+            save(Image.open(overlay).crop((0, 0, *OVERLAY_PX)), output / "overlay.png", colours=32)
+        finally:
+            service.send_signal(signal.SIGTERM)
+            service.wait(timeout=60)
+
+
+def photograph(file: Path) -> None:
+    """The page as it shows the last micrograph."""
+    with sync_playwright() as playwright:
+        browser = playwright.chromium.launch(executable_path=shutil.which("chromium"), args=CHROMIUM)
+        page = browser.new_page(viewport={"width": SIZE[0], "height": SIZE[1]}, color_scheme="light")
+        page.goto(f"http://127.0.0.1:{PORT}/#live")
+        wait(lambda: page.evaluate("document.querySelector('#state').classList.contains('ready')"))
+        time.sleep(3)  # charts and outlines are drawn after the numbers
+        page.screenshot(path=file)
+        browser.close()
+
+
+def save(picture: Image.Image, file: Path, colours: int) -> None:
+    """As a small file: few colours are enough, if the rare ones of the outlines are among them."""
+    few = picture.convert("RGB").quantize(
+        colours, method=Image.Quantize.MAXCOVERAGE, dither=Image.Dither.NONE
+    )
+    few.save(file, optimize=True)
+
+
+def answers(path: str) -> bool:
+    """Whether the service says yes."""
+    try:
+        with urllib.request.urlopen(f"http://127.0.0.1:{PORT}/{path}", timeout=5) as answer:
+            return bool(answer.status == 200)
+    except OSError:
+        return False
+
+
+def wait(condition: Callable[[], bool]) -> None:
+    """Until it is so."""
+    deadline = time.monotonic() + WAIT_S
+    while not condition():
+        if time.monotonic() > deadline:
+            raise TimeoutError("the service did not get there")
+        time.sleep(0.3)
