@@ -37,7 +37,7 @@ def test_it_has_started_when_the_first_scan_was_tried_even_in_vain():
     compiling = replace(WELL, engine_turned_s=0.0)
     assert [False, True, False] == [health.has_started(one) for one in (unknown, missing, compiling)]
     assert not any(health.is_ready(one) for one in (unknown, missing, compiling))
-    assert "the watched folder is not there" == health.in_words(missing)
+    assert "the watched folder is missing" == health.in_words(missing)
 
 
 def test_a_share_that_hangs_is_down_but_is_not_mended_by_a_restart():

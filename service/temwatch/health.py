@@ -108,6 +108,6 @@ def in_words(seen: Observation) -> str:
     """What the service does, in one line for systemd."""
     if not is_folder_up(seen):
         hangs = share_hangs(seen.pending_call_since_s, seen.now_s)
-        return "the watched folder " + ("does not answer" if hangs else "is not there")
+        return "the watched folder " + ("does not answer" if hangs else "is missing")
     last = f", last {seen.last_finished}" if seen.last_finished else ""
     return f"{seen.in_hand} in hand{last}"

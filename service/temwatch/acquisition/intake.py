@@ -222,7 +222,7 @@ class Search:
         self._mount = next(folder for folder in (root, *root.parents) if folder.is_mount())
         self._status.last_scan_at = datetime.now(UTC)
         if self._status.is_listed is False:
-            log.info("watched folder is there again", folder=str(root))
+            log.info("watched folder is back", folder=str(root))
         self._status.is_listed = True
         return found
 
@@ -250,9 +250,7 @@ class Search:
     def _gone(self, error: OSError) -> None:
         if self._status.is_listed is not False:
             reason = error.strerror or type(error).__name__
-            log.warning(
-                "watched folder is not there", folder=str(self._intake.settings.folder), reason=reason
-            )
+            log.warning("watched folder is missing", folder=str(self._intake.settings.folder), reason=reason)
         self._status.is_listed, self.identity = False, None
 
     def _ready(self, now_s: float) -> dict[str, list[FoundFile]]:

@@ -1,4 +1,4 @@
-"""Which files lie below a folder: the truth that the intake and the one-shot command go by."""
+"""Which files lie below a folder: what the intake and `temwatch analyse` rely on."""
 
 from __future__ import annotations
 
@@ -47,8 +47,8 @@ def scan(
     skip : collection of Path
         Folders that are not entered.
     pass_over : callable
-        True for a path that is not examined and not found again: listing a folder costs little, examining
-        every file in it a question each, on a share a round trip.
+        True for a path that is neither examined nor found again: listing a folder costs little, examining a
+        file costs a system call, on a share a round trip.
     answered : callable
         Called whenever the file system has answered.
 
@@ -78,7 +78,7 @@ def scan(
         except OSError as error:
             if folder == below:
                 raise
-            log.warning("folder cannot be listed", folder=folder, reason=error.strerror)
+            log.warning("cannot list folder", folder=folder, reason=error.strerror)
             continue
         answered()
         for entry in sorted(listed, key=lambda entry: entry.name):
@@ -104,7 +104,7 @@ def scan(
                     answered()
                     yield FoundFile(path, status.st_size, status.st_mtime_ns)
             except OSError as error:  # it vanished, or a dangling link
-                log.debug("entry cannot be examined", path=path, reason=error.strerror)
+                log.debug("cannot examine entry", path=path, reason=error.strerror)
 
 
 def look(root: Path, path: str) -> FoundFile | None:

@@ -51,5 +51,5 @@ def fetch(source: Path, target: Path | None) -> str:
             raise  # the spool is full, which is no fault of the file
         raise unreadable(error) from None
     if (before.st_size, before.st_mtime_ns) != (after.st_size, after.st_mtime_ns):
-        raise Unreadable("changed", "changed while it was read; it is taken up again when it is complete")
+        raise Unreadable("changed", "changed while it was read; it is analysed again once it is complete")
     return digest.hexdigest()

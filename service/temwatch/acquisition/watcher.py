@@ -1,4 +1,4 @@
-"""File system events of the watched folder, as names to look at; losing some costs time and never a file."""
+"""File system events of the watched folder, as names to look at; a lost event costs time but never a file."""
 
 from __future__ import annotations
 
@@ -32,7 +32,7 @@ class Touched:
 
 
 class Watcher(FileSystemEventHandler):
-    """Collects what events tell and calls `wake`; for one folder as it is mounted now."""
+    """Collects the places of events and calls `wake`; for one folder as it is mounted now."""
 
     def __init__(self, root: Path, wake: Callable[[], None], overflowed: Callable[[], None]) -> None:
         self._root = root
@@ -62,7 +62,7 @@ class Watcher(FileSystemEventHandler):
         self._wake()
 
     def _on_overflow(self) -> None:
-        log.warning("file system events were lost, the whole folder is scanned", folder=str(self._root))
+        log.warning("file system events were lost, scanning the whole folder", folder=str(self._root))
         self._overflowed()
         with self._lock:
             self._touched.folders[""] = True
@@ -81,7 +81,7 @@ class Watcher(FileSystemEventHandler):
             observer.schedule(self, str(self._root), recursive=True)
             observer.start()
         except OSError as error:
-            log.warning("no file system events, scans alone find new files", reason=error.strerror)
+            log.warning("no file system events, only scans find new files", reason=error.strerror)
             return False
         logging.getLogger(INOTIFY_LOGGER).addHandler(self._listener)
         self._observer = observer
@@ -97,15 +97,15 @@ class Watcher(FileSystemEventHandler):
 
 
 class _OverflowListener(logging.Handler):
-    """Calls `told` when the kernel's event queue has overflowed."""
+    """Calls `on_overflow` when the kernel's event queue has overflowed."""
 
-    def __init__(self, told: Callable[[], None]) -> None:
+    def __init__(self, on_overflow: Callable[[], None]) -> None:
         super().__init__(logging.WARNING)
-        self._told = told
+        self._on_overflow = on_overflow
 
     def emit(self, record: logging.LogRecord) -> None:
         if tells_of_lost_events(record):
-            self._told()
+            self._on_overflow()
 
 
 def _name(below: Path) -> str:

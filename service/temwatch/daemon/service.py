@@ -152,6 +152,9 @@ def _intake(config: Config, ledger: Ledger, engine: Engine) -> intake.Intake:
             return formats.complete(path)
         except (Refused, OSError):
             return None
+        except Exception:  # a boundary, see docs/decisions/0012: such a file counts as complete when settled
+            log.exception("internal error", path=str(path))
+            return None
 
     return intake.Intake(
         settings=config.watch,

@@ -178,5 +178,7 @@ class ArtifactWriter:
             if self._tries_again:
                 self._outdated[folder.sample] = time.monotonic() + _RETRY_SECONDS
             return 0.0
+        except Exception:  # a boundary, see docs/decisions/0012: it costs the pictures of one file
+            log.exception("internal error, giving up on pictures", sample=folder.sample, name=folder.name)
         self._written.setdefault(folder.sample, {})[folder.file_id] = folder
         return seconds

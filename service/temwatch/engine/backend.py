@@ -28,7 +28,7 @@ class Backend(Protocol):
         """Files that may be in hand at once."""
 
     def start(self) -> None:
-        """Start the workers."""
+        """Start the workers, and return when they can work."""
 
     def close(self) -> None:
         """End the workers at once; what they were doing goes back to the ledger."""
@@ -46,7 +46,7 @@ class Backend(Protocol):
         """Whether this error of a task says that its worker process died."""
 
     def restart_workers(self, jobs: Sequence[Job], failed: Job | None) -> list[Job]:
-        """Replace workers that died; gives the jobs they may have died of.
+        """Replace workers that died, without waiting; gives the jobs they may have died of.
 
         Parameters
         ----------

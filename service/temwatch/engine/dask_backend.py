@@ -117,7 +117,7 @@ class DaskBackend:
     def restart_workers(self, jobs: Sequence[Job], failed: Job | None) -> list[Job]:
         """Only those of this machine; the other files go on in the cluster."""
         if self._processes.has_dead_worker:
-            self._processes.start()
+            self._processes.replace_workers()
         return [job for job in jobs if job is failed]
 
     def read(self, job: Job) -> None:
@@ -266,7 +266,7 @@ def _analyse_in(folder: Path, order: ClusterOrder, segmenter: Segmenter) -> Clus
     elif read.copy:
         started = time.monotonic()
         if spool.fetch(read.source, read.spooled) != read.sha256:
-            raise Unreadable("changed", "changed while it was read; it is taken up again when it is complete")
+            raise Unreadable("changed", "changed while it was read; it is analysed again once it is complete")
         read_s = time.monotonic() - started
     resolved: list[Resolved] = []
     png: dict[str, bytes] = {}

@@ -144,7 +144,7 @@ class Engine:
         return not self._mode.ends_when_empty or is_busy or bool(self._jobs) or is_tracking
 
     def _claim(self) -> None:
-        """Begin with files while there is room; one on which a worker died before runs alone."""
+        """Start files while there is room; a file on which a worker died before runs alone."""
         if time.monotonic() < self._paused_until_s or not self._hooks.is_source_up():
             return
         while self._has_room():

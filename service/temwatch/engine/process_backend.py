@@ -50,7 +50,13 @@ class ProcessBackend:
         return self._capacity
 
     def start(self) -> None:
-        """Start the workers; those of before are killed."""
+        """Start the workers, and return when the first has compiled its code."""
+        self.replace_workers()
+        assert self._pool is not None
+        worker_processes.wait_until_started(self._pool)
+
+    def replace_workers(self) -> None:
+        """Kill those there are and start others, without waiting for them."""
         if self._pool is not None:
             library_internals.kill_workers(self._pool)
         self._pool = worker_processes.start(self._workers, self._config.separation.method)
@@ -66,8 +72,8 @@ class ProcessBackend:
         return isinstance(error, BrokenProcessPool)
 
     def restart_workers(self, jobs: Sequence[Job], failed: Job | None) -> list[Job]:
-        """All tasks of the pool are lost; which one a worker died of, nobody knows."""
-        self.start()
+        """All tasks of the pool are lost, and any of them may be the one that the worker died of."""
+        self.replace_workers()
         return [job for job in jobs if job is failed or job.is_run_by(Executor.WORKER_PROCESS)]
 
     @property

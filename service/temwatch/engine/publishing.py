@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import sqlite3
 import time
 from collections.abc import Callable, Iterable
 from datetime import UTC, datetime
@@ -20,6 +21,7 @@ from temwatch.outputs.incremental_statistics import IncrementalStatistics
 log = structlog.get_logger(__name__)
 
 _RETRY_SECONDS = 2.0
+_INTERNAL_RETRY_SECONDS = 60.0
 _QUIET_SECONDS = 5.0
 _CHECK_SECONDS = 0.5
 _MAX_LAG_SECONDS = 0.5  # so far a table may lag, to be written once for all that came meanwhile
@@ -113,6 +115,12 @@ class Publisher:
             log.warning("cannot write tables, will retry", sample=sample, reason=str(error))
             self._retry_at_s[sample] = time.monotonic() + _RETRY_SECONDS
             return
+        except sqlite3.Error:
+            raise  # the ledger itself: the service ends
+        except Exception:  # a boundary, see docs/decisions/0012: it costs the tables of one sample
+            log.exception("internal error, tables not written", sample=sample)
+            self._retry_at_s[sample] = time.monotonic() + _INTERNAL_RETRY_SECONDS
+            return
         self._retry_at_s.pop(sample, None)
         self._changed_s[sample] = now_s = time.monotonic()
         if now_s >= self._summary_due_s.get(sample, 0.0):
@@ -180,4 +188,8 @@ class Publisher:
         except OSError as error:
             log.warning("cannot write workbook, will retry", sample=sample, reason=str(error))
             return False
+        except sqlite3.Error:
+            raise  # the ledger itself: the service ends
+        except Exception:  # a boundary, see docs/decisions/0012: what is written again when the sample grows
+            log.exception("internal error, workbook not written", sample=sample)
         return True

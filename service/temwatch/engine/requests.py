@@ -7,6 +7,7 @@ files that arrive meanwhile.
 from __future__ import annotations
 
 import json
+import sqlite3
 import time
 from collections.abc import Callable, Generator, Mapping
 from concurrent.futures import CancelledError, Future, wait
@@ -152,9 +153,14 @@ class RequestQueue:
         except StopIteration as end:
             answer = end.value
         except OSError as error:
-            answer = {"error": f"cannot be written: {error}"}
+            answer = {"error": f"cannot write: {error}"}
         except (BrokenProcessPool, CancelledError):
             answer = {"error": "a worker process died on it; see the log"}
+        except sqlite3.Error:
+            raise  # the ledger itself: nothing could be answered either
+        except Exception as error:  # a boundary, see docs/decisions/0012: it costs one request
+            log.exception("internal error", kind=underway.request.kind, **underway.request.arguments)
+            answer = {"error": f"internal error: {type(error).__name__}: {error}; see the log"}
         self._underway = None
         self._looked_s = 0.0  # another may wait
         answer_request(self._ledger, underway.request.id, json.dumps(answer), datetime.now(UTC))

@@ -18,10 +18,10 @@ MAX_CRASHES = 3
 """A file on which this many workers died is failed; from the first on it runs alone."""
 
 STUCK_SECONDS = 1800.0
-"""A worker that has given no sign for so long is ended; a large stack on a slow share takes minutes."""
+"""A worker that takes longer for one task is killed; a large stack on a slow share takes minutes."""
 
 FULL_DISK_PAUSE_S = 2.0
-"""Seconds before the engine looks whether there is space again."""
+"""Seconds before the engine checks for space again."""
 
 _MAY_PASS = {"input_output", "permission_denied", "vanished", "changed"}
 
@@ -43,7 +43,7 @@ class Retry:
 
 @dataclass(frozen=True, slots=True)
 class WaitForSpace:
-    """No file is begun until there is space again."""
+    """No file is started until there is space again."""
 
 
 def after_failure(

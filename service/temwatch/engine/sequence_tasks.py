@@ -1,4 +1,4 @@
-"""What the worker process of sequences does: follow particles through a batch of frames from the ledger."""
+"""What the worker processes of sequences do: link the particles of a batch of frames, and draw."""
 
 from __future__ import annotations
 
@@ -22,7 +22,7 @@ _DRAWING_NICENESS = 10  # frames come first
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class LinkOrder:
-    """Follow these frames of a sequence, which stands where `progress` says; `ends`: no more will come."""
+    """Link these frames to what was tracked of their sequence, see `progress`."""
 
     ledger: Path
     progress: Progress
@@ -42,7 +42,7 @@ class DrawOrder:
 
 @dataclass(frozen=True, slots=True, kw_only=True, eq=False)
 class LinkResult:
-    """What was found, and the tracker after it."""
+    """What the frames have, and the state of the tracker after them."""
 
     frames: tuple[LinkedFrame, ...]
     state: bytes
@@ -53,7 +53,7 @@ class StaleState(Exception):
 
 
 def link(order: LinkOrder) -> LinkResult:
-    """Follow a batch; frames that are gone by now are left out, they come again or are gaps."""
+    """Link a batch; frames that are gone by now are left out: they come again, or are gaps."""
     found = []
     with Reader(order.ledger) as reader:
         state = _state(reader, order)

@@ -1,9 +1,8 @@
-"""Follows the particles of sequences through the frames that are recorded, beside the engine's own work.
+"""Tracks the particles of sequences through the recorded frames, beside the engine's own work.
 
-A process of its own links batch after batch, in the order of the frames; the conductor records each in one
-transaction. Another draws, at a lower priority. A frame that comes when others behind it are followed already
-makes following go back to before it, so that the tracks are those of the right order, whatever the order of
-arrival was.
+One worker process links batch after batch, in the order of the frames; the conductor records each batch in
+one transaction. Another draws, at a lower priority. A frame that arrives after later ones were linked makes
+tracking go back to before it, so that the tracks do not depend on the order of arrival.
 """
 
 from __future__ import annotations
@@ -89,7 +88,7 @@ class _Worker:
 
 
 class SequenceTracker:
-    """Links one batch at a time and draws one sequence at a time; `turn` belongs into the conductor's loop.
+    """Links one batch at a time and draws one sequence at a time; the conductor calls `turn` in its loop.
 
     Parameters
     ----------
@@ -113,11 +112,11 @@ class SequenceTracker:
         self._turn_of = 0
         self._crashes: dict[int, int] = {}
         self._given_up: set[int] = set()
-        self._undrawn: set[int] = set()
+        self._to_draw: set[int] = set()
         self._looked_s = self._numbered_s = -math.inf
 
     def turn(self, mode: RunMode) -> bool:
-        """Take the next step; gives whether there is one to wait for.
+        """Take the next step; returns whether there is one to wait for.
 
         A run that ends when nothing is pending waits for no frame that is missing: every gap is final, and
         so is the end of every sequence that has no file waiting.
@@ -176,28 +175,28 @@ class SequenceTracker:
         """Whether films are wanted and can be written; said once, when the first sequence is drawn."""
         wanted = self._config.output.pictures
         if wanted and not film.encoder_is_installed():
-            log.warning("sequences are drawn without films", reason=str(MissingExtra("imageio_ffmpeg")))
+            log.warning("drawing sequences without films", reason=str(MissingExtra("imageio_ffmpeg")))
             return False
         return wanted
 
     def _open_reader(self) -> Reader:
-        """One for all turns: this is asked very often, and mostly in vain."""
+        """One for all turns: most turns only find that there is nothing to do."""
         if self._reader is None:
             self._reader = self._ledger.reader()
         return self._reader
 
     def _begin_drawing(self) -> bool:
-        """Draw a sequence that has grown or ended; a film of a thousand frames must not hold up following."""
+        """Draw a sequence that has grown or ended; a film of a thousand frames must not hold up linking."""
         now_s = time.monotonic()
         look = now_s - self._looked_s > _LOOK_SECONDS  # a rebuild makes what was drawn stale
-        if not look and not self._undrawn:
+        if not look and not self._to_draw:
             return False
         reader = self._open_reader()
         there = {sequence.id: sequence for sequence in progress.sequences(reader)}
         if look:
-            self._undrawn, self._looked_s = set(there), now_s
-        for number in sorted(self._undrawn):
-            self._undrawn.discard(number)  # until it has grown
+            self._to_draw, self._looked_s = set(there), now_s
+        for number in sorted(self._to_draw):
+            self._to_draw.discard(number)  # until it has grown
             sequence = there[number]
             if sequence.last_id and sequence_files.is_due(reader, sequence):
                 output = self._config.output
@@ -210,7 +209,7 @@ class SequenceTracker:
 
     def _go_back(self, sequence: Progress, frame: int) -> None:
         again = progress.rewind(self._ledger, sequence, frame)
-        log.info("following again", sample=sequence.sample, sequence=sequence.name, frame=frame, frames=again)
+        log.info("tracking again", sample=sequence.sample, sequence=sequence.name, frame=frame, frames=again)
         self._wake()
 
     def _has_ended(self, reader: Reader, sequence: Progress, now: datetime, mode: RunMode) -> bool:
@@ -253,16 +252,16 @@ class SequenceTracker:
             self._give_up(sequence, error)
             return
         self._crashes.pop(sequence.id, None)
-        self._undrawn.add(sequence.id)
+        self._to_draw.add(sequence.id)
         match task.future.result():
             case sequence_tasks.LinkResult(frames=frames, state=state):
                 done = [waiting.id for waiting in task.order.waiting]
                 if progress.record(self._ledger, sequence, frames, state, done):
-                    _tell_of_gaps(sequence, frames)
+                    _log_gaps(sequence, frames)
             case tuple() as events:
                 progress.end(self._ledger, sequence, events)
                 log.info(
-                    "sequence at rest",
+                    "sequence ended",
                     sample=sequence.sample,
                     sequence=sequence.name,
                     through=sequence.through,
@@ -270,9 +269,9 @@ class SequenceTracker:
         self._publish(sequence.sample)
 
     def _was_drawn(self, sequence: Progress, error: BaseException | None, future: Future[object]) -> None:
-        if error is not None:  # it is tried again when there is more to draw, and at the next start
+        if error is not None:  # tried again when the sequence has grown, and at the next start
             log.warning(
-                "sequence cannot be drawn", sample=sequence.sample, sequence=sequence.name, reason=str(error)
+                "cannot draw sequence", sample=sequence.sample, sequence=sequence.name, reason=str(error)
             )
             return
         drawn = future.result()
@@ -280,10 +279,10 @@ class SequenceTracker:
         publications.record(self._ledger, sequence.sample, [drawn])
 
     def _give_up(self, sequence: Progress, error: BaseException) -> None:
-        """A defect costs the tracks of one sequence, until the next start; its particles are there."""
+        """An internal error costs the tracks of one sequence until the next start; its particles stay."""
         self._given_up.add(sequence.id)
         log.error(
-            "sequence cannot be followed",
+            "cannot track sequence",
             sample=sequence.sample,
             sequence=sequence.name,
             through=sequence.through,
@@ -292,7 +291,7 @@ class SequenceTracker:
         )
 
 
-def _tell_of_gaps(sequence: Progress, frames: tuple[progress.LinkedFrame, ...]) -> None:
+def _log_gaps(sequence: Progress, frames: tuple[progress.LinkedFrame, ...]) -> None:
     before = sequence.through
     for frame in frames:
         if before is not None and frame.frame > before + 1:
@@ -307,7 +306,7 @@ def _tell_of_gaps(sequence: Progress, frames: tuple[progress.LinkedFrame, ...]) 
 
 
 def catch_up(ledger: Ledger, config: Config) -> None:
-    """Follow and draw all that can be by now, for a command that holds the ledger itself."""
+    """Track and draw everything that is recorded, for a command that holds the ledger itself."""
     woken = threading.Event()
     sequence_tracker = SequenceTracker(
         ledger, config, lambda sample: sample_folder.publish(ledger, config.output.folder, sample), woken.set

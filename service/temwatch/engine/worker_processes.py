@@ -13,17 +13,20 @@ from temwatch.choices import SeparationMethod
 
 
 def start(workers: int, method: SeparationMethod | None) -> ProcessPoolExecutor:
-    """Start `workers` processes that have compiled the code of `method`, where one is given.
+    """Start `workers` processes that first compile the code of `method`, where one is given.
 
     They are forked from a clean server process: forking the daemon, with its threads and torch, is unsafe.
     """
     context = multiprocessing.get_context("forkserver")
     context.set_forkserver_preload(["temwatch.engine.tasks"])
     pool = ProcessPoolExecutor(workers, mp_context=context, initializer=_begin, initargs=(method,))
-    # they start on demand, and the first micrograph must not wait for it
-    for ready in [pool.submit(usable_cores) for _ in range(workers)]:
-        ready.result()
+    pool.submit(usable_cores)  # processes start with the first task, which is not to be a micrograph
     return pool
+
+
+def wait_until_started(pool: ProcessPoolExecutor) -> None:
+    """Return when a worker has compiled its code and takes tasks."""
+    pool.submit(usable_cores).result()
 
 
 def usable_cores() -> int:

@@ -240,11 +240,11 @@ def _pixels(path: Path, layout: _Layout, index: int) -> NDArray[Any]:
     """One frame as it is in the file, shape (y, x)."""
     with read_errors.opened(path, FORMAT) as (stream, size):
         if size < layout.offset + layout.shape[0] * layout.frame_bytes:
-            raise Unreadable("changed", "changed while it was read; it is taken up again when it is complete")
+            raise Unreadable("changed", "changed while it was read; it is analysed again once it is complete")
         pixels = np.empty(layout.shape[1:], layout.dtype)
         stream.seek(layout.offset + index * layout.frame_bytes)
         if stream.readinto(pixels.data.cast("B")) < layout.frame_bytes:
-            raise Unreadable("changed", "changed while it was read; it is taken up again when it is complete")
+            raise Unreadable("changed", "changed while it was read; it is analysed again once it is complete")
     return pixels
 
 

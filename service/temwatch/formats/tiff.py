@@ -203,7 +203,7 @@ def _pixels(path: Path, stored: _Stored, shape: tuple[int, int]) -> NDArray[Any]
         else:
             pixels = page.asarray(maxworkers=1)
         if pixels.shape != shape:
-            raise Unreadable("changed", "changed while it was read; it is taken up again when it is complete")
+            raise Unreadable("changed", "changed while it was read; it is analysed again once it is complete")
         if page.photometric == PHOTOMETRIC.MINISWHITE:
             whitest = (1 << page.bitspersample) - 1 if pixels.dtype.kind == "u" else pixels.max()
             pixels = pixels.dtype.type(whitest) - pixels

@@ -34,33 +34,33 @@ def slow():
 
 
 @pytest.fixture
-def lanes(slow):
-    """One lane, three of one size together."""
-    lanes = SegmentationPool(Segmenter(name="slow", segment=slow.segment, together=3), 1)
-    yield lanes
+def pool(slow):
+    """One thread, three of one size together."""
+    pool = SegmentationPool(Segmenter(name="slow", segment=slow.segment, together=3), 1)
+    yield pool
     slow.go.set()
-    lanes.close()
+    pool.close()
 
 
-def submitted(lanes, slow, *images):
-    """A first order that keeps the lane busy, and those that wait behind it."""
-    first = lanes.submit(SMALL, 0)
+def submitted(pool, slow, *images):
+    """A first order that keeps the thread busy, and those that wait behind it."""
+    first = pool.submit(SMALL, 0)
     assert slow.begun.acquire(timeout=30)
-    return first, [lanes.submit(image, number) for number, image in enumerate(images, 1)]
+    return first, [pool.submit(image, number) for number, image in enumerate(images, 1)]
 
 
-def test_what_waits_is_taken_together_by_its_size(lanes, slow):
+def test_what_waits_is_taken_together_by_its_size(pool, slow):
     """Three at most, in order, never two sizes; the first waits for no company."""
-    first, others = submitted(lanes, slow, SMALL, SMALL, LARGE, LARGE, LARGE, LARGE)
+    first, others = submitted(pool, slow, SMALL, SMALL, LARGE, LARGE, LARGE, LARGE)
     slow.go.set()
     shapes = [future.result(timeout=30).segmentation.mask.shape for future in (first, *others)]
     assert [(4, 4)] * 3 + [(8, 8)] * 4 == shapes
     assert [[4], [4, 4], [8, 8, 8], [8]] == slow.seen
 
 
-def test_an_order_that_is_cancelled_is_left_out_and_the_lane_goes_on(lanes, slow):
+def test_an_order_that_is_cancelled_is_left_out_and_the_thread_goes_on(pool, slow):
     """The one in hand can no longer be cancelled: it is waited for."""
-    first, (second, third) = submitted(lanes, slow, SMALL, LARGE)
+    first, (second, third) = submitted(pool, slow, SMALL, LARGE)
     assert (False, True) == (first.cancel(), second.cancel())
     slow.go.set()
     assert first.result(timeout=30).segmentation.mask.shape == (4, 4)
@@ -68,9 +68,9 @@ def test_an_order_that_is_cancelled_is_left_out_and_the_lane_goes_on(lanes, slow
     assert [[4], [8]] == slow.seen
 
 
-def test_a_failure_costs_one_of_those_that_were_together(lanes, slow):
+def test_a_failure_costs_one_of_those_that_were_together(pool, slow):
     """The others are segmented again by themselves."""
-    _, (good, bad, other) = submitted(lanes, slow, SMALL, BAD, SMALL)
+    _, (good, bad, other) = submitted(pool, slow, SMALL, BAD, SMALL)
     slow.go.set()
     assert (
         good.result(timeout=30).segmentation.mask.shape
