@@ -152,7 +152,17 @@ def resolve(
 def describe(
     segmenter: Segmenter | None, settings: SeparationSettings, compatibility: Compatibility | None = None
 ) -> Method:
-    """Everything that decides the numbers; without a segmenter the mask was given."""
+    """Everything that decides the numbers.
+
+    Parameters
+    ----------
+    segmenter : Segmenter or None
+        None where the mask was given.
+    settings : SeparationSettings
+        Method and parameters of separation.
+    compatibility : str, optional
+        As for `resolve`.
+    """
     return Method(
         segmentation=segmenter.name if segmenter else "",
         model_sha256=segmenter.model_sha256 if segmenter else "",

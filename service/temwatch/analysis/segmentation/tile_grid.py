@@ -12,6 +12,17 @@ from numpy.typing import NDArray
 def spans(extent_px: int, *, tile_px: int, overlap_px: int, stride_px: int) -> list[tuple[int, int]]:
     """Where the tiles along one axis begin and end.
 
+    Parameters
+    ----------
+    extent_px : int
+        Length of the axis.
+    tile_px, overlap_px : int
+        Largest tile, and what neighbours share at least.
+    stride_px : int
+        Step of the network's coarsest features.
+
+    Notes
+    -----
     Every begin is a multiple of `stride_px`, so that the network samples each pixel in the same phase
     whatever the tiling. The tiles are as small as their number allows: little is computed twice.
     """
@@ -28,7 +39,7 @@ def spans(extent_px: int, *, tile_px: int, overlap_px: int, stride_px: int) -> l
 def tiles(
     shape: tuple[int, int], *, tile_px: int, overlap_px: int, stride_px: int
 ) -> Iterator[tuple[slice, slice]]:
-    """Rows and columns of the tiles of an image, row by row."""
+    """Rows and columns of the tiles of an image of `shape` (y, x), row by row; see `spans`."""
     rows, columns = (
         spans(extent, tile_px=tile_px, overlap_px=overlap_px, stride_px=stride_px) for extent in shape
     )

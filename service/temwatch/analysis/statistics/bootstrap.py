@@ -44,7 +44,17 @@ class FieldSums:
 def field_sums(
     values: NDArray[np.float64], weights: NDArray[np.float64], field: NDArray[np.int64], fields: int
 ) -> FieldSums:
-    """Reduce every field once; `values` are in ascending order and at least one."""
+    """Reduce every field of view once.
+
+    Parameters
+    ----------
+    values, weights : float64, (N,)
+        In ascending order, at least one; and what each counts.
+    field : int64, (N,)
+        Field of view that each value was seen in, from 0.
+    fields : int
+        Number of fields of view, those without values included.
+    """
     # centred, so that the difference of two sums of squares keeps its digits
     centre = float(np.average(values, weights=weights))
     centred = values - centre

@@ -19,6 +19,15 @@ def inclusion_probability(
 ) -> NDArray[np.float64]:
     """Probability that a particle with this bounding box does not touch the border, 0..1.
 
+    Parameters
+    ----------
+    box_width_px, box_height_px : float64, (N,)
+        Bounding boxes of the particles.
+    width_px, height_px : float64, (N,)
+        Size of the micrograph that each was seen in.
+
+    Notes
+    -----
     A box of a pixels avoids the first and the last column at W - a - 1 of the W places that its left edge
     could take, hence one pixel less than the formula for a continuous plane.
     """

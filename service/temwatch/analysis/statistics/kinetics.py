@@ -118,7 +118,19 @@ def kinetics(elapsed_s: Values, radius_nm: Values) -> Kinetics | None:
 
 
 def kinetics_over_time(elapsed_s: Values, radius_nm: Values, steps: int = STEPS) -> list[Kinetics]:
-    """The fits as they were after a part of the frames, at up to `steps` lengths, the last over all."""
+    """The fits as they were after a part of the frames.
+
+    Parameters
+    ----------
+    elapsed_s, radius_nm : float64, (F,)
+        Time and mean radius of each frame, in the order of time.
+    steps : int
+        Number of lengths at most, spaced evenly on a logarithmic scale; the last is the whole.
+
+    Returns
+    -------
+    One entry a length; none for fewer than `FEWEST_FRAMES` frames.
+    """
     if len(elapsed_s) < FEWEST_FRAMES:
         return []
     lengths = np.unique(np.rint(np.geomspace(FEWEST_FRAMES, len(elapsed_s), steps)).astype(int)).tolist()

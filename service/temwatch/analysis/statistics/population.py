@@ -68,7 +68,19 @@ class Figure:
 def make_population(
     values: Reals, field: NDArray[np.int64], fields: int, weights: Reals | None = None
 ) -> Population:
-    """A population of those values that are finite and count for something, sorted once for all."""
+    """A population of those values that are finite and count for something, sorted once.
+
+    Parameters
+    ----------
+    values : float64, (N,)
+        One descriptor, in its unit.
+    field : int64, (N,)
+        Field of view that each was seen in, from 0.
+    fields : int
+        Number of fields of view, those without values included.
+    weights : float64, (N,), optional
+        What each value counts; one each without it.
+    """
     weights = np.ones(len(values)) if weights is None else weights
     sound = np.isfinite(values) & np.isfinite(weights) & (weights > 0)
     order = np.argsort(values[sound], kind="stable")  # one pass where they are sorted already
@@ -128,7 +140,15 @@ def interval_factor(fields: int) -> float | None:
 
 
 def weighted_quantiles(x: Reals, w: Reals, shares: tuple[float, ...] | Reals) -> Reals:
-    """Percentiles of weighted values in ascending order; with equal weights those of `numpy.percentile`."""
+    """Percentiles of weighted values; with equal weights those of `numpy.percentile`.
+
+    Parameters
+    ----------
+    x, w : float64, (N,)
+        Values in ascending order, at least one, and their weights.
+    shares : (Q,)
+        Quantiles between 0 and 1.
+    """
     if len(x) == 1:
         return np.full(len(shares), x[0])
     place = np.cumsum(w) - w / 2

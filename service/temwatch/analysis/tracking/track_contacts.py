@@ -54,7 +54,7 @@ def contact_share(
 
 
 def size_evidence(larger_nm: float, smaller_nm: float, log_gain: float, noise: float) -> float:
-    """Logarithm of how much likelier a change of size is if the smaller particle was taken in than if not.
+    """Logarithm of how much likelier a change of size is if the smaller particle was merged than if not.
 
     Parameters
     ----------
@@ -74,10 +74,22 @@ def size_evidence(larger_nm: float, smaller_nm: float, log_gain: float, noise: f
 
 
 def merge_evidence(other_nm: float, lost_nm: float, log_gain: float, noise: float, contact: float) -> float:
-    """Logarithm of how much likelier it is that a particle was taken in by another than that it vanished.
+    """Logarithm of how much likelier it is that a particle merged with another than that it vanished.
 
-    `other_nm` and `lost_nm` are the diameters before, `log_gain` is that of the other one since, `contact`
-    how closely they met, from `contact_share`. Positive: taken in.
+    Parameters
+    ----------
+    other_nm, lost_nm : float
+        Diameters before.
+    log_gain : float
+        Logarithm of the other one's diameter after / before.
+    noise : float
+        Standard deviation of that logarithm when nothing happens.
+    contact : float
+        How closely they met, 0 to 1, from `contact_share`.
+
+    Returns
+    -------
+    More than 0 where a merge is likelier.
     """
     larger_nm, smaller_nm = max(other_nm, lost_nm), min(other_nm, lost_nm)
     # where the smaller one's track went on, what it is now is compared with the larger one

@@ -38,8 +38,20 @@ def relink_overlapping(
 ) -> NDArray[np.int64]:
     """Link what lies on the place of a track that is missing otherwise, the largest such track first.
 
-    What two missing tracks of fitting sizes have become is linked too: they met halfway. `row` is (N,), the
-    row of the track that each particle continues, or `UNLINKED`.
+    What two missing tracks of fitting sizes have become is linked too: they met halfway.
+
+    Parameters
+    ----------
+    tracks, particles
+        Before and now.
+    row : int64, (N,)
+        Row of the track that each particle continues, or `UNLINKED`.
+    noise : float
+        Typical change of the logarithm of a diameter.
+
+    Returns
+    -------
+    `row` with the further links.
     """
     found = row.copy()
     free = np.setdiff1d(np.arange(len(tracks)), row)
@@ -79,7 +91,7 @@ def _halves(tracks: Tracks, touched: list[int], diameter_nm: float, noise: float
 def find_absorbers(
     tracks: Tracks, particles: FrameParticles, row: NDArray[np.int64], noise: float, motion_nm: float
 ) -> tuple[Tracks, NDArray[np.int64]]:
-    """Note which track may have taken in each one that is missing; the larger one goes on.
+    """Note which track may have absorbed each one that is missing; the larger one goes on.
 
     Parameters
     ----------
@@ -159,7 +171,17 @@ def find_absorbers(
 def find_parents(
     tracks: Tracks, particles: FrameParticles, row: NDArray[np.int64], noise: float
 ) -> NDArray[np.int64]:
-    """Track that each particle without one may have split off, or `NO_TRACK`: (N,) int64."""
+    """Track that each particle without one may have split off.
+
+    Parameters
+    ----------
+    tracks, particles, row, noise
+        As for `relink_overlapping`.
+
+    Returns
+    -------
+    (N,) int64, number of the track, or `NO_TRACK`.
+    """
     found = np.full(len(row), NO_TRACK)
     particle_of = {track: particle for particle, track in enumerate(row.tolist()) if track != UNLINKED}
     going_on = np.array([track for track in particle_of if not tracks.frames_missing[track]], np.int64)
@@ -189,7 +211,7 @@ def start_events(tracks: Tracks, chosen: NDArray[np.bool_]) -> list[TrackEvent]:
 
 
 def end_events(tracks: Tracks, chosen: NDArray[np.bool_], noise: float) -> list[TrackEvent]:
-    """How the chosen tracks ended: taken in by their absorber, or vanished."""
+    """How the chosen tracks, (T,) bool, ended: merged with their absorber, or vanished."""
     merged: dict[tuple[int, int], list[int]] = {}
     events = []
     for track in np.flatnonzero(chosen).tolist():

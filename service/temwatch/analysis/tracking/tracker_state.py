@@ -14,7 +14,7 @@ from temwatch.config import TrackingSettings
 from temwatch.domain import Mask
 
 NO_TRACK = -1
-"""In `Tracks.absorber`: no particle is suspected to have taken this one in."""
+"""In `Tracks.absorber`: no track is suspected to have absorbed this one."""
 
 FROM_THE_START = -1
 """In `Tracks.first_frame`: it was there in the first frame."""
@@ -45,7 +45,7 @@ class Tracks:
     lost_frame
         Frame in which it was first missing; only where it is missing.
     absorber
-        Track that may have taken it in when it was lost, or `NO_TRACK`.
+        Track that may have absorbed it when it was lost, or `NO_TRACK`.
     absorber_diameter_nm
         Diameter of the absorber before that.
     absorber_gain, absorber_gain_frames
@@ -115,7 +115,17 @@ class FrameParticles(NamedTuple):
 def new_tracks(
     particles: FrameParticles, rows: NDArray[np.int64], number: NDArray[np.int64], parent: NDArray[np.int64]
 ) -> Tracks:
-    """New tracks of the particles in the given rows, seen once."""
+    """New tracks of particles, seen once.
+
+    Parameters
+    ----------
+    particles : FrameParticles
+        The particles of a frame.
+    rows : int64, (n,)
+        Those that begin a track.
+    number, parent : int64, (n,)
+        Number of each new track, and of the track that it may have split off, or `NO_TRACK`.
+    """
     count = len(rows)
     nothing, unknown = np.zeros(count, np.int64), np.zeros(count)
     position_nm, diameter_nm = particles.position_nm[rows], particles.diameter_nm[rows]
