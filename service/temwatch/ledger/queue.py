@@ -96,9 +96,9 @@ def _newest(connection: sqlite3.Connection, root: str | bytes, path: str | bytes
 def _name(
     connection: sqlite3.Connection, arrival: Arrival, sample: str, suffixes: dict[tuple[str, str], int]
 ) -> str:
-    """The output folder of an earlier revision, or one that no other file of the sample has.
+    """Name of the output folder: that of an earlier revision, or one that no other file of the sample has.
 
-    A file by itself may turn out to be a stack, whose sequence has this name: no folder's sequence has it.
+    A single file may be a stack, whose sequence gets this name; no folder's sequence may have it.
     """
     root, path = to_stored(arrival.root), to_stored(arrival.path)
     kept = connection.execute(
@@ -123,7 +123,7 @@ def _name(
 
 
 def _sequence(connection: sqlite3.Connection, sample: str, wanted: str) -> str:
-    """The name of a folder's sequence, with _2, _3 ... where a file of the sample, maybe a stack, has it."""
+    """Name of a folder's sequence, with _2, _3 ... if a file of the sample, perhaps a stack, has the name."""
     base = folder_name(wanted, MAX_NAME_BYTES - _SUFFIX_BYTES)
     names = (_numbered(base, number) for number in itertools.count(1))
     taken = "SELECT 1 FROM files WHERE sample = ? AND name_key = ? AND sequence IS NULL LIMIT 1"
