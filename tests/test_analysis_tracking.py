@@ -11,14 +11,14 @@ from sequence_cases import discs, followed_sheet, score, true_observation, true_
 from temwatch.analysis import segmentation
 from temwatch.analysis.tracking import tracker
 from temwatch.config import SegmentationSettings, TrackingSettings
-from temwatch.simulator.evolution import SEQUENCE, film, travel
+from temwatch.simulator.evolution import SEQUENCE, expose_frames, visible_frames
 
 FRAMES = 40
 SETTINGS = replace(SEQUENCE, size_px=768, particles=50)
 
 
 def lives(seed, **options):
-    return list(travel(SETTINGS, FRAMES, np.random.default_rng(seed), **options))
+    return list(visible_frames(SETTINGS, FRAMES, np.random.default_rng(seed), **options))
 
 
 @pytest.fixture(scope="module")
@@ -67,10 +67,10 @@ def test_drift_of_five_pixels_a_frame_and_flicker(seed):
 def test_through_images_and_segmentation():
     """The same on simulated images, found by threshold and separation."""
     settings = replace(SEQUENCE, size_px=448, particles=24)
-    moments = list(travel(settings, 20, np.random.default_rng(8)))
+    moments = list(visible_frames(settings, 20, np.random.default_rng(8)))
     threshold = segmentation.build(SegmentationSettings(method="threshold"))
     observations = []
-    for moment, image in film(iter(moments), settings, np.random.default_rng(9)):
+    for moment, image in expose_frames(iter(moments), settings, np.random.default_rng(9)):
         mask = threshold.segment([image.astype(np.float32)])[0].mask
         analysis = temwatch.resolve(mask, pixel_size_nm=settings.pixel_size_nm)
         observations.append(tracker.observe(analysis, moment.index))

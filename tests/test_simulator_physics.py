@@ -240,7 +240,9 @@ def test_particles_differ_in_diffraction_contrast():
         rng = np.random.default_rng(5)
         return [
             float(
-                noiseless(settings, cube(100), imaging.draw_crystals(settings, rng))[110:146, 110:146].mean()
+                noiseless(settings, cube(100), imaging.random_crystals(settings, rng))[
+                    110:146, 110:146
+                ].mean()
             )
             for _ in range(8)
         ]

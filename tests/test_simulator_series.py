@@ -13,7 +13,7 @@ from temwatch.acquisition.assignment import place
 from temwatch.config import SampleSettings, SequenceSettings
 from temwatch.errors import UsageError
 from temwatch.simulator import write_series
-from temwatch.simulator.evolution import SEQUENCE, evolve, travel
+from temwatch.simulator.evolution import SEQUENCE, evolve, visible_frames
 
 
 def contents(folder):
@@ -167,7 +167,7 @@ def test_a_field_that_travels_loses_particles_and_finds_others():
     settings = replace(SEQUENCE, size_px=384, particles=20)
     field_nm = settings.size_px * settings.pixel_size_nm
     before, place = None, None
-    for moment in travel(settings, 60, np.random.default_rng(3), drift_px=5.0):
+    for moment in visible_frames(settings, 60, np.random.default_rng(3), drift_px=5.0):
         now = {particle.track for particle in moment.particles}
         drift = np.array([moment.drift_x_nm, moment.drift_y_nm])
         if before is not None:
@@ -188,6 +188,6 @@ def test_a_field_that_travels_loses_particles_and_finds_others():
 
 def test_flicker_hides_the_share_that_is_asked_for():
     settings = replace(SEQUENCE, size_px=512, particles=40)
-    whole = sum(len(m.particles) for m in travel(settings, 20, np.random.default_rng(4)))
-    shown = sum(len(m.particles) for m in travel(settings, 20, np.random.default_rng(4), flicker=0.1))
+    whole = sum(len(m.particles) for m in visible_frames(settings, 20, np.random.default_rng(4)))
+    shown = sum(len(m.particles) for m in visible_frames(settings, 20, np.random.default_rng(4), flicker=0.1))
     assert 0.85 * whole < shown < 0.95 * whole

@@ -6,9 +6,9 @@ import numpy as np
 import pytest
 
 from temwatch.errors import UsageError
-from temwatch.simulator import HIGH_RESOLUTION, SURVEY, Settings, draw_settings, simulate_micrograph
+from temwatch.simulator import HIGH_RESOLUTION, SURVEY, Settings, random_settings, simulate_micrograph
 
-DRAWS = [draw_settings(seed, size_px=640) for seed in range(400)]
+DRAWS = [random_settings(seed, size_px=640) for seed in range(400)]
 
 
 @pytest.mark.parametrize(
@@ -55,13 +55,13 @@ def test_draws_cover_the_range():
     contrasts = [-np.expm1(-s.attenuation_per_nm * s.diameter_mean_nm) for s in DRAWS]
     assert min(contrasts) < 0.05
     assert max(contrasts) > 0.9
-    assert DRAWS[17] == draw_settings(17, size_px=640)
+    assert DRAWS[17] == random_settings(17, size_px=640)
 
 
 @pytest.mark.parametrize("seed", range(12))
 def test_any_draw_can_be_simulated(seed):
     """No corner of the range fails, and no image is blank or saturated."""
-    micrograph = simulate_micrograph(draw_settings(seed, size_px=192), seed)
+    micrograph = simulate_micrograph(random_settings(seed, size_px=192), seed)
     assert (192, 192) == micrograph.image.shape
     assert np.ptp(micrograph.image) > 0
     assert (micrograph.image == 65535).mean() < 0.001

@@ -149,7 +149,7 @@ def test_ctrl_c_saves_a_checkpoint_and_the_same_command_goes_on(labelled, tmp_pa
             process.kill()
             process.wait()
     last = (tmp_path / "log").read_text().splitlines()[-1]
-    assert "the same command goes on from there" in last
+    assert "the same command continues from there" in last
     kept = torch.load(tmp_path / "checkpoint.pt", weights_only=True)
     assert f"step {kept['step']} of 100000" in last
     assert kept["step"] >= 1
@@ -210,12 +210,12 @@ def test_what_cannot_be_evaluated_is_refused_in_one_line(labelled, trained, tmp_
     (tmp_path / "net.safetensors").write_bytes(b"nothing")
     assert "not a weights file" in refusal(capsys, *base, "--weights", tmp_path / "net.safetensors")
     assert "cannot be read" in refusal(capsys, *base, "--weights", tmp_path / "none")
-    assert "has none" in refusal(capsys, *threshold, "--weights", trained / weights.DEFAULT_NAME)
+    assert "has no weights" in refusal(capsys, *threshold, "--weights", trained / weights.DEFAULT_NAME)
     assert "must be one of" in refusal(capsys, *threshold, "--separate", "magic")
     assert "ending in .png" in refusal(capsys, *threshold, "--picture", tmp_path / "a.gif")
     assert "ending in .png" in refusal(capsys, *threshold, "--picture", tmp_path / "none" / "a.png")
     assert "needs --division" in refusal(capsys, *threshold, "--part", "train")
-    assert "say --part" in refusal(capsys, *threshold, "--division", trained / "division.json")
+    assert "needs --part" in refusal(capsys, *threshold, "--division", trained / "division.json")
     division = ("--division", tmp_path / "division.json")
     assert "No such file" in refusal(capsys, *threshold, "--part", "train", *division)
     division[1].write_text("[[]]")

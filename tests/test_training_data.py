@@ -9,7 +9,7 @@ from hypothesis import strategies as st
 from PIL import Image as Picture
 
 from temwatch.errors import UsageError
-from temwatch.training.data import Labelled, divide, load
+from temwatch.training.datasets import LabelledMicrograph, divide, load
 
 
 def write(path: Path, pixels: np.ndarray) -> None:
@@ -114,7 +114,9 @@ def test_an_empty_data_set_is_refused(tmp_path):
 def test_every_micrograph_is_in_one_part_and_every_source_too(sizes, seed):
     blank = np.zeros((1, 1))
     items = [
-        Labelled(name=f"{source}/{n}", source=str(source), image=blank, labels=blank.astype(np.int32))
+        LabelledMicrograph(
+            name=f"{source}/{n}", source=str(source), image=blank, labels=blank.astype(np.int32)
+        )
         for source, size in enumerate(sizes)
         for n in range(size)
     ]

@@ -10,16 +10,16 @@ from temwatch.analysis.segmentation import build
 from temwatch.config import SegmentationSettings
 from temwatch.domain import Segmentation
 from temwatch.training import evaluation_report
-from temwatch.training.data import Labelled
+from temwatch.training.datasets import LabelledMicrograph
 from temwatch.training.evaluate import compare, evaluate, pipeline_regions, summary
 from temwatch.training.scores import watershed
 
 
-def labelled(name: str, *, instances: bool = True) -> Labelled:
+def labelled(name: str, *, instances: bool = True) -> LabelledMicrograph:
     labels = np.zeros((60, 80), np.int32)
     labels[10:30, 10:30], labels[35:50, 50:70] = 1, 2
     image = np.where(labels > 0, -1, 1).astype(np.float16)
-    return Labelled(name=name, source=name, image=image, labels=labels, instances=instances)
+    return LabelledMicrograph(name=name, source=name, image=image, labels=labels, instances=instances)
 
 
 @pytest.fixture
@@ -62,7 +62,7 @@ def test_json_has_every_micrograph_and_a_normalised_confusion_matrix(results):
 
 def test_what_is_not_defined_is_null_in_json():
     item = labelled("empty")
-    blank = Labelled(name="empty", source="", image=item.image, labels=np.zeros_like(item.labels))
+    blank = LabelledMicrograph(name="empty", source="", image=item.image, labels=np.zeros_like(item.labels))
     found = evaluation_report.as_json([compare(blank, Segmentation(mask=np.zeros((60, 80), bool)))])
     assert found["pooled"]["iou_particle"] is None
     json.dumps(found, allow_nan=False)
@@ -81,7 +81,7 @@ def test_the_table_has_a_line_a_measure_and_a_line_a_micrograph():
 
 
 def test_particles_of_the_services_own_pipeline_are_counted_apart():
-    """A speck that is too small to count for the yardstick does not count for the service either."""
+    """A speck that is too small to count for the reference method does not count for the service either."""
     item = labelled("a")
     mask = item.labels > 0
     mask[55, 5:16] = True
@@ -104,5 +104,5 @@ def test_the_picture_shows_the_best_above_the_worst_with_both_outlines(results):
 def test_curves_are_drawn_from_any_history(tmp_path):
     rows = [{"step": 1, "loss": 2.0}, {"step": 2, "loss": 1.0, "particle_f1": math.nan, "iou_particle": 0.5}]
     for number, history in enumerate(([], rows)):
-        evaluation_report.curves(history, tmp_path / f"{number}.png")
+        evaluation_report.draw_curves(history, tmp_path / f"{number}.png")
         assert (tmp_path / f"{number}.png").read_bytes().startswith(b"\x89PNG")

@@ -13,9 +13,9 @@ from PIL import Image as Picture
 from temwatch.analysis.segmentation import build, weights
 from temwatch.config import SegmentationSettings
 from temwatch.errors import Interrupted, UsageError
-from temwatch.training.data import Labelled, divide
+from temwatch.training.datasets import LabelledMicrograph, divide
 from temwatch.training.recipes import PAPER, TEMWATCH, Recipe, Stage
-from temwatch.training.schedule import Report
+from temwatch.training.schedule import TrainingProgress
 from temwatch.training.train import train
 
 
@@ -29,7 +29,7 @@ def one_thread() -> Iterator[None]:
 
 
 @pytest.fixture(scope="module")
-def labelled() -> list[Labelled]:
+def labelled() -> list[LabelledMicrograph]:
     """Dark discs on bright noise, some of which touch, from six sources."""
     random = np.random.default_rng(0)
     rows, columns = np.indices((96, 96))
@@ -39,7 +39,7 @@ def labelled() -> list[Labelled]:
         for particle, (row, column) in enumerate(random.uniform(10, 86, (8, 2)), 1):
             labels[(labels == 0) & ((rows - row) ** 2 + (columns - column) ** 2 < 100)] = particle
         image = (random.normal(0, 0.2, labels.shape) + 0.9 - 1.8 * (labels > 0)).astype(np.float16)
-        items.append(Labelled(name=str(number), source=str(number), image=image, labels=labels))
+        items.append(LabelledMicrograph(name=str(number), source=str(number), image=image, labels=labels))
     return items
 
 
@@ -102,7 +102,7 @@ def test_the_same_seed_gives_the_same_weights_however_tiles_are_prepared(trained
 
 
 def test_a_training_that_was_interrupted_goes_on_to_the_same_weights(trained, labelled, tmp_path):
-    def interrupt(report: Report) -> None:
+    def interrupt(report: TrainingProgress) -> None:
         if report.step == 4:
             raise KeyboardInterrupt
 

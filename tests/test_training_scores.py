@@ -19,7 +19,7 @@ def region(mask: np.ndarray) -> Region:
 
 
 def test_pixel_measures_are_those_of_the_paper():
-    measures = scores.Pixels(60, 10, 20, 110).measures()
+    measures = scores.PixelConfusion(60, 10, 20, 110).measures()
     assert measures["global_accuracy"] == pytest.approx(170 / 200)
     assert measures["accuracy_particle"] == pytest.approx(60 / 80)
     assert measures["accuracy_background"] == pytest.approx(110 / 120)
@@ -32,12 +32,14 @@ def test_pixel_measures_are_those_of_the_paper():
 def test_pixels_are_counted_and_pooled():
     found, truth = np.zeros((2, 4, 5), bool)
     found[:, :2], truth[:, 1:4] = True, True
-    assert scores.pixels(found, truth) == scores.Pixels(4, 4, 8, 4)
-    assert scores.Pixels(1, 2, 3, 4) + scores.Pixels(1, 1, 1, 1) == scores.Pixels(2, 3, 4, 5)
+    assert scores.pixel_confusion(found, truth) == scores.PixelConfusion(4, 4, 8, 4)
+    assert scores.PixelConfusion(1, 2, 3, 4) + scores.PixelConfusion(1, 1, 1, 1) == scores.PixelConfusion(
+        2, 3, 4, 5
+    )
 
 
 def test_a_class_that_does_not_occur_has_no_measure():
-    assert math.isnan(scores.Pixels(0, 0, 0, 9).measures()["iou_particle"])
+    assert math.isnan(scores.PixelConfusion(0, 0, 0, 9).measures()["iou_particle"])
 
 
 def test_boundary_f1_forgives_the_tolerance_and_no_more():
@@ -53,7 +55,7 @@ def test_particles_are_matched_one_to_one_and_their_diameters_compared():
     truth = [region(disc((30, 30), 10)), region(disc((70, 70), 10))]
     found = [region(disc((30, 30), 11)), region(disc((31, 30), 11)), region(disc((30, 70), 5))]
 
-    counts = scores.particles(found, truth, (100, 100))
+    counts = scores.match_particles(found, truth, (100, 100))
 
     assert (counts.truth, counts.found, counts.matched) == (2, 3, 1)
     assert counts.measures()["particle_f1"] == pytest.approx(2 / 5)
@@ -66,13 +68,15 @@ def test_particles_on_the_border_count_neither_as_found_nor_as_missed():
     cut_off = border.copy()
     cut_off[:, 0] = False
 
-    counts = scores.particles([region(cut_off), region(inner)], [region(border), region(inner)], (100, 100))
+    counts = scores.match_particles(
+        [region(cut_off), region(inner)], [region(border), region(inner)], (100, 100)
+    )
 
     assert (counts.truth, counts.found, counts.matched) == (1, 1, 1)
 
 
 def test_nothing_at_all_is_no_particle():
-    assert scores.particles([], [], (9, 9)) == scores.Counts(0, 0, 0)
+    assert scores.match_particles([], [], (9, 9)) == scores.ParticleCounts(0, 0, 0)
 
 
 def test_the_watershed_parts_two_discs_that_touch_and_keeps_small_ones():

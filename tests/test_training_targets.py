@@ -5,7 +5,7 @@ import pytest
 from scipy import ndimage
 
 from temwatch.domain import Region
-from temwatch.training.targets import GAP_WEIGHT, owners, targets, touching
+from temwatch.training.targets import GAP_WEIGHT, contact_lines, label_image, targets
 
 
 def two_squares(gap_px: int) -> np.ndarray:
@@ -18,13 +18,13 @@ def two_squares(gap_px: int) -> np.ndarray:
 def test_contacts_lie_on_both_sides_of_the_line_where_two_touch():
     expected = np.zeros((40, 60), bool)
     expected[10:30, 29:31] = True
-    assert np.array_equal(expected, touching(two_squares(0)))
+    assert np.array_equal(expected, contact_lines(two_squares(0)))
 
 
 def test_corners_touch():
     labels = np.zeros((4, 4), np.int32)
     labels[:2, :2], labels[2:, 2:] = 1, 2
-    assert np.argwhere(touching(labels)).tolist() == [[1, 1], [2, 2]]
+    assert np.argwhere(contact_lines(labels)).tolist() == [[1, 1], [2, 2]]
 
 
 @pytest.mark.parametrize("gap_px", [1, 2, 3])
@@ -59,9 +59,9 @@ def test_overlapping_particles_share_their_overlap_by_depth():
     square = np.ones((20, 20), bool)
     regions = [Region(origin_px=(0, 0), mask=square), Region(origin_px=(0, 12), mask=square)]
 
-    labels = owners(regions, (20, 32))
+    labels = label_image(regions, (20, 32))
 
     assert [1, 2] == np.unique(labels).tolist()
     assert (labels[10, :15] == 1).all()
     assert (labels[10, 17:] == 2).all()
-    assert touching(labels)[10].sum() == 2
+    assert contact_lines(labels)[10].sum() == 2

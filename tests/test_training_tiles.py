@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 import torch
 
-from temwatch.training.data import Labelled
+from temwatch.training.datasets import LabelledMicrograph
 from temwatch.training.losses import loss
 from temwatch.training.recipes import PAPER, TEMWATCH, Augmentation, Stage, lengthened
 from temwatch.training.sampling import Tiles
@@ -20,12 +20,12 @@ PLAIN = replace(
 )
 
 
-def picture(shape=(200, 300), *, instances=True) -> Labelled:
+def picture(shape=(200, 300), *, instances=True) -> LabelledMicrograph:
     """Two rectangles that touch; the image is its own mask, so that a tile shows its targets."""
     labels = np.zeros(shape, np.int32)
     labels[60:120, 80:120], labels[60:120, 120:170] = 1, 2
     image = np.where(labels > 0, -1, 1).astype(np.float16)
-    return Labelled(name="a", source="a", image=image, labels=labels, instances=instances)
+    return LabelledMicrograph(name="a", source="a", image=image, labels=labels, instances=instances)
 
 
 def test_a_tile_is_decided_by_seed_and_number_whatever_torch_has_drawn_before():

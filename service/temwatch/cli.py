@@ -127,7 +127,7 @@ def _analyse(commands: _Commands) -> None:
         "analyse",
         "analyse micrographs, folders and stacks once",
         "Au_01.dm3 Au_02.dm3 --output results",
-        "/data/2024-05-17 --output results --formats csv,xlsx --separate contour",
+        "/data/2024-05-17 --output results --formats csv,xlsx --pixel-size 0.05",
     )
     option = command.add_argument
     option("paths", nargs="+", type=Path, metavar="PATH", help="dm3, dm4 or TIFF files, or folders")

@@ -1,19 +1,19 @@
 """Every exception of the project, with the exit code or the status it leads to.
 
-What a user can cause is one of these and is shown as one line; anything else is a defect.
+Every error that a user can cause is one of these and is shown as one line; any other is an internal error.
 """
 
 from __future__ import annotations
 
 
 class TemwatchError(Exception):
-    """Base of all; its text is one line for a person."""
+    """Base class of all; its text is one line for the user."""
 
     exit_code = 1
 
 
 class UsageError(TemwatchError):
-    """A command was called with arguments that cannot work."""
+    """A command was called with wrong arguments."""
 
     exit_code = 2
 
@@ -33,7 +33,7 @@ class LedgerMissing(StartError):
 
 
 class LedgerError(StartError):
-    """The ledger cannot be written any more: its disk is full, or another program has locked it."""
+    """The ledger can no longer be written: its disk is full, or another program has locked it."""
 
 
 class WeightsError(StartError):
@@ -58,13 +58,13 @@ EXTRAS = {
 
 
 class Interrupted(TemwatchError):
-    """The user stopped a long run, which has kept what it had; the text says how to go on."""
+    """The user stopped a long run; its results so far are kept, and the text says how to continue."""
 
     exit_code = 130
 
 
 class InputError(TemwatchError):
-    """One file cannot become a micrograph: `code` is bounded (a metric label), the text is for a person."""
+    """One file cannot become a micrograph: `code` is a metric label, the text is for the user."""
 
     status = "failed"
 
@@ -73,12 +73,12 @@ class InputError(TemwatchError):
         self.code = code
 
     def __reduce__(self) -> tuple[type[InputError], tuple[str, str]]:
-        # the default pickles the text alone, and worker processes hand these back to the engine
+        # the default pickles the text only, and worker processes return these to the engine
         return type(self), (self.code, str(self))
 
 
 class Refused(InputError):
-    """The file was understood and is not a micrograph that can be measured; trying again changes nothing."""
+    """The file was read and is not a micrograph that can be measured; trying again changes nothing."""
 
     status = "refused"
 
@@ -91,12 +91,12 @@ REFUSAL_CODES = {
     "empty": "no bytes at all",
     "truncated": "shorter than its header declares",
     "zero_filled": "the data end in zeros: reserved by the writer, never written",
-    "not_a_micrograph": "not of the format that its name says",
+    "not_a_micrograph": "not in the format that its name says",
     "a_folder": "a folder with the name of a micrograph",
     "no_pixel_size": "real-space image without a calibration",
     "anisotropic": "pixel sizes of the two axes differ by more than 1 %",
     "not_real_space": "diffraction pattern or Fourier transform",
-    "spectroscopy": "spectrum, spectrum image or a map made by a spectroscopy",
+    "spectroscopy": "spectrum, spectrum image or spectroscopic map",
     "not_grey": "colour, complex or packed data",
     "too_small": "too few pixels to hold a particle",
     "no_contrast": "every pixel has the same value, or none is finite",
@@ -111,6 +111,6 @@ FAILURE_CODES = {
     "crashed": "the worker process died on it, repeatedly",
     "out_of_memory": "not enough memory",
     "no_space": "the disk for spool or results is full",
-    "internal": "a defect of temwatch; the log has the details",
+    "internal": "an internal error of temwatch; the log has the details",
 }
 """Why an input failed: code (label of a metric) and meaning."""

@@ -1,9 +1,18 @@
-"""How long everything takes on this machine: each stage beside scikit-image, and micrographs end to end."""
+"""How long each stage takes on this machine, compared with scikit-image, and micrographs end to end."""
 
 from temwatch.benchmark.end_to_end import EndToEnd
 from temwatch.benchmark.limits import Limits
-from temwatch.benchmark.scaling import Case
-from temwatch.benchmark.stages import Stage
-from temwatch.benchmark.suite import OTHERS, Machine, Report, run
+from temwatch.benchmark.scaling import MicrographCost
+from temwatch.benchmark.stages import StageTiming
+from temwatch.benchmark.suite import FURTHER_FIELDS, BenchmarkReport, Machine, run
 
-__all__ = ["OTHERS", "Case", "EndToEnd", "Limits", "Machine", "Report", "Stage", "run"]
+__all__ = [
+    "FURTHER_FIELDS",
+    "BenchmarkReport",
+    "EndToEnd",
+    "Limits",
+    "Machine",
+    "MicrographCost",
+    "StageTiming",
+    "run",
+]

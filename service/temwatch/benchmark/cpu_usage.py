@@ -1,4 +1,4 @@
-"""What the cores did meanwhile: for this program, and for nobody."""
+"""CPU time of this program, and idle time of the machine."""
 
 from __future__ import annotations
 
@@ -8,7 +8,7 @@ from pathlib import Path
 
 
 def cpu_seconds() -> float:
-    """CPU time of this process and of all below it that live, children of the fork server included."""
+    """CPU time of this process and of all its living descendants, those of the fork server included."""
     parents, ticks = {}, {}
     for stat in Path("/proc").glob("[0-9]*/stat"):
         with suppress(OSError):
@@ -22,6 +22,6 @@ def cpu_seconds() -> float:
 
 
 def idle_seconds() -> float:
-    """Seconds that the machine's cores have been idle, all together."""
+    """Idle time of all cores of the machine together."""
     fields = Path("/proc/stat").read_text(encoding="ascii").split(maxsplit=6)
     return (int(fields[4]) + int(fields[5])) / os.sysconf("SC_CLK_TCK")

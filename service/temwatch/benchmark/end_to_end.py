@@ -1,4 +1,4 @@
-"""From files on disk to tables and pictures, by the engine of `temwatch analyse` and of the service."""
+"""Time from files on disk to tables and pictures, with the engine of the service."""
 
 from __future__ import annotations
 
@@ -33,12 +33,11 @@ _TAKEN = datetime(2024, 1, 15, tzinfo=UTC)
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class EndToEnd:
-    """One segmenter's way from file to result, wall clock.
+    """Wall-clock times from file to result with one segmenter.
 
-    `alone_seconds` is from the arrival of one micrograph to its result, `stages` says where that time goes.
-    The rates are of `micrographs` that arrive together. `share` is the CPU time of all processes as a
-    part of what the cores have: the rate over the one that they allow if they do nothing else and never
-    wait. `cores_idle` is the share of the cores that nobody on the machine made use of.
+    `alone_seconds` is the time from the arrival of one micrograph to its result, `stages` divides it up.
+    The rates are for `micrographs` that arrive together. `share` is the CPU time of all processes over the
+    CPU time that the cores have, `cores_idle` the share of the cores that nothing on the machine used.
     """
 
     segmentation: str
@@ -56,11 +55,11 @@ class EndToEnd:
 
 
 def end_to_end(method: SegmentationMethod, field: Simulated, micrographs: int) -> EndToEnd:
-    """Analyse the field as dm3 files in a scratch folder, which is gone afterwards."""
+    """Analyse the field as dm3 files in a temporary folder."""
     with tempfile.TemporaryDirectory(prefix="temwatch-benchmark-") as scratch:
         folder = Path(scratch, "acquisition")
         folder.mkdir()
-        # one that does not count, one that arrives alone, and those that arrive together
+        # one that is not counted, one that arrives alone, and those that arrive together
         paths = [write(folder, field, number) for number in range(micrographs + 2)]
         config = Config.model_validate(
             {
@@ -69,7 +68,7 @@ def end_to_end(method: SegmentationMethod, field: Simulated, micrographs: int) -
                 "segmentation": {"method": method},
             }
         )
-        results, spent = _analysed(config, [paths[:1], paths[1:2], paths[2:]])
+        results, spent = _analyse_groups(config, [paths[:1], paths[1:2], paths[2:]])
         size_bytes = sum(path.stat().st_size for path in paths[2:])
     alone = results[1]
     return EndToEnd(
@@ -89,7 +88,7 @@ def end_to_end(method: SegmentationMethod, field: Simulated, micrographs: int) -
 
 
 def write(folder: Path, field: Simulated, number: int) -> Path:
-    """A dm3 file; the same field under another date, so that none is a duplicate of another."""
+    """A dm3 file of the field; its date depends on the number, so that no file duplicates another."""
     path = folder / f"{_SAMPLE}_{number:03d}.dm3"
     simulator.write_dm(
         path,
@@ -109,18 +108,18 @@ def _device(config: Config) -> str:
     return str(deeplab.find_device(config.segmentation.device))
 
 
-class _Spent(NamedTuple):
+class _Usage(NamedTuple):
     seconds: float
     cpu_seconds: float
     idle_seconds: float
 
 
-def _now() -> _Spent:
-    return _Spent(time.perf_counter(), cpu_seconds(), idle_seconds())
+def _now() -> _Usage:
+    return _Usage(time.perf_counter(), cpu_seconds(), idle_seconds())
 
 
-def _analysed(config: Config, groups: Sequence[Sequence[Path]]) -> tuple[list[Finished], _Spent]:
-    """Hand the engine one group after the other: all results, and what the last group took."""
+def _analyse_groups(config: Config, groups: Sequence[Sequence[Path]]) -> tuple[list[Finished], _Usage]:
+    """Give the engine one group after the other: all results, and the time of the last group."""
     segmenter = segmentation.build(config.segmentation)
     config.output.state.mkdir(parents=True)
     done: SimpleQueue[Finished] = SimpleQueue()
@@ -139,7 +138,7 @@ def _analysed(config: Config, groups: Sequence[Sequence[Path]]) -> tuple[list[Fi
         conductor = threading.Thread(target=engine.run, args=(stop,), name="engine")
         conductor.start()
         try:
-            # its workers are compiled and wait before it turns for the first time
+            # the first turn comes when the workers are ready, their code compiled
             while not engine.status.turned_s and conductor.is_alive():
                 time.sleep(0.01)
             for group in groups:
@@ -152,7 +151,7 @@ def _analysed(config: Config, groups: Sequence[Sequence[Path]]) -> tuple[list[Fi
             stop.set()
             engine.wake()
             conductor.join()
-    return results, _Spent(*(after - before for before, after in zip(began, ended, strict=True)))
+    return results, _Usage(*(after - before for before, after in zip(began, ended, strict=True)))
 
 
 def _arrival(path: Path) -> Arrival:

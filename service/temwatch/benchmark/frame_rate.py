@@ -1,4 +1,4 @@
-"""Frames of a stack from the file to their tracks, and how much of the machine that uses."""
+"""Frame rate of a stack, from the file to the tracks, and the CPU time it takes."""
 
 from __future__ import annotations
 
@@ -23,15 +23,15 @@ from temwatch.ledger.sequences import progress
 from temwatch.simulator import Simulated
 from temwatch.simulator.dm_writer import write_dm_stack
 
-_DRIFT_PX = 12  # the field goes round and round
+_DRIFT_PX = 12  # the field is shifted cyclically
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class SequenceRun:
-    """A stack through the engine, segmented by threshold, every frame followed.
+class FrameRate:
+    """A stack analysed by the engine: segmented by threshold, every frame tracked.
 
-    `cpu_seconds_per_frame` is that of all processes together; `share` is the rate as a part of the rate that
-    the cores would allow if they did nothing else and never waited.
+    `cpu_seconds_per_frame` counts all processes; `share` is their CPU time over the CPU time that the cores
+    have.
     """
 
     frames: int
@@ -44,8 +44,8 @@ class SequenceRun:
     share: float
 
 
-def sequence(field: Simulated, frames: int) -> SequenceRun:
-    """Let the field drift for so many frames, and follow its particles."""
+def sequence(field: Simulated, frames: int) -> FrameRate:
+    """Let the field drift for this number of frames, and track its particles."""
     with tempfile.TemporaryDirectory(prefix="temwatch-benchmark-") as scratch:
         path = Path(scratch, "drift.dm4")
         write_dm_stack(
@@ -73,7 +73,7 @@ def sequence(field: Simulated, frames: int) -> SequenceRun:
             with ledger.reader() as reader:
                 particles = reader.samples()[0].particles / frames
     cores = usable_cores()
-    return SequenceRun(
+    return FrameRate(
         frames=frames,
         size_px=field.image.shape[0],
         particles=particles,
@@ -86,7 +86,7 @@ def sequence(field: Simulated, frames: int) -> SequenceRun:
 
 
 def _run(config: Config, ledger: Ledger, path: Path, frames: int) -> tuple[float, float]:
-    """Wall clock and CPU seconds from the arrival of the stack to the last frame followed."""
+    """Wall-clock and CPU seconds from the arrival of the stack to the last tracked frame."""
     segmenter = segmentation.build(config.segmentation)
     stop = threading.Event()
     method = pipeline.describe(segmenter, config.separation)
@@ -111,9 +111,9 @@ def _run(config: Config, ledger: Ledger, path: Path, frames: int) -> tuple[float
             ),
         )
         engine.wake()
-        while not _is_followed(ledger, frames):
+        while not _is_tracked(ledger, frames):
             if not conductor.is_alive():
-                raise StartError("the engine ended before every frame was followed")
+                raise StartError("the engine ended before every frame was tracked")
             time.sleep(0.05)
         return time.perf_counter() - started, cpu_seconds() - before
     finally:
@@ -122,7 +122,7 @@ def _run(config: Config, ledger: Ledger, path: Path, frames: int) -> tuple[float
         conductor.join()
 
 
-def _is_followed(ledger: Ledger, frames: int) -> bool:
+def _is_tracked(ledger: Ledger, frames: int) -> bool:
     with ledger.reader() as reader:
         found = progress.sequences(reader)
     return bool(found) and found[0].through == frames - 1

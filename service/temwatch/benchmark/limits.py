@@ -1,4 +1,4 @@
-"""What this machine could do at best: move memory, write and read its disk, compute."""
+"""Limits of this machine: memory copy, disk, arithmetic."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ _REPEATS = 3
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Limits:
-    """Bytes and operations a second; operations are None where there are no weights."""
+    """Bytes and operations per second; operations are None where there are no weights."""
 
     memory_copy_bytes_per_second: float
     disk_write_bytes_per_second: float
@@ -26,7 +26,7 @@ class Limits:
 
 
 def limits(*, network: bool) -> Limits:
-    """Measure them; the disk is that of the temporary folder, and what is read lies in the page cache."""
+    """Measure the limits; the disk is that of the temporary folder, and reading is from the page cache."""
     source, target = np.ones(_BYTES, np.uint8), np.zeros(_BYTES, np.uint8)
     copied = min(_cpu_seconds(lambda: np.copyto(target, source)) for _ in range(_REPEATS))
     with tempfile.TemporaryDirectory(prefix="temwatch-benchmark-") as scratch:

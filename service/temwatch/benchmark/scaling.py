@@ -1,7 +1,7 @@
-"""One micrograph after the other through the stages' own functions, in a fresh process: cold, then warm.
+"""The stages' functions on one micrograph in a new process: cold, then warm.
 
-Seconds are CPU seconds of one core. They hold on a machine that does other work, and their sum is what one
-micrograph costs: `cores / sum` is the rate that no engine can exceed.
+Seconds are CPU seconds of one core. They are valid on a busy machine, and their sum is the cost of one
+micrograph: no engine can exceed the rate `cores / sum`.
 """
 
 from __future__ import annotations
@@ -29,7 +29,7 @@ _SAMPLE = "benchmark"
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class Case:
+class MicrographCost:
     """CPU seconds of one micrograph, by stage, and of the first one of a new process, imports included."""
 
     size_px: int
@@ -42,20 +42,20 @@ class Case:
     peak_memory_bytes: int
 
 
-def case(path: Path, size_px: int, particles: int, method: SegmentationMethod) -> Case:
+def case(path: Path, size_px: int, particles: int, method: SegmentationMethod) -> MicrographCost:
     """Measure a micrograph in a process of its own."""
     context = multiprocessing.get_context("spawn")
     with ProcessPoolExecutor(1, mp_context=context) as pool:
         return pool.submit(_case, path, size_px, particles, method).result()
 
 
-def _case(path: Path, size_px: int, particles: int, method: SegmentationMethod) -> Case:
+def _case(path: Path, size_px: int, particles: int, method: SegmentationMethod) -> MicrographCost:
     segmenter = segmentation.build(SegmentationSettings(method=method))
     with tempfile.TemporaryDirectory(prefix="temwatch-benchmark-") as scratch:
         _once(path, Path(scratch, "cold"), segmenter.segment, method)
         cold = time.process_time()  # since the process began
         stages, found = _once(path, Path(scratch, "warm"), segmenter.segment, method)
-    return Case(
+    return MicrographCost(
         size_px=size_px,
         particles=particles,
         segmentation=method,
@@ -78,7 +78,7 @@ def _peak_memory_bytes() -> int:
 def _once(
     path: Path, output: Path, segment: Callable[..., list[Segmentation]], method: SegmentationMethod
 ) -> tuple[dict[str, float], int]:
-    """The way that the engine's tasks go, one after the other."""
+    """The engine's tasks, one after the other."""
     stages: dict[str, float] = {}
 
     def timed(stage: str, task: Callable[[], Any]) -> Any:

@@ -1,8 +1,8 @@
-"""Each stage from mask to table by itself, beside scikit-image on the same mask.
+"""Time of each stage from mask to table, compared with scikit-image on the same mask.
 
-scikit-image labels the mask, unseparated, and measures fewer descriptors of fewer regions. It runs in turn
-with the stages, so that a slow moment of the machine hits all of them. Ratios are of CPU seconds: they hold
-on a machine that does other work, and no second thread is hidden in them.
+scikit-image labels the mask without separation and measures fewer descriptors of fewer regions. It runs in
+turn with the stages, so that a slow moment of the machine affects all of them. Ratios are of CPU seconds:
+they are valid on a busy machine, and a second thread would show.
 """
 
 from __future__ import annotations
@@ -29,7 +29,7 @@ PROPERTIES = ("area", "perimeter", "centroid", "bbox", "solidity", "feret_diamet
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class Stage:
+class StageTiming:
     """Medians of the repeats; `found` counts regions or particles, `ratio` is to scikit-image's CPU time."""
 
     stage: str
@@ -40,8 +40,8 @@ class Stage:
     ratio: float
 
 
-def stages(mask: Mask, pixel_size_nm: float, repeat: int) -> list[Stage]:
-    """Time every stage, with what the stages before it hand on; `resolve` is all of them."""
+def stages(mask: Mask, pixel_size_nm: float, repeat: int) -> list[StageTiming]:
+    """Time every stage on the results of the stages before it; `resolve` is all of them together."""
     min_area_px = disc_area_px(SeparationSettings().min_diameter_nm, pixel_size_nm)
     cleaned, gaps = _clean(mask, min_area_px)
     tasks: dict[tuple[str, str], Callable[[], object]] = {
@@ -82,8 +82,8 @@ def _resolve(mask: Mask, pixel_size_nm: float, settings: SeparationSettings) -> 
     return list(resolve(mask, pixel_size_nm=pixel_size_nm, settings=settings).particles)
 
 
-def _timed(tasks: dict[tuple[str, str], Callable[[], object]], repeat: int) -> list[Stage]:
-    results = {name: task() for name, task in tasks.items()}  # a first time that does not count
+def _timed(tasks: dict[tuple[str, str], Callable[[], object]], repeat: int) -> list[StageTiming]:
+    results = {name: task() for name, task in tasks.items()}  # a first run that is not counted
     wall: dict[tuple[str, str], list[float]] = {name: [] for name in tasks}
     cpu: dict[tuple[str, str], list[float]] = {name: [] for name in tasks}
     for _ in range(repeat):
@@ -94,7 +94,7 @@ def _timed(tasks: dict[tuple[str, str], Callable[[], object]], repeat: int) -> l
             cpu[name].append(time.process_time() - started_cpu)
     reference = cpu[SCIKIT_IMAGE, ""]
     return [
-        Stage(
+        StageTiming(
             stage=name[0],
             method=name[1],
             found=len(result) if isinstance(result, list) else None,

@@ -1,4 +1,4 @@
-"""One run of the benchmark: machine, simulated field, the stages on its mask, and all of it end to end."""
+"""One run of the benchmark: machine, simulated field, the stages on its mask, and micrographs end to end."""
 
 from __future__ import annotations
 
@@ -17,10 +17,10 @@ from temwatch.analysis import pipeline
 from temwatch.analysis.segmentation.weights import default_weights
 from temwatch.analysis.separation import SEPARATORS
 from temwatch.benchmark.end_to_end import EndToEnd, end_to_end, write
-from temwatch.benchmark.frame_rate import SequenceRun, sequence
+from temwatch.benchmark.frame_rate import FrameRate, sequence
 from temwatch.benchmark.limits import Limits, limits
-from temwatch.benchmark.scaling import Case, case
-from temwatch.benchmark.stages import Stage, stages
+from temwatch.benchmark.scaling import MicrographCost, case
+from temwatch.benchmark.stages import StageTiming, stages
 from temwatch.choices import SegmentationMethod
 from temwatch.engine.worker_processes import usable_cores
 from temwatch.simulator import Settings, Simulated
@@ -29,7 +29,7 @@ CROWDING = 0.575
 """Mean diameter over the mean distance of particles, size_px / sqrt(particles): a quarter of the field."""
 
 PIXEL_SIZE_NM = 0.12
-OTHERS = tuple((size, count) for size in (1024, 2048, 4096) for count in (50, 500, 5000))
+FURTHER_FIELDS = tuple((size, count) for size in (1024, 2048, 4096) for count in (50, 500, 5000))
 PUBLISHED_SECONDS = {"without separation": 10.0, "with separation": 15.0, "high overlap": 90.0}
 """A micrograph on a Quadro RTX 5000, at most: Gumbiowski et al., Nanoscale Adv. 2023, 5, 2318."""
 
@@ -47,21 +47,21 @@ class Machine:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class Report:
-    """Everything that was measured."""
+class BenchmarkReport:
+    """All results."""
 
     machine: Machine
     size_px: int
     particles: int
     repeat: int
     warm_up_seconds: float
-    stages: tuple[Stage, ...]
+    stages: tuple[StageTiming, ...]
     end_to_end: tuple[EndToEnd, ...]
-    scaling: tuple[Case, ...]
+    scaling: tuple[MicrographCost, ...]
     limits: Limits
     network_limit_seconds: dict[str, float]
     published_seconds: dict[str, float]
-    sequence: SequenceRun
+    sequence: FrameRate
 
 
 def run(
@@ -70,8 +70,8 @@ def run(
     particles: int,
     repeat: int,
     others: Sequence[tuple[int, int]] = (),
-    say: Callable[[str], object] = lambda _: None,
-) -> Report:
+    tell: Callable[[str], object] = lambda _: None,
+) -> BenchmarkReport:
     """Measure everything.
 
     Parameters
@@ -79,37 +79,37 @@ def run(
     size_px
         Side of the simulated micrograph.
     particles
-        How many are put into it, of medium overlap; fewer where the field has no room for more.
+        Number of particles in it, with medium overlap; fewer if the field has no room for more.
     repeat
         Repeats of each stage, and micrographs that arrive together end to end.
     others
-        Further sizes and numbers of particles of which the cost of each stage is measured.
-    say
-        Is told what is under way.
+        Further sizes and numbers of particles for which the cost of each stage is measured.
+    tell
+        Called with a text before each part.
     """
-    say("compiling")
+    tell("compiling")
     started = time.perf_counter()
     pipeline.warm_up(SEPARATORS)
     warm_up_seconds = time.perf_counter() - started
-    say(f"simulating {particles} particles in {size_px} px")
+    tell(f"simulating {particles} particles in {size_px} px")
     field = simulator.simulate_micrograph(_settings(size_px, particles), 0)
-    say("timing each stage")
+    tell("timing each stage")
     timed = stages(field.mask, field.pixel_size_nm, repeat)
     ends = []
     for method in _methods():
-        say(f"timing end to end, segmented by {method}")
+        tell(f"timing end to end, segmented by {method}")
         ends.append(end_to_end(method, field, repeat))
     fields = {(size_px, particles): field}
     for other in others:
-        say(f"simulating {other[1]} particles in {other[0]} px")
+        tell(f"simulating {other[1]} particles in {other[0]} px")
         fields.setdefault(other, simulator.simulate_micrograph(_settings(*other), 0))
-    cases = tuple(_cases(fields, say))
-    say("measuring what the machine can do")
+    cases = tuple(_cases(fields, tell))
+    tell("measuring the limits of the machine")
     best = limits(network=bool(default_weights()))
     network = _network_seconds((size for size, _ in fields), best.network_operations_per_second)
-    say("timing a sequence")
+    tell("timing a sequence")
     frame = simulator.simulate_micrograph(_settings(size_px // 4, max(1, particles // 16)), 1)
-    return Report(
+    return BenchmarkReport(
         machine=_machine(),
         size_px=size_px,
         particles=len(field.particles),
@@ -125,12 +125,14 @@ def run(
     )
 
 
-def _cases(fields: Mapping[tuple[int, int], Simulated], say: Callable[[str], object]) -> Iterator[Case]:
+def _cases(
+    fields: Mapping[tuple[int, int], Simulated], tell: Callable[[str], object]
+) -> Iterator[MicrographCost]:
     with tempfile.TemporaryDirectory(prefix="temwatch-benchmark-") as scratch:
         for (size_px, particles), field in fields.items():
             path = write(Path(scratch), field, size_px + particles)
             for method in _methods():
-                say(f"timing {particles} particles in {size_px} px, cold and warm, {method}")
+                tell(f"timing {particles} particles in {size_px} px, cold and warm, {method}")
                 yield case(path, size_px, particles, method)
 
 

@@ -1,4 +1,4 @@
-"""`temwatch benchmark`: how long everything takes on this machine."""
+"""`temwatch benchmark`: measures how long each stage takes on this machine."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ from rich.table import Table
 from temwatch import compiled_code
 
 if TYPE_CHECKING:
-    from temwatch.benchmark import Report
+    from temwatch.benchmark import BenchmarkReport
 
 STAGES = ("read", "segment", "resolve", "record", "publish")
 
@@ -31,8 +31,8 @@ def run(arguments: argparse.Namespace) -> int:
             size_px=arguments.size or 2048,
             particles=arguments.particles,
             repeat=arguments.repeat,
-            others=() if arguments.size else benchmark.OTHERS,
-            say=status.update,
+            others=() if arguments.size else benchmark.FURTHER_FIELDS,
+            tell=status.update,
         )
     if arguments.json:
         json.dump(asdict(report), sys.stdout, indent=2)
@@ -45,7 +45,7 @@ def run(arguments: argparse.Namespace) -> int:
     console.print(f"warm-up (compiled kernels): {report.warm_up_seconds:.2f} s")
     console.print(_stages(report))
     console.print("ratio: CPU seconds / those of label and regionprops_table on the same mask\n")
-    console.print(_ways(report))
+    console.print(_end_to_end(report))
     one = report.sequence
     console.print(
         f"\nsequence: {one.frames} frames of {one.size_px} px, {one.particles:.0f} particles, threshold: "
@@ -55,14 +55,14 @@ def run(arguments: argparse.Namespace) -> int:
     )
     console.print(_scaling(report), width=max(140, console.width))
     console.print(
-        "cold: the first micrograph of a new process, imports and weights included; least: what "
-        "the network's arithmetic alone would take at the speed of a large product of matrices on one core\n"
+        "cold: the first micrograph of a new process, imports and weights included; least: the time of "
+        "the network's arithmetic alone, at the speed of a large matrix product on one core\n"
     )
     console.print(_limits(report))
     return 0
 
 
-def _stages(report: Report) -> Table:
+def _stages(report: BenchmarkReport) -> Table:
     table = Table(
         title=f"mask of {report.size_px} px, {report.particles} particles; one core, {report.repeat} repeats",
         title_justify="left",
@@ -78,7 +78,7 @@ def _stages(report: Report) -> Table:
     return table
 
 
-def _scaling(report: Report) -> Table:
+def _scaling(report: BenchmarkReport) -> Table:
     table = Table(title="CPU seconds of one core for one micrograph", title_justify="left")
     for name in ("px", "particles", "found"):
         table.add_column(name, justify="right")
@@ -102,8 +102,8 @@ def _scaling(report: Report) -> Table:
     return table
 
 
-def _limits(report: Report) -> Table:
-    table = Table(title="beside them", title_justify="left", show_header=False)
+def _limits(report: BenchmarkReport) -> Table:
+    table = Table(title="for comparison", title_justify="left", show_header=False)
     limits = report.limits
     table.add_row("memory copy, GB/s", f"{limits.memory_copy_bytes_per_second / 1e9:.1f}")
     table.add_row("disk, written and synced, MB/s", f"{limits.disk_write_bytes_per_second / 1e6:.0f}")
@@ -116,27 +116,27 @@ def _limits(report: Report) -> Table:
     return table
 
 
-def _ways(report: Report) -> Table:
+def _end_to_end(report: BenchmarkReport) -> Table:
     first = report.end_to_end[0]
     table = Table(
         title=f"end to end: dm3 of {report.size_px} px, separated by {first.separation}", title_justify="left"
     )
     table.add_column("")
-    for way in report.end_to_end:
-        table.add_column(f"{way.segmentation}, {way.device}", justify="right")
+    for run in report.end_to_end:
+        table.add_column(f"{run.segmentation}, {run.device}", justify="right")
     for stage in STAGES:
-        table.add_row(f"{stage}, s", *(f"{way.stages.get(stage, 0):.2f}" for way in report.end_to_end))
+        table.add_row(f"{stage}, s", *(f"{run.stages.get(stage, 0):.2f}" for run in report.end_to_end))
     table.add_row(
-        "arrival to result of one alone, s", *(f"{way.alone_seconds:.2f}" for way in report.end_to_end)
+        "arrival to result of one alone, s", *(f"{run.alone_seconds:.2f}" for run in report.end_to_end)
     )
     table.add_row(
         f"micrographs/min, {first.micrographs} together",
-        *(f"{way.micrographs_per_minute:.1f}" for way in report.end_to_end),
+        *(f"{run.micrographs_per_minute:.1f}" for run in report.end_to_end),
     )
     table.add_row(
-        "CPU seconds a micrograph", *(f"{way.cpu_seconds_per_micrograph:.2f}" for way in report.end_to_end)
+        "CPU seconds a micrograph", *(f"{run.cpu_seconds_per_micrograph:.2f}" for run in report.end_to_end)
     )
-    table.add_row("share of the cores, %", *(f"{100 * way.share:.0f}" for way in report.end_to_end))
-    table.add_row("cores idle, %", *(f"{100 * way.cores_idle:.0f}" for way in report.end_to_end))
-    table.add_row("MB/s", *(f"{way.megabytes_per_second:.1f}" for way in report.end_to_end))
+    table.add_row("share of the cores, %", *(f"{100 * run.share:.0f}" for run in report.end_to_end))
+    table.add_row("cores idle, %", *(f"{100 * run.cores_idle:.0f}" for run in report.end_to_end))
+    table.add_row("MB/s", *(f"{run.megabytes_per_second:.1f}" for run in report.end_to_end))
     return table

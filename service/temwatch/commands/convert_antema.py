@@ -1,4 +1,4 @@
-"""`temwatch convert-antema`: the weights that ANTEMA publishes for Keras, as weights of temwatch."""
+"""`temwatch convert-antema`: converts the Keras weights of ANTEMA to weights of temwatch."""
 
 from __future__ import annotations
 
@@ -15,11 +15,11 @@ from temwatch.analysis.segmentation import antema_network, deeplab, preprocessin
 from temwatch.errors import TemwatchError, UsageError
 
 MAX_SIDE_PX = 1024
-"""The original's network was trained on pictures that were brought to this size."""
+"""The original network was trained on pictures scaled to this size."""
 
 
 def run(arguments: argparse.Namespace) -> int:
-    """Convert; 1 with a list of what does not match."""
+    """Convert; exit code 1 with a list of what does not match."""
     layers = read(arguments.weights)
     wrong = antema_network.mismatches(layers)
     if wrong:

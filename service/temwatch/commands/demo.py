@@ -1,4 +1,4 @@
-"""`temwatch demo`: a simulated microscope writes micrographs slowly, the real service analyses them."""
+"""`temwatch demo`: a simulated microscope writes micrographs slowly, and the real service analyses them."""
 
 from __future__ import annotations
 
@@ -36,11 +36,11 @@ folder = "results"
 listen = "127.0.0.1:{port}"
 """
 _START_SECONDS = 240.0
-_PATIENCE_SECONDS = 120.0
+_TIMEOUT_SECONDS = 120.0
 
 
 def run(arguments: argparse.Namespace) -> int:
-    """Simulate, watch, and show what came out."""
+    """Simulate, analyse, and show the results."""
     compiled_code.keep_in(compiled_code.user_folder())  # each demo is a new service
     folder = _fresh(arguments.output or Path("temwatch-demo"))
     acquisition, output = folder / "acquisition", folder / "results"
@@ -84,7 +84,7 @@ def _interrupt() -> None:
 
 
 def _fresh(folder: Path) -> Path:
-    """The demo's own folder; an earlier demo in it is moved aside by a number, never deleted."""
+    """A new folder for the demo; if the name is taken, a number is added, and nothing is deleted."""
     folder = folder.absolute()
     try:
         number = 1
@@ -99,7 +99,7 @@ def _fresh(folder: Path) -> Path:
 
 
 def _free_port(wanted: int) -> int:
-    """The port that was asked for, or a free one where it is taken."""
+    """The wanted port, or a free one if it is in use."""
     for port in (wanted, 0):
         with socket.socket() as channel:
             channel.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
@@ -121,7 +121,7 @@ def _await_ready(service: subprocess.Popen[bytes], page: str, log: Path) -> None
     while time.monotonic() < deadline:
         if service.poll() is not None:
             lines = log.read_text(errors="replace").strip().splitlines() or ["no message"]
-            raise StartError(f"the service ended at its start: {lines[-1]}")
+            raise StartError(f"the service stopped at its start: {lines[-1]}")
         try:
             with urllib.request.urlopen(f"{page}readyz", timeout=2):
                 return
@@ -131,24 +131,24 @@ def _await_ready(service: subprocess.Popen[bytes], page: str, log: Path) -> None
 
 
 def _follow(service: subprocess.Popen[bytes], page: str, expected: int, console: Console, log: Path) -> None:
-    """Show each micrograph as it is finished."""
+    """Show each micrograph when it is finished."""
     seen: set[int] = set()
-    deadline = time.monotonic() + _PATIENCE_SECONDS
+    deadline = time.monotonic() + _TIMEOUT_SECONDS
     columns = (TextColumn("{task.description}"), BarColumn(), MofNCompleteColumn())
     with Progress(*columns, console=console, transient=True, disable=not console.is_terminal) as bar:
         task = bar.add_task("the microscope acquires", total=expected)
         while len(seen) < expected:
             if service.poll() is not None:
-                raise StartError(f"the service ended by itself; its log is {log}")
+                raise StartError(f"the service stopped unexpectedly; its log is {log}")
             if time.monotonic() > deadline:
-                raise StartError(f"no micrograph for {_PATIENCE_SECONDS:.0f} s; the service's log is {log}")
+                raise StartError(f"no micrograph for {_TIMEOUT_SECONDS:.0f} s; the service's log is {log}")
             with urllib.request.urlopen(f"{page}api/micrographs?limit=1000", timeout=30) as answer:
                 rows = json.load(answer)
             for row in reversed(rows):
                 if row["id"] in seen:
                     continue
                 seen.add(row["id"])
-                deadline = time.monotonic() + _PATIENCE_SECONDS
+                deadline = time.monotonic() + _TIMEOUT_SECONDS
                 bar.advance(task)
                 mean = row["mean_equivalent_diameter_nm"]
                 size = f", mean diameter {mean:.2f} nm" if mean else ""

@@ -1,4 +1,4 @@
-"""`temwatch evaluate`: what a network, or the threshold, is worth on labelled micrographs."""
+"""`temwatch evaluate`: scores a segmenter on labelled micrographs."""
 
 from __future__ import annotations
 
@@ -17,23 +17,23 @@ from temwatch.analysis.separation import SEPARATORS
 from temwatch.config import SegmentationSettings, SeparationSettings
 from temwatch.domain import Segmenter
 from temwatch.errors import StartError, UsageError
-from temwatch.training import data, evaluation_report
-from temwatch.training.data import Labelled
+from temwatch.training import datasets, evaluation_report
+from temwatch.training.datasets import LabelledMicrograph
 from temwatch.training.evaluate import evaluate, pipeline_regions
 
 _PARTS = ("train", "validation", "test")
 
 
 def run(arguments: argparse.Namespace) -> int:
-    """Print a table, or JSON, and draw the best and worst cases where a picture is asked for."""
+    """Print a table or JSON, and draw the best and worst cases if a picture is requested."""
     separation = arguments.separate or SeparationSettings().method
     if separation not in SEPARATORS:
         raise UsageError(f"--separate: must be one of {', '.join(SEPARATORS)}, found {separation!r}")
     picture = arguments.picture
     if picture is not None and (picture.suffix.lower() != ".png" or not picture.absolute().parent.is_dir()):
-        raise UsageError(f"--picture {picture}: needs a name ending in .png, in a folder that is there")
+        raise UsageError(f"--picture {picture}: needs a name ending in .png, in an existing folder")
     segmenter = _segmenter(arguments)
-    items = _part(arguments, data.load_all(arguments.data))
+    items = _part(arguments, datasets.load_all(arguments.data))
     results = list(
         track(
             evaluate(segmenter.segment, items, service=partial(pipeline_regions, method=separation)),
@@ -63,23 +63,23 @@ def run(arguments: argparse.Namespace) -> int:
 
 
 def _segmenter(arguments: argparse.Namespace) -> Segmenter:
-    """The network of the weights, the method that is named, or the service's default."""
+    """The network of the given weights, the given method, or the service's default."""
     if arguments.weights is not None and arguments.method == "threshold":
-        raise UsageError("--weights: the threshold has none")
+        raise UsageError("--weights: the method threshold has no weights")
     method = arguments.method or ("deeplab" if arguments.weights is not None else None)
     values = {"method": method, "weights": arguments.weights, "device": arguments.device}
     settings = SegmentationSettings.model_validate({k: v for k, v in values.items() if v is not None})
     try:
         return segmentation.build(settings)
-    except StartError as error:  # no service is started here: these are wrong arguments
+    except StartError as error:  # no service is started here: the arguments are wrong
         raise UsageError(str(error)) from None
 
 
-def _part(arguments: argparse.Namespace, items: list[Labelled]) -> list[Labelled]:
-    """The micrographs of one part of a training's division; all where no part is asked for."""
+def _part(arguments: argparse.Namespace, items: list[LabelledMicrograph]) -> list[LabelledMicrograph]:
+    """The micrographs of one part of a training's division; without --part all."""
     if arguments.part is None:
         if arguments.division is not None:
-            raise UsageError("--division: say --part as well")
+            raise UsageError("--division: needs --part, too")
         return items
     path: Path | None = arguments.division
     if path is None and arguments.weights is not None:

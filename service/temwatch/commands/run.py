@@ -8,7 +8,7 @@ from temwatch import compiled_code, config
 
 
 def run(arguments: argparse.Namespace) -> int:
-    """Watch until told to stop."""
+    """Watch until the service is stopped."""
     settings = config.load(arguments.config)
     compiled_code.keep_in(compiled_code.service_folder(settings.output.state))
     from temwatch.daemon import service  # loads numba

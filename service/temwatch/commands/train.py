@@ -1,4 +1,4 @@
-"""`temwatch train`: a network from labelled micrographs, with live measures and checkpoints to go on from."""
+"""`temwatch train`: trains a network on labelled micrographs, with live scores and checkpoints."""
 
 from __future__ import annotations
 
@@ -16,9 +16,9 @@ from rich.console import Console
 from rich.progress import BarColumn, MofNCompleteColumn, Progress, TaskID, TextColumn, TimeRemainingColumn
 
 from temwatch.errors import StartError, UsageError
-from temwatch.training import data
+from temwatch.training import datasets
 from temwatch.training.recipes import RECIPES, Recipe
-from temwatch.training.schedule import Report
+from temwatch.training.schedule import TrainingProgress
 
 _LIVE = ("loss", "learning_rate", "tiles_per_second")
 _VALIDATED = (
@@ -36,17 +36,17 @@ _MOST_WORKERS = 8
 
 
 def run(arguments: argparse.Namespace) -> int:
-    """Train, or go on from the checkpoint in the output folder; prints the path of the weights."""
-    # read when torch is loaded: threads that spin while they wait take the cores that prepare the tiles
+    """Train, or continue from the checkpoint in the output folder; prints the path of the weights."""
+    # read when torch is loaded: spinning threads would occupy the cores that prepare the tiles
     os.environ.setdefault("OMP_WAIT_POLICY", "PASSIVE")
     from temwatch.training.train import train
 
     recipe = _recipe(arguments)
-    labelled = data.load_all(arguments.data)
-    # as many again are left to the network, where it is computed on the same cores
+    labelled = datasets.load_all(arguments.data)
+    # the other half of the cores is for the network, where it runs on the CPU
     workers = max(1, min(_MOST_WORKERS, (os.cpu_count() or 2) // 2))
     try:
-        with _stop_on_interrupt() as stop, _shown() as report:
+        with _stop_on_interrupt() as stop, _progress_display() as report:
             path = train(
                 labelled,
                 arguments.output,
@@ -59,7 +59,7 @@ def run(arguments: argparse.Namespace) -> int:
                 report=report,
                 stop=stop,
             )
-    except StartError as error:  # no service is started here: these are wrong arguments
+    except StartError as error:  # no service is started here: the arguments are wrong
         raise UsageError(str(error)) from None
     except OSError as error:
         raise UsageError(f"--output {arguments.output}: {error.strerror or error}") from None
@@ -80,15 +80,15 @@ def _recipe(arguments: argparse.Namespace) -> Recipe:
 
 @contextlib.contextmanager
 def _stop_on_interrupt() -> Iterator[Callable[[], bool]]:
-    """Ctrl-C asks the training to stop after its step; a second one ends it at once."""
+    """Ctrl-C stops the training after the present step; a second Ctrl-C stops it immediately."""
     asked = threading.Event()
 
     def interrupt(*_: object) -> None:
         if asked.is_set():
             raise KeyboardInterrupt
         asked.set()
-        # print is not safe here: the signal may have come in the middle of one
-        os.write(2, b"\nsaving a checkpoint after this step; Ctrl-C again: at once, without\n")
+        # print is not safe here: the signal may interrupt a print
+        os.write(2, b"\nsaving a checkpoint after this step; press Ctrl-C again to stop without one\n")
 
     previous = signal.signal(signal.SIGINT, interrupt)
     try:
@@ -98,8 +98,8 @@ def _stop_on_interrupt() -> Iterator[Callable[[], bool]]:
 
 
 @contextlib.contextmanager
-def _shown() -> Iterator[Callable[[Report], None]]:
-    """A bar with the latest measures above which every validation leaves a line; plain lines in a file."""
+def _progress_display() -> Iterator[Callable[[TrainingProgress], None]]:
+    """A progress bar with the latest scores, and a line per validation; without a terminal lines only."""
     console = Console(stderr=True, highlight=False)
     if not console.is_terminal:
         yield _line
@@ -114,10 +114,10 @@ def _shown() -> Iterator[Callable[[Report], None]]:
     ) as bar:
         tasks: dict[bool, TaskID] = {}
 
-        def tell(report: Report) -> None:
+        def tell(report: TrainingProgress) -> None:
             simulating = not report.values
             if simulating not in tasks:
-                # a bar that began at 0 would take what a checkpoint brings for work of this moment
+                # a bar that starts at 0 would count the steps of a checkpoint as steps of this run
                 tasks[simulating] = bar.add_task(
                     report.stage, completed=report.step, total=report.steps, measures=""
                 )
@@ -133,7 +133,7 @@ def _shown() -> Iterator[Callable[[Report], None]]:
         yield tell
 
 
-def _line(report: Report) -> None:
+def _line(report: TrainingProgress) -> None:
     if not report.values and report.step % _SIMULATED_LINES and report.step != report.steps:
         return
     names = _LIVE + tuple(name for name in _VALIDATED if name not in _LIVE)

@@ -1,4 +1,4 @@
-"""Reading micrographs: one module a file format, all of them handing out the same `Source`.
+"""Reading micrographs: one module per file format; each returns the same type, `Source`.
 
 A new format is one module that satisfies `FormatReader` and a line in `READERS`.
 """
@@ -66,10 +66,9 @@ def read(path: str | Path, *, pixel_size_nm: float | None = None) -> Micrograph:
 
 
 def read_frames(path: str | Path, *, pixel_size_nm: float | None = None) -> Iterator[Micrograph]:
-    """Read a stack frame by frame; only one frame is in memory. A single micrograph is the only one.
+    """Read a stack frame by frame; only one frame is in memory. A single micrograph gives one frame.
 
-    The file is opened and understood at once, so that errors come from the call and not from the first
-    frame.
+    The file is opened and checked by the call itself, so that errors do not wait for the first frame.
 
     Parameters
     ----------

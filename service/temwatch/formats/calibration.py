@@ -1,4 +1,4 @@
-"""The pixel size: lengths in every unit that microscopes write become nm, everything else is refused."""
+"""The pixel size: lengths in every unit that microscopes write become nm, anything else is refused."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ ANISOTROPY_LIMIT = 0.01
 """Largest relative difference between the two axes that still counts as square pixels."""
 
 PLAUSIBLE_NM = (1e-4, 1e6)
-"""nm per pixel; outside of 0.1 pm to 1 mm no electron micrograph was ever taken: the tag is damaged."""
+"""nm per pixel; no electron micrograph lies outside 0.1 pm to 1 mm: such a tag is damaged."""
 
 REMEDY = (
     "give it with --pixel-size NM, [samples] pixel_size_nm in the configuration, or retry --pixel-size NM"

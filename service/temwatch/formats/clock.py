@@ -1,8 +1,8 @@
-"""When a micrograph was taken. Microscopes write local text in the manner of their country, without a zone.
+"""Acquisition times. Microscopes write local text in the format of their country, without a time zone.
 
-A moment that the file states in UTC is taken as it is. Local text is read in the zone of this machine, which
-stands in the same laboratory as the microscope in all but rare cases. A date that could be two days is none:
-a wrong date is worse than an empty one.
+A time that the file states in UTC is used unchanged. Local text is read in the time zone of this machine,
+which is nearly always in the same laboratory as the microscope. A date that could mean two days is left
+empty: a wrong date is worse than none.
 """
 
 from __future__ import annotations
@@ -47,7 +47,7 @@ def from_local_text(date: str | None, time: str | None) -> datetime | None:
     """Moment of a date and a time as DigitalMicrograph and others write them, in this machine's zone.
 
     Reads 27.08.2016, 27/08/2016, 8/27/2016, 2016-08-27 and the like with 20:54:33, 8:54:33 PM or
-    08:54:33 p.m.; gives None where the order of day and month cannot be told.
+    08:54:33 p.m.; gives None where the order of day and month is not clear.
     """
     clock = _TIME.search(time or "")
     if not date or not time or clock is None:

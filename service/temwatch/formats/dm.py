@@ -70,7 +70,7 @@ class _Layout:
 
 
 def open_source(path: Path, *, pixel_size_nm: float | None = None) -> Source:
-    """Understand a dm3 or dm4 file without loading its pixels.
+    """Open a dm3 or dm4 file without loading its pixels.
 
     `pixel_size_nm` fills a missing pixel size; it never overrides one that the file states.
 
@@ -143,7 +143,7 @@ def complete(path: Path) -> bool | None:
 
 
 def _parse(stream: io.BufferedReader, size: int) -> Tags:
-    """All tags, once the file has shown to be whole."""
+    """All tags of a file that is complete."""
     head = stream.read(20)
     version = int.from_bytes(head[:4], "big")
     if version not in _BEYOND_DECLARED:

@@ -1,4 +1,4 @@
-"""What goes wrong with files: the mix of exceptions of the parsing libraries becomes one line and a code."""
+"""Errors while reading: the various exceptions of the parsing libraries become one line and a code."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ import numpy as np
 from temwatch.errors import Refused, Unreadable
 
 # What tifffile, imagecodecs and numpy were seen to raise on damaged input; a name missing here
-# would end the service, so the families are listed whole. Own logic stays outside of `guard`.
+# would end the service, so whole families are listed. Own code stays outside `guard`.
 _DAMAGE = (
     ArithmeticError,
     AssertionError,

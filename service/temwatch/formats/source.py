@@ -1,4 +1,4 @@
-"""What every reader hands out: an opened file that gives its frames one by one, as float32."""
+"""What every reader returns: a file whose frames are loaded one by one, as float32."""
 
 from __future__ import annotations
 
@@ -28,7 +28,7 @@ _BORDER = 0.25
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Source:
-    """An input that was understood; no handle is kept open, `load` reads one frame at a time.
+    """A file that can be read; it is not kept open, `load` reads one frame at a time.
 
     Attributes
     ----------
@@ -61,7 +61,7 @@ class Source:
 
 
 class FormatReader(Protocol):
-    """What a module must offer to be in READERS."""
+    """What a module must have to be in READERS."""
 
     def open_source(self, path: Path, *, pixel_size_nm: float | None = None) -> Source:
         """Understand the file without loading its pixels; raises InputError."""

@@ -21,7 +21,7 @@ from temwatch.formats.source import Source, check_index, check_side, micrograph_
 
 FORMAT = "TIFF"
 
-# What tifffile has to say of a damaged file would go to standard error; here it is said by a refusal.
+# tifffile would log remarks on a damaged file to standard error; the refusal says it instead.
 logging.getLogger("tifffile").addHandler(logging.NullHandler())
 logging.getLogger("tifffile").propagate = False
 
@@ -40,7 +40,7 @@ class _Stored:
 
 
 def open_source(path: Path, *, pixel_size_nm: float | None = None) -> Source:
-    """Understand a TIFF file without loading its pixels.
+    """Open a TIFF file without loading its pixels.
 
     The pages of one size are the frames of a stack; sub-levels of pyramids and pages of another size
     (thumbnails, labels) are left out.
@@ -97,7 +97,7 @@ def complete(path: Path) -> bool | None:  # noqa: ARG001 - part of the protocol
 def _directories(stream: io.BufferedReader, size: int) -> list[int]:
     """Offsets of all directories, in order.
 
-    tifffile's own list ends in silence where the chain is broken, so that a stack would lose its end.
+    tifffile's own list ends silently where the chain is broken, so that a stack would lose its end.
     """
     head = stream.read(16)
     if head[:4] not in _SIGNATURES:
@@ -170,7 +170,7 @@ def _imagej_images(tif: TiffFile) -> int:
 
 
 def _check_extent(page: TiffPage, size: int, frames: int) -> None:
-    """Hold what a page asks for against what the file has, before anything is allocated."""
+    """Compare what a page needs with what the file has, before anything is allocated."""
     if len(page.dataoffsets) != math.prod(page.chunked) or not page.dataoffsets:
         raise Refused(
             "not_a_micrograph", "is damaged: its list of strips does not fit its size; copy it again"

@@ -1,4 +1,4 @@
-"""Where TIFF files keep the pixel size: one function a dialect, the first that knows it decides."""
+"""Where TIFF files store the pixel size: one function per dialect; the first that finds it decides."""
 
 from __future__ import annotations
 

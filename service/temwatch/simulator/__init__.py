@@ -4,7 +4,7 @@ from temwatch.simulator.acquisition import acquire
 from temwatch.simulator.dm_writer import write_dm, write_dm_stack
 from temwatch.simulator.micrograph import Simulated, simulate_mask, simulate_micrograph
 from temwatch.simulator.series import write_series
-from temwatch.simulator.settings import HIGH_RESOLUTION, SURVEY, Family, Overlap, Settings, draw_settings
+from temwatch.simulator.settings import HIGH_RESOLUTION, SURVEY, Family, Overlap, Settings, random_settings
 from temwatch.simulator.truth import Truth, overlaps, save_truth
 
 __all__ = [
@@ -16,8 +16,8 @@ __all__ = [
     "Simulated",
     "Truth",
     "acquire",
-    "draw_settings",
     "overlaps",
+    "random_settings",
     "save_truth",
     "simulate_mask",
     "simulate_micrograph",

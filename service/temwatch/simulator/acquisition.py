@@ -1,4 +1,4 @@
-"""A microscope at work: micrographs that grow on disk piece by piece, under their final name or another."""
+"""A simulated acquisition: micrographs grow on disk piece by piece, under their final or a temporary name."""
 
 from __future__ import annotations
 
@@ -43,7 +43,7 @@ def acquire(
     sample : str
         First part of the names.
     pieces, piece_pause_s : int, float
-        A file is written in so many pieces, with this pause in s between two.
+        A file is written in this number of pieces, with this pause in s between two.
     pause_s : float
         Pause in s between two micrographs.
     rename : bool
@@ -77,7 +77,7 @@ def acquire(
 
 
 def micrographs_of(settings: Settings, count: int, seed: int) -> Iterator[Simulated]:
-    """Fields of one sample: each is new; defocus, dose and coverage vary as by an operator's hand."""
+    """Fields of one sample, each new; defocus, dose and coverage vary as they do between exposures."""
     for number in range(count):
         rng = np.random.default_rng((seed, number))
         yield simulate_micrograph(
@@ -97,9 +97,9 @@ def digits(count: int) -> int:
 
 
 SERIES_START = datetime(2024, 1, 15, 9, 0, tzinfo=UTC)
-"""When a simulated series was taken: files of one seed are the same on any day."""
+"""Acquisition time of a simulated series, fixed, so that files of one seed are always the same."""
 
 
 def taken_at(number: int) -> datetime:
-    """Moment of the micrograph of this number, 40 s after the one before."""
+    """Acquisition time of the micrograph of this number, 40 s after the one before."""
     return SERIES_START + timedelta(seconds=40 * number)

@@ -1,7 +1,7 @@
 """DigitalMicrograph files as a microscope writes them, through nionswift-io: images and stacks.
 
 The container is nionswift-io's; its own `save_image` is not used, because it dates a file in the manner of
-the machine's country, puts the date where a microscope does not, and needs a stack in memory as a whole.
+the machine's country, puts the date where a microscope does not, and needs the whole stack in memory.
 """
 
 from __future__ import annotations
@@ -81,7 +81,7 @@ def _version(path: Path) -> int:
 
 
 class _Frames(parse_dm3.DataChunkWriter):  # type: ignore[misc]  # untyped
-    """Pixels that are written as they come; the file format needs their number first."""
+    """Pixels that are written frame by frame; the file format needs their number first."""
 
     def __init__(self, like: Pixels, shape: tuple[int, ...], frames: Iterable[Pixels]) -> None:
         super().__init__(like)

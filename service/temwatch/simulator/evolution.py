@@ -1,9 +1,9 @@
-"""Particles that live: ripening, migration, coalescence, vanishing and drift, frame by frame.
+"""Particles that change from frame to frame: ripening, migration, coalescence, vanishing and drift.
 
 Ripening is that of Lifshitz, Slyozov and Wagner: r^2 dr/dt = K (r / r_c - 1) with the mean radius as r_c,
-which conserves the volume. A few particles migrate to a neighbour; whenever two touch they become one, of
-their volume and centre of mass, that keeps the track of the larger. A particle too small to be seen has
-vanished. Positions are those of the first frame's coordinates: the drift of the field is kept apart.
+which conserves the volume. A few particles migrate to a neighbour; whenever two touch, they become one with
+their volume and centre of mass, which keeps the track of the larger. A particle that is too small to be seen
+has vanished. Positions are in the coordinates of the first frame: the drift of the field is separate.
 """
 
 from __future__ import annotations
@@ -37,14 +37,14 @@ SEQUENCE = Settings(
 INTERVAL_S = 0.5
 _DRIFT_SHARE = 0.04
 _JITTER = 0.05
-"""Standard deviation of a particle's way by diffusion over the whole sequence, in mean radii."""
+"""Standard deviation of a particle's displacement by diffusion over the whole sequence, in mean radii."""
 _TURN_RAD = 0.05
 _RIPENING = 0.5
 _LEAST_RADIUS_SHARE = 0.3
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class Moving:
+class MovingParticle:
     """A particle in one frame, centre in the first frame's coordinates."""
 
     track: int
@@ -66,7 +66,7 @@ class Moving:
 class Event:
     """What happened between the frame before and `frame`: vanish, or merge of `others` into `track`.
 
-    Where the field of view travels, vanish and appear too when a particle leaves or enters it.
+    In a moving field of view a particle also vanishes when it leaves, and appears when it enters.
     """
 
     frame: int
@@ -76,22 +76,22 @@ class Event:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class Moment:
-    """All that is true of one frame; the field has moved by the drift since the first one.
+class FrameTruth:
+    """The truth of one frame; the field has moved by the drift since the first one.
 
-    `cut` are the particles at the border of a field that travels: on the picture, but not whole.
+    `cut` are the particles at the border of a moving field: in the picture, but not whole.
     """
 
     index: int
-    particles: tuple[Moving, ...]
+    particles: tuple[MovingParticle, ...]
     events: tuple[Event, ...] = field(default=())
     drift_x_nm: float = 0.0
     drift_y_nm: float = 0.0
-    cut: tuple[Moving, ...] = ()
+    cut: tuple[MovingParticle, ...] = ()
 
 
-def evolve(settings: Settings, frames: int, rng: np.random.Generator) -> Iterator[Moment]:
-    """Lives of the particles, one frame at a time; all stay in the field whatever the drift."""
+def evolve(settings: Settings, frames: int, rng: np.random.Generator) -> Iterator[FrameTruth]:
+    """All particles, frame by frame; all stay in the field whatever the drift."""
     room_px = _DRIFT_SHARE * settings.size_px
     margin_px = room_px + 2 + 0.8 * settings.diameter_mean_nm / settings.pixel_size_nm
     particles = _first(settings, rng, margin_px)
@@ -99,14 +99,14 @@ def evolve(settings: Settings, frames: int, rng: np.random.Generator) -> Iterato
     rate_nm3 = _RIPENING * mean_nm**3 / frames
     drift, speed = np.zeros(2), np.zeros(2)
     room_nm = room_px * settings.pixel_size_nm
-    yield Moment(index=0, particles=particles)
+    yield FrameTruth(index=0, particles=particles)
     for index in range(1, frames):
         speed = 0.9 * speed + rng.normal(0, 0.01 * room_nm, 2)
         drift = np.clip(drift + speed, -room_nm, room_nm)
         particles = tuple(_step(particle, particles, mean_nm, frames, rng) for particle in particles)
         particles, vanished = _ripen(particles, rate_nm3, _LEAST_RADIUS_SHARE * mean_nm, index)
         particles, merged = _coalesce(particles, index)
-        yield Moment(
+        yield FrameTruth(
             index=index,
             particles=particles,
             events=(*vanished, *merged),
@@ -115,22 +115,22 @@ def evolve(settings: Settings, frames: int, rng: np.random.Generator) -> Iterato
         )
 
 
-def travel(
+def visible_frames(
     settings: Settings, frames: int, rng: np.random.Generator, *, drift_px: float = 0.0, flicker: float = 0.0
-) -> Iterator[Moment]:
-    """Lives of the particles as far as they are in view and seen.
+) -> Iterator[FrameTruth]:
+    """The particles that can be seen, frame by frame.
 
     Parameters
     ----------
     settings, frames, rng
         As in `evolve`.
     drift_px : float
-        Way of the field from frame to frame: it travels over a larger specimen, winding, so that particles
-        leave it and others enter. 0: the drift of `evolve`, which keeps every particle in the field.
+        Movement of the field from frame to frame, on a winding path over a larger specimen, so that particles
+        leave and enter. 0: the drift of `evolve`, which keeps every particle in the field.
     flicker : float
-        Share of the particles that a frame does not show; `particles` leaves them out.
+        Share of the particles that are missing in each frame; `particles` leaves them out.
     """
-    moments = _voyage(settings, frames, rng, drift_px) if drift_px else evolve(settings, frames, rng)
+    moments = _moving_field(settings, frames, rng, drift_px) if drift_px else evolve(settings, frames, rng)
     for moment in moments:
         shown = rng.random(len(moment.particles)) >= flicker if flicker else None
         yield (
@@ -142,15 +142,17 @@ def travel(
         )
 
 
-def _voyage(settings: Settings, frames: int, rng: np.random.Generator, drift_px: float) -> Iterator[Moment]:
-    """A window that travels over a specimen of at most twice its side and turns back at the border."""
+def _moving_field(
+    settings: Settings, frames: int, rng: np.random.Generator, drift_px: float
+) -> Iterator[FrameTruth]:
+    """A window that moves over a specimen of at most twice its side and turns back at the border."""
     room_px = math.ceil(min(drift_px * frames, 0.5 * settings.size_px))
     size_px = settings.size_px + 2 * room_px
     density = settings.particles / settings.size_px**2
     specimen = replace(settings, size_px=size_px, particles=round(density * size_px**2))
     room_nm, step_nm = (length * settings.pixel_size_nm for length in (room_px, drift_px))
     place, heading = np.zeros(2), rng.uniform(0, math.tau)
-    before: dict[int, Moving] = {}
+    before: dict[int, MovingParticle] = {}
     for moment in evolve(specimen, frames, rng):
         if moment.index:
             heading += rng.normal(0, _TURN_RAD)
@@ -164,7 +166,7 @@ def _voyage(settings: Settings, frames: int, rng: np.random.Generator, drift_px:
         ]
         inside = {particle.track: particle for particle in moved if _in_view(particle, place, settings, 1)}
         near = (particle for particle in moved if _in_view(particle, place, settings, -1))
-        yield Moment(
+        yield FrameTruth(
             index=moment.index,
             particles=tuple(inside.values()),
             events=_as_seen(moment, before, inside) if moment.index else (),
@@ -175,7 +177,7 @@ def _voyage(settings: Settings, frames: int, rng: np.random.Generator, drift_px:
         before = inside
 
 
-def _in_view(particle: Moving, shift_nm: NDArray[np.float64], settings: Settings, side: int) -> bool:
+def _in_view(particle: MovingParticle, shift_nm: NDArray[np.float64], settings: Settings, side: int) -> bool:
     """Whether the particle is whole in the field and free of its border (1), or at least in part (-1)."""
     reach_nm = side * particle.radius_nm * math.sqrt(particle.aspect_ratio) + 2 * settings.pixel_size_nm
     place_nm = np.array([particle.x_nm, particle.y_nm]) + shift_nm
@@ -183,8 +185,10 @@ def _in_view(particle: Moving, shift_nm: NDArray[np.float64], settings: Settings
     return bool((place_nm > reach_nm).all() and (place_nm < far_nm).all())
 
 
-def _as_seen(moment: Moment, before: dict[int, Moving], now: dict[int, Moving]) -> tuple[Event, ...]:
-    """The events that somebody could see who looks at the field alone."""
+def _as_seen(
+    moment: FrameTruth, before: dict[int, MovingParticle], now: dict[int, MovingParticle]
+) -> tuple[Event, ...]:
+    """The events that can be seen within the field."""
     merges = []
     for event in moment.events:
         others = tuple(other for other in event.others if other in before)
@@ -200,21 +204,21 @@ def _as_seen(moment: Moment, before: dict[int, Moving], now: dict[int, Moving]) 
     )
 
 
-def _first(settings: Settings, rng: np.random.Generator, margin_px: float) -> tuple[Moving, ...]:
+def _first(settings: Settings, rng: np.random.Generator, margin_px: float) -> tuple[MovingParticle, ...]:
     placed = arrange(settings, rng, margin_px=margin_px)
     particles = [
-        Moving(
+        MovingParticle(
             track=track,
             x_nm=body.x_px * settings.pixel_size_nm,
             y_nm=body.y_px * settings.pixel_size_nm,
             radius_nm=math.sqrt(_area_px2(body) / math.pi) * settings.pixel_size_nm,
             aspect_ratio=rng.uniform(1, 1.15),
             angle_rad=rng.uniform(0, math.pi),
-            crystals=imaging.draw_crystals(settings, rng),
+            crystals=imaging.random_crystals(settings, rng),
         )
         for track, (body, _) in enumerate(placed, 1)
     ]
-    # one in fifteen sets out for its nearest neighbour
+    # one in fifteen migrates to its nearest neighbour
     for mover in (
         rng.permutation(len(particles))[: max(1, len(particles) // 15)] if len(particles) > 1 else ()
     ):
@@ -231,18 +235,22 @@ def _area_px2(body: Body) -> float:
     return float(abs(np.dot(x, np.roll(y, -1)) - np.dot(y, np.roll(x, -1))) / 2)
 
 
-def _distance_nm(first: Moving, second: Moving) -> float:
+def _distance_nm(first: MovingParticle, second: MovingParticle) -> float:
     return math.hypot(first.x_nm - second.x_nm, first.y_nm - second.y_nm)
 
 
 def _step(
-    particle: Moving, particles: tuple[Moving, ...], mean_nm: float, frames: int, rng: np.random.Generator
-) -> Moving:
-    """Diffusion on the support, and the migrants' walk."""
+    particle: MovingParticle,
+    particles: tuple[MovingParticle, ...],
+    mean_nm: float,
+    frames: int,
+    rng: np.random.Generator,
+) -> MovingParticle:
+    """Diffusion on the support, and migration."""
     shift = rng.normal(0, _JITTER * mean_nm / math.sqrt(frames), 2)
     target = next((other for other in particles if other.track == particle.towards), None)
     if target is not None:
-        # the pace of a few radii in the time of the sequence
+        # a few radii in the time of the sequence
         pace_nm = min(6 * mean_nm / frames, 0.3 * mean_nm)
         shift += (
             pace_nm
@@ -253,8 +261,8 @@ def _step(
 
 
 def _ripen(
-    particles: tuple[Moving, ...], rate_nm3: float, least_nm: float, index: int
-) -> tuple[tuple[Moving, ...], list[Event]]:
+    particles: tuple[MovingParticle, ...], rate_nm3: float, least_nm: float, index: int
+) -> tuple[tuple[MovingParticle, ...], list[Event]]:
     critical_nm = np.mean([particle.radius_nm for particle in particles]) if particles else 1.0
     kept, events = [], []
     for particle in particles:
@@ -267,8 +275,10 @@ def _ripen(
     return tuple(kept), events
 
 
-def _coalesce(particles: tuple[Moving, ...], index: int) -> tuple[tuple[Moving, ...], list[Event]]:
-    """Merge whatever touches, larger ones first, until nothing does."""
+def _coalesce(
+    particles: tuple[MovingParticle, ...], index: int
+) -> tuple[tuple[MovingParticle, ...], list[Event]]:
+    """Merge touching particles, larger ones first, until none touch."""
     alive = sorted(particles, key=lambda particle: -particle.radius_nm)
     absorbed: dict[int, list[int]] = {}
     pair = _touching(alive)
@@ -291,7 +301,7 @@ def _coalesce(particles: tuple[Moving, ...], index: int) -> tuple[tuple[Moving, 
     return tuple(sorted(alive, key=lambda particle: particle.track)), events
 
 
-def _touching(particles: list[Moving]) -> tuple[int, int] | None:
+def _touching(particles: list[MovingParticle]) -> tuple[int, int] | None:
     if len(particles) < 2:
         return None
     centres = np.array([(particle.x_nm, particle.y_nm) for particle in particles])
@@ -302,10 +312,10 @@ def _touching(particles: list[Moving]) -> tuple[int, int] | None:
     return (int(found[0][0]), int(found[0][1])) if len(found) else None
 
 
-def film(
-    moments: Iterator[Moment], settings: Settings, rng: np.random.Generator
-) -> Iterator[tuple[Moment, NDArray[np.uint16]]]:
-    """Expose every moment: the film of carbon drifts with the particles, the beam stands still."""
+def expose_frames(
+    moments: Iterator[FrameTruth], settings: Settings, rng: np.random.Generator
+) -> Iterator[tuple[FrameTruth, NDArray[np.uint16]]]:
+    """Image of every frame: the carbon film drifts with the particles, the beam stands still."""
     blank = imaging.empty_field(settings)
     carbon = imaging.carbon_phase(settings, blank.phase.shape[0], rng)
     light = imaging.illumination(settings, rng)
@@ -320,8 +330,8 @@ def film(
         yield moment, imaging.expose(relative * light, settings, rng)
 
 
-def body(particle: Moving, moment: Moment, settings: Settings) -> Body:
-    """A particle as a solid where the drift has brought it."""
+def body(particle: MovingParticle, moment: FrameTruth, settings: Settings) -> Body:
+    """A particle as a solid, at its place after the drift."""
     return Body(
         solid=shapes.ellipsoid(2 * particle.radius_nm / settings.pixel_size_nm, particle.aspect_ratio),
         x_px=(particle.x_nm + moment.drift_x_nm) / settings.pixel_size_nm,

@@ -3,7 +3,7 @@
 Each particle multiplies the wave by exp(-mu t / 2 + i phase): mass-thickness contrast, refraction in its
 mean inner potential, lattice fringes, and Bragg reflections that take electrons from the beam. The support
 adds the phase noise of randomly placed carbon atoms. The lens turns all of it into contrast: Thon rings,
-Fresnel edges and delocalised fringes follow, none of them is painted on.
+Fresnel edges and delocalised fringes result from the physics; none is drawn.
 """
 
 from __future__ import annotations
@@ -45,7 +45,7 @@ class Crystal:
     border_offset: float
 
 
-def draw_crystals(settings: Settings, rng: np.random.Generator) -> tuple[Crystal, ...]:
+def random_crystals(settings: Settings, rng: np.random.Generator) -> tuple[Crystal, ...]:
     """Orientation of a particle: none if it is amorphous, two or three grains if it is twinned."""
     lattice = MATERIALS[settings.material].lattice
     if lattice is None:

@@ -51,7 +51,7 @@ def simulate_micrograph(settings: Settings, seed: int | np.random.Generator) -> 
     imaging.add_particles(
         field,
         settings,
-        ((projection, imaging.draw_crystals(settings, rng)) for projection in projections),
+        ((projection, imaging.random_crystals(settings, rng)) for projection in projections),
     )
     carbon = imaging.carbon_phase(settings, field.phase.shape[0], rng)
     relative = imaging.transmitted(field, settings, carbon)

@@ -16,7 +16,7 @@ from PIL import Image as Picture
 from temwatch.errors import UsageError
 from temwatch.simulator.acquisition import SERIES_START, digits, micrographs_of, taken_at
 from temwatch.simulator.dm_writer import write_dm, write_dm_stack
-from temwatch.simulator.evolution import INTERVAL_S, SEQUENCE, Moment, film, travel
+from temwatch.simulator.evolution import INTERVAL_S, SEQUENCE, FrameTruth, expose_frames, visible_frames
 from temwatch.simulator.micrograph import metadata_of
 from temwatch.simulator.settings import Overlap, Settings
 from temwatch.simulator.truth import Truth, save_truth
@@ -47,8 +47,8 @@ def write_series(
         Number of dm3 files, all different, which form one sample by their names. Beside `X_01.dm3` lie
         `X_01_truth.npz` (see `temwatch.simulator.truth`) and `X_01_truth.png` (contacts white).
     frames : int, optional
-        Write one dm4 stack of so many frames instead, with the true tracks, events and drift as csv. Its
-        particles lie apart until they merge.
+        Write one dm4 stack of this number of frames instead, with the true tracks, events and drift as csv.
+        Its particles do not touch until they merge.
     overlap : str
         Degree of overlap of the particles of a micrograph: low, medium or high.
     seed : int
@@ -56,8 +56,8 @@ def write_series(
     size_px : int
         Side of a micrograph or frame.
     drift_px, flicker : float
-        Of a stack: how far the field travels from frame to frame, and the share of particles that a frame
-        does not show; see `temwatch.simulator.evolution.travel`. The truth holds what can be seen.
+        Of a stack: how far the field moves from frame to frame, and the share of particles that are missing
+        in each frame; see `temwatch.simulator.evolution.visible_frames`. The truth holds what can be seen.
     """
     for name, value in (("micrographs", micrographs), ("frames", frames)):
         if value is not None and value < 1:
@@ -111,8 +111,8 @@ def _write_stack(
     settings = _sized(SEQUENCE, size_px)
     path = output / f"Au_seed{seed}_ripening.dm4"
     life, exposure = np.random.default_rng((seed, 0)), np.random.default_rng((seed, 1))
-    lives = travel(settings, frames, life, drift_px=drift_px, flicker=flicker)
-    exposed = film(lives, settings, exposure)
+    lives = visible_frames(settings, frames, life, drift_px=drift_px, flicker=flicker)
+    exposed = expose_frames(lives, settings, exposure)
     with ExitStack() as files:
         tables = {
             name: csv.writer(
@@ -143,7 +143,7 @@ def _write_stack(
     yield path
 
 
-def _record(tables: dict[str, Any], sequence: str, moment: Moment) -> None:
+def _record(tables: dict[str, Any], sequence: str, moment: FrameTruth) -> None:
     for number, particle in enumerate(moment.particles, 1):
         place = (f"{particle.x_nm:.5f}", f"{particle.y_nm:.5f}", f"{particle.equivalent_diameter_nm:.5f}")
         tables["tracks"].writerow((sequence, particle.track, moment.index, number, *place))

@@ -117,7 +117,7 @@ HIGH_RESOLUTION = Settings(
 """Ultrasmall gold at lattice resolution, close to the contrast of the carbon."""
 
 
-def draw_settings(seed: int | np.random.Generator, *, size_px: int = 1024) -> Settings:
+def random_settings(seed: int | np.random.Generator, *, size_px: int = 1024) -> Settings:
     """Random settings over the range that a network has to hold over.
 
     Half are ultrasmall particles close to the contrast of their carbon film. Of the rest a third each

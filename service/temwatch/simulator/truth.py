@@ -1,4 +1,4 @@
-"""What is really there: full masks of overlapping particles, and the lines where they meet.
+"""The ground truth: full masks of overlapping particles, and the lines where they meet.
 
 The file is an npz with `bbox` int32 (N, 4) top row, left column, height, width in px; `offset` int64 (N + 1),
 the byte range of each particle in `bits`; `bits` uint8, numpy.packbits of each crop, one after the other;
@@ -21,7 +21,7 @@ from temwatch.simulator.specimen import Projection, shared_pixels
 
 @dataclass(frozen=True, slots=True, kw_only=True, eq=False)
 class Truth:
-    """Particles of a field, without noise or doubt.
+    """The true particles of a field.
 
     `particles` are full masks, so that the overlap of two belongs to both, cut at the field's border only.
     `contacts` marks, within the mask, the pixels on both sides of each line where two particles touch, or

@@ -1,4 +1,4 @@
-"""All that changes during a training, on disk: written whole or not at all, read back to go on."""
+"""The state of a training on disk: written completely or not at all, read again to continue."""
 
 from __future__ import annotations
 
@@ -19,8 +19,8 @@ Row = dict[str, Any]
 
 
 @dataclass(kw_only=True, eq=False)
-class State:
-    """Network, its moving average, optimizer, steps done, best score so far, and a row a report."""
+class TrainingState:
+    """Network, its moving average, optimizer, steps, best score so far, and a row per progress message."""
 
     net: torch.nn.Module
     average: torch.nn.Module
@@ -30,7 +30,7 @@ class State:
     history: list[Row]
 
 
-def save(state: State, folder: Path, digest: str) -> None:
+def save(state: TrainingState, folder: Path, digest: str) -> None:
     """Write checkpoint.pt and metrics.csv."""
     content = {
         "digest": digest,
@@ -47,8 +47,8 @@ def save(state: State, folder: Path, digest: str) -> None:
     write_text(folder / "metrics.csv", _table(state.history))
 
 
-def resume(state: State, folder: Path, digest: str) -> None:
-    """Go on from a checkpoint in the folder, if there is one.
+def resume(state: TrainingState, folder: Path, digest: str) -> None:
+    """Continue from a checkpoint in the folder, if there is one.
 
     Raises
     ------
@@ -71,7 +71,7 @@ def resume(state: State, folder: Path, digest: str) -> None:
 
 
 def write_text(path: Path, text: str) -> None:
-    """Write a file whole or not at all."""
+    """Write a file completely or not at all."""
     temporary = path.with_name(path.name + ".tmp")
     temporary.write_text(text, encoding="utf-8")
     temporary.replace(path)

@@ -1,4 +1,4 @@
-"""What a network, or any segmenter, is worth on labelled micrographs."""
+"""Scores of a segmenter on labelled micrographs."""
 
 from __future__ import annotations
 
@@ -15,34 +15,34 @@ from temwatch.choices import SeparationMethod
 from temwatch.config import SeparationSettings
 from temwatch.domain import Image, Region, Segmentation
 from temwatch.training import scores
-from temwatch.training.data import Labelled
+from temwatch.training.datasets import LabelledMicrograph
 
 Separate = Callable[[Segmentation], Sequence[Region]]
 
 
 @dataclass(frozen=True, slots=True, kw_only=True, eq=False)
-class Evaluated:
-    """One micrograph: what was found, and how it compares.
+class Evaluation:
+    """The scores of one micrograph.
 
-    `counts` are particles by the yardstick, `service_counts` by the service's own pipeline; both are None
-    without instance labels, the second also where it was not asked for.
+    `counts` are particles separated by the reference method, `service_counts` by the service's own pipeline;
+    both are None without instance labels, the second also where it was not requested.
     """
 
-    item: Labelled
+    item: LabelledMicrograph
     segmentation: Segmentation
-    pixels: scores.Pixels
+    pixels: scores.PixelConfusion
     boundary_f1: float
-    counts: scores.Counts | None
-    service_counts: scores.Counts | None = None
+    counts: scores.ParticleCounts | None
+    service_counts: scores.ParticleCounts | None = None
 
 
 def evaluate(
     segment: Callable[[Sequence[Image]], list[Segmentation]],
-    items: Iterable[Labelled],
+    items: Iterable[LabelledMicrograph],
     separate: Separate = scores.watershed,
     service: Separate | None = None,
-) -> Iterator[Evaluated]:
-    """Segment one micrograph after the other and hold each against its truth.
+) -> Iterator[Evaluation]:
+    """Segment one micrograph after the other and compare each with its truth.
 
     Parameters
     ----------
@@ -51,10 +51,10 @@ def evaluate(
     items
         Micrographs with their truth.
     separate
-        Takes the particles out of a segmentation; by default a plain watershed, which weights are
-        chosen by.
+        Finds the particles of a segmentation; by default a plain watershed, by which the best weights are
+        selected.
     service
-        Does so as well, and is counted apart: `pipeline_regions`.
+        A second such function, counted separately: `pipeline_regions`.
     """
     for item in items:
         (found,) = segment([np.asarray(item.image, np.float32)])
@@ -62,7 +62,7 @@ def evaluate(
 
 
 def pipeline_regions(found: Segmentation, method: SeparationMethod | None = None) -> list[Region]:
-    """The particles that the service itself would report, despeckled as the yardstick is.
+    """The particles that the service itself would report, with the speckle limit of the reference method.
 
     Parameters
     ----------
@@ -84,33 +84,33 @@ def pipeline_regions(found: Segmentation, method: SeparationMethod | None = None
 
 
 def compare(
-    item: Labelled,
+    item: LabelledMicrograph,
     found: Segmentation,
     separate: Separate = scores.watershed,
     service: Separate | None = None,
-) -> Evaluated:
-    """Hold a segmentation against the truth, in pixels and in particles."""
+) -> Evaluation:
+    """Compare a segmentation with the truth, in pixels and in particles."""
     truth = np.asarray(item.labels > 0)
     counts = service_counts = None
     if item.instances:
         particles = scores.regions(item.labels)
-        counts = scores.particles(separate(found), particles, truth.shape)
+        counts = scores.match_particles(separate(found), particles, truth.shape)
         if service is not None:
-            service_counts = scores.particles(service(found), particles, truth.shape)
-    return Evaluated(
+            service_counts = scores.match_particles(service(found), particles, truth.shape)
+    return Evaluation(
         item=item,
         segmentation=found,
-        pixels=scores.pixels(found.mask, truth),
+        pixels=scores.pixel_confusion(found.mask, truth),
         boundary_f1=scores.boundary_f1(found.mask, truth),
         counts=counts,
         service_counts=service_counts,
     )
 
 
-def summary(results: Sequence[Evaluated]) -> dict[str, float]:
-    """Measures over all pixels and particles together, and means over micrographs where the name says so.
+def summary(results: Sequence[Evaluation]) -> dict[str, float]:
+    """Scores over all pixels and particles together, and means over micrographs where the name says so.
 
-    Names that begin with `service_` are of the particles of the service's own pipeline.
+    Names that begin with `service_` are for the particles of the service's own pipeline.
     """
     pooled = reduce(add, (result.pixels for result in results))
     counted = [result.counts for result in results if result.counts is not None]
@@ -128,7 +128,7 @@ def service_names(measures: dict[str, float]) -> dict[str, float]:
     return {f"service_{name}": value for name, value in measures.items()}
 
 
-def _particles(counted: Sequence[scores.Counts]) -> dict[str, float]:
+def _particles(counted: Sequence[scores.ParticleCounts]) -> dict[str, float]:
     if not counted:
         return {}
     f1 = [counts.measures()["particle_f1"] for counts in counted if counts.truth + counts.found]

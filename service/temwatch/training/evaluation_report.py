@@ -1,4 +1,4 @@
-"""An evaluation or a training as a person reads it: table, JSON, picture, curves."""
+"""An evaluation or a training for people to read: table, JSON, picture, curves."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ from PIL import ImageDraw
 from scipy import ndimage
 
 from temwatch.training.checkpoint import Row
-from temwatch.training.evaluate import Evaluated, service_names, summary
+from temwatch.training.evaluate import Evaluation, service_names, summary
 
 Rgb = NDArray[np.uint8]
 
@@ -24,12 +24,12 @@ TILE_PX = 320
 OUTLINES = ((0, 200, 0), (255, 60, 0))
 """Truth and what was found."""
 
-YARDSTICK = "particles, separated by a plain watershed"
+REFERENCE = "particles, separated by a plain watershed"
 SERVICE = "particles, as the service itself reports them"
 
 
-def as_json(results: Sequence[Evaluated]) -> dict[str, Any]:
-    """Everything, ready for json.dumps; what is not defined is null."""
+def as_json(results: Sequence[Evaluation]) -> dict[str, Any]:
+    """All scores, ready for json.dumps; undefined ones are null."""
     return {
         "micrographs": len(results),
         "pooled": _known(summary(results)),
@@ -38,7 +38,7 @@ def as_json(results: Sequence[Evaluated]) -> dict[str, Any]:
     }
 
 
-def _measures(result: Evaluated) -> dict[str, float]:
+def _measures(result: Evaluation) -> dict[str, float]:
     counts = result.counts.measures() if result.counts else {}
     service = result.service_counts.measures() if result.service_counts else {}
     return result.pixels.measures() | {"boundary_f1": result.boundary_f1} | counts | service_names(service)
@@ -48,8 +48,8 @@ def _known(measures: dict[str, float]) -> dict[str, float | None]:
     return {name: None if math.isnan(value) else value for name, value in measures.items()}
 
 
-def confusion(results: Sequence[Evaluated]) -> dict[str, dict[str, float]]:
-    """The normalised confusion matrix: what shares of the pixels of each true class were taken for what."""
+def confusion(results: Sequence[Evaluation]) -> dict[str, dict[str, float]]:
+    """The normalised confusion matrix: how the pixels of each true class were classified, as shares."""
     pooled = reduce(add, (result.pixels for result in results))
     rows = {
         "particle": (pooled.true_positive, pooled.false_negative),
@@ -64,8 +64,8 @@ def confusion(results: Sequence[Evaluated]) -> dict[str, dict[str, float]]:
     }
 
 
-def as_table(results: Sequence[Evaluated], separation: str = "") -> str:
-    """Pooled measures, the confusion matrix and a line a micrograph, in per cent.
+def as_table(results: Sequence[Evaluation], separation: str = "") -> str:
+    """Pooled scores, the confusion matrix and one line per micrograph, in per cent.
 
     Parameters
     ----------
@@ -78,7 +78,7 @@ def as_table(results: Sequence[Evaluated], separation: str = "") -> str:
     width = max(map(len, measures))
     lines = [f"{len(results)} micrographs, all figures in per cent", "pixels"]
     for name, value in measures.items():
-        lines += [YARDSTICK] if name == "particle_f1" else []
+        lines += [REFERENCE] if name == "particle_f1" else []
         lines += [SERVICE + f" ({separation})" * bool(separation)] if name == "service_particle_f1" else []
         lines.append(f"  {name:{width}}  {_percent(value):>7}")
     lines.append(f"{'pixels that are':{width + 2}}  taken for particle  for background")
@@ -99,7 +99,7 @@ _COLUMNS = {
 }
 
 
-def _per_micrograph(results: Sequence[Evaluated]) -> list[str]:
+def _per_micrograph(results: Sequence[Evaluation]) -> list[str]:
     width = max(len(result.item.name) for result in results) + 2
     rows = [(result.item.name, _measures(result)) for result in results]
     shown = {title: key for title, key in _COLUMNS.items() if any(key in row for _, row in rows)}
@@ -114,7 +114,7 @@ def _percent(value: float) -> str:
     return "-" if math.isnan(value) else f"{100 * value:.2f}"
 
 
-def picture(results: Sequence[Evaluated], each: int = 6) -> Pillow.Image:
+def picture(results: Sequence[Evaluation], each: int = 6) -> Pillow.Image:
     """The best micrographs in the upper row, the worst below: truth in green, what was found in red.
 
     They are ordered by the F1 of their particles, or by the IoU of pixels where particles are not known.
@@ -122,20 +122,20 @@ def picture(results: Sequence[Evaluated], each: int = 6) -> Pillow.Image:
     ranked = sorted(results, key=_rank, reverse=True)
     each = max(1, min(each, len(ranked)))
     rows = [
-        np.concatenate([_drawn(result) for result in part], axis=1)
+        np.concatenate([_comparison(result) for result in part], axis=1)
         for part in (ranked[:each], ranked[-each:])
     ]
     return Pillow.fromarray(np.concatenate(rows, axis=0))
 
 
-def _rank(result: Evaluated) -> float:
+def _rank(result: Evaluation) -> float:
     measures = _measures(result)
     value = measures.get("particle_f1", math.nan)
     value = measures["iou_particle"] if math.isnan(value) else value
     return 0.0 if math.isnan(value) else value
 
 
-def _drawn(result: Evaluated) -> Rgb:
+def _comparison(result: Evaluation) -> Rgb:
     image = np.clip((result.item.image.astype(np.float32) + 1.2) / 2.4 * 255, 0, 255).astype(np.uint8)
     canvas = np.repeat(image[..., None], 3, axis=2)
     width = max(1, round(max(image.shape) / TILE_PX))
@@ -150,7 +150,7 @@ def _drawn(result: Evaluated) -> Rgb:
     return np.asarray(framed)
 
 
-def curves(history: Sequence[Row], path: Path) -> None:
+def draw_curves(history: Sequence[Row], path: Path) -> None:
     """Loss, overlap of pixels and F1 of particles over the steps, as a png."""
     from matplotlib.backends.backend_agg import FigureCanvasAgg
     from matplotlib.figure import Figure

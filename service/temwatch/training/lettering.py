@@ -1,4 +1,4 @@
-"""Letters and scale bars on tiles: published figures are full of them, and none of it is particle."""
+"""Letters and scale bars on tiles: published figures are full of them, and none of them is a particle."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ from numpy.typing import NDArray
 from PIL import Image as Picture
 from PIL import ImageDraw, ImageFont
 
-from temwatch.training.data import Labels
+from temwatch.training.datasets import Labels
 
 _FONTS = ("DejaVuSans", "DejaVuSans-Bold", "DejaVuSerif-Bold", "STIXGeneral", "STIXGeneralBol", "cmss10")
 """They come with matplotlib."""
@@ -27,13 +27,15 @@ _STRIP_TEXTS = (
 )
 PLACES_TRIED = 6
 STRIP_SHARE = 0.15
-"""Of the tiles that are written on, those that end in the strip that microscopes print below a picture."""
+"""Share of the lettered tiles that end in the strip that microscopes print below a picture."""
 
 
-def lettered(image: NDArray[np.float32], labels: Labels, random: np.random.Generator) -> NDArray[np.float32]:
-    """Write up to three things on a normalised tile, upright, where there is the least particle.
+def add_lettering(
+    image: NDArray[np.float32], labels: Labels, random: np.random.Generator
+) -> NDArray[np.float32]:
+    """Write up to three upright items on a normalised tile, where they cover the fewest particles.
 
-    Labels stay: a particle under a letter is one all the same. A strip is laid over no particle.
+    Labels stay: a particle under a letter is still a particle. A strip never covers a particle.
     """
     height, width = image.shape
     result = image
@@ -44,7 +46,7 @@ def lettered(image: NDArray[np.float32], labels: Labels, random: np.random.Gener
             result = image.copy()
             result[-rows:] = strip
     for _ in range(int(random.integers(1, 4))):
-        ink, box = _written(random, most_px=min(height, width) - 8)
+        ink, box = _item(random, most_px=min(height, width) - 8)
         rows, columns = ink.shape
         places = [
             (int(random.integers(0, height - rows + 1)), int(random.integers(0, width - columns + 1)))
@@ -64,7 +66,7 @@ def lettered(image: NDArray[np.float32], labels: Labels, random: np.random.Gener
     return result
 
 
-def _written(random: np.random.Generator, most_px: int) -> tuple[NDArray[np.float32], bool]:
+def _item(random: np.random.Generator, most_px: int) -> tuple[NDArray[np.float32], bool]:
     """Coverage (y, x) of a letter of a panel, a length, a bar or a bar with its length; and whether boxed."""
     size = int(np.exp(random.uniform(np.log(10), np.log(64))))
     letter = str(random.choice(list("abcdefghABCDEFGH")))
@@ -94,7 +96,7 @@ def _written(random: np.random.Generator, most_px: int) -> tuple[NDArray[np.floa
 
 
 def _strip(random: np.random.Generator, width: int) -> NDArray[np.float32]:
-    """The strip below a picture, (y, x): light writing on black or dark on white, often a bar as well."""
+    """The strip below a picture, (y, x): light text on black or dark on white, often with a bar."""
     height = int(random.integers(8, 40))
     layer = Picture.new("L", (width, height), 0)
     draw = ImageDraw.Draw(layer)

@@ -1,4 +1,4 @@
-"""What the network is punished for."""
+"""The loss of the training."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ CONTACT_WEIGHT = 6.0
 
 
 def contacts_threshold(kind: Literal["cross_entropy", "boundary"]) -> float:
-    """Output at which a contact is as likely as not: its weight in the loss raises its odds."""
+    """Network output at which a contact is as likely as not; its weight in the loss raises the odds."""
     return CONTACT_WEIGHT / (CONTACT_WEIGHT + 1) if kind == "boundary" else 0.5
 
 
@@ -34,7 +34,7 @@ def loss(
     mask, contacts, mask_weights : (n, y, x)
         Targets, see `temwatch.training.targets`.
     contacts_known : bool, (n,)
-        False where only a mask was labelled; the contacts of such tiles count for nothing.
+        False where only a mask was labelled; the contacts of such tiles are ignored.
     kind
         cross_entropy: of the mask, the paper's. boundary: cross entropy that weighs outlines and gaps, plus
         the soft DICE loss (Milletari et al., 3DV 2016), for mask and contacts.

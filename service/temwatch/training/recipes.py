@@ -1,4 +1,4 @@
-"""How a network is trained: two recipes, every number of them in one place."""
+"""How a network is trained: the recipes, with every number in one place."""
 
 from __future__ import annotations
 
@@ -13,10 +13,10 @@ class Augmentation:
     """How a tile is varied.
 
     Intensities are in units of the normalised image, where percentiles 1 and 99 are 2 apart; shares are
-    probabilities. `upright_share` of the tiles are neither turned nor mirrored, so that letters are learnt as
-    they are; `lettering_share` get more of them. `blur_share` are blurred, by up to `blur_sd_px`. On
-    `film_share` lie sheets of film with edges and folds, each of which takes up to `film_darkness` of the
-    beam; `gamma` is the largest exponent, or its inverse, of a tone curve.
+    probabilities. `upright_share` of the tiles are neither turned nor mirrored, so that the network sees
+    letters upright; `lettering_share` get additional letters. `blur_share` are blurred, by up to
+    `blur_sd_px`. On `film_share` lie sheets of film with edges and folds, each of which absorbs up to
+    `film_darkness` of the beam; `gamma` is the largest exponent, or its inverse, of a tone curve.
     """
 
     scale: tuple[float, float]
@@ -49,7 +49,7 @@ class Stage:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Recipe:
-    """Everything that, with data and seed, decides the weights.
+    """Everything that determines the weights, together with data and seed.
 
     `tiles` is grid (a picture cut into tiles, and the whole reduced to one) or random. An epoch of a grid is
     every tile once; `epochs` then replaces the steps of the stage. Of random tiles, `contact_share` lie about
@@ -149,13 +149,13 @@ REFINE = replace(
     stages=(Stage(name="labelled", steps=12000, simulated_share=0.5, learning_rate=3e-4, warm_up_steps=200),),
     validate_every=2000,
 )
-"""Only the second stage, for weights that are there already (`--start-from`)."""
+"""Only the second stage, for existing weights (`--start-from`)."""
 
 RECIPES = {recipe.name: recipe for recipe in (PAPER, TEMWATCH, REFINE)}
 
 
 def lengthened(recipe: Recipe, steps: int, steps_per_epoch: int) -> Recipe:
-    """The recipe over `steps` batches in all: every stage and the validation interval to scale."""
+    """The recipe with `steps` batches in total; every stage and the validation interval are scaled."""
     if recipe.epochs is not None:
         epochs, every = recipe.epochs, recipe.validate_every * steps_per_epoch
         whole = replace(recipe.stages[-1], steps=epochs * steps_per_epoch)

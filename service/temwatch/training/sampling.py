@@ -1,4 +1,4 @@
-"""Tiles for training: which, how they are varied, and that number i is the same tile in every run."""
+"""Tiles for training: how they are chosen and varied; number i is the same tile in every run."""
 
 from __future__ import annotations
 
@@ -15,10 +15,10 @@ from torchvision import tv_tensors
 from torchvision.transforms import v2
 
 from temwatch.analysis.segmentation.preprocessing import LIMIT, NOISY, noise
-from temwatch.training.data import Labelled, Labels
-from temwatch.training.lettering import lettered
+from temwatch.training.datasets import LabelledMicrograph, Labels
+from temwatch.training.lettering import add_lettering
 from temwatch.training.recipes import Augmentation, Recipe
-from temwatch.training.targets import targets, touching
+from temwatch.training.targets import contact_lines, targets
 
 Tile = dict[str, torch.Tensor]
 Places = NDArray[np.intp]
@@ -40,8 +40,8 @@ class Tiles(Dataset[Tile]):
     def __init__(
         self,
         recipe: Recipe,
-        labelled: Sequence[Labelled],
-        simulated: Sequence[Labelled],
+        labelled: Sequence[LabelledMicrograph],
+        simulated: Sequence[LabelledMicrograph],
         *,
         seed: int,
     ) -> None:
@@ -53,7 +53,7 @@ class Tiles(Dataset[Tile]):
         self._known_places: dict[tuple[bool, int], tuple[Places, Places]] = {}
 
     def steps_per_epoch(self) -> int:
-        """Batches in which a grid is gone through once."""
+        """Number of batches that cover the grid once."""
         return max(1, len(self.grid) // self.recipe.batch)
 
     def __getitem__(self, key: tuple[int, float]) -> Tile:
@@ -78,7 +78,7 @@ class Tiles(Dataset[Tile]):
             return _tile(pictures[window.picture], window, self.recipe)
 
     def _random_window(
-        self, pictures: Sequence[Labelled], simulated: bool, random: np.random.Generator
+        self, pictures: Sequence[LabelledMicrograph], simulated: bool, random: np.random.Generator
     ) -> Window:
         number = int(random.choice(len(pictures), p=self._chances[simulated]))
         labels = pictures[number].labels
@@ -103,22 +103,22 @@ class Tiles(Dataset[Tile]):
         """Some pixels where particles touch, and the first pixel of every particle."""
         key = (simulated, number)
         if key not in self._known_places:
-            contacts = np.argwhere(touching(labels))[::16]
+            contacts = np.argwhere(contact_lines(labels))[::16]
             numbers, first = np.unique(labels, return_index=True)
             particles = np.stack(np.unravel_index(first[numbers > 0], labels.shape), axis=1)
             self._known_places[key] = contacts, particles
         return self._known_places[key]
 
 
-def _chances(pictures: Sequence[Labelled]) -> NDArray[np.float64]:
-    """How likely each picture is drawn: a source of n pictures as often as the root of n single ones."""
+def _chances(pictures: Sequence[LabelledMicrograph]) -> NDArray[np.float64]:
+    """Probability of each picture: a source of n pictures counts as much as sqrt(n) single ones."""
     sizes = Counter(item.source for item in pictures)
     weights = np.array([1 / np.sqrt(sizes[item.source]) for item in pictures])
     return np.asarray(weights / weights.sum())
 
 
-def _grid(number: int, item: Labelled, recipe: Recipe) -> list[Window]:
-    """Tiles of a picture brought to the recipe's size, and the whole of it."""
+def _grid(number: int, item: LabelledMicrograph, recipe: Recipe) -> list[Window]:
+    """Tiles of a picture at the recipe's size, and one of the whole picture."""
     height, width = item.labels.shape
     longer = max(height, width)
     reduction = max(1.0, longer / recipe.max_side_px) if recipe.max_side_px else 1.0
@@ -131,7 +131,7 @@ def _grid(number: int, item: Labelled, recipe: Recipe) -> list[Window]:
     return [*windows, Window(number, height / 2, width / 2, longer)] if longer > side else windows
 
 
-def _tile(item: Labelled, window: Window, recipe: Recipe) -> Tile:
+def _tile(item: LabelledMicrograph, window: Window, recipe: Recipe) -> Tile:
     """Cut, turn, scale and vary a window; targets are made afterwards, at the network's own resolution."""
     augmentation = recipe.augmentation
     reach = window.side_px * (2**0.5 if augmentation.rotation_deg else 1)
@@ -155,7 +155,7 @@ def _tile(item: Labelled, window: Window, recipe: Recipe) -> Tile:
     picture = torch.Tensor(moved)
     if torch.rand(()) < augmentation.lettering_share:
         random = np.random.default_rng(int(torch.randint(2**62, ())))
-        picture = torch.from_numpy(lettered(picture[0].numpy(), moved_labels[0].numpy(), random))[None]
+        picture = torch.from_numpy(add_lettering(picture[0].numpy(), moved_labels[0].numpy(), random))[None]
     return {
         "image": _vary(picture, augmentation),
         "mask": torch.from_numpy(truth.mask),
@@ -191,7 +191,7 @@ def _reflected(index: NDArray[np.intp], size: int) -> NDArray[np.intp]:
 def _vary(image: torch.Tensor, augmentation: Augmentation) -> torch.Tensor:
     """Film, tone, brightness, contrast, illumination, blur and noise; bounded as in inference."""
     if augmentation.film_share and torch.rand(()) < augmentation.film_share:
-        # what lies on film that swallows half of the beam is seen at half the contrast
+        # a particle on film that absorbs half of the beam has half the contrast
         image = (image + 1) * _film(image.shape[-2:], augmentation.film_darkness) - 1
     if augmentation.gamma != 1:
         exponent = augmentation.gamma ** (2 * torch.rand(()) - 1)

@@ -1,4 +1,4 @@
-"""Where in its recipe a training is: stage and learning rate of every step."""
+"""The schedule of a training: stage and learning rate of every step."""
 
 from __future__ import annotations
 
@@ -9,8 +9,8 @@ from temwatch.training.recipes import Recipe, Stage
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class Report:
-    """What is told while it goes on: `values` has losses and rates, and measures after a validation."""
+class TrainingProgress:
+    """A progress message: `values` has losses and rates, and after a validation also scores."""
 
     step: int
     steps: int
@@ -19,7 +19,7 @@ class Report:
 
 
 def total_steps(recipe: Recipe, steps_per_epoch: int) -> int:
-    """Batches of the whole training."""
+    """Number of batches of the whole training."""
     if recipe.epochs is not None:
         return recipe.epochs * steps_per_epoch
     return sum(stage.steps for stage in recipe.stages)

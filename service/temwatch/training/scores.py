@@ -15,20 +15,20 @@ from scipy import ndimage
 from skimage import morphology, segmentation
 
 from temwatch.domain import Mask, Region, Segmentation
-from temwatch.training.data import Labels
+from temwatch.training.datasets import Labels
 
 BOUNDARY_TOLERANCE = 0.0075
 WATERSHED_DEPTH_PX = 1.5
-"""Depth of a maximum of the distance transform that makes a particle of its own."""
+"""Depth of a maximum of the distance transform that counts as a particle."""
 
 MIN_AREA_PX = 12
-"""What is smaller is not counted as a particle that was found: labelled pictures have no pixel size."""
+"""Smaller found particles are not counted; the limit is in px, as labelled pictures have no pixel size."""
 
 _EIGHT = np.ones((3, 3), int)
 
 
 @dataclass(frozen=True, slots=True)
-class Pixels:
+class PixelConfusion:
     """Confusion of particle and background in pixels; add them up to pool micrographs."""
 
     true_positive: int
@@ -36,9 +36,9 @@ class Pixels:
     false_negative: int
     true_negative: int
 
-    def __add__(self, other: Pixels) -> Pixels:
+    def __add__(self, other: PixelConfusion) -> PixelConfusion:
         """Pool two."""
-        return Pixels(
+        return PixelConfusion(
             self.true_positive + other.true_positive,
             self.false_positive + other.false_positive,
             self.false_negative + other.false_negative,
@@ -63,11 +63,13 @@ def _ratio(part: float, whole: float) -> float:
     return part / whole if whole else math.nan
 
 
-def pixels(found: Mask, truth: Mask) -> Pixels:
+def pixel_confusion(found: Mask, truth: Mask) -> PixelConfusion:
     """Confusion of one micrograph."""
     both = int(np.count_nonzero(found & truth))
     found_count, truth_count = int(np.count_nonzero(found)), int(np.count_nonzero(truth))
-    return Pixels(both, found_count - both, truth_count - both, truth.size - found_count - truth_count + both)
+    return PixelConfusion(
+        both, found_count - both, truth_count - both, truth.size - found_count - truth_count + both
+    )
 
 
 def boundary_f1(found: Mask, truth: Mask) -> float:
@@ -83,7 +85,7 @@ def boundary_f1(found: Mask, truth: Mask) -> float:
 
 
 @dataclass(frozen=True, slots=True)
-class Counts:
+class ParticleCounts:
     """Particles of the truth, found ones, and pairs of them with an IoU of at least one half; add to pool.
 
     `log_diameter_ratio` is the sum over the pairs of ln(found diameter / true diameter).
@@ -94,9 +96,9 @@ class Counts:
     matched: int
     log_diameter_ratio: float = 0.0
 
-    def __add__(self, other: Counts) -> Counts:
+    def __add__(self, other: ParticleCounts) -> ParticleCounts:
         """Pool two."""
-        return Counts(
+        return ParticleCounts(
             self.truth + other.truth,
             self.found + other.found,
             self.matched + other.matched,
@@ -115,11 +117,13 @@ class Counts:
         }
 
 
-def particles(found: Sequence[Region], truth: Sequence[Region], shape: tuple[int, int]) -> Counts:
+def match_particles(
+    found: Sequence[Region], truth: Sequence[Region], shape: tuple[int, int]
+) -> ParticleCounts:
     """Match found particles to true ones, best IoU first.
 
-    Particles on the border are not measured, so that found ones are left out, and true ones are with whatever
-    is found in their place.
+    Particles on the border are not measured: found ones are left out, and so are true ones together with the
+    particles found in their place.
     """
     inside = [region for region in found if not _on_border(region, shape)]
     ignored = [_on_border(region, shape) for region in truth]
@@ -136,7 +140,7 @@ def particles(found: Sequence[Region], truth: Sequence[Region], shape: tuple[int
             used_truth.add(i)
             used_found.add(j)
             log_ratio += 0.5 * math.log(inside[j].mask.sum() / truth[i].mask.sum())
-    return Counts(len(truth) - sum(ignored), len(kept), len(used_truth), log_ratio)
+    return ParticleCounts(len(truth) - sum(ignored), len(kept), len(used_truth), log_ratio)
 
 
 def _ious(truth: Sequence[Region], found: Sequence[Region]) -> list[tuple[float, int, int]]:
@@ -184,7 +188,7 @@ def regions(labels: Labels) -> list[Region]:
 def watershed(segmentation_: Segmentation) -> list[Region]:
     """A plain distance transform watershed; contacts, where known, cut first.
 
-    It is the yardstick that a network is chosen by, not what the service separates with.
+    The best weights are selected by it; the service separates with other methods.
     """
     mask = segmentation_.mask
     core = mask if segmentation_.contacts is None else mask & ~segmentation_.contacts

@@ -1,4 +1,4 @@
-"""Simulated micrographs for training, made once and kept in two arrays on disk."""
+"""Simulated micrographs for training, made once and stored in two arrays on disk."""
 
 from __future__ import annotations
 
@@ -15,9 +15,9 @@ from numpy.typing import NDArray
 
 from temwatch.analysis.segmentation import preprocessing
 from temwatch.simulator.micrograph import simulate_micrograph
-from temwatch.simulator.settings import draw_settings
-from temwatch.training.data import Labelled, Labels
-from temwatch.training.targets import owners
+from temwatch.simulator.settings import random_settings
+from temwatch.training.datasets import LabelledMicrograph, Labels
+from temwatch.training.targets import label_image
 
 
 def simulated(
@@ -28,10 +28,10 @@ def simulated(
     seed: int,
     workers: int,
     progress: Callable[[int], None] = lambda _: None,
-) -> Sequence[Labelled]:
-    """Simulate `count` micrographs over the whole range of settings, or take those that are there already.
+) -> Sequence[LabelledMicrograph]:
+    """Simulate `count` micrographs over the whole range of settings, or reuse those of an earlier run.
 
-    They are kept in `folder` and mapped, not loaded: 1500 of 640 px are 2.5 GB.
+    They are stored in `folder` and memory-mapped, not loaded: 1500 of 640 px take 2.5 GB.
     """
     folder.mkdir(parents=True, exist_ok=True)
     identity = {"count": count, "side_px": side_px, "seed": seed, "preprocessing": preprocessing.NAME}
@@ -41,7 +41,7 @@ def simulated(
         images = np.lib.format.open_memmap(folder / "images.npy", "w+", np.float16, shape)
         labels = np.lib.format.open_memmap(folder / "labels.npy", "w+", np.uint16, shape)
         make = partial(_one, side_px=side_px, seed=seed)
-        # torch and its threads are in this process: forking it is unsafe; Ctrl-C is for this process alone
+        # this process has torch's threads, so forking it is unsafe; only this process reacts to Ctrl-C
         executor = ProcessPoolExecutor(
             workers,
             mp_context=get_context("spawn"),
@@ -62,13 +62,15 @@ def simulated(
     images = np.load(folder / "images.npy", mmap_mode="r")
     labels = np.load(folder / "labels.npy", mmap_mode="r")
     return [
-        Labelled(name=f"simulated/{number}", source="simulated", image=images[number], labels=labels[number])
+        LabelledMicrograph(
+            name=f"simulated/{number}", source="simulated", image=images[number], labels=labels[number]
+        )
         for number in range(count)
     ]
 
 
 def _one(number: int, *, side_px: int, seed: int) -> tuple[NDArray[np.float16], Labels]:
     random = np.random.default_rng((seed, number))
-    micrograph = simulate_micrograph(draw_settings(random, size_px=side_px), random)
+    micrograph = simulate_micrograph(random_settings(random, size_px=side_px), random)
     image = preprocessing.normalised(micrograph.image.astype(np.float32))
-    return image.astype(np.float16), owners(micrograph.particles, micrograph.mask.shape)
+    return image.astype(np.float16), label_image(micrograph.particles, micrograph.mask.shape)

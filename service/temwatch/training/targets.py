@@ -1,4 +1,4 @@
-"""What the network is to say of a labelled tile: mask, contacts, and how much each pixel matters."""
+"""The training targets of a labelled tile: mask, contacts, and the weight of each pixel."""
 
 from __future__ import annotations
 
@@ -10,10 +10,10 @@ from numpy.typing import NDArray
 from scipy import ndimage
 
 from temwatch.domain import Mask, Region
-from temwatch.training.data import Labels
+from temwatch.training.datasets import Labels
 
 GAP_PX = 4.0
-"""Two particles are apart by a gap where the distances to both add up to no more than this."""
+"""A background pixel lies in a gap if its distances to two particles add up to no more than this."""
 
 GAP_WEIGHT = 8.0
 EDGE_WEIGHT = 1.0
@@ -22,7 +22,7 @@ EDGE_WEIGHT = 1.0
 
 @dataclass(frozen=True, slots=True, kw_only=True, eq=False)
 class Targets:
-    """Of one tile, all (y, x). `mask_weights` is 1 in the open and more in gaps and on outlines."""
+    """Targets of one tile, all (y, x). `mask_weights` is 1, and more in gaps and on outlines."""
 
     mask: Mask
     contacts: Mask
@@ -33,17 +33,17 @@ def targets(labels: Labels) -> Targets:
     """Targets of a tile of labels.
 
     Contacts are the pixels on both sides of a line where two particles touch, and gaps that are narrower
-    than `GAP_PX`: what closes such a gap joins two particles, so the second output marks it as well.
+    than `GAP_PX`: a mask that closes such a gap joins two particles, so the contacts mark it, too.
     """
     mask = labels > 0
-    lines = touching(labels)
+    lines = contact_lines(labels)
     gaps = _gaps(labels)
     edges = ndimage.binary_dilation(mask) & ~ndimage.binary_erosion(mask, border_value=1)
     weights = 1 + EDGE_WEIGHT * edges + GAP_WEIGHT * gaps
     return Targets(mask=mask, contacts=lines | gaps, mask_weights=weights.astype(np.float32))
 
 
-def touching(labels: Labels) -> Mask:
+def contact_lines(labels: Labels) -> Mask:
     """Pixels on both sides of each line where two particles meet, corners included."""
     found = np.zeros(labels.shape, bool)
     height, width = labels.shape
@@ -81,8 +81,8 @@ def _gaps(labels: Labels) -> Mask:
     return gaps
 
 
-def owners(regions: Sequence[Region], shape: tuple[int, int]) -> Labels:
-    """Give every pixel to the particle that it lies deepest in: overlapping particles then share a line."""
+def label_image(regions: Sequence[Region], shape: tuple[int, int]) -> Labels:
+    """Label image in which every pixel belongs to the particle that it lies deepest in."""
     owner, depth = np.zeros(shape, np.int32), np.zeros(shape, np.float32)
     for number, region in enumerate(regions, 1):
         (top, left), (height, width) = region.origin_px, region.mask.shape

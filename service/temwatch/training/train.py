@@ -1,4 +1,4 @@
-"""Training: batches in, weights out, and everything needed to go on where it stopped."""
+"""Training: batches in, weights out, and everything that is needed to continue after a stop."""
 
 from __future__ import annotations
 
@@ -21,22 +21,22 @@ from temwatch.analysis.segmentation.network import network
 from temwatch.analysis.segmentation.tiled_inference import has_bfloat16
 from temwatch.domain import Image, Segmentation
 from temwatch.errors import Interrupted, UsageError
-from temwatch.training import checkpoint, data, simulated
-from temwatch.training.checkpoint import State
-from temwatch.training.data import Labelled
+from temwatch.training import checkpoint, datasets, simulated
+from temwatch.training.checkpoint import TrainingState
+from temwatch.training.datasets import LabelledMicrograph
 from temwatch.training.evaluate import evaluate, summary
-from temwatch.training.evaluation_report import curves
+from temwatch.training.evaluation_report import draw_curves
 from temwatch.training.losses import contacts_threshold, loss
 from temwatch.training.recipes import Recipe, lengthened
 from temwatch.training.sampling import Tile, Tiles
-from temwatch.training.schedule import Report, learning_rate, stage_at, total_steps
+from temwatch.training.schedule import TrainingProgress, learning_rate, stage_at, total_steps
 
 CHECKPOINT_SECONDS = 600.0
 REPORT_STEPS = 20
 
 
 def train(
-    labelled: Sequence[Labelled],
+    labelled: Sequence[LabelledMicrograph],
     output: Path,
     recipe: Recipe,
     *,
@@ -45,15 +45,15 @@ def train(
     workers: int = 0,
     steps: int | None = None,
     start_from: Path | None = None,
-    report: Callable[[Report], None] = lambda _: None,
+    report: Callable[[TrainingProgress], None] = lambda _: None,
     stop: Callable[[], bool] = lambda: False,
 ) -> Path:
-    """Train a network and write its weights; a training that was interrupted goes on from its checkpoint.
+    """Train a network and write its weights; an interrupted training continues from its checkpoint.
 
     Parameters
     ----------
     labelled
-        Divided by source into training and validation (and what the recipe keeps for a test).
+        Divided by source into training and validation (and a test part where the recipe has one).
     output : folder
         Gets checkpoint.pt, metrics.csv and png, division.json, and deeplab.safetensors: the weights that were
         best on the validation set, by the mean of the pooled and the average F1 of particles.
@@ -64,25 +64,25 @@ def train(
     workers
         Processes that prepare tiles; 0 prepares them between the batches.
     steps
-        Batches in all, where that is not what the recipe says; its stages are brought to scale.
+        Number of batches, if different from the recipe; its stages are scaled.
     start_from
-        Weights file of the same network that it begins with, instead of random weights.
+        Weights file of the same network to start with, instead of random weights.
     report
         Called every few steps.
     stop
-        Asked after every step; a training that is told to stop saves a checkpoint first.
+        Asked after every step; when it is true, the training saves a checkpoint and stops.
 
     Raises
     ------
     UsageError
-        Too few sources to divide, first weights of another network, or a checkpoint of another training is in
-        the way.
+        There are too few sources to divide, the first weights are of another network, or the folder has a
+        checkpoint of another training.
     WeightsError
         The first weights are missing or damaged.
     Interrupted
-        It was told to stop.
+        The training was stopped.
     """
-    parts = data.divide(labelled, recipe.shares, seed)
+    parts = datasets.divide(labelled, recipe.shares, seed)
     if not all(parts):
         raise UsageError("the labelled micrographs come from too few sources to be divided")
     if steps is not None:
@@ -117,10 +117,10 @@ def train(
     losses: list[float] = []
     for batch in _batches(tiles, state.step, total, workers):
         rate = learning_rate(recipe, state.step, epoch)
-        torch.manual_seed(seed * 1_000_003 + state.step)  # dropout goes on the same after an interruption
+        torch.manual_seed(seed * 1_000_003 + state.step)  # the same dropout after an interruption
         losses.append(_step(state, batch, recipe, rate, place))
         if not math.isfinite(losses[-1]):
-            raise UsageError(f"step {state.step}: the loss is not finite any more: lower the learning rate")
+            raise UsageError(f"step {state.step}: the loss is no longer finite: lower the learning rate")
         validate = state.step % validate_every == 0 or state.step == total
         if validate or state.step % REPORT_STEPS == 0:
             values = {
@@ -133,21 +133,23 @@ def train(
             losses, started = [], time.monotonic()
             stage = stage_at(recipe, state.step - 1)[0].name
             state.history.append({"step": state.step, "stage": stage, **values})
-            report(Report(step=state.step, steps=total, stage=stage, values=values))
+            report(TrainingProgress(step=state.step, steps=total, stage=stage, values=values))
         stopped = state.step < total and stop()
         if validate or stopped or time.monotonic() - saved > CHECKPOINT_SECONDS:
             checkpoint.save(state, output, digest)
-            curves(state.history, output / "metrics.png")
+            draw_curves(state.history, output / "metrics.png")
             saved = time.monotonic()
         if stopped:
-            raise Interrupted(f"stopped at step {state.step} of {total}; the same command goes on from there")
+            raise Interrupted(
+                f"stopped at step {state.step} of {total}; the same command continues from there"
+            )
     return output / weights.DEFAULT_NAME
 
 
 def training_digest(
-    recipe: Recipe, parts: Sequence[Sequence[Labelled]], seed: int, first_sha256: str = ""
+    recipe: Recipe, parts: Sequence[Sequence[LabelledMicrograph]], seed: int, first_sha256: str = ""
 ) -> str:
-    """Names a training by its recipe, its seed, its first weights and the pixels that it learns from."""
+    """Digest of recipe, seed, first weights and all labelled pixels: it identifies a training."""
     identity = [asdict(recipe), seed, *([first_sha256] if first_sha256 else [])]
     digest = hashlib.sha256(json.dumps(identity, sort_keys=True).encode())
     for part in parts:
@@ -159,7 +161,7 @@ def training_digest(
 
 
 def tiles_seed(seed: int, first: weights.WeightsFile | None) -> int:
-    """The seed of the tiles: a training that goes on from weights sees others than the one that made them."""
+    """The seed of the tiles; a training that starts from weights gets other tiles than theirs."""
     return seed if first is None else seed ^ int(first.sha256[:12], 16)
 
 
@@ -181,17 +183,17 @@ def _simulated(
     output: Path,
     seed: int,
     workers: int,
-    report: Callable[[Report], None],
+    report: Callable[[TrainingProgress], None],
     stop: Callable[[], bool],
-) -> Sequence[Labelled]:
+) -> Sequence[LabelledMicrograph]:
     if not recipe.simulated_micrographs:
         return []
 
     def tell(done: int) -> None:
         steps = recipe.simulated_micrographs
-        report(Report(step=done, steps=steps, stage="simulating", values={}))
+        report(TrainingProgress(step=done, steps=steps, stage="simulating", values={}))
         if stop():
-            raise Interrupted("stopped before the first step; the same command begins again")
+            raise Interrupted("stopped before the first step; the same command starts again")
 
     return simulated.simulated(
         output / "simulated",
@@ -203,7 +205,9 @@ def _simulated(
     )
 
 
-def _begin(recipe: Recipe, place: torch.device, seed: int, first: weights.WeightsFile | None) -> State:
+def _begin(
+    recipe: Recipe, place: torch.device, seed: int, first: weights.WeightsFile | None
+) -> TrainingState:
     torch.manual_seed(seed)
     net, average = (
         network(recipe.architecture, len(recipe.classes)).to(device=place, memory_format=torch.channels_last)  # type: ignore[call-overload]
@@ -218,7 +222,7 @@ def _begin(recipe: Recipe, place: torch.device, seed: int, first: weights.Weight
         optimizer = torch.optim.SGD(net.parameters(), lr=1, momentum=0.9, weight_decay=recipe.weight_decay)
     else:
         optimizer = torch.optim.AdamW(net.parameters(), lr=1, weight_decay=recipe.weight_decay)
-    return State(net=net, average=average, optimizer=optimizer, history=[])
+    return TrainingState(net=net, average=average, optimizer=optimizer, history=[])
 
 
 def _batches(tiles: Tiles, start: int, total: int, workers: int) -> Iterator[Tile]:
@@ -243,11 +247,11 @@ def _batches(tiles: Tiles, start: int, total: int, workers: int) -> Iterator[Til
 
 
 def _ignore_interrupts(_worker: int) -> None:
-    """Ctrl-C reaches every process of the terminal; it is for the one that saves the checkpoint."""
+    """Ctrl-C reaches every process of the terminal; only the one that saves the checkpoint reacts."""
     signal.signal(signal.SIGINT, signal.SIG_IGN)
 
 
-def _step(state: State, batch: Tile, recipe: Recipe, rate: float, place: torch.device) -> float:
+def _step(state: TrainingState, batch: Tile, recipe: Recipe, rate: float, place: torch.device) -> float:
     for group in state.optimizer.param_groups:
         group["lr"] = rate
     batch = {name: tensor.to(place, non_blocking=True) for name, tensor in batch.items()}
@@ -261,7 +265,7 @@ def _step(state: State, batch: Tile, recipe: Recipe, rate: float, place: torch.d
     torch.nn.utils.clip_grad_norm_(state.net.parameters(), 5.0)
     state.optimizer.step()
     state.step += 1
-    # the average of few steps would remember the random start
+    # an average over few steps would still contain the random start
     decay = min(recipe.ema_decay, (1 + state.step) / (10 + state.step)) if recipe.ema_decay else 0.0
     for kept, new in zip(state.average.state_dict().values(), state.net.state_dict().values(), strict=True):
         if kept.is_floating_point():
@@ -272,7 +276,7 @@ def _step(state: State, batch: Tile, recipe: Recipe, rate: float, place: torch.d
 
 
 def _validate(
-    state: State, part: Sequence[Labelled], description: weights.Description, output: Path
+    state: TrainingState, part: Sequence[LabelledMicrograph], description: weights.Description, output: Path
 ) -> dict[str, float]:
     def segment(images: Sequence[Image]) -> list[Segmentation]:
         return deeplab.segmentations(state.average, images, description)

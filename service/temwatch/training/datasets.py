@@ -36,7 +36,7 @@ _PICTURES = (".png", ".tif", ".tiff", ".jpg", ".jpeg")
 
 
 @dataclass(frozen=True, slots=True, kw_only=True, eq=False)
-class Labelled:
+class LabelledMicrograph:
     """A micrograph as the network sees it, with its truth.
 
     `image` is normalised (float16 to save memory), `labels` gives every pixel to one particle, 0: none.
@@ -51,7 +51,7 @@ class Labelled:
     instances: bool = True
 
 
-def load(folder: Path) -> list[Labelled]:
+def load(folder: Path) -> list[LabelledMicrograph]:
     """Every labelled micrograph of a data set or of the data sets in a folder, in order of their names.
 
     Raises
@@ -71,7 +71,7 @@ def load(folder: Path) -> list[Labelled]:
     return found
 
 
-def load_all(folders: Sequence[Path]) -> list[Labelled]:
+def load_all(folders: Sequence[Path]) -> list[LabelledMicrograph]:
     """Every labelled micrograph of several folders.
 
     Raises
@@ -91,7 +91,7 @@ def _labels_folder(folder: Path) -> Path | None:
     return next((path for path in names if path.is_dir()), None)
 
 
-def _load_set(folder: Path) -> list[Labelled]:
+def _load_set(folder: Path) -> list[LabelledMicrograph]:
     labels_folder = _labels_folder(folder)
     assert labels_folder is not None  # load has looked
     instances = labels_folder.name == "instances"
@@ -108,7 +108,7 @@ def _load_set(folder: Path) -> list[Labelled]:
                 f"{labels_of[path.stem]}: {labels.shape} px do not fit the image's {image.shape}"
             )
         result.append(
-            Labelled(
+            LabelledMicrograph(
                 name=f"{folder.name}/{path.stem}",
                 source=sources.get(path.stem, folder.name),
                 image=preprocessing.normalised(image).astype(np.float16),
@@ -169,16 +169,18 @@ def _pixels(path: Path) -> NDArray[np.generic]:
         raise UsageError(f"{path}: cannot be read: {' '.join(str(error).split())}") from None
 
 
-def divide(items: Sequence[Labelled], shares: Sequence[float], seed: int) -> list[list[Labelled]]:
+def divide(
+    items: Sequence[LabelledMicrograph], shares: Sequence[float], seed: int
+) -> list[list[LabelledMicrograph]]:
     """Divide by source, so that each part gets about its share of the micrographs.
 
     Which part a source goes to depends on its name, the seed and the sources before it in a shuffled order.
     """
-    by_source: dict[str, list[Labelled]] = {}
+    by_source: dict[str, list[LabelledMicrograph]] = {}
     for item in items:
         by_source.setdefault(item.source, []).append(item)
     order = sorted(by_source, key=lambda source: hashlib.sha256(f"{seed}/{source}".encode()).digest())
-    parts: list[list[Labelled]] = [[] for _ in shares]
+    parts: list[list[LabelledMicrograph]] = [[] for _ in shares]
     total = sum(shares)
     for source in order:
         lacks = [share / total * len(items) - len(part) for share, part in zip(shares, parts, strict=True)]
