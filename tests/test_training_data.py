@@ -4,7 +4,7 @@ from pathlib import Path
 
 import numpy as np
 import pytest
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 from PIL import Image as Picture
 
@@ -107,6 +107,7 @@ def test_an_empty_data_set_is_refused(tmp_path):
     assert "no picture" in refusal(tmp_path)
 
 
+@settings(deadline=None)  # the machine may be busy
 @given(
     sizes=st.lists(st.integers(1, 9), min_size=5, max_size=40),
     seed=st.integers(0, 9),
