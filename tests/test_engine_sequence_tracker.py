@@ -1,5 +1,7 @@
 """Frames are followed in their order, once each, whatever order they come in and whatever is killed."""
 
+import io
+import json
 import os
 import signal
 import time
@@ -291,3 +293,20 @@ def test_states_of_the_tracker_stay_few(sequence, monkeypatch):
     with sequence.ledger.reader() as reader:
         states = reader.connection.execute("SELECT frame FROM tracker_states ORDER BY frame").fetchall()
     assert [(3,), (7,), (11,), (13,)] == states
+
+
+def test_a_state_of_another_version_is_made_anew(sequence, in_order):
+    """After an update a running sequence is followed from its first frame again: the same tracks."""
+    sequence.analyse(*range(8))
+    sequence.settle()
+    before = sequence.tables()
+    header = np.frombuffer(json.dumps({"version": 1}).encode(), np.uint8)
+    stream = io.BytesIO()
+    np.savez_compressed(stream, header=header)
+    with sequence.ledger.transaction() as connection:
+        changed = connection.execute("UPDATE tracker_states SET state = ?", (stream.getvalue(),)).rowcount
+    assert changed > 0
+    sequence.analyse(*range(8, 14))
+    sequence.settle(ONCE)
+    assert in_order == sequence.tables()
+    assert all(old in new for old, new in zip(before[:2], sequence.tables(), strict=False))
