@@ -2,6 +2,7 @@
 
 import fcntl
 import os
+import shutil
 import sys
 from collections.abc import Callable
 from pathlib import Path
@@ -111,3 +112,22 @@ def series(made_once) -> Path:
             pass
 
     return made_once("series", fill)
+
+
+@pytest.fixture(scope="session")
+def analysed(made_once, series) -> Path:
+    """Folder with `acquisition` and `results` of two samples: six micrographs, and a file that is none."""
+    from system import temwatch, threshold
+
+    def fill(folder: Path) -> None:
+        acquisition = folder / "acquisition"
+        paths = sorted(series.glob("*.dm3"))
+        for sample, chosen in (("Au", paths[:4]), ("Pt on carbon", paths[4:])):
+            (acquisition / sample).mkdir(parents=True)
+            for number, path in enumerate(chosen, 1):
+                shutil.copy(path, acquisition / sample / f"{sample[:2]}_{number:02d}.dm3")
+        (acquisition / "Au" / "Au_99.dm3").write_text("not a micrograph")
+        done = temwatch("analyse", acquisition, "--output", folder / "results", "--config", threshold(folder))
+        assert 1 == done.returncode, done.stderr
+
+    return made_once("analysed", fill)

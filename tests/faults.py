@@ -102,4 +102,4 @@ def write_in_pieces(path, content, pieces, pause):
 
 def logged(service, event):
     """Wait until the service has logged something that holds `event`."""
-    wait_until(lambda: event in service.log.read_text(), seconds=120, what=f"the log line {event!r}")
+    wait_until(lambda: event in service.log.read_text(), what=f"the log line {event!r}")

@@ -2,6 +2,7 @@
 
 import contextlib
 import csv
+import io
 import json
 import os
 import signal
@@ -13,6 +14,7 @@ import urllib.request
 from dataclasses import asdict
 from pathlib import Path
 
+from temwatch import cli
 from temwatch.ledger import Reader
 
 COMMAND = [sys.executable, "-m", "temwatch"]
@@ -30,14 +32,29 @@ def temwatch(*arguments, timeout=240, **options):
     )
 
 
+def command(*arguments):
+    """Run one command that starts no worker as `temwatch` does, in this process: it is loaded already."""
+    said, complained = io.StringIO(), io.StringIO()
+    with contextlib.redirect_stdout(said), contextlib.redirect_stderr(complained):
+        code = cli.main([str(argument) for argument in arguments])
+    return subprocess.CompletedProcess(arguments, code, said.getvalue(), complained.getvalue())
+
+
+def threshold(folder):
+    """A configuration for `analyse` without the network, whose seconds would hide what most tests watch."""
+    path = folder / "temwatch.toml"
+    path.write_text('[watch]\nfolder = "."\n[output]\nfolder = "."\n[segmentation]\nmethod = "threshold"\n')
+    return path
+
+
 def rows(path):
     """Rows of a csv as dicts."""
     with Path(path).open(newline="", encoding="utf-8") as stream:
         return list(csv.DictReader(stream))
 
 
-def wait_until(condition, seconds=60, what="it"):
-    """Poll a condition; the failure says what was waited for."""
+def wait_until(condition, seconds=180, what="it"):
+    """Poll a condition; the failure says what was waited for. The seconds are a ceiling for busy machines."""
     deadline = time.monotonic() + seconds
     while time.monotonic() < deadline:
         value = condition()
@@ -93,7 +110,7 @@ class Service:
 
     def _until_ready(self):
         """The first start on a machine compiles, which takes its time beside other programs."""
-        wait_until(lambda: self.page() or self.process.poll() is not None, 120, what="the page's address")
+        wait_until(lambda: self.page() or self.process.poll() is not None, what="the page's address")
         assert self.process.poll() is None, self.log.read_text()
         wait_until(lambda: self.status("readyz") == 200, 240, what="readiness")
 
@@ -107,7 +124,7 @@ class Service:
     def status(self, path):
         """HTTP status of a GET."""
         try:
-            with urllib.request.urlopen(self.page() + path, timeout=10) as answer:
+            with urllib.request.urlopen(self.page() + path, timeout=60) as answer:
                 return answer.status
         except urllib.error.HTTPError as error:
             error.close()
@@ -116,7 +133,7 @@ class Service:
     def get(self, path, **headers):
         """Body of a GET."""
         request = urllib.request.Request(self.page() + path, headers=headers)
-        with urllib.request.urlopen(request, timeout=30) as answer:
+        with urllib.request.urlopen(request, timeout=60) as answer:
             return answer.read()
 
     def json(self, path):
@@ -140,7 +157,7 @@ class Service:
         wanted = {"pending": 0} | expected
         wait_until(
             lambda: wanted.items() <= self.receipt().items() or self.process.poll() is not None,
-            seconds=120,
+            seconds=240,
             what=lambda: f"{wanted}, there are {self.receipt()}",
         )
         assert self.process.poll() is None, self.log.read_text()[-3000:]
@@ -153,7 +170,7 @@ class Service:
     def stop(self):
         """SIGTERM; returns the exit code."""
         self.process.send_signal(signal.SIGTERM)
-        return self.process.wait(timeout=60)
+        return self.process.wait(timeout=180)
 
     def micrographs(self, sample="Au"):
         """Rows of micrographs.csv, none while it is not there."""

@@ -107,7 +107,6 @@ def test_version():
         (["analyse", ".", "--output", "out", "--separate", "magic"], 2),
         (["analyse", ".", "--output", "out", "--formats", "csv,doc"], 2),
         (["analyse", ".", "--output", "out", "--pixel-size", "-1"], 2),
-        (["analyse", ".", "--output", "out", "--dask", "tcp://127.0.0.1:1"], 2),
         (["simulate", "--output", "out", "--micrographs", "0"], 2),
         (["demo", "--port", "99999"], 2),
         (["deploy-files"], 2),
@@ -130,7 +129,7 @@ def test_products_take_one_thread_unless_told_otherwise(set_already, expected, t
     code = (
         "import os, sys, temwatch.cli\n"
         "assert 'numpy' not in sys.modules\n"
-        f"temwatch.cli.main(['run', '--config', {str(tmp_path / 'none.toml')!r}])\n"
+        f"temwatch.cli.main(['status', '--config', {str(tmp_path / 'none.toml')!r}])\n"
         "print(os.environ['OPENBLAS_NUM_THREADS'])"
     )
     done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)

@@ -5,7 +5,7 @@ from datetime import timedelta
 import pytest
 
 from ledger_cases import START, arrival, sha256, take
-from system import Service, temwatch
+from system import Service, command
 from temwatch.domain import Status
 from temwatch.ledger import open_ledger, queue, recording
 
@@ -38,7 +38,7 @@ def service(tmp_path):
 
 def test_every_difference_is_named(service):
     """With its reason, and what is waited for."""
-    done = temwatch("status", "--config", service.config)
+    done = command("status", "--config", service.config)
     assert 0 == done.returncode, done.stderr
     lines = done.stdout.splitlines()
     assert "service: stopped" == lines[0]

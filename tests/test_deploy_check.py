@@ -10,7 +10,7 @@ from pathlib import Path
 
 import pytest
 
-from system import Service, temwatch
+from system import Service, command
 from temwatch import config as configuration
 from temwatch.commands import check_paths
 from temwatch.ledger.schema import FILE_NAME
@@ -30,7 +30,7 @@ def said(done):
 
 def check(service):
     """Exit code and lines of the command."""
-    done = temwatch("check", "--config", service.config)
+    done = command("check", "--config", service.config)
     assert "Traceback" not in done.stderr
     return done.returncode, said(done)
 

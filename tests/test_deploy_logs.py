@@ -11,7 +11,7 @@ from collections import defaultdict
 
 import pytest
 
-from system import Service, temwatch, wait_until
+from system import Service, command, wait_until
 from temwatch.ledger import Reader
 from temwatch.metrics import STAGES
 
@@ -98,7 +98,7 @@ def test_at_debug_the_id_is_bound_through_all_stages(tmp_path, series):
         shutil.copy(sorted(series.glob("*.dm3"))[0], running.watched / "Au_01.dm3")
         (running.watched / "Au_99.dm3").write_text("not a micrograph")
         wait_until(lambda: len(running.micrographs()) == 2, what="two rows")
-        assert 0 == temwatch("retry", "--config", running.config, "Au_99.dm3").returncode
+        assert 0 == command("retry", "--config", running.config, "Au_99.dm3").returncode
         wait_until(lambda: running.log.read_text().count("micrograph finished") == 3, what="the retry")
     by_path = {entries[0]["path"]: entries for entries in of_micrographs(running).values()}
     assert {"Au_01.dm3", "Au_99.dm3"} == set(by_path)

@@ -13,7 +13,7 @@ from pathlib import Path
 import pytest
 
 from monitoring import DEPLOY, ROOT
-from system import Service, temwatch, wait_until
+from system import Service, command, temwatch, wait_until
 from temwatch import __version__ as temwatch_version
 from temwatch import cli
 from temwatch import config as configuration
@@ -64,6 +64,7 @@ def test_links_lead_somewhere(document):
         assert not anchor or anchor in [heading.lower().replace(" ", "-") for heading in headings], link
 
 
+@pytest.mark.slow
 def test_the_wheel_is_what_the_lines_install(tmp_path):
     """Built as it is for a release: its name, its command, the weights and the configuration in it."""
     done = subprocess.run(
@@ -182,7 +183,7 @@ def test_the_backup_of_a_running_service_can_be_restored(tmp_path, series):
     for leftover in ("ledger.sqlite3-wal", "ledger.sqlite3-shm"):
         ledger.with_name(leftover).unlink(missing_ok=True)
     shutil.copy(backup, ledger)
-    receipt = temwatch("status", "--config", running.config).stdout.strip().splitlines()[-1]
+    receipt = command("status", "--config", running.config).stdout.strip().splitlines()[-1]
     assert receipt.startswith("seen 2 = done 2"), receipt
     running.start()
     try:

@@ -5,7 +5,7 @@ import shutil
 
 import pytest
 
-from system import Service, rows, temwatch, wait_until
+from system import Service, command, rows, temwatch, wait_until
 from temwatch import simulator
 from temwatch.ledger import Reader
 
@@ -63,7 +63,7 @@ def methods(service):
 
 def outdated(service):
     """What status says of outdated results: in all, and those a rebuild brings up to date."""
-    text = temwatch("status", "--config", service.config).stdout
+    text = command("status", "--config", service.config).stdout
     found = (re.search(rf"outdated: {pattern}", text) for pattern in (r"(\d+) micro", r".*brings (\d+) up"))
     return tuple(int(match[1]) if match else 0 for match in found)
 

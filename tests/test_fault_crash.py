@@ -10,7 +10,7 @@ import pytest
 import tifffile
 
 from faults import logged
-from system import Service, rows, temwatch, wait_until
+from system import Service, command, rows, temwatch, wait_until
 
 pytestmark = pytest.mark.system
 
@@ -47,18 +47,18 @@ def test_a_poison_file_is_tried_again_later_then_put_aside_until_retry(tmp_path,
         (service.watched / f"Au_{number:02d}.dm3").write_bytes(contents())
     environment = {"PYTHONPATH": str(tmp_path), "ANTIDOTE": str(antidote), "PYTHONFAULTHANDLER": ""}
     with service.start(env=environment):
-        wait_until(lambda: len(service.micrographs("Au")) == 4, seconds=120, what="the harmless ones")
-        wait_until(lambda: service.micrographs("poison"), seconds=120, what="the row of the poison")
+        wait_until(lambda: len(service.micrographs("Au")) == 4, what="the harmless ones")
+        wait_until(lambda: service.micrographs("poison"), what="the row of the poison")
         (row,) = service.micrographs("poison")
         assert ("failed", True) == (row["status"], "died on it 3 times" in row["reason"])
         assert {"done"} == {found["status"] for found in service.micrographs("Au")}
         assert service.log.read_text().count("a worker process died") >= 3
         assert 1 == service.metric('micrographs_failed_total{reason="crashed"}')
         assert 3 <= service.metric('retries_total{reason="crashed"}')
-        status = temwatch("status", "--config", service.config)
+        status = command("status", "--config", service.config)
         assert "failed: poison_01.tif: the worker process died on it 3 times" in status.stdout
         antidote.touch()
-        assert 0 == temwatch("retry", "--config", service.config, "poison_01.tif").returncode
+        assert 0 == command("retry", "--config", service.config, "poison_01.tif").returncode
         service.count_of(done=5, failed=0)
         wait_until(
             lambda: service.micrographs("poison")[-1]["status"] == "done", what="the row of its result"
@@ -69,20 +69,23 @@ STAGES = ("read", "segment", "resolve", "record", "publish")
 
 
 @pytest.mark.parametrize("number", [signal.SIGTERM, signal.SIGKILL], ids=["SIGTERM", "SIGKILL"])
-def test_ended_in_every_stage(tmp_path, contents, number):
+@pytest.mark.parametrize(
+    "stages", [("record",), pytest.param(STAGES, marks=pytest.mark.slow)], ids=["one stage", "every stage"]
+)
+def test_ended_in_a_stage(tmp_path, contents, number, stages):
     """An orderly end has exit code 0, a kill has none; both leave every micrograph once, in its one place."""
     service = Service(tmp_path, logging={"level": "debug"}, engine={"workers": 1})
-    for count, stage in enumerate(STAGES, 1):
+    for count, stage in enumerate(stages, 1):
         service.start()
         (service.watched / f"Au_{count:02d}.dm3").write_bytes(contents())
-        wait_until(lambda stage=stage: in_stage(service, stage), seconds=60, what=f"stage {stage}")
+        wait_until(lambda stage=stage: in_stage(service, stage), what=f"stage {stage}")
         service.process.send_signal(number)
-        assert (0 if number == signal.SIGTERM else -9) == service.process.wait(timeout=60)
+        assert (0 if number == signal.SIGTERM else -9) == service.process.wait(timeout=180)
     with service.start():
-        service.count_of(done=len(STAGES))
-        wait_until(lambda: len(service.micrographs()) == len(STAGES), what="all rows")
+        service.count_of(done=len(stages))
+        wait_until(lambda: len(service.micrographs()) == len(stages), what="all rows")
     found = service.micrographs()
-    assert {f"Au_{count:02d}.dm3": "done" for count in range(1, len(STAGES) + 1)} == {
+    assert {f"Au_{count:02d}.dm3": "done" for count in range(1, len(stages) + 1)} == {
         row["micrograph"]: row["status"] for row in found
     }
     assert Counter({row["micrograph"]: int(row["particles"]) for row in found}) == Counter(
@@ -118,6 +121,6 @@ def test_a_second_signal_does_not_disturb_the_end(tmp_path, contents):
         logged(service, "finished")
         for _ in range(3):
             os.kill(service.process.pid, signal.SIGTERM)
-        assert 0 == service.process.wait(timeout=60)
+        assert 0 == service.process.wait(timeout=180)
         with service.start():
             service.count_of(done=4)

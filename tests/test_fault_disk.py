@@ -44,11 +44,10 @@ def fill_again_and_again(service, disk, contents):
             full = b"the disk is full" in text or b"written, trying again" in text
             return finished or full or service.process.poll() is not None
 
-        wait_until(noticed, seconds=60, what=f"an end or a complaint with {left} KiB left")
+        wait_until(noticed, what=f"an end or a complaint with {left} KiB left")
         ballast.unlink()
         wait_until(
             lambda number=number: service.receipt()["done"] == number or service.process.poll() is not None,
-            seconds=120,
             what=f"micrograph {number}, or the end",
         )
         if service.process.poll() is not None:  # systemd starts it again: the code is not 2

@@ -57,20 +57,20 @@ def thread_states(service):
     return {stat.read_text().rpartition(")")[2].split()[0] for stat in threads}
 
 
+@pytest.mark.slow
 def test_ten_thousand_files_present_at_the_start(tmp_path):
-    """All are in the ledger within a minute of scanning, in less than 300 MiB beyond the empty service."""
+    """All are in the ledger for a minute of one core, and in less than 300 MiB beyond the empty service."""
     service = Service(tmp_path)
     with service:
         empty = memory_bytes(service, "VmRSS")
     fill(service.watched, AT_START)
-    began = time.monotonic()
     with service.start():
         seen = lambda: service.receipt()["seen"]  # noqa: E731
-        wait_until(lambda: seen() == AT_START, seconds=120, what=lambda: f"{AT_START} files, {seen()} seen")
-        seconds = time.monotonic() - began
+        wait_until(lambda: seen() == AT_START, what=lambda: f"{AT_START} files, {seen()} seen")
+        seconds = processor_seconds(service)
         beyond = memory_bytes(service, "VmHWM") - empty
         print(
-            f"{AT_START} files taken up in {seconds:.1f} s, {beyond / 2**20:.0f} MiB beyond the empty service"
+            f"{AT_START} files: {seconds:.1f} s of a core, {beyond / 2**20:.0f} MiB beyond the empty service"
         )
         assert 60 > seconds
         assert 300 * 2**20 > beyond
@@ -129,7 +129,9 @@ def test_without_any_inotify_instance_scans_alone_find_every_file(tmp_path, seri
         logged(service, "no file system events")
 
 
-@pytest.mark.parametrize("scans", [2, pytest.param(12, marks=pytest.mark.soak)])
+@pytest.mark.parametrize(
+    "scans", [pytest.param(2, marks=pytest.mark.slow), pytest.param(12, marks=pytest.mark.soak)]
+)
 def test_idle_beside_twenty_thousand_files_it_takes_less_than_a_hundredth_of_a_core(tmp_path, scans):
     """With the scan interval that is the default; among twelve scans are two that examine every file."""
     service = Service(tmp_path, watch={"scan_interval_seconds": 10.0})
@@ -144,7 +146,7 @@ def test_idle_beside_twenty_thousand_files_it_takes_less_than_a_hundredth_of_a_c
     connection.close()
     with service.start(ready=False):
         wait_until(service.page, what="the page")
-        wait_until(lambda: service.status("readyz") == 200, seconds=120, what="readiness")
+        wait_until(lambda: service.status("readyz") == 200, what="readiness")
         time.sleep(2)
         began, used = time.monotonic(), processor_seconds(service)
         time.sleep(10 * scans + 1)

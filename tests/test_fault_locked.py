@@ -50,7 +50,7 @@ def test_a_program_that_locks_the_ledger_for_good_is_named_and_nothing_is_lost(t
         other = sqlite3.connect(service.state / FILE_NAME, isolation_level=None)
         other.execute("BEGIN IMMEDIATE")
         (service.watched / "Au_01.dm3").write_bytes(contents())
-        assert 3 == service.process.wait(timeout=60)
+        assert 3 == service.process.wait(timeout=180)
         last = service.log.read_text().strip().splitlines()[-1]
         assert "the ledger cannot be written: database is locked" in last
         assert "Traceback" not in service.log.read_text()

@@ -11,6 +11,7 @@ from collections import Counter
 from dataclasses import astuple
 from pathlib import Path
 
+import pytest
 from hypothesis import HealthCheck, settings
 from hypothesis import strategies as st
 from hypothesis.stateful import RuleBasedStateMachine, invariant, precondition, rule
@@ -264,10 +265,22 @@ class Acquisition(RuleBasedStateMachine):
                 assert (sha256(content) in done) == good
 
 
-TestAcquisition = Acquisition.TestCase
-TestAcquisition.settings = settings(
-    max_examples=60,
+DEEP = settings(
+    max_examples=120,
     stateful_step_count=40,
     deadline=None,
     suppress_health_check=[HealthCheck.too_slow, HealthCheck.data_too_large, HealthCheck.filter_too_much],
 )
+
+
+class TestAcquisition(Acquisition.TestCase):
+    """A few stories each time."""
+
+    settings = settings(DEEP, max_examples=12)
+
+
+@pytest.mark.slow
+class TestAcquisitionInDepth(Acquisition.TestCase):
+    """More of them."""
+
+    settings = DEEP

@@ -7,6 +7,7 @@ from dataclasses import astuple
 from datetime import timedelta
 from pathlib import Path
 
+import pytest
 from hypothesis import HealthCheck, settings
 from hypothesis import strategies as st
 from hypothesis.stateful import RuleBasedStateMachine, initialize, invariant, precondition, rule
@@ -235,10 +236,22 @@ class LedgerMachine(RuleBasedStateMachine):
                 assert count + 1 == own.count("\n")
 
 
-TestLedgerMachine = LedgerMachine.TestCase
-TestLedgerMachine.settings = settings(
-    max_examples=40,
+DEEP = settings(
+    max_examples=80,
     stateful_step_count=30,
     deadline=None,
     suppress_health_check=[HealthCheck.too_slow, HealthCheck.data_too_large],
 )
+
+
+class TestLedgerMachine(LedgerMachine.TestCase):
+    """A few stories each time."""
+
+    settings = settings(DEEP, max_examples=10)
+
+
+@pytest.mark.slow
+class TestLedgerMachineInDepth(LedgerMachine.TestCase):
+    """More of them."""
+
+    settings = DEEP

@@ -95,12 +95,13 @@ def assert_every_micrograph_once(output, step=100):
                 assert "".join(csv_text(table, reader, sample)) == (output / sample / table.file).read_text()
 
 
-def test_killed_at_random_moments(tmp_path, service):
+@pytest.mark.parametrize("times", [5, pytest.param(30, marks=pytest.mark.slow)])
+def test_killed_at_random_moments(tmp_path, service, times):
     """Files keep arriving, some are replaced, and the service does not live long."""
     seed = random.randrange(10**6)
     moments, kills = random.Random(seed), 0
-    while kills < 20:
-        kills += service(tmp_path, 1 + kills // 3, seconds=moments.uniform(0.001, 0.12))[0] == -9
+    while kills < times:
+        kills += service(tmp_path, 1 + 7 * kills // times, seconds=moments.uniform(0.001, 0.12))[0] == -9
     assert 0 == service(tmp_path)[0], f"seed {seed}"
     assert_every_micrograph_once(tmp_path)
     published = tables(tmp_path)
@@ -111,7 +112,13 @@ def test_killed_at_random_moments(tmp_path, service):
 
 
 @pytest.mark.parametrize(
-    "stride", [7, pytest.param(1, marks=[pytest.mark.soak, pytest.mark.timeout(0)])], ids="each {}th".format
+    "stride",
+    [
+        60,
+        pytest.param(7, marks=pytest.mark.slow),
+        pytest.param(1, marks=[pytest.mark.soak, pytest.mark.timeout(0)]),
+    ],
+    ids="each {}th".format,
 )
 def test_killed_at_any_step(folder, service, stride):
     """Some more files, killed before each call that changes something on the disk: the end is the same."""

@@ -6,7 +6,6 @@ import re
 import shutil
 import socket
 import subprocess
-import time
 import urllib.parse
 import urllib.request
 
@@ -253,7 +252,6 @@ def test_every_panel_can_be_asked(prometheus):
 def test_an_alert_fires_when_the_service_dies(service, prometheus):
     """Last in this file: the service is killed, and Prometheus sees it at its next scrape."""
     service.kill()
-    started = time.monotonic()
 
     def pending():
         with urllib.request.urlopen(f"{prometheus}/api/v1/alerts", timeout=10) as answer:
@@ -261,4 +259,3 @@ def test_an_alert_fires_when_the_service_dies(service, prometheus):
         return [alert["labels"]["alertname"] for alert in found]
 
     assert ["TemwatchDown"] == wait_until(pending, what="the alert")
-    assert time.monotonic() - started < 30

@@ -9,7 +9,7 @@ import pandas
 import pytest
 from PIL import Image
 
-from system import rows, temwatch
+from system import rows, temwatch, threshold
 from temwatch.columns import PARTICLE_COLUMNS
 from temwatch.outputs.tables import MICROGRAPH_COLUMNS
 
@@ -83,8 +83,9 @@ def test_the_summary_adds_up(analysed):
 
 def test_a_second_run_finds_nothing_to_do(series, tmp_path):
     """Content that is in the ledger is not analysed again."""
+    options = ("--output", tmp_path, "--sample", "Au", "--config", threshold(tmp_path))
     for _ in range(2):
-        done = temwatch("analyse", series, "--output", tmp_path, "--sample", "Au")
+        done = temwatch("analyse", series, *options)
         assert 0 == done.returncode, done.stderr
     assert 6 == len(rows(tmp_path / "Au" / "micrographs.csv"))
 
@@ -111,7 +112,7 @@ def test_bad_input_is_a_row_with_a_reason_and_the_rest_goes_on(series, tmp_path)
     (folder / "Au" / "notes.txt").write_text("ignored")
     shutil.copy(good[2], folder / "Au" / "closed.dm3")
     (folder / "Au" / "closed.dm3").chmod(0)
-    done = temwatch("analyse", folder, "--output", output)
+    done = temwatch("analyse", folder, "--output", output, "--config", threshold(tmp_path))
     assert 1 == done.returncode, done.stderr
     assert "Traceback" not in done.stderr
     found = {
@@ -147,9 +148,10 @@ def test_a_missing_pixel_size_is_cured_by_the_option(tmp_path):
     image = np.random.default_rng(0).normal(180, 5, (256, 256))
     image[(x - 90) ** 2 + (y - 120) ** 2 < 400] -= 100
     Image.fromarray(image.astype(np.uint8)).save(folder / "Au_1.tif")
-    first = temwatch("analyse", folder, "--output", tmp_path / "out")
+    options = ("--output", tmp_path / "out", "--config", threshold(tmp_path))
+    first = temwatch("analyse", folder, *options)
     assert 1 == first.returncode
-    second = temwatch("analyse", folder, "--output", tmp_path / "out", "--pixel-size", "0.5")
+    second = temwatch("analyse", folder, *options, "--pixel-size", "0.5")
     assert 0 == second.returncode, second.stderr
     found = rows(tmp_path / "out" / "Au" / "micrographs.csv")
     assert [("done", "0.5")] == [(row["status"], row["pixel_size_nm"]) for row in found]

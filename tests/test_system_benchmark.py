@@ -4,7 +4,7 @@ import json
 
 import pytest
 
-from system import temwatch
+from system import command, temwatch
 from temwatch.analysis.separation import SEPARATORS
 from temwatch.benchmark.stages import stages
 from temwatch.simulator import simulate_mask
@@ -26,6 +26,7 @@ def test_stages_hand_the_same_particles_on():
 
 
 @pytest.mark.system
+@pytest.mark.slow
 def test_json_holds_every_figure():
     """Seconds of every stage and of the way end to end, all of them positive."""
     done = temwatch("benchmark", "--json", *SMALL)
@@ -62,6 +63,7 @@ def test_json_holds_every_figure():
 
 
 @pytest.mark.system
+@pytest.mark.slow
 def test_tables_name_the_machine_and_the_warm_up():
     """What a reader needs to know what the figures are of."""
     done = temwatch("benchmark", *SMALL)
@@ -82,4 +84,4 @@ def test_tables_name_the_machine_and_the_warm_up():
 @pytest.mark.parametrize("option", ["--size", "--particles", "--repeat"])
 def test_nothing_to_measure_is_refused(option):
     """One line and exit code 2."""
-    assert 2 == temwatch("benchmark", option, "0").returncode
+    assert 2 == command("benchmark", option, "0").returncode

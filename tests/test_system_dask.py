@@ -12,14 +12,12 @@ from pathlib import Path
 import pytest
 
 from dask_cluster import DASK, Cluster
-from system import COMMAND, rows, temwatch, wait_until
+from system import COMMAND, command, rows, temwatch, threshold, wait_until
 
 pytestmark = [pytest.mark.system, pytest.mark.timeout(600)]
 
 OWN = {"analysed_at", "seconds"}
 """Columns that differ between two runs of anything."""
-
-THRESHOLD = '[watch]\nfolder = "."\n[output]\nfolder = "."\n[segmentation]\nmethod = "threshold"\n'
 
 
 @pytest.fixture(scope="module")
@@ -33,10 +31,7 @@ def cluster(tmp_path_factory):
 
 @pytest.fixture
 def config(tmp_path):
-    """The threshold: seconds of network would hide what these tests watch."""
-    path = tmp_path / "temwatch.toml"
-    path.write_text(THRESHOLD)
-    return path
+    return threshold(tmp_path)
 
 
 def table(output, name="particles.csv"):
@@ -62,7 +57,7 @@ def test_rows_and_pictures_are_those_of_a_local_run(cluster, config, series, tmp
     """Micrographs, a stack, a broken file: every row but its time, and every picture to the byte."""
     acquired = archive(tmp_path / "in", sorted(series.glob("*.dm3")), 4)
     (acquired / "broken.dm3").write_text("these are field notes")
-    assert 0 == temwatch("simulate", "--output", acquired, "--frames", 3, "--seed", 3).returncode
+    assert 0 == command("simulate", "--output", acquired, "--frames", 3, "--seed", 3).returncode
     local = temwatch("analyse", acquired, "--output", tmp_path / "local", "--config", config)
     spread = temwatch(
         "analyse", acquired, "--output", tmp_path / "spread", "--config", config, "--dask", cluster.address
@@ -118,6 +113,7 @@ def test_workers_that_do_not_see_the_files_are_sent_them(cluster, config, series
     assert table(tmp_path / "local") == table(tmp_path / "sent")
 
 
+@pytest.mark.slow
 def test_a_killed_worker_loses_nothing_and_repeats_its_own_files_alone(config, series, tmp_path):
     """Two workers, one is killed in the middle: every file once in the tables."""
     acquired = archive(tmp_path / "in", sorted(series.glob("*.dm3")), 24)
@@ -145,6 +141,7 @@ def test_a_killed_worker_loses_nothing_and_repeats_its_own_files_alone(config, s
     assert sum(int(row["particles"]) for row in found) == len(rows(output / "Au" / "particles.csv")) > 0
 
 
+@pytest.mark.slow
 def test_the_recipe_for_one_machine_does_what_it_says(series, tmp_path):
     """The commands of deploy/dask/README.md, on another port."""
     text = (Path(__file__).parents[1] / "deploy" / "dask" / "README.md").read_text()
@@ -155,9 +152,9 @@ def test_the_recipe_for_one_machine_does_what_it_says(series, tmp_path):
     archive(tmp_path / "archive", sorted(series.glob("*.dm3")), 2)
     tools = tmp_path / "bin"
     tools.mkdir()
-    for name, command in (("dask", DASK), ("temwatch", COMMAND)):
+    for name, words in (("dask", DASK), ("temwatch", COMMAND)):
         script = tools / name
-        script.write_text(f'#!/bin/sh\nexec {shlex.join(command)} "$@"\n')
+        script.write_text(f'#!/bin/sh\nexec {shlex.join(words)} "$@"\n')
         script.chmod(0o755)
     lines = [line.removeprefix("$ ") for line in block.splitlines()]
     commands = "\n".join(lines).replace("8786", str(port)).replace("/tmp/temwatch-spool", str(tmp_path))

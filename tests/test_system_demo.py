@@ -8,7 +8,7 @@ from pathlib import Path
 
 import pytest
 
-from system import rows, temwatch
+from system import command, rows, temwatch
 
 pytestmark = pytest.mark.system
 
@@ -27,7 +27,7 @@ def test_the_demo_ends_by_itself_with_results(tmp_path):
 def test_simulate_writes_exactly_what_was_asked_for(tmp_path):
     """N files that end in .dm3, all different, the same for the same seed."""
     for folder in ("a", "b"):
-        done = temwatch("simulate", "--output", tmp_path / folder, "--micrographs", 3, "--seed", 5)
+        done = command("simulate", "--output", tmp_path / folder, "--micrographs", 3, "--seed", 5)
         assert 0 == done.returncode, done.stderr
     digests = [
         [hashlib.sha256(path.read_bytes()).hexdigest() for path in sorted((tmp_path / folder).glob("*.dm3"))]

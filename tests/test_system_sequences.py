@@ -10,7 +10,7 @@ import pytest
 import tifffile
 
 import sequence_files
-from system import Service, rows, temwatch, wait_until
+from system import Service, command, rows, temwatch, threshold, wait_until
 from test_web_browser import ARGUMENTS, CHROMIUM, until
 from web_cases import Site
 
@@ -73,7 +73,8 @@ def test_rebuild_gives_the_same_bytes(acquisition):
     assert before == {path: path.read_bytes() for path in files if path.exists()}
 
 
-def test_killed_in_the_middle_no_frame_is_lost_or_doubled(acquisition, tmp_path):
+@pytest.mark.parametrize("lives", [1, pytest.param(3, marks=pytest.mark.slow)])
+def test_killed_in_the_middle_no_frame_is_lost_or_doubled(acquisition, tmp_path, lives):
     """Frames come out of order over several lives of the service: every identity is as without the kills."""
     seed = random.randrange(2**32)
     chance = random.Random(seed)
@@ -85,7 +86,6 @@ def test_killed_in_the_middle_no_frame_is_lost_or_doubled(acquisition, tmp_path)
             strict=True,
         )
     )
-    lives = 3
     for life in range(lives):
         service.start(ready=False)
         part = paths[life * FRAMES // lives : (life + 1) * FRAMES // lives]
@@ -94,14 +94,13 @@ def test_killed_in_the_middle_no_frame_is_lost_or_doubled(acquisition, tmp_path)
             target.parent.mkdir(parents=True, exist_ok=True)
             target.write_bytes(source.read_bytes())
             time.sleep(chance.uniform(0, 0.1))
-        wait_until(service.page, seconds=120, what="the page's address")
+        wait_until(service.page, what="the page's address")
         time.sleep(chance.uniform(0, 3))
         service.kill()
     expected = tables(acquisition / "out")
     with service:
         wait_until(
             lambda: tables(service.output) == expected,
-            seconds=120,
             what=lambda: f"the same tables (seed {seed}): {tables(service.output)}",
         )
     found = rows(service.output / "X" / "micrographs.csv")
@@ -122,7 +121,7 @@ def test_without_a_pixel_size_it_is_refused_and_taken_up_when_that_is_given(tmp_
         service.count_of(refused=5)
         assert all("--pixel-size" in row["reason"] for row in service.micrographs("run"))
         for name in ("run", "pages.tif"):
-            done = temwatch("retry", name, "--pixel-size", "0.5", "--config", service.config)
+            done = command("retry", name, "--pixel-size", "0.5", "--config", service.config)
             assert 0 == done.returncode, done.stderr
         service.count_of(done=5)
         wait_until(
@@ -174,7 +173,7 @@ def test_the_page_tells_what_the_tables_hold(acquisition):
         assert 404 == site.get("/api/samples/X/sequences/Y/film.mp4").status_code
         for name, text in tables(acquisition / "out").items():
             assert text == site.get(f"/api/samples/X/tables/{name}").text
-    said = temwatch("status", "--config", acquisition / "c.toml").stdout
+    said = command("status", "--config", acquisition / "c.toml").stdout
     assert f"sequence X/X: {FRAMES} frames, {one['tracks']} tracks" in said
 
 
@@ -216,9 +215,7 @@ def test_of_a_stack_with_a_damaged_page_the_frames_before_it_are_kept(tmp_path):
     content = bytearray(path.read_bytes())
     content[start : start + size] = bytes(size)
     path.write_bytes(content)
-    config = tmp_path / "temwatch.toml"
-    config.write_text('[watch]\nfolder = "."\n[output]\nfolder = "."\n[segmentation]\nmethod = "threshold"\n')
-    options = ("--output", tmp_path / "out", "--config", config, "--pixel-size", 0.5)
+    options = ("--output", tmp_path / "out", "--config", threshold(tmp_path), "--pixel-size", 0.5)
     done = temwatch("analyse", path, *options)
     assert (1, True) == (done.returncode, "run.tif: refused: is damaged" in done.stderr)
     found = [(row["frame"], row["status"]) for row in rows(tmp_path / "out" / "run" / "micrographs.csv")]

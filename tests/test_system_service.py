@@ -13,7 +13,7 @@ from pathlib import Path
 import pytest
 from prometheus_client.parser import text_string_to_metric_families
 
-from system import Service, rows, temwatch, wait_until
+from system import Service, command, rows, temwatch, wait_until
 
 pytestmark = pytest.mark.system
 
@@ -129,7 +129,7 @@ def test_metrics_agree_with_the_tables(service):
 def test_an_event_tells_the_page_of_a_finished_micrograph(service, series):
     """The browser learns it without asking."""
     host, port = service.page().removeprefix("http://").rstrip("/").split(":")
-    with socket.create_connection((host, int(port)), timeout=60) as line:
+    with socket.create_connection((host, int(port)), timeout=180) as line:
         line.sendall(f"GET /api/events HTTP/1.1\r\nHost: {host}:{port}\r\n\r\n".encode())
         time.sleep(0.3)
         shutil.copy(sorted(series.glob("*.dm3"))[3], service.watched / "event_01.dm3")
@@ -149,13 +149,6 @@ def test_status_ends_with_a_receipt_that_adds_up(service):
     )
     assert seen == sum(parts) >= 7
     assert "running" in done.stdout
-
-
-def test_a_second_service_on_the_same_ledger_says_so(service):
-    """Exit code 3, one line."""
-    second = temwatch("run", "--config", service.config)
-    assert 3 == second.returncode
-    assert "Traceback" not in second.stderr
 
 
 def test_check_finds_nothing_wrong(service):
@@ -181,7 +174,7 @@ def test_retry_while_the_service_runs(service):
         ]
 
     assert "refused" == wait_until(again, what="the second refusal")[0]["status"]
-    assert 1 == temwatch("retry", "--config", service.config, "nothing.dm3").returncode
+    assert 1 == command("retry", "--config", service.config, "nothing.dm3").returncode
 
 
 def test_rebuild_while_the_service_runs_gives_the_same_bytes(service):
@@ -228,7 +221,7 @@ def test_systemd_hears_ready_status_watchdog_and_stopping(tmp_path):
         running.process.send_signal(signal.SIGTERM)
         while "STOPPING=1" not in heard:
             heard += channel.recv(4096).decode() + "\n"
-        assert 0 == running.process.wait(timeout=60)
+        assert 0 == running.process.wait(timeout=180)
 
 
 def test_a_taken_port_is_exit_code_3(tmp_path):
@@ -278,8 +271,8 @@ def workers_of(pid):
     return [child for child, parent in parents.items() if parent in children]
 
 
-def test_a_worker_that_dies_costs_no_micrograph(tmp_path, series):
-    """Its work is done again, alone; the service goes on."""
+def test_a_worker_that_dies_costs_no_micrograph_and_none_outlives_the_service(tmp_path, series):
+    """Its work is done again, alone; the service goes on. A kill -9 leaves no process behind."""
     with Service(tmp_path) as running:
         for path in sorted(series.glob("*.dm3")):
             shutil.copy(path, running.watched / f"Au_{path.stem[-2:]}.dm3")
@@ -290,11 +283,6 @@ def test_a_worker_that_dies_costs_no_micrograph(tmp_path, series):
         assert ["done"] * 6 == [row["status"] for row in running.micrographs()]
         assert running.process.poll() is None
         assert "a worker process died" in running.log.read_text()
-
-
-def test_workers_die_with_the_service(tmp_path):
-    """A kill -9 leaves no process behind."""
-    running = Service(tmp_path).start()
-    left = wait_until(lambda: workers_of(running.process.pid), what="workers")
-    running.kill()
-    wait_until(lambda: not any(Path(f"/proc/{pid}").exists() for pid in left), what="the workers' end")
+        left = wait_until(lambda: workers_of(running.process.pid), what="workers")
+        running.kill()
+        wait_until(lambda: not any(Path(f"/proc/{pid}").exists() for pid in left), what="the workers' end")

@@ -12,7 +12,7 @@ import pytest
 import torch
 from PIL import Image as Picture
 
-from system import COMMAND, temwatch, wait_until
+from system import COMMAND, command, wait_until
 from temwatch.analysis.segmentation import weights
 from temwatch.cli import main
 
@@ -241,6 +241,7 @@ print("done")
 
 
 @pytest.mark.system
+@pytest.mark.slow
 def test_training_evaluation_and_inference_need_no_network(labelled, tmp_path):
     """With sockets that refuse and a home without any cache."""
     environment = {"HOME": str(tmp_path), "PATH": os.environ["PATH"], "OMP_NUM_THREADS": "1"}
@@ -258,6 +259,6 @@ def test_training_evaluation_and_inference_need_no_network(labelled, tmp_path):
     "arguments", [("--steps", "0"), ("--batch", "1"), ("--workers", "-1"), ("--recipe", "x")]
 )
 def test_wrong_options_are_usage_errors(labelled, tmp_path, arguments):
-    done = temwatch("train", "--data", labelled, "--output", tmp_path / "out", *arguments)
+    done = command("train", "--data", labelled, "--output", tmp_path / "out", *arguments)
     assert done.returncode == 2
     assert "Traceback" not in done.stderr

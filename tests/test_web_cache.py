@@ -10,15 +10,15 @@ import pytest
 from system import wait_until
 from temwatch.ledger import Reader
 from temwatch.web.cache import KeyedLock, SingleFlightCache
-from web_cases import Site, analysed
+from web_cases import Site, copied
 
 SLOW, QUICK = "Pt on carbon", "Au"
 
 
 @pytest.fixture(scope="module")
-def results(series, tmp_path_factory):
+def results(analysed, tmp_path_factory):
     """Analysed once for all."""
-    return analysed(series, tmp_path_factory.mktemp("cache"))
+    return copied(analysed, tmp_path_factory.mktemp("cache"))
 
 
 class Gate:

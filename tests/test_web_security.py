@@ -9,15 +9,15 @@ import pytest
 
 from temwatch.ledger.requests import open_requests
 from temwatch.web.security import Guard, Limits, RateLimiter
-from web_cases import TOKEN, Site, analysed
+from web_cases import TOKEN, Site, copied
 
 pytestmark = pytest.mark.system
 
 
 @pytest.fixture(scope="module")
-def results(series, tmp_path_factory):
+def results(analysed, tmp_path_factory):
     """Analysed once for all."""
-    return analysed(series, tmp_path_factory.mktemp("security"))
+    return copied(analysed, tmp_path_factory.mktemp("security"))
 
 
 @pytest.fixture(scope="module")
@@ -133,7 +133,7 @@ def test_a_change_needs_the_token_in_the_authorization_header(site):
         assert 401 == client.post("/api/retry", headers={"Authorization": "Bearer wrong"}).status_code
 
 
-def test_with_the_token_a_retry_reaches_the_engine(site):
+def test_with_the_token_a_retry_reaches_the_engine(site, analysed):
     """With the absolute path and the pixel size; its result can be queried."""
     (trouble,) = site.json("/api/trouble")["files"]
     headers = {"Authorization": f"Bearer {TOKEN}"}
@@ -149,7 +149,7 @@ def test_with_the_token_a_retry_reaches_the_engine(site):
     assert "retry" == request.kind
     assert 0.05 == request.arguments["pixel_size_nm"]
     (path,) = request.arguments["paths"]
-    assert (site.output.parent / "acquisition" / "Au" / "Au_99.dm3").samefile(path)
+    assert (analysed / "acquisition" / "Au" / "Au_99.dm3").samefile(path)
     assert 404 == site.client.post("/api/micrographs/999999/retry", headers=headers).status_code
     bad = site.client.post(
         f"/api/micrographs/{trouble['id']}/retry", json={"pixel_size_nm": -1}, headers=headers
