@@ -8,7 +8,9 @@ from importlib.metadata import packages_distributions
 from pathlib import Path
 
 import pytest
+import yaml
 
+import temwatch
 from temwatch.errors import EXTRAS
 
 ROOT = Path(__file__).parents[1]
@@ -122,3 +124,26 @@ def test_the_locks_hold_what_is_declared_and_agree():
     assert {"pyyaml"} == tools & set(running)
     shared = {pin for pin in pins(LOCKS[1]) if pin[0] in running}
     assert shared <= pins(LOCKS[0])
+
+
+def test_one_version_everywhere():
+    """In the package, the citation, the changelog and the supported versions."""
+    citation = yaml.safe_load((ROOT / "CITATION.cff").read_text(encoding="utf-8"))
+    assert temwatch.__version__ == citation["version"]
+    assert f"\n## [{temwatch.__version__}]" in (ROOT / "CHANGELOG.md").read_text(encoding="utf-8")
+    assert f"| {temwatch.__version__.rpartition('.')[0]} | yes |" in (ROOT / "SECURITY.md").read_text()
+
+
+def test_hooks_before_a_commit_run_what_is_installed():
+    """The tools of .venv, at the versions of the lock; nothing is fetched from a repository."""
+    hooks = yaml.safe_load((ROOT / ".pre-commit-config.yaml").read_text(encoding="utf-8"))
+    assert ["local"] == [repository["repo"] for repository in hooks["repos"]]
+    tools = {hook["entry"].split()[0] for hook in hooks["repos"][0]["hooks"]}
+    assert {".venv/bin/ruff", ".venv/bin/mypy"} == tools
+
+
+def test_the_workflow_runs_the_check():
+    """The same script as everywhere else."""
+    workflow = yaml.safe_load((ROOT / ".github" / "workflows" / "ci.yml").read_text(encoding="utf-8"))
+    steps = workflow["jobs"]["check"]["steps"]
+    assert 1 == sum("bash .ci/run" in step.get("run", "") for step in steps)
