@@ -8,7 +8,8 @@ from concurrent.futures import ThreadPoolExecutor
 import pytest
 
 from system import wait_until
-from temwatch.ledger import Reader
+from temwatch.ledger import sample_columns
+from temwatch.web import population_cache
 from temwatch.web.cache import KeyedLock, SingleFlightCache
 from web_cases import Site, copied
 
@@ -24,24 +25,19 @@ def results(analysed, tmp_path_factory):
 class Gate:
     """Holds the threads that ask for the state of one sample, after the first `passes` times."""
 
-    def __init__(self, passes=0):
+    def __init__(self, monkeypatch, passes=0):
         self.opened = threading.Event()
         self.calls = itertools.count()
         self.passes = passes
         self.waiting = 0
+        monkeypatch.setattr(population_cache, "versions", self.versions)
 
-    def reader(self, state):
-        """A reader of the ledger that stops here."""
-        gate = self
-
-        class HeldReader(Reader):
-            def generations(self, sample):
-                if sample == SLOW and next(gate.calls) >= gate.passes:
-                    gate.waiting += 1
-                    assert gate.opened.wait(60)
-                return super().generations(sample)
-
-        return HeldReader(state)
+    def versions(self, ledger, sample):
+        """The real answer, once the gate is open."""
+        if sample == SLOW and next(self.calls) >= self.passes:
+            self.waiting += 1
+            assert self.opened.wait(60)
+        return sample_columns.versions(ledger, sample)
 
 
 @pytest.mark.system
@@ -53,10 +49,10 @@ class Gate:
         f"/api/now?also=population&also=curve&sample={SLOW}",
     ],
 )
-def test_a_slow_view_does_not_stall_the_others(results, slow):
+def test_a_slow_view_does_not_stall_the_others(results, slow, monkeypatch):
     """While one page's sample cannot be read, the other pages get their answers."""
-    gate = Gate(passes=1)  # the cache asks first whether it is up to date, then loads
-    with Site(results, reader=gate.reader) as site, ThreadPoolExecutor(1) as background:
+    gate = Gate(monkeypatch, passes=1)  # the cache asks first whether it is up to date, then loads
+    with Site(results) as site, ThreadPoolExecutor(1) as background:
         try:
             held = background.submit(site.get, slow)
             wait_until(lambda: gate.waiting, what="the slow computation")
@@ -107,10 +103,10 @@ def test_a_question_that_many_pages_ask_at_once_is_computed_once(results):
 
 
 @pytest.mark.system
-def test_a_sample_is_read_once_for_all_questions(results):
+def test_a_sample_is_read_once_for_all_questions(results, monkeypatch):
     """Different questions that wait for the same sample share its particles."""
-    gate = Gate()
-    with Site(results, reader=gate.reader) as site, ThreadPoolExecutor(3) as pages:
+    gate = Gate(monkeypatch)
+    with Site(results) as site, ThreadPoolExecutor(3) as pages:
         populations = site.app.state.populations
         loaded = [
             pages.submit(populations.answer, SLOW, number, lambda one: id(one.fields)) for number in range(3)

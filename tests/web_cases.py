@@ -26,7 +26,7 @@ def copied(analysed, folder):
 class Site:
     """The application without a daemon; `vitals` and `hub` stand for it."""
 
-    def __init__(self, output, *, limits=GENEROUS, token=TOKEN, vitals=None, reader=Reader, **http):
+    def __init__(self, output, *, limits=GENEROUS, token=TOKEN, vitals=None, **http):
         self.output = output
         if token:
             self.token_file = output.parent / "token"
@@ -49,7 +49,7 @@ class Site:
         self.hub = Hub()
         self.app = app.build(
             config=self.config,
-            reader=lambda: reader(self.config.output.state),
+            reader=lambda: Reader(self.config.output.state),
             registry=CollectorRegistry(),
             hub=self.hub,
             vitals=lambda: self.vitals,
