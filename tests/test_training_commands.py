@@ -204,6 +204,11 @@ def test_a_part_of_the_division_is_evaluated_alone(labelled, trained, capsys):
     assert len(json.loads(capsys.readouterr().out)["per_micrograph"]) == len(parts[1])
 
 
+def test_a_separation_method_that_does_not_exist_is_wrong_usage(labelled, capsys):
+    assert 2 == run("evaluate", "--data", labelled, "--method", "threshold", "--separate", "magic")
+    assert "invalid choice: 'magic'" in capsys.readouterr().err
+
+
 def test_what_cannot_be_evaluated_is_refused_in_one_line(labelled, trained, tmp_path, capsys):
     base = ("evaluate", "--data", labelled)
     threshold = (*base, "--method", "threshold")
@@ -211,7 +216,6 @@ def test_what_cannot_be_evaluated_is_refused_in_one_line(labelled, trained, tmp_
     assert "not a weights file" in refusal(capsys, *base, "--weights", tmp_path / "net.safetensors")
     assert "cannot be read" in refusal(capsys, *base, "--weights", tmp_path / "none")
     assert "has no weights" in refusal(capsys, *threshold, "--weights", trained / weights.DEFAULT_NAME)
-    assert "must be one of" in refusal(capsys, *threshold, "--separate", "magic")
     assert "ending in .png" in refusal(capsys, *threshold, "--picture", tmp_path / "a.gif")
     assert "ending in .png" in refusal(capsys, *threshold, "--picture", tmp_path / "none" / "a.png")
     assert "needs --division" in refusal(capsys, *threshold, "--part", "train")

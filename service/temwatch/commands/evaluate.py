@@ -13,7 +13,6 @@ from rich.console import Console
 from rich.progress import track
 
 from temwatch.analysis import segmentation
-from temwatch.analysis.separation import SEPARATORS
 from temwatch.config import SegmentationSettings, SeparationSettings
 from temwatch.domain import Segmenter
 from temwatch.errors import StartError, UsageError
@@ -27,8 +26,6 @@ _PARTS = ("train", "validation", "test")
 def run(arguments: argparse.Namespace) -> int:
     """Print a table or JSON, and draw the best and worst cases if a picture is requested."""
     separation = arguments.separate or SeparationSettings().method
-    if separation not in SEPARATORS:
-        raise UsageError(f"--separate: must be one of {', '.join(SEPARATORS)}, found {separation!r}")
     picture = arguments.picture
     if picture is not None and (picture.suffix.lower() != ".png" or not picture.absolute().parent.is_dir()):
         raise UsageError(f"--picture {picture}: needs a name ending in .png, in an existing folder")
