@@ -239,7 +239,7 @@ def test_a_killed_worker_costs_nothing(sequence, in_order, monkeypatch):
     assert in_order == sequence.tables()
 
 
-def test_a_drawing_does_not_hold_up_following(sequence):
+def test_a_drawing_does_not_hold_up_linking(sequence):
     """Nor does one whose process dies: it is drawn when there is more."""
     sequence.analyse(*range(16))
     while not sequence.tracker._drawer.is_busy:

@@ -174,11 +174,10 @@ class Engine:
 
     def _take_mail(self) -> None:
         """Take one piece of mail; where there is none, or it has been long, publish what is recorded."""
-        can_go_on = self._requests.has_step and not self._artifacts.has_outdated
+        has_work = self._requests.has_step and not self._artifacts.has_outdated
+        has_work = has_work or self._publisher.has_unpublished
         try:
-            mail = self._mail.get(
-                timeout=0 if can_go_on or self._publisher.has_unpublished else _IDLE_SECONDS
-            )
+            mail = self._mail.get(timeout=0 if has_work else _IDLE_SECONDS)
         except Empty:
             self._publisher.publish_recorded()
             return
@@ -249,9 +248,7 @@ class Engine:
 
     def _on_published(self, job: Job) -> None:
         finished = job.finished()
-        is_done = finished.status is Status.DONE
-        result = f"{finished.particles} particles" if is_done else f"{finished.status} {finished.reason}"
-        self.status.last_finished = f"{job.file.name}: {result.strip()}"
+        self.status.last_finished = f"{job.file.name}: {finished.in_words}"
         log.info(
             "micrograph finished",
             id=job.file.id,

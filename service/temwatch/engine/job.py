@@ -35,6 +35,13 @@ class Finished:
     stages: dict[str, float]
     arrival_to_result_s: float
 
+    @property
+    def in_words(self) -> str:
+        """The result in a few words, or why there is none."""
+        if self.status is Status.DONE:
+            return f"{self.particles} particle{'' if self.particles == 1 else 's'}"
+        return f"{self.status} {self.reason}".strip()
+
 
 class Executor(Enum):
     """What runs a task."""
