@@ -20,7 +20,7 @@ from temwatch.ledger import Reader
 COMMAND = [sys.executable, "-m", "temwatch"]
 
 
-def temwatch(*arguments, timeout=240, **options):
+def temwatch(*arguments, timeout=500, **options):
     """Run one command to its end."""
     return subprocess.run(
         [*COMMAND, *map(str, arguments)],
