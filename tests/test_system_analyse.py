@@ -163,6 +163,7 @@ def test_a_missing_pixel_size_is_cured_by_the_option(tmp_path):
 def test_a_named_file_of_another_kind_is_refused(tmp_path):
     """In a folder it would be ignored."""
     (tmp_path / "notes.txt").write_text("x")
-    done = temwatch("analyse", tmp_path / "notes.txt", "--output", tmp_path / "out")
+    options = ("--output", tmp_path / "out", "--config", threshold(tmp_path))
+    done = temwatch("analyse", tmp_path / "notes.txt", *options)
     assert 1 == done.returncode
     assert "notes.txt" in done.stderr
