@@ -39,10 +39,12 @@ $(VENV)/ready-dev: requirements-dev.lock $(VENV)/ready
 demo: setup
 	@$(BIN)/temwatch demo
 
-# compiled once here instead of by every test process at once; tests/conftest.py names the same folder
+# compiled once here instead of by every test process at once; tests/conftest.py names the same folder.
+# Emptied before: numba does not see that a constant of another file has changed
 WARM_UP := from temwatch.analysis import pipeline, separation; pipeline.warm_up(separation.SEPARATORS)
 $(VENV)/compiled: $(VENV)/ready $(shell find service/temwatch/analysis -name '*.py')
 	@echo "compiling the separation (a minute or two, once) ..."
+	@rm -rf $(VENV)/numba
 	@NUMBA_CACHE_DIR=$(VENV)/numba $(BIN)/python -c "$(WARM_UP)"
 	@touch $@
 

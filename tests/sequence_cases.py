@@ -63,7 +63,7 @@ def true_observation(moment, settings, *, flicker=0.0, rng=None, noise_px=0.0):
     centroids = np.array(places, float).reshape(-1, 2)
     if noise_px:
         centroids = centroids + rng.normal(0, noise_px, centroids.shape)
-    return tracker.Observation(
+    return tracker.ObservedFrame(
         index=moment.index,
         pixel_size_nm=1.0,
         mask=mask,
@@ -191,7 +191,7 @@ def discs(index, places, side=160):
         centroids.append((y[disc].mean(), x[disc].mean()))
         diameters.append(math.sqrt(4 * disc.sum() / math.pi))
         mask[top : top + reach, left : left + reach] |= disc
-    return tracker.Observation(
+    return tracker.ObservedFrame(
         index=index,
         pixel_size_nm=1.0,
         mask=mask,

@@ -10,7 +10,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from temwatch.acquisition import intake
-from temwatch.acquisition.intake import Observation, settled
+from temwatch.acquisition.intake import FileState, settled
 from temwatch.acquisition.scan import FoundFile, scan
 from temwatch.config import WatchSettings
 
@@ -20,21 +20,21 @@ settle = partial(settled, settle_seconds=2.0, complete=lambda: None)
 
 def test_a_new_file_is_not_ready_and_is_remembered():
     """One look tells nothing of growth."""
-    assert settle(None, FoundFile("a.dm3", 10, 1), 100.0) == (False, Observation(10, 1, 100.0))
+    assert settle(None, FoundFile("a.dm3", 10, 1), 100.0) == (False, FileState(10, 1, 100.0))
 
 
 def test_a_file_that_does_not_change_is_ready_after_the_settle_time():
     """The clock that counts is the local monotonic one."""
-    seen = Observation(10, 1, 100.0)
+    seen = FileState(10, 1, 100.0)
     assert settle(seen, FoundFile("a.dm3", 10, 1), 101.9) == (False, seen)
     assert settle(seen, FoundFile("a.dm3", 10, 1), 102.0) == (True, seen)
 
 
 def test_any_change_starts_the_wait_again():
     """Size or time, both are signs of a writer."""
-    seen = Observation(10, 1, 100.0)
-    assert settle(seen, FoundFile("a.dm3", 11, 1), 103.0) == (False, Observation(11, 1, 103.0))
-    assert settle(seen, FoundFile("a.dm3", 10, 2), 103.0) == (False, Observation(10, 2, 103.0))
+    seen = FileState(10, 1, 100.0)
+    assert settle(seen, FoundFile("a.dm3", 11, 1), 103.0) == (False, FileState(11, 1, 103.0))
+    assert settle(seen, FoundFile("a.dm3", 10, 2), 103.0) == (False, FileState(10, 2, 103.0))
 
 
 def test_a_file_that_says_it_is_complete_needs_no_wait():

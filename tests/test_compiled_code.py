@@ -12,6 +12,7 @@ import pytest
 
 import temwatch
 from system import Service, wait_until
+from temwatch import compiled_code
 
 COMMANDS = ("analyse", "benchmark", "demo", "rebuild", "retry", "run")
 
@@ -45,6 +46,38 @@ def installed(tmp_path):
     if not (copy / "models").exists():
         shutil.copytree(models, copy / "models")
     return copy
+
+
+def numba_folder(package, home):
+    """Where a command of this copy of the package would keep compiled code."""
+    code = (
+        "import os; from temwatch import compiled_code; compiled_code.keep_in(compiled_code.user_folder()); "
+    )
+    code += "print(os.environ['NUMBA_CACHE_DIR'])"
+    done = subprocess.run(
+        [sys.executable, "-c", code],
+        env=environment(package, home),
+        check=True,
+        capture_output=True,
+        text=True,
+    )
+    return done.stdout.strip()
+
+
+def test_a_changed_constant_is_compiled_anew(tmp_path, installed):
+    """numba itself sees only changes of the file that a function stands in."""
+    before = numba_folder(installed, tmp_path)
+    assert before == numba_folder(installed, tmp_path)
+    constants = installed / "analysis" / "separation" / "contour_parameters.py"
+    constants.write_text(constants.read_text() + "\nANOTHER = 1.0\n")
+    assert before != numba_folder(installed, tmp_path)
+
+
+def test_under_systemd_it_is_kept_in_the_cache_directory(tmp_path, monkeypatch):
+    monkeypatch.setenv("CACHE_DIRECTORY", str(tmp_path))
+    assert tmp_path == compiled_code.service_folder(Path("/state"))
+    monkeypatch.delenv("CACHE_DIRECTORY")
+    assert Path("/state/cache") == compiled_code.service_folder(Path("/state"))
 
 
 def environment(installed, home):

@@ -5,7 +5,7 @@ from datetime import UTC, datetime
 
 from temwatch import health
 
-WELL = health.Observation(
+WELL = health.ServiceState(
     now_s=1000.0,
     intake_turned_s=999.5,
     engine_turned_s=999.5,

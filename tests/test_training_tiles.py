@@ -8,7 +8,7 @@ import torch
 
 from temwatch.training.datasets import LabelledMicrograph
 from temwatch.training.losses import loss
-from temwatch.training.recipes import PAPER, TEMWATCH, Augmentation, Stage, lengthened
+from temwatch.training.recipes import PAPER, TEMWATCH, Augmentation, TrainingStage, lengthened
 from temwatch.training.sampling import Tiles
 from temwatch.training.schedule import learning_rate, stage_at, total_steps
 
@@ -210,8 +210,8 @@ def test_a_stage_warms_up_and_cools_down_by_itself():
     recipe = replace(
         TEMWATCH,
         stages=(
-            Stage(name="a", steps=100, simulated_share=1, learning_rate=1.0, warm_up_steps=10),
-            Stage(name="b", steps=50, simulated_share=0, learning_rate=0.5, warm_up_steps=5),
+            TrainingStage(name="a", steps=100, simulated_share=1, learning_rate=1.0, warm_up_steps=10),
+            TrainingStage(name="b", steps=50, simulated_share=0, learning_rate=0.5, warm_up_steps=5),
         ),
     )
     rates = [learning_rate(recipe, step, 1) for step in range(total_steps(recipe, 1))]

@@ -8,7 +8,7 @@ import socket
 import pytest
 
 from temwatch.ledger.requests import open_requests
-from temwatch.web.security import Guard, Limits, RateLimiter
+from temwatch.web.security import Guard, RateLimiter, RequestLimits
 from web_cases import TOKEN, Site, copied
 
 pytestmark = pytest.mark.system
@@ -61,7 +61,7 @@ def raw(site, path, method="GET", **headers):
 )
 def test_only_known_host_names_are_accepted(host, known):
     """DNS rebinding needs a host name of the attacker."""
-    guard = Guard(None, hosts=["localhost", "127.0.0.1", "em-lab-2.example.org"], limits=Limits())
+    guard = Guard(None, hosts=["localhost", "127.0.0.1", "em-lab-2.example.org"], limits=RequestLimits())
     assert known == guard.host_is_known(host)
 
 
@@ -184,7 +184,7 @@ def test_wrong_tokens_are_rate_limited(results):
 
 def test_a_flood_of_requests_is_refused(results):
     """With 429 and Retry-After."""
-    with Site(results, limits=Limits(burst=20, requests_per_second=5)) as site:
+    with Site(results, limits=RequestLimits(burst=20, requests_per_second=5)) as site:
         answers = [site.get("/healthz") for _ in range(40)]
         assert {200, 429} == {answer.status_code for answer in answers}
         assert "1" == answers[-1].headers["retry-after"]
@@ -205,7 +205,7 @@ def test_a_bucket_refills_with_time_and_old_clients_are_forgotten():
 
 def test_a_large_body_is_refused_before_it_is_read(results):
     """By its declared length, or by the bytes that arrive where none is declared."""
-    with Site(results, limits=Limits(body_bytes=10_000)) as site:
+    with Site(results, limits=RequestLimits(body_bytes=10_000)) as site:
         headers = {"Content-Type": "text/csv"}
         assert (
             413

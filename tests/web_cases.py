@@ -11,10 +11,10 @@ from temwatch.ledger import Reader
 from temwatch.metrics import Vitals
 from temwatch.web import app, server
 from temwatch.web.events import Hub
-from temwatch.web.security import Limits
+from temwatch.web.security import RequestLimits
 
 TOKEN = "correct horse battery staple"
-GENEROUS = Limits(burst=1_000_000, requests_per_second=1e6)
+GENEROUS = RequestLimits(burst=1_000_000, requests_per_second=1e6)
 
 
 def copied(analysed, folder):

@@ -16,7 +16,7 @@ _ENGINE_STALLED_SECONDS = 300.0  # rewriting the tables of a very large sample i
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class Observation:
+class ServiceState:
     """The service at one moment.
 
     Parameters
@@ -70,30 +70,30 @@ def share_hangs(pending_call_since_s: float | None, now_s: float) -> bool:
     return pending_call_since_s is not None and now_s - pending_call_since_s > SHARE_TIMEOUT_SECONDS
 
 
-def is_folder_up(seen: Observation) -> bool | None:
+def is_folder_up(seen: ServiceState) -> bool | None:
     """Whether the watched folder answers; None before it is known."""
     return False if share_hangs(seen.pending_call_since_s, seen.now_s) else seen.is_listed
 
 
-def has_started(seen: Observation) -> bool:
+def has_started(seen: ServiceState) -> bool:
     """Whether everything runs: workers have compiled their code, and the first scan was tried."""
     return bool(seen.engine_turned_s) and is_folder_up(seen) is not None
 
 
-def is_ready(seen: Observation) -> bool:
+def is_ready(seen: ServiceState) -> bool:
     """Whether a file that arrives now will be analysed."""
     is_complete = seen.is_scanned and bool(seen.engine_turned_s)
     return bool(is_folder_up(seen)) and seen.is_device_healthy and is_complete
 
 
-def is_advancing(seen: Observation) -> bool:
+def is_advancing(seen: ServiceState) -> bool:
     """Whether both loops turn, for the watchdog; a restart does not mend a share that does not answer."""
     is_waiting = seen.pending_call_since_s is not None
     intake_turns = is_waiting or seen.now_s - seen.intake_turned_s < _INTAKE_STALLED_SECONDS
     return intake_turns and seen.now_s - seen.engine_turned_s < _ENGINE_STALLED_SECONDS
 
 
-def vitals(seen: Observation) -> Vitals:
+def vitals(seen: ServiceState) -> Vitals:
     """The same for page and metrics."""
     return Vitals(
         ready=is_ready(seen),
@@ -104,7 +104,7 @@ def vitals(seen: Observation) -> Vitals:
     )
 
 
-def in_words(seen: Observation) -> str:
+def in_words(seen: ServiceState) -> str:
     """What the service does, in one line for systemd."""
     if not is_folder_up(seen):
         hangs = share_hangs(seen.pending_call_since_s, seen.now_s)

@@ -29,7 +29,7 @@ _EXAMINE_ALL_EVERY = 6  # scans; the others list names and examine those that ar
 
 
 @dataclass(frozen=True, slots=True)
-class Observation:
+class FileState:
     """Size and time of a file, and since when (monotonic s) they have not changed."""
 
     size_bytes: int
@@ -38,18 +38,18 @@ class Observation:
 
 
 def settled(
-    previous: Observation | None,
+    previous: FileState | None,
     current: FoundFile,
     now_s: float,
     *,
     settle_seconds: float,
     complete: Callable[[], bool | None],
-) -> tuple[bool, Observation]:
+) -> tuple[bool, FileState]:
     """Whether a file is complete, and what to remember of it.
 
     Parameters
     ----------
-    previous : Observation or None
+    previous : FileState or None
         What the last look remembered.
     current : FoundFile
         What this look sees.
@@ -65,7 +65,7 @@ def settled(
         current.mtime_ns,
     )
     if previous is None or changed:
-        return bool(complete()), Observation(current.size_bytes, current.mtime_ns, now_s)
+        return bool(complete()), FileState(current.size_bytes, current.mtime_ns, now_s)
     return now_s - previous.since_s >= settle_seconds, previous
 
 
@@ -149,7 +149,7 @@ def _watch(folder: Path, wake: threading.Event, overflowed: Callable[[], None]) 
 class _Candidate:
     """A file that is not known as it is now: what was seen of it, and what found it."""
 
-    seen: Observation | None
+    state: FileState | None
     source: str
 
 
@@ -264,7 +264,7 @@ class Search:
                 del self.candidates[path]
                 continue
             done, seen = settled(
-                candidate.seen,
+                candidate.state,
                 current,
                 now_s,
                 settle_seconds=settings.settle_seconds,

@@ -1,7 +1,7 @@
 """How long each stage takes on this machine, compared with scikit-image, and micrographs end to end."""
 
 from temwatch.benchmark.end_to_end import EndToEnd
-from temwatch.benchmark.limits import Limits
+from temwatch.benchmark.limits import MachineLimits
 from temwatch.benchmark.scaling import MicrographCost
 from temwatch.benchmark.stages import StageTiming
 from temwatch.benchmark.suite import FURTHER_FIELDS, BenchmarkReport, Machine, run
@@ -10,8 +10,8 @@ __all__ = [
     "FURTHER_FIELDS",
     "BenchmarkReport",
     "EndToEnd",
-    "Limits",
     "Machine",
+    "MachineLimits",
     "MicrographCost",
     "StageTiming",
     "run",

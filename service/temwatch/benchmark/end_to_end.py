@@ -114,7 +114,7 @@ class _Usage(NamedTuple):
     idle_seconds: float
 
 
-def _now() -> _Usage:
+def _usage() -> _Usage:
     return _Usage(time.perf_counter(), cpu_seconds(), idle_seconds())
 
 
@@ -125,7 +125,7 @@ def _analyse_groups(config: Config, groups: Sequence[Sequence[Path]]) -> tuple[l
     done: SimpleQueue[Finished] = SimpleQueue()
     stop = threading.Event()
     results: list[Finished] = []
-    began = ended = _now()
+    began = ended = _usage()
     with open_ledger(config.output.state) as ledger:
         engine = Engine(
             config=config,
@@ -142,11 +142,11 @@ def _analyse_groups(config: Config, groups: Sequence[Sequence[Path]]) -> tuple[l
             while not engine.status.turned_s and conductor.is_alive():
                 time.sleep(0.01)
             for group in groups:
-                began = _now()
+                began = _usage()
                 queue.add_all(ledger, (_arrival(path) for path in group))
                 engine.wake()
                 results += [_next(done, conductor) for _ in group]
-                ended = _now()
+                ended = _usage()
         finally:
             stop.set()
             engine.wake()

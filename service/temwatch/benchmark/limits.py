@@ -16,7 +16,7 @@ _REPEATS = 3
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class Limits:
+class MachineLimits:
     """Bytes and operations per second; operations are None where there are no weights."""
 
     memory_copy_bytes_per_second: float
@@ -25,7 +25,7 @@ class Limits:
     network_operations_per_second: float | None
 
 
-def limits(*, network: bool) -> Limits:
+def limits(*, network: bool) -> MachineLimits:
     """Measure the limits; the disk is that of the temporary folder, and reading is from the page cache."""
     source, target = np.ones(_BYTES, np.uint8), np.zeros(_BYTES, np.uint8)
     copied = min(_cpu_seconds(lambda: np.copyto(target, source)) for _ in range(_REPEATS))
@@ -43,7 +43,7 @@ def limits(*, network: bool) -> Limits:
         from temwatch.analysis.segmentation import operation_count  # torch: seconds to import
 
         rate = operation_count.operations_per_second()
-    return Limits(
+    return MachineLimits(
         memory_copy_bytes_per_second=_BYTES / copied,
         disk_write_bytes_per_second=_BYTES / written,
         disk_read_bytes_per_second=_BYTES / read,

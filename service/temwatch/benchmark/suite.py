@@ -18,7 +18,7 @@ from temwatch.analysis.segmentation.weights import default_weights
 from temwatch.analysis.separation import SEPARATORS
 from temwatch.benchmark.end_to_end import EndToEnd, end_to_end, write
 from temwatch.benchmark.frame_rate import FrameRate, sequence
-from temwatch.benchmark.limits import Limits, limits
+from temwatch.benchmark.limits import MachineLimits, limits
 from temwatch.benchmark.scaling import MicrographCost, case
 from temwatch.benchmark.stages import StageTiming, stages
 from temwatch.choices import SegmentationMethod
@@ -58,7 +58,7 @@ class BenchmarkReport:
     stages: tuple[StageTiming, ...]
     end_to_end: tuple[EndToEnd, ...]
     scaling: tuple[MicrographCost, ...]
-    limits: Limits
+    limits: MachineLimits
     network_limit_seconds: dict[str, float]
     published_seconds: dict[str, float]
     sequence: FrameRate

@@ -27,7 +27,7 @@ def run(arguments: argparse.Namespace) -> int:
     """Analyse every micrograph that is named; 1 where some were refused or failed."""
     structlog.configure(wrapper_class=structlog.make_filtering_bound_logger("critical"))
     config = _settings(arguments)
-    arrivals = _arrivals(arguments, config)
+    arrivals = _find_files(arguments, config)
     try:
         config.output.state.mkdir(parents=True, exist_ok=True)
     except OSError as error:
@@ -71,7 +71,7 @@ def _settings(arguments: argparse.Namespace) -> Config:
         raise UsageError(f"{option}: {problem['msg']} (found {problem['input']!r})") from None
 
 
-def _arrivals(arguments: argparse.Namespace, config: Config) -> list[Arrival]:
+def _find_files(arguments: argparse.Namespace, config: Config) -> list[Arrival]:
     """Everything that the paths name, as the options change it."""
     patterns = config.watch.patterns if arguments.config is not None else _PATTERNS
     found: list[Arrival] = []

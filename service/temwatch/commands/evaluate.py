@@ -30,7 +30,7 @@ def run(arguments: argparse.Namespace) -> int:
     if picture is not None and (picture.suffix.lower() != ".png" or not picture.absolute().parent.is_dir()):
         raise UsageError(f"--picture {picture}: needs a name ending in .png, in an existing folder")
     segmenter = _segmenter(arguments)
-    items = _part(arguments, datasets.load_all(arguments.data))
+    items = _select_part(arguments, datasets.load_all(arguments.data))
     results = list(
         track(
             evaluate(segmenter.segment, items, service=partial(pipeline_regions, method=separation)),
@@ -72,7 +72,7 @@ def _segmenter(arguments: argparse.Namespace) -> Segmenter:
         raise UsageError(str(error)) from None
 
 
-def _part(arguments: argparse.Namespace, items: list[LabelledMicrograph]) -> list[LabelledMicrograph]:
+def _select_part(arguments: argparse.Namespace, items: list[LabelledMicrograph]) -> list[LabelledMicrograph]:
     """The micrographs of one part of a training's division; without --part all."""
     if arguments.part is None:
         if arguments.division is not None:

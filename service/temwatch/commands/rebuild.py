@@ -12,7 +12,7 @@ from rich.console import Console
 from rich.progress import track
 
 from temwatch import config as configuration
-from temwatch.commands.send_request import steer
+from temwatch.commands.send_request import ask_service
 from temwatch.commands.terminal import known_sample, plural
 from temwatch.ledger import Reader
 
@@ -28,7 +28,7 @@ def run(arguments: argparse.Namespace) -> int:
     quiet = not sys.stderr.isatty()
     renewed, other_settings = 0, False
     for sample in track(samples, "rebuilding", console=Console(stderr=True), transient=True, disable=quiet):
-        answer = steer(config, "rebuild", sample=sample)
+        answer = ask_service(config, "rebuild", sample=sample)
         renewed += answer["renewed"]
         other_settings = other_settings or answer["separation"] != config.separation.model_dump()
     again = f"; {plural(renewed, 'micrograph')} separated and measured again" if renewed else ""

@@ -7,7 +7,7 @@ import math
 import sys
 
 from temwatch import config as configuration
-from temwatch.commands.send_request import steer
+from temwatch.commands.send_request import ask_service
 from temwatch.commands.terminal import plural
 from temwatch.errors import UsageError
 from temwatch.ledger import is_held
@@ -19,7 +19,7 @@ def run(arguments: argparse.Namespace) -> int:
     size = arguments.pixel_size
     if size is not None and not (math.isfinite(size) and size > 0):
         raise UsageError(f"--pixel-size {size:g}: must be more than 0 nm")
-    done = steer(config, "retry", paths=arguments.paths or None, pixel_size_nm=size)
+    done = ask_service(config, "retry", paths=arguments.paths or None, pixel_size_nm=size)
     running = is_held(config.output.state)
     later = "" if running else " when the service next starts"
     print(f"{plural(done['files'], 'micrograph')} will be analysed again{later}")  # noqa: T201

@@ -16,7 +16,7 @@ from temwatch.ledger.requests import answer_to
 _TIMEOUT_SECONDS = 6 * 3600.0  # a rebuild of a large sample; the lock shows whether the service still runs
 
 
-def steer(config: Config, kind: str, **arguments: Any) -> dict[str, Any]:
+def ask_service(config: Config, kind: str, **arguments: Any) -> dict[str, Any]:
     """Carry out one request; see `engine.requests.act`.
 
     Raises

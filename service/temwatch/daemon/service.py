@@ -90,8 +90,8 @@ def run(
             ),
         )
 
-        def observe() -> health.Observation:
-            return health.Observation(
+        def observe() -> health.ServiceState:
+            return health.ServiceState(
                 now_s=time.monotonic(),
                 intake_turned_s=intake_status.turned_s,
                 engine_turned_s=engine.status.turned_s,

@@ -20,7 +20,7 @@ _STARTING_POLL_SECONDS = 0.05
 
 def run(
     loops: Mapping[str, Callable[[threading.Event, threading.Event], None]],
-    observe: Callable[[], health.Observation],
+    observe: Callable[[], health.ServiceState],
     *,
     on_start: Callable[[], None],
     wake_engine: Callable[[], None],
@@ -89,7 +89,7 @@ def run(
         )
 
 
-def _report(stop: threading.Event, observe: Callable[[], health.Observation]) -> None:
+def _report(stop: threading.Event, observe: Callable[[], health.ServiceState]) -> None:
     """Tell systemd that the service is ready, that it advances, and what it does."""
     is_ready, status, was_hanging = False, "", False
     beat_s = min(1.0, systemd.watchdog_seconds() or 1.0)

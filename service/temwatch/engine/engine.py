@@ -26,9 +26,9 @@ from temwatch.engine.hooks import EngineHooks, EngineStatus
 from temwatch.engine.job import Executor, Job
 from temwatch.engine.outcomes import (
     Analysed,
-    Drawn,
     Failed,
     Outcome,
+    PictureDone,
     ReadDone,
     Resolved,
     Segmented,
@@ -50,7 +50,7 @@ _IDLE_SECONDS = 1.0
 
 
 class _TaskFinished(NamedTuple):
-    """Mail for the conductor: a task of this job is done."""
+    """Mail for the conductor."""
 
     job: Job
     future: Future[StageResult]
@@ -196,7 +196,7 @@ class Engine:
             case Segmented():
                 job.took(Stage.SEGMENT, outcome.seconds)
                 self._backend.resolve(job, outcome)
-            case Drawn() | Resolved() | Analysed():
+            case PictureDone() | Resolved() | Analysed():
                 job.add(outcome)
                 self._record_complete_batches(job)
             case Recorded():
@@ -277,13 +277,8 @@ class Engine:
         )
         match action:
             case retry.Retry(after_s=wait_s, code=code):
-                log.warning(
-                    "cannot read, will retry",
-                    id=job.file.id,
-                    path=job.file.path,
-                    reason=str(error),
-                    wait_s=wait_s,
-                )
+                about = {"id": job.file.id, "path": job.file.path}
+                log.warning("cannot read, will retry", **about, reason=str(error), wait_s=wait_s)
                 self._put_back(job, wait_s, code)
             case retry.WaitForSpace():
                 log.warning("disk full, waiting for space", reason=str(error))
@@ -293,13 +288,8 @@ class Engine:
                 if reason.code == "internal":
                     if failed.stage is Stage.SEGMENT:
                         self._hooks.check_device()  # a device that fails ends the service
-                    log.error(
-                        "internal error",
-                        id=job.file.id,
-                        path=job.file.path,
-                        stage=failed.stage,
-                        exc_info=error,
-                    )
+                    about = {"id": job.file.id, "path": job.file.path}
+                    log.error("internal error", **about, stage=failed.stage, exc_info=error)
                 self._reject(job, reason)
 
     def _put_back(self, job: Job, wait_s: float, reason: str | None) -> None:

@@ -13,7 +13,7 @@ from typing import NamedTuple
 import structlog
 
 from temwatch.domain import Micrograph, Status
-from temwatch.engine.outcomes import Analysed, Drawn, Failed, Resolved, Stage, StageResult
+from temwatch.engine.outcomes import Analysed, Failed, PictureDone, Resolved, Stage, StageResult
 from temwatch.ledger import File, PackedAnalysis, Recorded
 
 log = structlog.get_logger(__name__)
@@ -133,10 +133,10 @@ class Job:
         batch = self._batch(index)
         return batch.micrographs[index - batch.first]
 
-    def add(self, result: Drawn | Resolved | Analysed) -> None:
+    def add(self, result: PictureDone | Resolved | Analysed) -> None:
         """Enter a result; it may complete a batch."""
         match result:
-            case Drawn(index=index, seconds=seconds):
+            case PictureDone(index=index, seconds=seconds):
                 self.took(Stage.PUBLISH, seconds)
                 self._batch(index).awaits_picture = False
             case Resolved(index=index):

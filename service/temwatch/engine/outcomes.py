@@ -48,7 +48,7 @@ class Segmented:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class Drawn:
+class PictureDone:
     """The picture of micrograph `index` is in the output folder."""
 
     index: int
@@ -83,5 +83,5 @@ class Failed:
     error: BaseException
 
 
-StageResult = ReadDone | Segmented | Drawn | Resolved | Analysed
+StageResult = ReadDone | Segmented | PictureDone | Resolved | Analysed
 Outcome = StageResult | Recorded | Failed

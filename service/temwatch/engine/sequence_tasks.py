@@ -14,7 +14,7 @@ from temwatch.config import TrackingSettings
 from temwatch.domain import Analysis
 from temwatch.ledger import MicrographRow, Publication, Reader, analyses
 from temwatch.ledger.sequences import progress
-from temwatch.ledger.sequences.progress import Event, LinkedFrame, PendingFrame, Progress
+from temwatch.ledger.sequences.progress import LinkedFrame, PendingFrame, Progress, SequenceEvent
 from temwatch.outputs import sequence_files
 
 _DRAWING_NICENESS = 10  # frames come first
@@ -71,7 +71,7 @@ def link(order: LinkOrder) -> LinkResult:
     return LinkResult(frames=tuple(found), state=tracker.dump(state))
 
 
-def close(order: LinkOrder) -> tuple[Event, ...]:
+def close(order: LinkOrder) -> tuple[SequenceEvent, ...]:
     """What only the end of a sequence shows."""
     with Reader(order.ledger) as reader:
         return tuple(_event(event) for event in tracker.finish(_state(reader, order)))
@@ -117,7 +117,7 @@ def _row(row: MicrographRow, analysis: Analysis, tracked: tracker.TrackedFrame, 
     )
 
 
-def _event(event: tracker.TrackEvent) -> Event:
-    return Event(
+def _event(event: tracker.TrackEvent) -> SequenceEvent:
+    return SequenceEvent(
         frame=event.frame, event=event.event, track=event.track, others=tuple(map(int, event.others))
     )

@@ -39,7 +39,7 @@ _REST_INTERVALS = 10  # a sequence has ended, for now, when so many frames have 
 
 
 @dataclass(frozen=True, slots=True, eq=False)
-class _Task:
+class _SequenceTask:
     """What a worker has in hand."""
 
     order: sequence_tasks.LinkOrder | sequence_tasks.DrawOrder
@@ -52,7 +52,7 @@ class _Worker:
     def __init__(self, wake: Callable[[], None]) -> None:
         self._wake = wake
         self._pool: ProcessPoolExecutor | None = None
-        self._task: _Task | None = None
+        self._task: _SequenceTask | None = None
 
     @property
     def is_busy(self) -> bool:
@@ -68,10 +68,10 @@ class _Worker:
         except BrokenProcessPool as error:
             future = Future()
             future.set_exception(error)
-        self._task = _Task(order, future)
+        self._task = _SequenceTask(order, future)
         future.add_done_callback(lambda _: self._wake())
 
-    def take(self) -> _Task | None:
+    def take(self) -> _SequenceTask | None:
         """The task, once it is done."""
         task = self._task
         if task is None or not task.future.done():
@@ -233,7 +233,7 @@ class SequenceTracker:
         )
         self._linker.start(task, order)
 
-    def _take(self, task: _Task) -> None:
+    def _take(self, task: _SequenceTask) -> None:
         """Record what a worker found, or deal with its failure."""
         sequence = task.order.progress
         error = task.future.exception()

@@ -14,7 +14,7 @@ from temwatch.analysis import pipeline
 from temwatch.choices import SeparationMethod
 from temwatch.domain import Analysis, Frame, Micrograph
 from temwatch.engine.orders import AnalyseOrder, PictureOrder, ReadOrder, ResolveOrder
-from temwatch.engine.outcomes import Drawn, ReadDone, Resolved
+from temwatch.engine.outcomes import PictureDone, ReadDone, Resolved
 from temwatch.formats.read_errors import unreadable
 from temwatch.ledger import Result, pack
 from temwatch.outputs import film, paths, pictures, sample_folder
@@ -130,12 +130,12 @@ def analyse(order: AnalyseOrder) -> Resolved:
     )
 
 
-def draw_micrograph(order: PictureOrder) -> Drawn:
+def draw_micrograph(order: PictureOrder) -> PictureDone:
     """Write the picture of a micrograph, on which the others are drawn later."""
     started = time.monotonic()
     image = formats.open_source(order.path, pixel_size_nm=order.pixel_size_nm).load(0)
     pictures.write_micrograph(order.folder, order.name, image, order.pixel_size_nm)
-    return Drawn(index=0, seconds=time.monotonic() - started)
+    return PictureDone(index=0, seconds=time.monotonic() - started)
 
 
 def write_drawn(folder: Path, micrographs_png: dict[str, bytes]) -> float:

@@ -92,7 +92,7 @@ def write_film(reader: Reader, output: Path, sequence: Progress) -> Path | None:
         "-flags",
         "+bitexact",
     ]
-    frames = _drawn(reader, folder, chosen, shape)
+    frames = _draw_frames(reader, folder, chosen, shape)
     first = next(frames)
     writer = imageio_ffmpeg.write_frames(
         str(temporary), first.shape[1::-1], fps=rate, quality=None, macro_block_size=2, output_params=options
@@ -127,7 +127,7 @@ def _shape(reader: Reader, step: FrameRow) -> tuple[int, int] | None:
     )
 
 
-def _drawn(
+def _draw_frames(
     reader: Reader, folder: Path, steps: list[FrameRow], shape: tuple[int, int]
 ) -> Iterator[NDArray[np.uint8]]:
     """Every frame as RGB with even sides, at least so large that an outline can be seen."""

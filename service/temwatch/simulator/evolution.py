@@ -63,7 +63,7 @@ class MovingParticle:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class Event:
+class SimulatedEvent:
     """What happened between the frame before and `frame`: vanish, or merge of `others` into `track`.
 
     In a moving field of view a particle also vanishes when it leaves, and appears when it enters.
@@ -84,7 +84,7 @@ class FrameTruth:
 
     index: int
     particles: tuple[MovingParticle, ...]
-    events: tuple[Event, ...] = field(default=())
+    events: tuple[SimulatedEvent, ...] = field(default=())
     drift_x_nm: float = 0.0
     drift_y_nm: float = 0.0
     cut: tuple[MovingParticle, ...] = ()
@@ -187,7 +187,7 @@ def _in_view(particle: MovingParticle, shift_nm: NDArray[np.float64], settings: 
 
 def _as_seen(
     moment: FrameTruth, before: dict[int, MovingParticle], now: dict[int, MovingParticle]
-) -> tuple[Event, ...]:
+) -> tuple[SimulatedEvent, ...]:
     """The events that can be seen within the field."""
     merges = []
     for event in moment.events:
@@ -195,8 +195,8 @@ def _as_seen(
         if event.event == "merge" and event.track in before and event.track in now and others:
             merges.append(replace(event, others=others))
     taken = {other for event in merges for other in event.others}
-    vanished = (Event(frame=moment.index, event="vanish", track=track) for track in before)
-    appeared = (Event(frame=moment.index, event="appear", track=track) for track in now)
+    vanished = (SimulatedEvent(frame=moment.index, event="vanish", track=track) for track in before)
+    appeared = (SimulatedEvent(frame=moment.index, event="appear", track=track) for track in now)
     return (
         *merges,
         *(event for event in vanished if event.track not in now and event.track not in taken),
@@ -262,14 +262,14 @@ def _step(
 
 def _ripen(
     particles: tuple[MovingParticle, ...], rate_nm3: float, least_nm: float, index: int
-) -> tuple[tuple[MovingParticle, ...], list[Event]]:
+) -> tuple[tuple[MovingParticle, ...], list[SimulatedEvent]]:
     critical_nm = np.mean([particle.radius_nm for particle in particles]) if particles else 1.0
     kept, events = [], []
     for particle in particles:
         volume = particle.radius_nm**3 + 3 * rate_nm3 * (particle.radius_nm / critical_nm - 1)
         radius_nm = float(max(volume, 0.0)) ** (1 / 3)
         if radius_nm < least_nm:
-            events.append(Event(frame=index, event="vanish", track=particle.track))
+            events.append(SimulatedEvent(frame=index, event="vanish", track=particle.track))
         else:
             kept.append(replace(particle, radius_nm=radius_nm))
     return tuple(kept), events
@@ -277,7 +277,7 @@ def _ripen(
 
 def _coalesce(
     particles: tuple[MovingParticle, ...], index: int
-) -> tuple[tuple[MovingParticle, ...], list[Event]]:
+) -> tuple[tuple[MovingParticle, ...], list[SimulatedEvent]]:
     """Merge touching particles, larger ones first, until none touch."""
     alive = sorted(particles, key=lambda particle: -particle.radius_nm)
     absorbed: dict[int, list[int]] = {}
@@ -295,7 +295,7 @@ def _coalesce(
         absorbed.setdefault(large.track, []).extend([small.track, *absorbed.pop(small.track, [])])
         pair = _touching(alive)
     events = [
-        Event(frame=index, event="merge", track=track, others=tuple(others))
+        SimulatedEvent(frame=index, event="merge", track=track, others=tuple(others))
         for track, others in absorbed.items()
     ]
     return tuple(sorted(alive, key=lambda particle: particle.track)), events

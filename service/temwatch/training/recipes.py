@@ -37,7 +37,7 @@ class Augmentation:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class Stage:
+class TrainingStage:
     """A part of the training: `steps` batches, a share of each from simulated micrographs."""
 
     name: str
@@ -68,7 +68,7 @@ class Recipe:
     max_side_px: int | None = None
     half_size_from_px: float | None = None
     noisy_sizes: tuple[float, ...] = (1.0,)
-    stages: tuple[Stage, ...]
+    stages: tuple[TrainingStage, ...]
     epochs: int | None = None
     optimizer: Literal["sgd", "adamw"]
     weight_decay: float
@@ -90,7 +90,7 @@ PAPER = Recipe(
     tiles="grid",
     batch=30,
     max_side_px=1024,
-    stages=(Stage(name="labelled", steps=0, simulated_share=0.0, learning_rate=0.01),),
+    stages=(TrainingStage(name="labelled", steps=0, simulated_share=0.0, learning_rate=0.01),),
     epochs=120,
     optimizer="sgd",
     weight_decay=1e-4,
@@ -109,8 +109,12 @@ TEMWATCH = Recipe(
     tiles="random",
     batch=16,
     stages=(
-        Stage(name="simulated", steps=9000, simulated_share=1.0, learning_rate=1e-3, warm_up_steps=500),
-        Stage(name="labelled", steps=21000, simulated_share=0.5, learning_rate=5e-4, warm_up_steps=200),
+        TrainingStage(
+            name="simulated", steps=9000, simulated_share=1.0, learning_rate=1e-3, warm_up_steps=500
+        ),
+        TrainingStage(
+            name="labelled", steps=21000, simulated_share=0.5, learning_rate=5e-4, warm_up_steps=200
+        ),
     ),
     optimizer="adamw",
     weight_decay=0.01,
@@ -146,7 +150,11 @@ TEMWATCH = Recipe(
 REFINE = replace(
     TEMWATCH,
     name="refine",
-    stages=(Stage(name="labelled", steps=12000, simulated_share=0.5, learning_rate=3e-4, warm_up_steps=200),),
+    stages=(
+        TrainingStage(
+            name="labelled", steps=12000, simulated_share=0.5, learning_rate=3e-4, warm_up_steps=200
+        ),
+    ),
     validate_every=2000,
 )
 """Only the second stage, for existing weights (`--start-from`)."""

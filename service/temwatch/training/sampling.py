@@ -50,7 +50,7 @@ class Tiles(Dataset[Tile]):
         self.grid = [window for number, item in enumerate(labelled) for window in _grid(number, item, recipe)]
         self._chances = {False: _chances(labelled), True: _chances(simulated)}
         self._known_noise: dict[tuple[bool, int], bool] = {}
-        self._known_places: dict[tuple[bool, int], tuple[Places, Places]] = {}
+        self._known_positions: dict[tuple[bool, int], tuple[Places, Places]] = {}
 
     def steps_per_epoch(self) -> int:
         """Number of batches that cover the grid once."""
@@ -85,7 +85,7 @@ class Tiles(Dataset[Tile]):
         row, column = random.uniform((0, 0), labels.shape)
         kind = random.random()
         if kind < self.recipe.contact_share + self.recipe.particle_share:
-            contacts, particles = self._places(simulated, number, labels)
+            contacts, particles = self._positions(simulated, number, labels)
             places = contacts if kind < self.recipe.contact_share and len(contacts) else particles
             if len(places):
                 row, column = places[random.integers(len(places))] + random.normal(0, 30, 2)
@@ -99,15 +99,15 @@ class Tiles(Dataset[Tile]):
             self._known_noise[key] = noise(np.asarray(image, np.float32)) >= NOISY
         return self._known_noise[key]
 
-    def _places(self, simulated: bool, number: int, labels: Labels) -> tuple[Places, Places]:
+    def _positions(self, simulated: bool, number: int, labels: Labels) -> tuple[Places, Places]:
         """Some pixels where particles touch, and the first pixel of every particle."""
         key = (simulated, number)
-        if key not in self._known_places:
+        if key not in self._known_positions:
             contacts = np.argwhere(contact_lines(labels))[::16]
             numbers, first = np.unique(labels, return_index=True)
             particles = np.stack(np.unravel_index(first[numbers > 0], labels.shape), axis=1)
-            self._known_places[key] = contacts, particles
-        return self._known_places[key]
+            self._known_positions[key] = contacts, particles
+        return self._known_positions[key]
 
 
 def _chances(pictures: Sequence[LabelledMicrograph]) -> NDArray[np.float64]:

@@ -5,7 +5,7 @@ from __future__ import annotations
 import math
 from dataclasses import dataclass
 
-from temwatch.training.recipes import Recipe, Stage
+from temwatch.training.recipes import Recipe, TrainingStage
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -25,7 +25,7 @@ def total_steps(recipe: Recipe, steps_per_epoch: int) -> int:
     return sum(stage.steps for stage in recipe.stages)
 
 
-def stage_at(recipe: Recipe, step: int) -> tuple[Stage, int]:
+def stage_at(recipe: Recipe, step: int) -> tuple[TrainingStage, int]:
     """The stage that a step (from 0) belongs to, and the step's number within it."""
     for stage in recipe.stages[:-1]:
         if step < stage.steps:

@@ -23,7 +23,7 @@ from temwatch.web.context import Context, known_sample
 from temwatch.web.events import Hub
 from temwatch.web.outline_cache import OutlineCache
 from temwatch.web.population_cache import PopulationCache
-from temwatch.web.security import Guard, Limits, Token
+from temwatch.web.security import Guard, RequestLimits, Token
 
 
 def build(
@@ -33,10 +33,10 @@ def build(
     registry: CollectorRegistry,
     hub: Hub,
     vitals: Callable[[], Vitals],
-    limits: Limits | None = None,
+    limits: RequestLimits | None = None,
 ) -> FastAPI:
     """Build the application of one service."""
-    limits = limits or Limits()
+    limits = limits or RequestLimits()
     app = FastAPI(
         title="temwatch",
         version=temwatch.__version__,

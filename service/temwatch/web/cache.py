@@ -15,21 +15,21 @@ class KeyedLock:
     """A lock for each key. Threads that hold different keys do not wait for each other."""
 
     def __init__(self) -> None:
-        self._bookkeeping = threading.Lock()
+        self._lock = threading.Lock()
         self._locks: dict[Hashable, threading.Lock] = {}
         self._users: dict[Hashable, int] = {}
 
     @contextmanager
     def hold(self, key: Hashable) -> Iterator[None]:
         """Hold the lock of one key; it exists for as long as a thread holds it or waits for it."""
-        with self._bookkeeping:
+        with self._lock:
             lock = self._locks.setdefault(key, threading.Lock())
             self._users[key] = self._users.get(key, 0) + 1
         try:
             with lock:
                 yield
         finally:
-            with self._bookkeeping:
+            with self._lock:
                 self._users[key] -= 1
                 if not self._users[key]:
                     del self._users[key], self._locks[key]
@@ -49,7 +49,7 @@ class SingleFlightCache(Generic[Value]):
     def __init__(self, capacity: int, size_of: Callable[[Value], int]) -> None:
         self._capacity = capacity
         self._size_of = size_of
-        self._bookkeeping = threading.Lock()  # never held while a value is computed
+        self._lock = threading.Lock()  # never held while a value is computed
         self._computing = KeyedLock()
         self._values: OrderedDict[Hashable, Value] = OrderedDict()
         self._size = 0
@@ -77,13 +77,13 @@ class SingleFlightCache(Generic[Value]):
         return value
 
     def _find(self, key: Hashable) -> Value | None:
-        with self._bookkeeping:
+        with self._lock:
             if key in self._values:
                 self._values.move_to_end(key)
             return self._values.get(key)
 
     def _store(self, key: Hashable, value: Value) -> None:
-        with self._bookkeeping:
+        with self._lock:
             replaced = self._values.pop(key, None)
             if replaced is not None:
                 self._size -= self._size_of(replaced)

@@ -43,7 +43,7 @@ class PopulationCache:
     def __init__(self, reader: Callable[[], Reader]) -> None:
         self._reader = reader
         self._samples = SingleFlightCache[LoadedSample](_MAX_PARTICLES, lambda one: len(one.fields.number))
-        self._answers = SingleFlightCache[bytes](_MAX_ANSWERS, lambda _: 1)
+        self._computed = SingleFlightCache[bytes](_MAX_ANSWERS, lambda _: 1)
 
     def fields(self, sample: str) -> Fields:
         """Everything analysed of a sample until now."""
@@ -56,7 +56,7 @@ class PopulationCache:
         def encode() -> bytes:
             return json.dumps(compute(loaded), allow_nan=False, separators=(",", ":")).encode()
 
-        return self._answers.get((sample, loaded.version, question), encode)
+        return self._computed.get((sample, loaded.version, question), encode)
 
     def _current(self, sample: str) -> LoadedSample:
         with self._reader() as ledger, ledger.snapshot():

@@ -43,7 +43,7 @@ HEADERS = {
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class Limits:
+class RequestLimits:
     """Limits for one client: bytes per request, requests in a burst and per second, wrong tokens."""
 
     body_bytes: int = 2 * 1024**2
@@ -85,7 +85,7 @@ class RateLimiter:
 class Guard:
     """ASGI middleware: refuses foreign host names, floods and large bodies, and adds the security headers."""
 
-    def __init__(self, app: ASGIApp, *, hosts: Sequence[str], limits: Limits) -> None:
+    def __init__(self, app: ASGIApp, *, hosts: Sequence[str], limits: RequestLimits) -> None:
         self._app = app
         self._hosts = {host.lower().strip("[]") for host in hosts}
         self._limits = limits
@@ -165,7 +165,7 @@ class Guard:
 class Token:
     """The bearer token that allows changes; read from its file each time, so a new token applies at once."""
 
-    def __init__(self, file: Path | None, limits: Limits) -> None:
+    def __init__(self, file: Path | None, limits: RequestLimits) -> None:
         self._file = file
         self._wrong = RateLimiter(limits.wrong_tokens, limits.wrong_tokens_per_second)
 

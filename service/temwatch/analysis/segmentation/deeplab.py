@@ -229,7 +229,7 @@ def _within_memory(
     try:
         while True:
             try:
-                return _seen(net, images, description, tile_px)
+                return _infer(net, images, description, tile_px)
             except torch.OutOfMemoryError:
                 on_out_of_memory()
             torch.cuda.empty_cache()
@@ -258,7 +258,7 @@ def _of_one_shape(images: Sequence[Prepared], most: int) -> Iterator[list[Prepar
         yield from (same[start : start + most] for start in range(0, len(same), most))
 
 
-def _seen(
+def _infer(
     net: torch.nn.Module, images: list[Prepared], description: weights.Description, tile_px: int
 ) -> list[Probabilities]:
     """Probabilities for micrographs of one shape, each at the sizes that suit it best."""

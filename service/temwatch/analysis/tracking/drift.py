@@ -43,7 +43,7 @@ class Drift(NamedTuple):
     agreement: float
 
 
-class _Comparison(NamedTuple):
+class _FrameComparison(NamedTuple):
     """A frame and what it is compared with; `tree` holds the positions of the reference."""
 
     centroids_nm: Points
@@ -94,7 +94,7 @@ def measure_drift(
     diameter_nm = float(np.median(reference.diameters_nm))
     tolerance_nm = min(PARAMETERS.match_spacings * median_spacing(reference.positions_nm), diameter_nm)
     tree = cKDTree(reference.positions_nm)
-    comparison = _Comparison(centroids_nm, diameters_nm, reference, tree, tolerance_nm, pixel_size_nm)
+    comparison = _FrameComparison(centroids_nm, diameters_nm, reference, tree, tolerance_nm, pixel_size_nm)
 
     stayed = _refined(comparison, last_nm)
     if stayed.agreement >= PARAMETERS.convincing_agreement:
@@ -104,13 +104,13 @@ def measure_drift(
     return best if best.agreement >= PARAMETERS.credible_agreement else Drift(last_nm, best.agreement)
 
 
-def _refined(comparison: _Comparison, guess_nm: Points) -> Drift:
+def _refined(comparison: _FrameComparison, guess_nm: Points) -> Drift:
     """The shift near a guess, and how well the frame agrees with the reference under it."""
     shift_nm = _mean_shift(comparison, guess_nm)
     return Drift(shift_nm, _agreement(comparison, shift_nm))
 
 
-def _likeness(comparison: _Comparison, shift_nm: Points) -> tuple[Points, Values, NDArray[np.int64]]:
+def _likeness(comparison: _FrameComparison, shift_nm: Points) -> tuple[Points, Values, NDArray[np.int64]]:
     """Displacement of each particle from the nearest known one, likeness of the two, and which one."""
     reference = comparison.reference
     moved = comparison.centroids_nm - shift_nm
@@ -121,7 +121,7 @@ def _likeness(comparison: _Comparison, shift_nm: Points) -> tuple[Points, Values
     return moved - reference.positions_nm[nearest], likeness, nearest
 
 
-def _agreement(comparison: _Comparison, shift_nm: Points) -> float:
+def _agreement(comparison: _FrameComparison, shift_nm: Points) -> float:
     """Mean likeness over the particles of the frame or the known ones, whichever are fewer."""
     _, likeness, nearest = _likeness(comparison, shift_nm)
     best = np.zeros(len(comparison.reference.positions_nm))
@@ -129,7 +129,7 @@ def _agreement(comparison: _Comparison, shift_nm: Points) -> float:
     return float(best.sum() / min(len(comparison.centroids_nm), len(best)))
 
 
-def _mean_shift(comparison: _Comparison, guess_nm: Points) -> Points:
+def _mean_shift(comparison: _FrameComparison, guess_nm: Points) -> Points:
     """Mean of the displacements, again and again with weights that fall with the distance from it.
 
     At last the weights fall with the scatter of most particles, so that the few that really move count

@@ -36,7 +36,7 @@ from temwatch.config import TrackingSettings
 from temwatch.domain import Analysis, Mask, Region
 
 __all__ = [
-    "Observation",
+    "ObservedFrame",
     "TrackEvent",
     "TrackedFrame",
     "TrackerState",
@@ -50,7 +50,7 @@ __all__ = [
 
 
 @dataclass(frozen=True, slots=True, kw_only=True, eq=False)
-class Observation:
+class ObservedFrame:
     """One frame as analysed: its number from 0, and its particles in order, positions (row, column)."""
 
     index: int
@@ -76,12 +76,12 @@ class TrackedFrame:
     events: tuple[TrackEvent, ...]
 
 
-def observe(analysis: Analysis, index: int) -> Observation:
+def observe(analysis: Analysis, index: int) -> ObservedFrame:
     """A frame's analysis as the tracking sees it."""
     particles = analysis.particles
     centres = [(particle.centroid_y_nm, particle.centroid_x_nm) for particle in particles]
     diameters = [particle.equivalent_diameter_nm for particle in particles]
-    return Observation(
+    return ObservedFrame(
         index=index,
         pixel_size_nm=analysis.pixel_size_nm,
         mask=analysis.mask,
@@ -106,14 +106,14 @@ def finish(state: TrackerState) -> tuple[TrackEvent, ...]:
     )
 
 
-def follow(state: TrackerState, observation: Observation) -> tuple[TrackerState, TrackedFrame]:
+def follow(state: TrackerState, observation: ObservedFrame) -> tuple[TrackerState, TrackedFrame]:
     """Follow the particles into one more frame.
 
     Parameters
     ----------
     state : TrackerState
         From `begin`, the frame before, or `load`.
-    observation : Observation
+    observation : ObservedFrame
         The frame. One without particles changes nothing, and neither does one that never comes: no track
         ages by it.
 
@@ -157,7 +157,7 @@ def _without_particles(state: TrackerState, index: int) -> TrackedFrame:
     )
 
 
-def _drift_corrected(observation: Observation, drift_nm: NDArray[np.float64]) -> FrameParticles:
+def _drift_corrected(observation: ObservedFrame, drift_nm: NDArray[np.float64]) -> FrameParticles:
     origins = np.array([region.origin_px for region in observation.regions], np.int64)
     drift_px = to_px(drift_nm, observation.pixel_size_nm)
     return FrameParticles(

@@ -49,7 +49,7 @@ class PendingFrame:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class Event:
+class SequenceEvent:
     """One line of events.csv."""
 
     frame: int
@@ -78,7 +78,7 @@ class LinkedFrame:
     drift_y_nm: float
     tracks: int
     points: tuple[tuple[int, int, float, float, float], ...]
-    events: tuple[Event, ...]
+    events: tuple[SequenceEvent, ...]
 
 
 def sequences(reader: Reader, *, sample: str | None = None, unfinished: bool = False) -> list[Progress]:
@@ -258,7 +258,7 @@ def record(
     return True
 
 
-def end(ledger: Ledger, sequence: Progress, events: Sequence[Event]) -> bool:
+def end(ledger: Ledger, sequence: Progress, events: Sequence[SequenceEvent]) -> bool:
     """End the sequence, for now, and record the events that only its end shows."""
     with ledger.transaction() as connection:
         if _last_id(connection, sequence.id) != sequence.last_id or sequence.ended:
@@ -322,7 +322,7 @@ def _insert(connection: sqlite3.Connection, sequence_id: int, frame: LinkedFrame
     return added.lastrowid
 
 
-def _insert_events(connection: sqlite3.Connection, followed_id: int, events: Sequence[Event]) -> None:
+def _insert_events(connection: sqlite3.Connection, followed_id: int, events: Sequence[SequenceEvent]) -> None:
     connection.executemany(
         "INSERT INTO track_events VALUES (?, ?, ?, ?, ?, ?)",
         [

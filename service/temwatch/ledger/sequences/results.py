@@ -10,7 +10,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from temwatch.ledger.reader import Reader
-from temwatch.ledger.sequences.progress import Event, Progress, sequences
+from temwatch.ledger.sequences.progress import Progress, SequenceEvent, sequences
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -207,10 +207,12 @@ _SIGHTINGS = "SELECT sum(particles) FROM followed WHERE sequence_id = ?"
 _BATCH_ROWS = 50_000
 
 
-def events(reader: Reader, sequence: Progress) -> list[Event]:
+def events(reader: Reader, sequence: Progress) -> list[SequenceEvent]:
     """All events of a sequence, in the order of events.csv."""
     return [
-        Event(frame=frame, event=event, track=track, others=tuple(map(int, filter(None, others.split(";")))))
+        SequenceEvent(
+            frame=frame, event=event, track=track, others=tuple(map(int, filter(None, others.split(";"))))
+        )
         for frame, event, track, others in reader.connection.execute(
             f"SELECT e.frame, e.event, e.track, e.others {_EVENTS} ORDER BY w.id, e.number", (sequence.id,)
         )
