@@ -77,7 +77,7 @@ def followed_sheet(observations, settings=None):
     """What the tracking says of observations, one after the other."""
     state, sheet = tracker.begin(settings), Sheet()
     for observation in observations:
-        state, found = tracker.follow(state, observation)
+        state, found = tracker.add_frame(state, observation)
         sheet.places.append(observation.centroids_nm / observation.pixel_size_nm)
         sheet.names.append(found.tracks)
         sheet.drifts.append(found.drift_nm / observation.pixel_size_nm)

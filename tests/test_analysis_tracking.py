@@ -36,7 +36,7 @@ def names_of(observations, settings=None):
     """The tracks of every frame and all events."""
     state, names, events = tracker.begin(settings), [], []
     for observation in observations:
-        state, found = tracker.follow(state, observation)
+        state, found = tracker.add_frame(state, observation)
         names.append(found.tracks.tolist())
         events.extend(found.events)
     return names, [*events, *tracker.finish(state)]
@@ -85,8 +85,8 @@ def test_a_restart_after_any_frame_gives_the_same_identities(observations):
     """dump and load lose nothing, so a crash cannot change a track's name."""
     state, restarted = tracker.begin(), tracker.begin()
     for observation in observations:
-        state, expected = tracker.follow(state, observation)
-        restarted, actual = tracker.follow(tracker.load(tracker.dump(restarted)), observation)
+        state, expected = tracker.add_frame(state, observation)
+        restarted, actual = tracker.add_frame(tracker.load(tracker.dump(restarted)), observation)
         np.testing.assert_array_equal(expected.tracks, actual.tracks)
         np.testing.assert_array_equal(expected.drift_nm, actual.drift_nm)
         assert expected.events == actual.events
@@ -99,8 +99,8 @@ def test_sequences_side_by_side_do_not_touch_each_other(observations):
     alone, _ = names_of(observations[:10])
     first, second, names = tracker.begin(), tracker.begin(), []
     for one, other in zip(observations[:10], observations[10:20], strict=True):
-        first, found = tracker.follow(first, one)
-        second, _ = tracker.follow(second, other)
+        first, found = tracker.add_frame(first, one)
+        second, _ = tracker.add_frame(second, other)
         names.append(found.tracks.tolist())
     assert alone == names
 
@@ -116,12 +116,12 @@ def test_blank_frames_and_gaps_break_no_track(observations):
     )
     state = tracker.begin()
     for observation in observations[:3]:
-        state, before = tracker.follow(state, observation)
+        state, before = tracker.add_frame(state, observation)
     for index in range(3, 13):
-        state, nothing = tracker.follow(state, replace(blank, index=index))
+        state, nothing = tracker.add_frame(state, replace(blank, index=index))
         assert (0, ()) == (len(nothing.tracks), nothing.events)
         np.testing.assert_array_equal(before.drift_nm, nothing.drift_nm)
-    state, after = tracker.follow(state, replace(observations[3], index=13))
+    state, after = tracker.add_frame(state, replace(observations[3], index=13))
     expected, _ = names_of(observations[:4])
     assert expected[-1] == after.tracks.tolist()
 
@@ -173,13 +173,13 @@ def test_a_sequence_of_any_length_costs_the_same():
     state, sizes = tracker.begin(), []
     for index in range(100):
         places = [(y, x, 8) for y, x in grid if rng.random() < 0.5]
-        state, _ = tracker.follow(state, discs(index, places, 256))
+        state, _ = tracker.add_frame(state, discs(index, places, 256))
         sizes.append(len(tracker.dump(state)))
     assert max(sizes[50:]) < 1.2 * max(sizes[:50])
 
 
 def test_the_example_of_the_documentation_runs(capsys):
-    """docs/tracking.md shows how to follow analyses one after the other."""
+    """docs/tracking.md shows how to track particles through analyses."""
     text = (Path(__file__).parents[1] / "docs" / "tracking.md").read_text(encoding="utf-8")
     example = text.split("```python\n")[1].split("```")[0]
     y, x = np.mgrid[:64, :64]

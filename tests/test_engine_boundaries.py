@@ -43,7 +43,7 @@ def test_pictures_that_cannot_be_made_are_given_up(ledger, tmp_path):
             submit=lambda *_, error=error: failed(error),
             wake=lambda: None,
         )
-        artifacts.look("Au")
+        artifacts.mark_outdated("Au")
         artifacts.write_outdated(4)
         assert 1 == artifacts.in_hand
         assert 1 == len(artifacts.collect())

@@ -47,6 +47,8 @@ RETIRED_NAMES = {
     "cluster": "DaskBackend",
     "came_back": "task_finished",
     "seen": "on_read",
+    "follow": "track",
+    "following": "track",
     "part": "separate_clumps",
     "arrivals": "queue",
     "kept": "cache",

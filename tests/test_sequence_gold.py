@@ -19,8 +19,8 @@ BLANK = 177
 
 
 @pytest.fixture(scope="module")
-def follow(data_folder):
-    """Function that follows frames by their index from 0, segmented by threshold."""
+def track(data_folder):
+    """Function that tracks frames by their index from 0, segmented by threshold."""
     folder = data_folder / "in_situ_gold_750C" / "frames"
     threshold = segmentation.build(SegmentationSettings(method="threshold"))
 
@@ -31,7 +31,7 @@ def follow(data_folder):
             mask = threshold.segment([image])[0].mask
             analysis = temwatch.resolve(mask, pixel_size_nm=PIXEL_SIZE_NM)
             observation = tracker.observe(analysis, index)
-            state, tracked = tracker.follow(state, observation)
+            state, tracked = tracker.add_frame(state, observation)
             found.append(tracked)
             shapes.append(image.shape)
         return found, tracker.finish(state), shapes[0]
@@ -49,26 +49,26 @@ def broken(found, shape, before, after):
     return len(gone) / inside.sum()
 
 
-def test_a_jump_of_the_field_is_drift_and_breaks_no_tracks(follow):
+def test_a_jump_of_the_field_is_drift_and_breaks_no_tracks(track):
     """The field moves by forty pixels between two frames; particles keep their identities."""
-    found, _, shape = follow(range(7))
+    found, _, shape = track(range(7))
     jumps = [float(np.hypot(*(b.drift_nm - a.drift_nm)) / PIXEL_SIZE_NM) for a, b in pairwise(found)]
     assert 35 < max(jumps) < 45
     assert broken(found, shape, jumps.index(max(jumps)), 6) <= 0.05
 
 
-def test_a_blank_frame_breaks_no_track(follow):
+def test_a_blank_frame_breaks_no_track(track):
     """It has no particles, and those of the frames around it are the same."""
-    found, _, shape = follow(range(BLANK - 3, BLANK + 3))
+    found, _, shape = track(range(BLANK - 3, BLANK + 3))
     assert 0 == len(found[3].tracks)
     assert broken(found, shape, 2, 4) <= 0.02
 
 
 @pytest.mark.soak
 @pytest.mark.timeout(1800)
-def test_the_whole_sequence(follow):
+def test_the_whole_sequence(track):
     """Counts fall as they truly do, and tracks are long."""
-    found, last, shape = follow(range(194))
+    found, last, shape = track(range(194))
     counts = [len(f.tracks) for f in found]
     assert 821 == pytest.approx(counts[19], rel=0.08)
     assert 719 == pytest.approx(counts[171], rel=0.08)

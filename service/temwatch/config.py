@@ -86,7 +86,7 @@ class SampleSettings(Section):
 
 
 class TrackingSettings(Section):
-    """How particles are followed from frame to frame."""
+    """How particles are tracked from frame to frame."""
 
     memory_frames: int = Field(3, ge=0, le=1000)
     """frames; a particle that is missing for no more of them keeps its track"""

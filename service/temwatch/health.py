@@ -1,4 +1,4 @@
-"""What of the service is alive and advances: plain functions of what its parts say of themselves.
+"""Health of the service: whether its parts run and advance, from what they report.
 
 Times are those of the local monotonic clock, in seconds.
 """

@@ -25,7 +25,7 @@ class Place:
     """Sample of a file, and its sequence and frame number where it is one frame of a sequence.
 
     A frame of Gatan's tree has a `position` instead of a number: how many frames came before depends on the
-    other files, see ledger.numbering.
+    other files, see `ledger.sequences.numbering`.
     """
 
     sample: str

@@ -58,7 +58,7 @@ def settled(
     settle_seconds : float
         Time without change after which anything counts as complete.
     complete : callable
-        Asked only after a change: True where the file's own header says that all of it is there.
+        Called only after a change; True if the file is as long as its own header says.
     """
     changed = previous is None or (previous.size_bytes, previous.mtime_ns) != (
         current.size_bytes,

@@ -1,6 +1,6 @@
 """Output folders: mask, overlay and table of a file, written by workers after its rows are recorded.
 
-The ledger knows which folders are out of date, so that a killed service makes up for them at its next start.
+The ledger knows which folders are out of date, so that a service writes them at its next start after a kill.
 """
 
 from __future__ import annotations
@@ -126,8 +126,8 @@ class ArtifactWriter:
             if not [self._begin(folder) for folder in waiting if self.in_hand < capacity] or not waiting:
                 del self._outdated[sample]
 
-    def look(self, sample: str) -> None:
-        """There may be folders of this sample that are out of date."""
+    def mark_outdated(self, sample: str) -> None:
+        """Check the folders of this sample soon: some may be out of date."""
         self._outdated[sample] = 0.0
 
     def try_last_time(self) -> None:

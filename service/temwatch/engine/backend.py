@@ -1,4 +1,4 @@
-"""Where files are analysed: the interface that the conductor sees.
+"""The interface between the conductor and the workers that analyse files.
 
 `ProcessBackend` uses the processes of this machine, `DaskBackend` a cluster.
 """

@@ -76,7 +76,7 @@ class DaskBackend:
         self._method = method
         self._on_finished = on_finished
         self._processes = processes
-        self._asked: set[DaskFuture] = set()
+        self._submitted: set[DaskFuture] = set()
         self._capacity, self._counted_s = 0, 0.0
         address = config.engine.dask
         try:
@@ -104,9 +104,9 @@ class DaskBackend:
         self._processes.start()
 
     def close(self) -> None:
-        """Cancel what the cluster was asked for, and end the workers of this machine."""
-        for asked in list(self._asked):
-            asked.cancel()
+        """Cancel the tasks of the cluster, and end the workers of this machine."""
+        for task in list(self._submitted):
+            task.cancel()
         self._client.close(timeout=_ANSWER_SECONDS)
         self._processes.close()
 
@@ -192,11 +192,11 @@ class DaskBackend:
         with warnings.catch_warnings():
             # content travels with its task, through the scheduler: data kept on a worker are lost with it
             warnings.filterwarnings("ignore", message="Sending large graph")
-            asked = self._client.submit(task, order, pure=False)
-        self._asked.add(asked)
+            submitted = self._client.submit(task, order, pure=False)
+        self._submitted.add(submitted)
 
         def answered(future: DaskFuture) -> None:
-            self._asked.discard(future)
+            self._submitted.discard(future)
             try:
                 answer = future.result()
             except CancelledError:
@@ -206,7 +206,7 @@ class DaskBackend:
             else:
                 then(answer)
 
-        asked.add_done_callback(answered)
+        submitted.add_done_callback(answered)
 
 
 def _when_done(future: Future[_Result], result: Future[StageResult], then: Callable[[_Result], None]) -> None:
@@ -317,10 +317,10 @@ def _batches(read: orders.ReadOrder) -> Iterator[ReadDone]:
 
 def _segmenter(worker: Worker, settings: SegmentationSettings) -> Segmenter:
     """The segmenter of this worker, built for its first file and kept by the worker for the next."""
-    kept: dict[SegmentationSettings, Segmenter] = vars(worker).setdefault("temwatch_segmenters", {})
-    segmenter = kept.get(settings)
+    segmenters: dict[SegmentationSettings, Segmenter] = vars(worker).setdefault("temwatch_segmenters", {})
+    segmenter = segmenters.get(settings)
     if segmenter is None:
         segmenter = segmentation.build(settings)
-        kept.clear()  # a network takes much memory: the last one only
-        kept[settings] = segmenter
+        segmenters.clear()  # a network takes much memory: the last one only
+        segmenters[settings] = segmenter
     return segmenter

@@ -1,8 +1,7 @@
 """Takes files from the ledger through read, segment, resolve, record and publish.
 
-One thread conducts: it alone writes the ledger and the tables, and it waits for nothing but its mail. What
-happens to a file before its record is the business of a `Backend`; what is in hand is bounded, and so is
-memory.
+One thread, the conductor, alone writes the ledger and the tables, and it waits only for its mail. A `Backend`
+does everything with a file before its record. The number of files in hand is limited, and so is memory.
 """
 
 from __future__ import annotations
@@ -100,7 +99,7 @@ class Engine:
 
     @property
     def dashboard(self) -> str | None:
-        """Where the cluster shows what it does; None without one."""
+        """Address of the cluster's own page; None without a cluster."""
         return self._backend.dashboard
 
     def wake(self) -> None:
@@ -173,7 +172,7 @@ class Engine:
         self._mail.put(_TaskFinished(job, future))
 
     def _take_mail(self) -> None:
-        """Take one piece of mail; where there is none, or it has been long, publish what is recorded."""
+        """Take one piece of mail; publish if there is none, or if rows have waited too long."""
         has_work = self._requests.has_step and not self._artifacts.has_outdated
         has_work = has_work or self._publisher.has_unpublished
         try:
@@ -221,7 +220,7 @@ class Engine:
                 self._advance(job, known)
                 return
         self._backend.analyse(job, read)
-        if job.is_to_be_read_on:
+        if job.should_read_ahead:
             self._backend.read(job)
 
     def _record_complete_batches(self, job: Job) -> None:
@@ -230,7 +229,7 @@ class Engine:
             first, results = batch
             done = first + len(results)
             is_last = job.frames_total is None or done >= job.frames_total
-            job.begins(Stage.RECORD)
+            job.log_start(Stage.RECORD)
             started = time.monotonic()
             recorded = recording.record(
                 self._ledger, job.file.id, results, finished=is_last, frames_total=job.frames_total
@@ -241,7 +240,7 @@ class Engine:
                 return
             self._publisher.publish(job.file.sample)
             self._hooks.on_frames(job.file, done, job.frames_total or done)
-            if job.is_to_be_read_on:
+            if job.should_read_ahead:
                 self._backend.read(job)
             elif (failed := job.take_read_failure()) is not None:
                 self._advance(job, failed)
@@ -317,7 +316,7 @@ class Engine:
 
     def _end(self, job: Job) -> None:
         self._jobs.remove(job)
-        job.let_go()
+        job.discard()
 
     def _worker_died(self, failed: Job | None = None) -> None:
         """A worker process ended: start new ones, and run what it may have died of alone."""
@@ -335,7 +334,7 @@ class Engine:
                 self._end(job)
 
     def _look_for_dead_workers(self) -> None:
-        """Some die of an output folder; some hang, unless it is the share that they wait for."""
+        """Replace workers that died writing an output folder, or hang although the share answers."""
         is_told_by_job = any(job.is_run_by(Executor.WORKER_PROCESS) for job in self._jobs)
         if self._processes.has_dead_worker and not is_told_by_job:
             self._worker_died()

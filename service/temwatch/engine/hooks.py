@@ -1,4 +1,4 @@
-"""What the engine tells others while it runs, and what it asks of them."""
+"""Callbacks of the engine, and its status for others to read."""
 
 from __future__ import annotations
 

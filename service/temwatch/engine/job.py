@@ -1,4 +1,4 @@
-"""One file on its way through the stages, and what is said of it once it is recorded."""
+"""One file on its way through the stages, and the summary of it once it is recorded."""
 
 from __future__ import annotations
 
@@ -97,8 +97,8 @@ class Job:
     _read_failure: Failed | None = None  # of a read ahead, put off until what was read is recorded
     _seconds_recorded: float = 0.0
 
-    def begins(self, stage: Stage) -> None:
-        """Say so in the log."""
+    def log_start(self, stage: Stage) -> None:
+        """Write a line to the log, at level debug."""
         log.debug("stage", stage=stage, id=self.file.id, path=self.file.path)
 
     def took(self, stage: Stage, seconds: float) -> None:
@@ -106,12 +106,12 @@ class Job:
         self.stages[stage] = self.stages.get(stage, 0.0) + seconds
 
     def is_run_by(self, *executors: Executor) -> bool:
-        """Whether one of its tasks is in the hands of one of these."""
+        """Whether one of these runs one of its tasks."""
         return any(task.executor in executors for task in self.tasks.values())
 
     @property
-    def is_to_be_read_on(self) -> bool:
-        """Whether its next frames are to be read, so that no worker waits for them."""
+    def should_read_ahead(self) -> bool:
+        """Whether to read its next frames now, so that no worker waits for them."""
         has_more = self.frames_total is not None and self.next_index < self.frames_total
         is_reading = any(task.stage is Stage.READ for task in self.tasks.values())
         return has_more and len(self.batches) < _BATCHES_AHEAD and not is_reading and not self._read_failure
@@ -149,7 +149,7 @@ class Job:
                 self.batches.append(Batch(first=min(by_index), count=len(resolved), resolved=by_index))
 
     def take_complete_batch(self, now: datetime) -> tuple[int, list[PackedAnalysis]] | None:
-        """The first batch, ready to be recorded, with the index of its first micrograph; it is let go."""
+        """The first batch, ready to be recorded, with the index of its first micrograph; it is removed."""
         if not self.batches or not self.batches[0].is_complete:
             return None
         batch = self.batches.pop(0)
@@ -165,7 +165,7 @@ class Job:
         return batch.first, [resolved.packed.at(now, each_s) for resolved in results]
 
     def task_finished(self, future: Future[StageResult]) -> StageResult | Failed | None:
-        """What to go on with, now that one of its tasks has finished.
+        """The outcome to go on with, now that one of its tasks has finished.
 
         None where a task has failed and others still run: they are waited for, so that whoever has the file
         next meets no worker that still draws a frame of it. A read that fails is put off until what was read
@@ -191,15 +191,15 @@ class Job:
         """The read that failed ahead, once everything before it is recorded."""
         return None if self.batches else self._read_failure
 
-    def let_go(self) -> None:
-        """Cancel what has not begun, and give memory and spool free."""
+    def discard(self) -> None:
+        """Cancel tasks that have not started, and free memory and spool."""
         self.batches = []
         for future in tuple(self.tasks):
             future.cancel()
         self.spooled.unlink(missing_ok=True)
 
     def finished(self) -> Finished:
-        """What is said of it once it is recorded."""
+        """Summary of the file, once it is recorded."""
         assert self.recorded is not None
         ids = self.recorded.micrograph_ids
         return Finished(

@@ -1,4 +1,4 @@
-"""What workers are asked for: frozen values that travel to them, made from a job and the settings."""
+"""Orders for workers: frozen values that are sent to them, made from a job and the settings."""
 
 from __future__ import annotations
 
@@ -87,7 +87,7 @@ class PictureOrder:
 
 
 def read_order(job: Job, config: Config) -> ReadOrder:
-    """What a worker needs to know to read the next of a file."""
+    """What a worker needs in order to read a file, or the next frames of a stack."""
     file = job.file
     small_pictures = None
     if config.output.pictures:

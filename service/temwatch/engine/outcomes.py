@@ -1,4 +1,4 @@
-"""What the stages of a file end in: one frozen type each.
+"""Results of the stages of a file: one frozen type each.
 
 A worker returns a `StageResult`; what it raises instead becomes `Failed`. The conductor matches on `Outcome`.
 """

@@ -95,7 +95,7 @@ class ProcessBackend:
 
     def read(self, job: Job) -> None:
         """By a worker, from the share into the spool."""
-        job.begins(Stage.READ)
+        job.log_start(Stage.READ)
         self._start_in_worker(job, Stage.READ, tasks.read, orders.read_order(job, self._config))
 
     def analyse(self, job: Job, read: ReadDone) -> None:
@@ -109,7 +109,7 @@ class ProcessBackend:
         if drawn_meanwhile:
             order = orders.picture_order(job, batch.micrographs[0], self._config)
             self._start_in_worker(job, Stage.PUBLISH, tasks.draw_micrograph, order)
-        job.begins(Stage.SEGMENT)
+        job.log_start(Stage.SEGMENT)
         for index, micrograph in enumerate(batch.micrographs, first):
             self._start(
                 job,
@@ -119,7 +119,7 @@ class ProcessBackend:
 
     def resolve(self, job: Job, segmented: Segmented) -> None:
         """By a worker, which also draws all pictures of a frame or of a file that is not in the spool."""
-        job.begins(Stage.RESOLVE)
+        job.log_start(Stage.RESOLVE)
         micrograph = job.micrograph(segmented.index)
         is_stack = job.frames_total is not None
         is_drawn = orders.is_drawn(micrograph, orders.picture_every_frames(self._config))

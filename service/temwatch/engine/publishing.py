@@ -104,7 +104,7 @@ class Publisher:
             samples = [row.sample for row in reader.samples()]
         for sample in samples:
             self.publish(sample)
-            self._artifacts.look(sample)
+            self._artifacts.mark_outdated(sample)
 
     def publish(self, sample: str) -> None:
         """Write the rows that are recorded and not yet published."""
@@ -167,7 +167,7 @@ class Publisher:
         for sample in {job.file.sample for job in jobs} | self._artifacts.samples_written:
             mine = [job for job in jobs if job.file.sample == sample]
             for job in mine:
-                job.begins(Stage.PUBLISH)
+                job.log_start(Stage.PUBLISH)
             started = time.monotonic()
             self.publish(sample)
             for job in mine:

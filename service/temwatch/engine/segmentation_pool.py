@@ -25,7 +25,7 @@ class SegmentationPool:
     """Threads that take images from one queue and segment those of one size together.
 
     A free thread takes the image that has waited longest, and with it as many others of the same size as the
-    segmenter takes together: a micrograph that arrives alone never waits for company. Unlike the threads of
+    segmenter takes together: a micrograph that arrives alone is segmented at once. Unlike the threads of
     an executor these do not hold up the end of the process where the device hangs.
     """
 

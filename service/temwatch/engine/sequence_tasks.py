@@ -66,7 +66,7 @@ def link(order: LinkOrder) -> LinkResult:
                 continue
             row = reader.micrograph(waiting.micrograph_id)
             assert row is not None
-            state, tracked = tracker.follow(state, tracker.observe(analysis, waiting.frame))
+            state, tracked = tracker.add_frame(state, tracker.observe(analysis, waiting.frame))
             found.append(_row(row, analysis, tracked, state.next_track - 1))
     return LinkResult(frames=tuple(found), state=tracker.dump(state))
 

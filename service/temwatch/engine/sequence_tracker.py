@@ -35,7 +35,7 @@ _BATCH_FRAMES = 64
 _MAX_CRASHES = 3
 _LOOK_SECONDS = 30.0
 _NUMBER_SECONDS = 0.25  # a large tree that waits for a second to be over is not to be counted at every turn
-_REST_INTERVALS = 10  # a sequence has ended, for now, when so many frames have failed to come
+_IDLE_INTERVALS = 10  # a sequence has ended, for now, when so many frames have failed to come
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -213,11 +213,11 @@ class SequenceTracker:
         self._wake()
 
     def _has_ended(self, reader: Reader, sequence: Progress, now: datetime, mode: RunMode) -> bool:
-        rest = progress.idle_since(reader, sequence)
-        if rest is None:
+        idle = progress.idle_since(reader, sequence)
+        if idle is None:
             return False
-        last, interval_s = rest
-        wait_s = max(self._config.sequences.gap_seconds, _REST_INTERVALS * interval_s)
+        last, interval_s = idle
+        wait_s = max(self._config.sequences.gap_seconds, _IDLE_INTERVALS * interval_s)
         ends = mode.ends_when_empty or not 0 <= (now - last).total_seconds() < wait_s
         ends = ends or progress.is_complete(reader, sequence)
         return ends and not progress.has_pending_files(reader, sequence)

@@ -1,1 +1,1 @@
-"""Particles followed through the frames of a sequence: linking, drift, track events and contacts."""
+"""Particles tracked through the frames of a sequence: linking, drift, track events and contacts."""

@@ -1,4 +1,4 @@
-"""How two particles met: by contact of their pixels, and by the size_evidence of area or volume.
+"""How two particles met: by contact of their pixels, and by how area or volume has grown.
 
 Two spheres that coalesce keep their volume, two that only touch keep the area of their shadows; what the
 partner gains must lie between the two. A particle that dissolves leaves its neighbours as they were.

@@ -1,6 +1,6 @@
 """Particles tracked through the frames of a sequence as they come, with their merging and vanishing.
 
-`begin` gives a state, `follow` takes it from frame to frame, `finish` gives the events that were still open.
+`begin` gives a state, `add_frame` takes it to the next frame, `finish` gives the events that were still open.
 A state holds the particles in view and nothing of the past, so a sequence of any length costs the same;
 `dump` and `load` keep it exactly, so a restart gives the same identities. Nothing is global: any number of
 sequences go side by side. All lengths are in nm.
@@ -40,10 +40,10 @@ __all__ = [
     "TrackEvent",
     "TrackedFrame",
     "TrackerState",
+    "add_frame",
     "begin",
     "dump",
     "finish",
-    "follow",
     "load",
     "observe",
 ]
@@ -77,7 +77,7 @@ class TrackedFrame:
 
 
 def observe(analysis: Analysis, index: int) -> ObservedFrame:
-    """A frame's analysis as the tracking sees it."""
+    """What tracking needs of the analysis of frame `index`, counted from 0."""
     particles = analysis.particles
     centres = [(particle.centroid_y_nm, particle.centroid_x_nm) for particle in particles]
     diameters = [particle.equivalent_diameter_nm for particle in particles]
@@ -106,8 +106,8 @@ def finish(state: TrackerState) -> tuple[TrackEvent, ...]:
     )
 
 
-def follow(state: TrackerState, observation: ObservedFrame) -> tuple[TrackerState, TrackedFrame]:
-    """Follow the particles into one more frame.
+def add_frame(state: TrackerState, observation: ObservedFrame) -> tuple[TrackerState, TrackedFrame]:
+    """Link the particles of one more frame to the tracks.
 
     Parameters
     ----------
@@ -207,7 +207,7 @@ def _next(
     step_nm = np.hypot(*(particles.position_nm[now] - tracks.position_nm[before]).T)
     change = np.log(particles.diameter_nm[now] / tracks.mean_diameter_nm[before])
     spread = 1.4826 * np.abs(change - np.median(change)) if len(change) else change
-    following = replace(
+    after = replace(
         state,
         tracks=concatenate(select(updated, ~gone), new),
         drift_nm=drift.shift_nm,
@@ -224,7 +224,7 @@ def _next(
         drift_nm=drift.shift_nm,
         events=events,
     )
-    return following, tracked
+    return after, tracked
 
 
 def _updated(
