@@ -42,7 +42,7 @@ def names_of(observations, settings=None):
     return names, [*events, *tracker.finish(state)]
 
 
-def test_lives_are_followed(moments, observations):
+def test_particles_are_tracked(moments, observations):
     """Identities, merges and drift on what a perfect segmentation sees."""
     found = score(true_sheet(moments, SETTINGS), followed_sheet(observations))
     assert found.mota >= 0.97, found

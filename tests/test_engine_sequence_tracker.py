@@ -195,7 +195,7 @@ def test_a_late_frame_takes_its_place(sequence, in_order):
     assert in_order == sequence.tables()
 
 
-def test_a_frame_that_is_replaced_is_followed_again(sequence, in_order):
+def test_a_frame_that_is_replaced_is_linked_again(sequence, in_order):
     """By a later revision of its file; one that is lost leaves a gap."""
     sequence.analyse(*range(14))
     sequence.settle(ONCE)
@@ -261,7 +261,7 @@ def test_a_drawing_does_not_hold_up_linking(sequence):
 
 
 def test_a_batch_that_was_overtaken_is_not_recorded(sequence):
-    """Two trackers, as after a kill that was not one, do not follow a frame twice."""
+    """Two trackers, as after a kill that was not one, do not link a frame twice."""
     sequence.analyse(0, 1, 2)
     with sequence.ledger.reader() as reader:
         (before,) = progress.sequences(reader)

@@ -60,7 +60,7 @@ def run(arguments: argparse.Namespace) -> int:
         expected = arguments.micrographs
         microscope = threading.Thread(target=_acquire, args=(acquisition, expected), daemon=True)
         microscope.start()
-        _follow(service, page, expected, console, log)
+        _show_each(service, page, expected, console, log)
         microscope.join(timeout=5)
         with Reader(output / STATE_FOLDER) as reader:
             samples = [row.sample for row in reader.samples()]
@@ -130,7 +130,9 @@ def _await_ready(service: subprocess.Popen[bytes], page: str, log: Path) -> None
     raise StartError(f"the service was not ready within {_START_SECONDS:.0f} s; its log is {log}")
 
 
-def _follow(service: subprocess.Popen[bytes], page: str, expected: int, console: Console, log: Path) -> None:
+def _show_each(
+    service: subprocess.Popen[bytes], page: str, expected: int, console: Console, log: Path
+) -> None:
     """Show each micrograph when it is finished."""
     seen: set[int] = set()
     deadline = time.monotonic() + _TIMEOUT_SECONDS
