@@ -182,7 +182,7 @@ class Acquisition(RuleBasedStateMachine):
         file, content = self.jobs.pop()
         match outcome:
             case "crashed":
-                queue.crashed(self.ledger, file.id)
+                queue.release_crashed(self.ledger, file.id)
             case "released":
                 queue.release(self.ledger, file.id)
             case "failed":

@@ -97,7 +97,7 @@ class LedgerMachine(RuleBasedStateMachine):
         file, content, _ = self.jobs.pop()
         match outcome:
             case "crashed":
-                queue.crashed(self.ledger, file.id)
+                queue.release_crashed(self.ledger, file.id)
             case "released":
                 queue.release(
                     self.ledger, file.id, not_before=START - timedelta(seconds=1), reason="input_output"

@@ -105,7 +105,7 @@ def test_crashes_are_counted(ledger):
     file_id = queue.add(ledger, arrival())
     for crashes in (1, 2):
         queue.claim(ledger, 1, START)
-        assert crashes == queue.crashed(ledger, file_id)
+        assert crashes == queue.release_crashed(ledger, file_id)
     assert (2, 2) == (pending(ledger)[0].crashes, pending(ledger)[0].attempts)
 
 

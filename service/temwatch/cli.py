@@ -16,14 +16,14 @@ from temwatch.errors import EXTRAS, MissingExtra, TemwatchError
 
 _EPILOG = """\
 first steps:
-  temwatch demo                                           a simulated microscope, to look at
-  temwatch analyse Au_01.dm3 Au_02.dm3 --output results   micrographs that you have
-  temwatch check --config temwatch.toml                   before the service is started
-  temwatch run --config temwatch.toml                     beside the microscope
+  temwatch demo                                           try it with a simulated microscope
+  temwatch analyse Au_01.dm3 Au_02.dm3 --output results   analyse your own micrographs
+  temwatch check --config temwatch.toml                   check before the service starts
+  temwatch run --config temwatch.toml                     run the service
   temwatch COMMAND --help                                 options and examples of a command
 
 exit codes:
-  0  all well
+  0  success
   1  some inputs failed or were refused; each is named on standard error
   2  wrong usage or configuration
   3  the service cannot start (weights, port, ledger in use)
@@ -255,7 +255,7 @@ def _train(commands: _Commands) -> None:
     option(
         "--workers", type=_natural, metavar="N", help="processes that prepare tiles (default: half the cores)"
     )
-    option("--steps", type=_positive, metavar="N", help="batches in all; scales every stage of the recipe")
+    option("--steps", type=_positive, metavar="N", help="total number of batches; scales every stage")
     option("--batch", type=_positive, metavar="N", help="tiles per batch (default: the recipe's, 30 or 16)")
     option("--start-from", type=Path, metavar="WEIGHTS", help="start with these weights of the same network")
     option("--simulated", type=_natural, metavar="N", help="simulated micrographs (default: the recipe's)")

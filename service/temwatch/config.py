@@ -130,7 +130,7 @@ class OutputSettings(Section):
 
 
 class SegmentationSettings(Section):
-    """How particles are told from the background."""
+    """How particles are distinguished from the background."""
 
     method: SegmentationMethod = "deeplab"
     """deeplab (trained network) or threshold (no network)"""

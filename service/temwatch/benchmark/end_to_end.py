@@ -14,6 +14,7 @@ from typing import NamedTuple
 
 from temwatch import simulator
 from temwatch.analysis import pipeline, segmentation
+from temwatch.benchmark.arrival import arrival
 from temwatch.benchmark.cpu_usage import cpu_seconds, idle_seconds
 from temwatch.choices import SegmentationMethod
 from temwatch.config import Config
@@ -24,7 +25,7 @@ from temwatch.engine.hooks import EngineHooks
 from temwatch.engine.job import Finished
 from temwatch.engine.run_mode import RunMode
 from temwatch.errors import StartError
-from temwatch.ledger import Arrival, open_ledger, queue
+from temwatch.ledger import open_ledger, queue
 from temwatch.simulator import Simulated
 
 _SAMPLE = "benchmark"
@@ -143,7 +144,7 @@ def _analyse_groups(config: Config, groups: Sequence[Sequence[Path]]) -> tuple[l
                 time.sleep(0.01)
             for group in groups:
                 began = _usage()
-                queue.add_all(ledger, (_arrival(path) for path in group))
+                queue.add_all(ledger, (arrival(path, _SAMPLE) for path in group))
                 engine.wake()
                 results += [_next(done, conductor) for _ in group]
                 ended = _usage()
@@ -152,19 +153,6 @@ def _analyse_groups(config: Config, groups: Sequence[Sequence[Path]]) -> tuple[l
             engine.wake()
             conductor.join()
     return results, _Usage(*(after - before for before, after in zip(began, ended, strict=True)))
-
-
-def _arrival(path: Path) -> Arrival:
-    status = path.stat()
-    return Arrival(
-        root=str(path.parent),
-        path=path.name,
-        sample=_SAMPLE,
-        size_bytes=status.st_size,
-        mtime_ns=status.st_mtime_ns,
-        source="startup",
-        detected_at=datetime.now(UTC),
-    )
 
 
 def _next(done: SimpleQueue[Finished], conductor: threading.Thread) -> Finished:

@@ -12,13 +12,14 @@ from pathlib import Path
 import numpy as np
 
 from temwatch.analysis import pipeline, segmentation
+from temwatch.benchmark.arrival import arrival
 from temwatch.benchmark.cpu_usage import cpu_seconds
 from temwatch.config import Config
 from temwatch.engine.engine import Engine
 from temwatch.engine.run_mode import RunMode
 from temwatch.engine.worker_processes import usable_cores
 from temwatch.errors import StartError
-from temwatch.ledger import Arrival, Ledger, open_ledger, queue
+from temwatch.ledger import Ledger, open_ledger, queue
 from temwatch.ledger.sequences import progress
 from temwatch.simulator import Simulated
 from temwatch.simulator.dm_writer import write_dm_stack
@@ -97,19 +98,7 @@ def _run(config: Config, ledger: Ledger, path: Path, frames: int) -> tuple[float
         while not engine.status.turned_s and conductor.is_alive():
             time.sleep(0.01)
         before, started = cpu_seconds(), time.perf_counter()
-        status = path.stat()
-        queue.add(
-            ledger,
-            Arrival(
-                root=str(path.parent),
-                path=path.name,
-                sample="drift",
-                size_bytes=status.st_size,
-                mtime_ns=status.st_mtime_ns,
-                source="startup",
-                detected_at=datetime.now(UTC),
-            ),
-        )
+        queue.add(ledger, arrival(path, "drift"))
         engine.wake()
         while not _is_tracked(ledger, frames):
             if not conductor.is_alive():

@@ -17,11 +17,12 @@ from pathlib import Path
 from typing import Any
 
 from temwatch.analysis import pipeline, segmentation
+from temwatch.benchmark.arrival import arrival
 from temwatch.choices import SegmentationMethod
 from temwatch.config import STATE_FOLDER, SegmentationSettings, SeparationSettings
 from temwatch.domain import Segmentation
 from temwatch.engine import orders, tasks
-from temwatch.ledger import Arrival, open_ledger, queue, recording
+from temwatch.ledger import open_ledger, queue, recording
 from temwatch.outputs import paths, sample_folder
 
 STAGES = ("read", "segment", "resolve", "record", "publish")
@@ -90,19 +91,7 @@ def _once(
     settings = SeparationSettings()
     named = segmentation.build_lazily(SegmentationSettings(method=method))
     with open_ledger(output / STATE_FOLDER) as ledger:
-        status = path.stat()
-        queue.add(
-            ledger,
-            Arrival(
-                root=str(path.parent),
-                path=path.name,
-                sample=_SAMPLE,
-                size_bytes=status.st_size,
-                mtime_ns=status.st_mtime_ns,
-                source="startup",
-                detected_at=datetime.now(UTC),
-            ),
-        )
+        queue.add(ledger, arrival(path, _SAMPLE))
         (file,) = queue.claim(ledger, 1, datetime.now(UTC))
         spooled = output / "spooled.dm3"
         order = orders.ReadOrder(

@@ -152,10 +152,10 @@ def _show_each(
                 seen.add(row["id"])
                 deadline = time.monotonic() + _TIMEOUT_SECONDS
                 bar.advance(task)
+                found = terminal.plural(row["particles"], "particle")
                 mean = row["mean_equivalent_diameter_nm"]
                 size = f", mean diameter {mean:.2f} nm" if mean else ""
                 console.print(
-                    f"{row['micrograph']}: {row['status']}, {row['particles']} particles{size}, "
-                    f"{row['seconds'] or 0:.2f} s"
+                    f"{row['micrograph']}: {row['status']}, {found}{size}, {row['seconds'] or 0:.2f} s"
                 )
             time.sleep(0.2)

@@ -14,14 +14,13 @@ from typing import NamedTuple, Protocol
 
 import structlog
 
-from temwatch.engine import tasks
+from temwatch.engine import retry, tasks
 from temwatch.engine.run_mode import RunMode
 from temwatch.ledger import Ledger, publications
 
 log = structlog.get_logger(__name__)
 
 _RETRY_SECONDS = 2.0
-_MAX_CRASHES = 3
 
 
 class Folder(NamedTuple):
@@ -169,7 +168,7 @@ class ArtifactWriter:
             seconds = future.result()
         except (BrokenProcessPool, CancelledError):
             self._crashes[folder.file_id] = self._crashes.get(folder.file_id, 0) + 1
-            if self._crashes[folder.file_id] < _MAX_CRASHES:
+            if self._crashes[folder.file_id] < retry.MAX_CRASHES:
                 self._outdated[folder.sample] = time.monotonic() + _RETRY_SECONDS
                 return 0.0
             log.error("giving up on pictures: workers keep crashing", sample=folder.sample, name=folder.name)

@@ -67,7 +67,7 @@ class ClusterResult:
 
 
 class DaskBackend:
-    """Fulfils `Backend`; what is read or written on this machine is the business of its own workers."""
+    """Fulfils `Backend`; workers of this machine do what has to be read or written here."""
 
     def __init__(
         self, config: Config, method: Method, on_finished: OnFinished, processes: ProcessBackend

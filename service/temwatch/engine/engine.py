@@ -326,7 +326,7 @@ class Engine:
             waits_s = self._mode.retry_after_s
             wait_s = waits_s[job.file.crashes] if waits_s else 0
             not_before = datetime.now(UTC) + timedelta(seconds=wait_s)
-            crashes = queue.crashed(self._ledger, job.file.id, not_before=not_before)
+            crashes = queue.release_crashed(self._ledger, job.file.id, not_before=not_before)
             if crashes >= retry.MAX_CRASHES:
                 reason = f"the worker process died on it {crashes} times; see the log"
                 self._reject(job, Unreadable("crashed", reason))

@@ -46,7 +46,7 @@ class ResolveOrder:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Origin:
-    """What the ledger keeps of a micrograph besides its analysis."""
+    """What the ledger stores of a micrograph in addition to its analysis."""
 
     sha256: str
     acquired_at: datetime | None

@@ -25,7 +25,7 @@ class Stage(StrEnum):
 
 @dataclass(frozen=True, slots=True, kw_only=True, eq=False)
 class ReadDone:
-    """The file is hashed, and read where the backend reads it by itself.
+    """The file is hashed, and also read if the backend reads in a task of its own.
 
     `frames_total` is None for a single micrograph. `content` is the whole file where it has to be sent to the
     worker that reads it.

@@ -167,7 +167,7 @@ class RequestQueue:
 
 
 def renewed(recorded: Method, separation: SeparationSettings) -> Method:
-    """The method of a micrograph that is resolved anew: segmented as it was, separated as it is done now."""
+    """The method of a micrograph that is resolved again: its old segmentation, the present separation."""
     prefix = "segmentation."
     segmenter = Segmenter(
         name=recorded.segmentation,

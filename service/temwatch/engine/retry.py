@@ -15,7 +15,10 @@ from temwatch.engine.run_mode import RunMode
 from temwatch.errors import InputError, Unreadable
 
 MAX_CRASHES = 3
-"""A file on which this many workers died is failed; from the first on it runs alone."""
+"""After so many workers have died on a file, an output folder or a sequence, it is given up.
+
+From the first death on, a file runs alone.
+"""
 
 STUCK_SECONDS = 1800.0
 """A worker that takes longer for one task is killed; a large stack on a slow share takes minutes."""

@@ -21,7 +21,7 @@ import structlog
 
 from temwatch import library_internals
 from temwatch.config import Config
-from temwatch.engine import sequence_tasks, worker_processes
+from temwatch.engine import retry, sequence_tasks, worker_processes
 from temwatch.engine.run_mode import RunMode
 from temwatch.errors import MissingExtra
 from temwatch.ledger import Ledger, Publication, Reader, publications
@@ -32,7 +32,6 @@ from temwatch.outputs import film, sample_folder, sequence_files
 log = structlog.get_logger(__name__)
 
 _BATCH_FRAMES = 64
-_MAX_CRASHES = 3
 _LOOK_SECONDS = 30.0
 _NUMBER_SECONDS = 0.25  # a large tree that waits for a second to be over is not to be counted at every turn
 _IDLE_INTERVALS = 10  # a sequence has ended, for now, when so many frames have failed to come
@@ -242,7 +241,7 @@ class SequenceTracker:
             return
         if isinstance(error, BrokenProcessPool):
             self._crashes[sequence.id] = self._crashes.get(sequence.id, 0) + 1
-            if self._crashes[sequence.id] >= _MAX_CRASHES:
+            if self._crashes[sequence.id] >= retry.MAX_CRASHES:
                 self._give_up(sequence, error)
             return
         if isinstance(error, sequence_tasks.StaleState):

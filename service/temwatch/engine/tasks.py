@@ -104,7 +104,7 @@ def resolve(order: ResolveOrder) -> Analysis:
 
 
 def analyse(order: AnalyseOrder) -> Resolved:
-    """Separate, measure, pack for the ledger, and draw where that is asked for."""
+    """Separate, measure and pack for the ledger; draw the pictures if the order has a `drawing`."""
     started = time.monotonic()
     analysis = resolve(order.resolve)
     found = Result(

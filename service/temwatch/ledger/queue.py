@@ -177,7 +177,7 @@ def release(
             counters.add(connection, "retries", reason)
 
 
-def crashed(ledger: Ledger, file_id: int, *, not_before: datetime | None = None) -> int:
+def release_crashed(ledger: Ledger, file_id: int, *, not_before: datetime | None = None) -> int:
     """Release a file on which a worker process crashed; the number of crashes on it so far."""
     with ledger.transaction() as connection:
         connection.execute("UPDATE files SET crashes = crashes + 1 WHERE id = ?", (file_id,))

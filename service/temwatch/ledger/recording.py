@@ -187,7 +187,7 @@ def _duplicate_of(connection: sqlite3.Connection, file: File, sha256: str) -> st
 
 
 def _pending(connection: sqlite3.Connection, file_id: int) -> File | Recorded:
-    """The file, or what has become of it where it is finished: handing it in again changes nothing."""
+    """The file, or its outcome if it is finished: recording it a second time changes nothing."""
     cursor = connection.cursor()
     cursor.row_factory = file_from
     file: File | None = cursor.execute(

@@ -85,7 +85,7 @@ class LiveQuery:
 
 
 class LiveState:
-    """State of the service for all open pages, computed anew only after a commit to the ledger."""
+    """State of the service for all open pages, computed again only after a commit to the ledger."""
 
     def __init__(self, service: Context) -> None:
         self._service = service

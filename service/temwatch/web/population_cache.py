@@ -35,7 +35,7 @@ Compute = Callable[[LoadedSample], Any]
 
 
 class PopulationCache:
-    """Follows the ledger: an update reads the new micrographs only, and each answer is computed once.
+    """Keeps up with the ledger: an update reads only new micrographs, and each answer is computed once.
 
     Threads that ask for the same sample or the same answer wait for each other; all others go on.
     """

@@ -1,4 +1,4 @@
-"""Arcs of the outline joined to convex particles: for particles that overlap by much.
+"""Arcs of the outline joined to convex particles: for particles with a large overlap.
 
 The outline of a clump is cut where it bends inwards; its arcs are joined to particles (`grouping`); what of a
 particle's outline is hidden in the clump is completed (`completion`), by an ellipse where one fits, else in
@@ -50,7 +50,7 @@ def separate(
     prior: ParticlePrior = NO_PRIOR,
 ) -> tuple[list[Region], list[Rejection]]:
     """Separate a clump; see `SeparateClump`."""
-    if not prior.are_ellipses and _is_odd(clump, shape, min_area_px, settings):
+    if not prior.are_ellipses and _is_dented(clump, shape, min_area_px, settings):
         return [clump], []
     canvas = np.pad(clump.mask, 1)
     row, column = clump.origin_px[0] - 1, clump.origin_px[1] - 1
@@ -74,7 +74,7 @@ def separate(
             if prior.is_known:
                 radius_px = min(radius_px, math.exp(prior.log_radius))
             if _is_rough(pixels, parts, radius_px):
-                others = [_by(name, clump, shape, min_area_px, settings) for name in _OTHERS]
+                others = [_separate_by(name, clump, shape, min_area_px, settings) for name in _OTHERS]
                 found, given_up = min(others, key=lambda other: len(other[0]))
                 if len(found) < len(parts):
                     return found, given_up
@@ -89,10 +89,10 @@ def separate(
             ], []
     if convexity(clump.mask) >= settings.convexity_threshold:
         return [clump], []
-    return _by("uecs", clump, shape, min_area_px, settings)
+    return _separate_by("uecs", clump, shape, min_area_px, settings)
 
 
-def _by(
+def _separate_by(
     name: str, clump: Region, shape: tuple[int, int], min_area_px: int, settings: SeparationSettings
 ) -> tuple[list[Region], list[Rejection]]:
     """The clump as another method separates it, under that method's name."""
@@ -107,7 +107,7 @@ def _is_rough(pixels: NDArray[np.bool_], parts: NDArray[np.intp], radius_px: flo
     return bool(np.count_nonzero(bumps) >= len(bumps) / 2)
 
 
-def _is_odd(clump: Region, shape: tuple[int, int], min_area_px: int, settings: SeparationSettings) -> bool:
+def _is_dented(clump: Region, shape: tuple[int, int], min_area_px: int, settings: SeparationSettings) -> bool:
     """Whether a clump may as well be one particle with a waist or a dent: erosion does not separate it."""
     outline = shapes.outline(clump.mask)
     least = min(descriptors.convexity(outline), descriptors.solidity(outline))

@@ -3,8 +3,8 @@
 They were set on simulated masks (`simulate_mask` with seed 11); tests hold what they reach on another seed
 (23), on golden masks and on real outlines. How far a value may move before these bars break was not measured.
 
-The compiled kernels hold these values, and numba's cache knows a kernel by its own source file: after a
-change here, empty the cache or touch the modules of `temwatch.analysis.separation`.
+The compiled kernels contain these values, and numba's cache does not notice a change in this file.
+`compiled_code.py` therefore names the cache folder by all sources, and `make compiled` empties its own.
 """
 
 from __future__ import annotations
@@ -16,9 +16,9 @@ from dataclasses import dataclass
 class ContourParameters:
     """Lengths in px where the name ends in `_px`; in radii, areas or shares of the particle else."""
 
-    # Which regions are looked at, and what is done where outlines say nothing
+    # Which regions are examined, and what is done if outlines are no evidence
     clump_convexity: float = 0.98
-    """Regions below this convexity or solidity are looked at. Two particles that overlap by more than half
+    """Regions below this convexity or solidity are examined. Two particles that overlap by more than half
     are above the usual threshold of 0.95; their outline shows them all the same."""
     dented_convexity: float = 0.9
     """Where the particles are not known to be ellipses, a region of this convexity and solidity may be

@@ -87,7 +87,7 @@ def separate(
             rejections.append(Rejection(region=part, reason=Reason.NOT_SEPARABLE))
         else:
             parts.append(part)
-    return _explaining(parts, clump), rejections
+    return _uncovered(parts, clump), rejections
 
 
 SEPARATOR = Separator(
@@ -96,7 +96,7 @@ SEPARATOR = Separator(
 )
 
 
-def _explaining(parts: list[Region], clump: Region) -> list[Region]:
+def _uncovered(parts: list[Region], clump: Region) -> list[Region]:
     """The parts that are not already covered by larger ones, in their order."""
     covered = np.zeros(clump.mask.shape, dtype=bool)
     kept = set()

@@ -23,8 +23,8 @@ from temwatch.analysis.tracking.tracker_state import FROM_THE_START, NO_TRACK, F
 class TrackEvent:
     """What happened between the frame before and `frame`.
 
-    `appear` and `vanish` of `track`; `merge` of `others` into `track`, which goes on; `split` of `others` off
-    `track`, which goes on.
+    `appear` and `vanish` concern `track` alone. In a `merge`, `others` end in `track`, which continues; in a
+    `split`, `others` begin from `track`, which continues.
     """
 
     frame: int
@@ -91,7 +91,7 @@ def _halves(tracks: Tracks, touched: list[int], diameter_nm: float, noise: float
 def find_absorbers(
     tracks: Tracks, particles: FrameParticles, row: NDArray[np.int64], noise: float, motion_nm: float
 ) -> tuple[Tracks, NDArray[np.int64]]:
-    """Note which track may have absorbed each one that is missing; the larger one goes on.
+    """Note which track may have absorbed each missing one; the track of the larger particle continues.
 
     Parameters
     ----------
@@ -227,7 +227,7 @@ def end_events(tracks: Tracks, chosen: NDArray[np.bool_], noise: float) -> list[
 
 
 def _was_absorbed(tracks: Tracks, track: int, noise: float) -> bool:
-    """Whether the mean growth of the absorber since then speaks for a merge."""
+    """Whether the mean growth of the absorber since then is evidence for a merge."""
     frames = int(tracks.absorber_gain_frames[track])
     if tracks.absorber[track] == NO_TRACK or not frames or not _confirmed(tracks, track):
         return False

@@ -3,7 +3,7 @@
 `begin` gives a state, `add_frame` takes it to the next frame, `finish` gives the events that were still open.
 A state holds the particles in view and nothing of the past, so a sequence of any length costs the same;
 `dump` and `load` keep it exactly, so a restart gives the same identities. Nothing is global: any number of
-sequences go side by side. All lengths are in nm.
+sequences can be tracked side by side. All lengths are in nm.
 """
 
 from __future__ import annotations
