@@ -50,7 +50,7 @@ $(VENV)/compiled: $(VENV)/ready $(shell find service/temwatch/analysis -name '*.
 
 compiled: $(VENV)/compiled
 
-# every pytest process would else rewrite the assertions of every test file anew
+# every pytest process would otherwise rewrite the assertions of every test file anew
 unexport PYTHONDONTWRITEBYTECODE
 # many tests wait for a service, so that three at a time keep two cores busy
 WORKERS := -n 3 --dist worksteal

@@ -95,7 +95,7 @@ def test_a_restart_after_any_frame_gives_the_same_identities(observations):
 
 
 def test_sequences_side_by_side_do_not_touch_each_other(observations):
-    """Two are followed in turn, as a service does; each has the names that it has alone."""
+    """Two are tracked in turn, as a service does; each has the identities that it has alone."""
     alone, _ = names_of(observations[:10])
     first, second, names = tracker.begin(), tracker.begin(), []
     for one, other in zip(observations[:10], observations[10:20], strict=True):

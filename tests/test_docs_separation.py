@@ -47,7 +47,7 @@ def test_pictures_are_there_and_small(pictures):
 
 
 def test_pictures_show_what_the_text_says(pictures):
-    """Drawn anew: each reason with its rejection, and one particle where no method can part two."""
+    """Drawn again: each reason with its rejection, and one particle where no method can separate two."""
     (row,) = pictures.rejections()
     assert [str(reason) for reason in Reason] == sorted(
         (panel.caption for panel in row), key=list(Reason).index

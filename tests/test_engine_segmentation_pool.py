@@ -50,7 +50,7 @@ def submitted(pool, slow, *images):
 
 
 def test_what_waits_is_taken_together_by_its_size(pool, slow):
-    """Three at most, in order, never two sizes; the first waits for no company."""
+    """Three at most, in order, never two sizes; the first never waits for others."""
     first, others = submitted(pool, slow, SMALL, SMALL, LARGE, LARGE, LARGE, LARGE)
     slow.go.set()
     shapes = [future.result(timeout=30).segmentation.mask.shape for future in (first, *others)]

@@ -1,4 +1,4 @@
-"""Frames are followed in their order, once each, whatever order they come in and whatever is killed."""
+"""Frames are linked in their order, once each, whatever order they arrive in and whatever is killed."""
 
 import io
 import json
@@ -148,7 +148,7 @@ def test_every_frame_has_a_row_and_every_particle_a_track(in_order):
 
 
 def test_out_of_order_is_the_same_as_in_order(sequence, in_order):
-    """As long as nothing is given up, nothing is followed too early."""
+    """As long as nothing is given up, nothing is linked too early."""
     for frames in ([0, 2, 3], [1, 7, 6], [5, 4, 13], [12, 11, 8, 10, 9]):
         sequence.analyse(*frames)
         sequence.settle()
@@ -296,7 +296,7 @@ def test_states_of_the_tracker_stay_few(sequence, monkeypatch):
 
 
 def test_a_state_of_another_version_is_made_anew(sequence, in_order):
-    """After an update a running sequence is followed from its first frame again: the same tracks."""
+    """After an update a running sequence is linked from its first frame again: the same tracks."""
     sequence.analyse(*range(8))
     sequence.settle()
     before = sequence.tables()

@@ -151,12 +151,12 @@ class Acquisition(RuleBasedStateMachine):
         for _ in range(self.waiting()):
             self.engine(["read", "record last"])
 
-    def read(self, *, patient=True):
+    def read(self, *, retries=True):
         for file in queue.claim(self.ledger, 1, START):
             try:
                 content = (self.watched / file.path).read_text()
             except OSError:
-                if patient:
+                if retries:
                     queue.release(self.ledger, file.id, reason="vanished")
                 else:
                     self.finish(file, "gone", Status.FAILED)
@@ -240,7 +240,7 @@ class Acquisition(RuleBasedStateMachine):
             self.record(self.jobs.pop())
         queue.retry(self.ledger)
         while self.waiting():
-            self.read(patient=False)
+            self.read(retries=False)
             while self.jobs:
                 self.record(self.jobs.pop())
 

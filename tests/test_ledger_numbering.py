@@ -65,7 +65,7 @@ def test_a_rate_that_is_no_whole_number(ledger):
 
 
 def test_at_a_steady_rate_nothing_waits(ledger):
-    """A second is over when the next one begins; the first has some patience with stragglers."""
+    """A second is over when the next one begins; the first waits a little for stragglers."""
     add(ledger, (0, 0), (0, 1), (1, 0))
     assert {} == frames(ledger, at_s=1.0)
     assert {(0, 0): 0, (0, 1): 1} == frames(ledger, at_s=2.0)

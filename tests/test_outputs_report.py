@@ -177,7 +177,7 @@ def test_fields_that_follow_are_those_that_were_read_at_once(reader):
         number=whole.number[whole.micrograph < 4],
         values={name: column[whole.micrograph < 4] for name, column in whole.values.items()},
     )
-    joined = first.followed_by(fields(reader, "Au", after_id=middle))
+    joined = first.extended_by(fields(reader, "Au", after_id=middle))
     assert whole.field == joined.field
     for name in ("ids", "micrograph", "number", "width_px"):
         assert getattr(whole, name).tolist() == getattr(joined, name).tolist()

@@ -36,7 +36,7 @@ def test_a_hundred_thousand_frames_in_two_gigabytes(tmp_path):
     hidden.rename(service.watched / "long.dm4")
     memory, began = [], time.monotonic()
 
-    def followed(at_least):
+    def tracked(at_least):
         memory.append(memory_bytes(service.process.pid))
         with Reader(service.state) as reader:
             count = reader.value("SELECT count(frame) FROM followed")
@@ -46,10 +46,10 @@ def test_a_hundred_thousand_frames_in_two_gigabytes(tmp_path):
 
     service.start(ready=False)
     wait_until(service.page, seconds=600, what="the page's address")
-    wait_until(lambda: followed(FRAMES // 2), seconds=86400, what="half of the frames")
+    wait_until(lambda: tracked(FRAMES // 2), seconds=86400, what="half of the frames")
     service.kill()
     with service.start(ready=False):
-        wait_until(lambda: followed(FRAMES), seconds=86400, what="all frames")
+        wait_until(lambda: tracked(FRAMES), seconds=86400, what="all frames")
         seconds = time.monotonic() - began
         path = service.output / "long" / "sequences" / "long" / "film.mp4"
         wait_until(path.exists, seconds=3600, what="the film")

@@ -37,7 +37,7 @@ def acquisition(tmp_path_factory):
 
 
 def tables(output, sample="X"):
-    """What following wrote, by file."""
+    """What tracking wrote, by file."""
     names = ("frames.csv", "tracks.csv", "events.csv")
     return {name: (output / sample / name).read_text() for name in names if (output / sample / name).exists()}
 

@@ -266,7 +266,7 @@ def test_later_particles_are_merged_into_the_sorted_ones(site):
     )
     select(grown, View(weighting="volume"))
     with site.reader() as reader:
-        grown = grown.followed_by(fields(reader, "Au", after_id=int(grown.ids[-1])))
+        grown = grown.extended_by(fields(reader, "Au", after_id=int(grown.ids[-1])))
     assert last == grown.ids[-1]
     assert 0 < count == len(grown.order["equivalent_diameter_nm"]) < len(whole.number)
     for view in (View(), View(weighting="volume", border="corrected"), View(descriptor="circularity")):

@@ -56,7 +56,7 @@ class Fields:
             self.order[name] = known
         return known
 
-    def followed_by(self, later: Fields) -> Fields:
+    def extended_by(self, later: Fields) -> Fields:
         """These together with later ones of the same sample."""
         return Fields(
             ids=np.concatenate((self.ids, later.ids)),

@@ -35,16 +35,16 @@ TABLES: dict[str, tuple[Column, ...]] = {
         Column("track", "integer", "number of the particle through time, from 1 within the sequence"),
         Column("frame", "integer", "number of the frame"),
         Column("particle", "integer", "number of the particle in the frame, as in particles.csv"),
-        Column("x_nm", "real", "centre of mass from the left edge, the drift taken off"),
-        Column("y_nm", "real", "centre of mass from the top edge, the drift taken off"),
+        Column("x_nm", "real", "centre of mass from the left edge, corrected for drift"),
+        Column("y_nm", "real", "centre of mass from the top edge, corrected for drift"),
         Column("equivalent_diameter_nm", "real", "diameter of the disc of equal area"),
     ),
     paths.EVENTS: (
         _SEQUENCE,
-        Column("frame", "integer", "first frame after it"),
+        Column("frame", "integer", "first frame after the event"),
         Column("event", "text", "appear, vanish, merge or split"),
-        Column("track", "integer", "the track that appears, vanishes, takes others in or loses parts"),
-        Column("others", "text", "tracks that were taken in or split off, joined by ;"),
+        Column("track", "integer", "the track that appears, vanishes, absorbs others or loses parts"),
+        Column("others", "text", "tracks that were absorbed or split off, joined by ;"),
     ),
 }
 """Columns of every table by its file."""

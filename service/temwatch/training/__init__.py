@@ -1,1 +1,1 @@
-"""The network's making: labelled micrographs, augmentation, training, evaluation."""
+"""Training of the network: labelled micrographs, augmentation, training, evaluation."""

@@ -77,5 +77,5 @@ def _load(ledger: Reader, sample: str, before: LoadedSample | None) -> LoadedSam
         return LoadedSample(version=version, fields=fields(ledger, sample), earlier_steps=defaultdict(dict))
     later = fields(ledger, sample, after_id=before.version[1])
     return LoadedSample(
-        version=version, fields=before.fields.followed_by(later), earlier_steps=before.earlier_steps
+        version=version, fields=before.fields.extended_by(later), earlier_steps=before.earlier_steps
     )

@@ -169,13 +169,13 @@ def histogram(found: Population, edges: Reals | None = None) -> Histogram:
     """Histogram over bins of a round width; a bin holds its lower edge, the last one both."""
     if edges is None:
         edges = bin_edges(found)
-    at = _bin_numbers(found.values, edges)
+    at = _counts_below(found.values, edges)
     total = float(found.weights.sum()) or 1.0
     density = _mass(found.weights, at) / (total * np.diff(edges))
     return Histogram(edges=edges, counts=np.diff(at), density=density)
 
 
-def _bin_numbers(values: Reals, edges: Reals) -> NDArray[np.int64]:
+def _counts_below(values: Reals, edges: Reals) -> NDArray[np.int64]:
     """How many of ascending values lie below each edge; the last edge belongs to its bin."""
     return np.append(np.searchsorted(values, edges[:-1]), np.searchsorted(values, edges[-1:], side="right"))
 
@@ -247,7 +247,7 @@ def density(
     cells = max(512, math.ceil(4 * (high - low) / width))
     cells = min(cells, 8192)
     edges = np.linspace(low, high, cells + 1)
-    mass = _mass(w, _bin_numbers(x, edges))
+    mass = _mass(w, _counts_below(x, edges))
     step = float(edges[1] - edges[0])
     reach = min(math.ceil(4 * width / step), cells)
     kernel = np.exp(-0.5 * (np.arange(-reach, reach + 1) * step / width) ** 2)

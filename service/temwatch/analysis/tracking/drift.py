@@ -1,9 +1,9 @@
 """How far the field has moved: masks correlated for a guess, particles compared for the fraction of a pixel.
 
 The first guess is the shift under which the mask of a frame covers the particles known so far: either none
-since the last frame, or a peak of the cross-correlation (which finds jumps). Each guess is judged by
+since the last frame, or a peak of the cross-correlation (which finds jumps). The score of a guess comes from
 the particles that come to lie on a known one of their own size. The best is refined to the robust mean of the
-displacements, so that particles which move, vanish or merge have no say in it.
+displacements, so that particles which move, vanish or merge have no influence on it.
 """
 
 from __future__ import annotations
