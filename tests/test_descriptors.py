@@ -57,6 +57,15 @@ def edited(tmp_path):
     return {"PYTHONPATH": f"{folder}:{source.parents[1]}"}
 
 
+def has_column(folder, count):
+    """Whether parquet file and workbook, which are written once the sample rests, have all rows."""
+    table, book = folder / "particles.parquet", folder / "Au.xlsx"
+    if not (table.is_file() and book.is_file()):
+        return False
+    lengths = {parquet.read_metadata(table).num_rows, openpyxl.load_workbook(book)["particles"].max_row - 1}
+    return lengths == {count} and "roundness" in parquet.read_schema(table).names
+
+
 @pytest.mark.system
 def test_a_new_descriptor_is_one_entry(tmp_path, series, edited):
     """Found in every table, the API and the page; empty where an older version measured the micrograph."""
@@ -79,6 +88,7 @@ def test_a_new_descriptor_is_one_entry(tmp_path, series, edited):
         statistics = service.json("api/samples/Au/summary")["statistics"]
         (late,) = {row["id"] for row in service.json("api/micrographs") if row["micrograph"] == "Au_02.dm3"}
         details = service.json(f"api/micrographs/{late}")["particle_rows"]
+        wait_until(lambda: has_column(folder, len(answer)), what="parquet and workbook of both micrographs")
 
     table = rows(folder / "particles.csv")
     assert [*(column.name for column in PARTICLE_COLUMNS), "roundness"] == list(table[0])

@@ -41,7 +41,7 @@ def fill_again_and_again(service, disk, contents):
         def noticed(before=before, number=number):
             text = service.log.read_bytes()[before:]
             finished = f"Au_{number:02d}.dm3".encode() in text and b"finished" in text
-            full = b"the disk is full" in text or b"written, trying again" in text
+            full = b"disk full" in text or b"will retry" in text
             return finished or full or service.process.poll() is not None
 
         wait_until(noticed, what=f"an end or a complaint with {left} KiB left")
