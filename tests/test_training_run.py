@@ -14,7 +14,7 @@ from temwatch.analysis.segmentation import build, weights
 from temwatch.config import SegmentationSettings
 from temwatch.errors import Interrupted, UsageError
 from temwatch.training.datasets import LabelledMicrograph, divide
-from temwatch.training.recipes import PAPER, TEMWATCH, Recipe, Stage
+from temwatch.training.recipes import PAPER, TEMWATCH, Recipe, TrainingStage
 from temwatch.training.schedule import TrainingProgress
 from temwatch.training.train import train
 
@@ -49,8 +49,8 @@ SMALL = replace(
     batch=4,
     enlarge=1,
     stages=(
-        Stage(name="simulated", steps=1, simulated_share=1.0, learning_rate=1e-3),
-        Stage(name="labelled", steps=3, simulated_share=0.2, learning_rate=1e-3),
+        TrainingStage(name="simulated", steps=1, simulated_share=1.0, learning_rate=1e-3),
+        TrainingStage(name="labelled", steps=3, simulated_share=0.2, learning_rate=1e-3),
     ),
     validate_every=2,
     simulated_micrographs=2,
@@ -160,7 +160,7 @@ def test_a_network_learns(labelled, architecture, steps, tmp_path):
     recipe: Recipe = replace(
         SMALL,
         architecture=architecture,
-        stages=(Stage(name="labelled", steps=steps, simulated_share=0.0, learning_rate=4e-3),),
+        stages=(TrainingStage(name="labelled", steps=steps, simulated_share=0.0, learning_rate=4e-3),),
         simulated_micrographs=0,
         validate_every=steps,
         ema_decay=0.8,
