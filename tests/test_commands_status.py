@@ -59,3 +59,12 @@ def test_every_difference_is_named(service):
         strict=True,
     ):
         assert line.startswith(begin)
+
+
+def test_a_sample_keeps_its_name(tmp_path):
+    """Also where the name looks like the terminal's markup."""
+    service = Service(tmp_path)
+    with open_ledger(service.state) as ledger:
+        take(ledger, "a.dm3", 0, sample="a[red]b")
+    done = command("status", "--config", service.config)
+    assert "a[red]b" in done.stdout, done.stderr

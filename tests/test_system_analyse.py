@@ -160,6 +160,19 @@ def test_a_missing_pixel_size_is_cured_by_the_option(tmp_path):
     assert float(particle[0]["equivalent_diameter_nm"]) == pytest.approx(20, rel=0.1)
 
 
+def test_names_that_look_like_markup_are_printed_as_they_are(tmp_path):
+    """Brackets and colons are no styles and no emoji: nothing is lost from the line, nothing fails."""
+    name = "gold[red] :smile: [1].tif"
+    Image.fromarray(np.random.default_rng(0).integers(0, 255, (128, 128), np.uint8)).save(tmp_path / name)
+    output = tmp_path / "results [" / "2]"
+    done = temwatch("analyse", tmp_path / name, "--output", output, "--config", threshold(tmp_path))
+    assert 1 == done.returncode, done.stderr
+    (row,) = rows(output / "gold[red] _smile_ [1]" / "micrographs.csv")
+    assert f"{tmp_path / name}: refused: {row['reason']}\n" == done.stderr
+    assert "gold[red] _smile_ [1]: 0 particles" in done.stdout
+    assert f"results in {output / row['sample']}\n" in done.stdout
+
+
 def test_a_named_file_of_another_kind_is_refused(tmp_path):
     """In a folder it would be ignored."""
     (tmp_path / "notes.txt").write_text("x")

@@ -48,7 +48,7 @@ def run(arguments: argparse.Namespace) -> int:
     config = folder / "temwatch.toml"
     port = _free_port(arguments.port)
     config.write_text(_CONFIG.format(port=port), encoding="utf-8")
-    console = Console(highlight=False)
+    console = terminal.console()
     page = f"http://127.0.0.1:{port}/"
     log = folder / "service.log"
     with log.open("wb") as stream:

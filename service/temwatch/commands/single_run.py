@@ -7,10 +7,10 @@ import sys
 import threading
 from pathlib import Path
 
-from rich.console import Console
 from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeRemainingColumn
 
 from temwatch.analysis import pipeline, segmentation
+from temwatch.commands import terminal
 from temwatch.config import Config
 from temwatch.domain import Status
 from temwatch.engine.engine import Engine
@@ -37,11 +37,11 @@ def analyse(config: Config, arrivals: list[Arrival], pixel_size_nm: float | None
     with (
         open_ledger(config.output.state) as ledger,
         Progress(
-            TextColumn("{task.description}"),
+            TextColumn("{task.description}", markup=False),
             BarColumn(),
             MofNCompleteColumn(),
             TimeRemainingColumn(),
-            console=Console(stderr=True),
+            console=terminal.console(stderr=True),
             transient=True,
             disable=not sys.stderr.isatty(),
         ) as bar,
@@ -59,9 +59,7 @@ def analyse(config: Config, arrivals: list[Arrival], pixel_size_nm: float | None
             if finished.status in (Status.FAILED, Status.REFUSED):
                 trouble.append(finished)
                 name = finished.file.location
-                bar.console.print(
-                    f"{name}: {finished.status}: {finished.reason}", highlight=False, soft_wrap=True
-                )
+                bar.console.print(f"{name}: {finished.status}: {finished.reason}", soft_wrap=True)
 
         def on_frames(file: File, done: int, total: int) -> None:
             bar.update(task, description=f"{file.name}: frame {done} of {total}")
@@ -79,7 +77,7 @@ def analyse(config: Config, arrivals: list[Arrival], pixel_size_nm: float | None
         except StartError as error:
             raise UsageError(f"--dask: {error}") from None
         if engine.dashboard:
-            bar.console.print(f"cluster: {engine.dashboard}", highlight=False, soft_wrap=True)
+            bar.console.print(f"cluster: {engine.dashboard}", soft_wrap=True)
 
         def interrupt(*_: object) -> None:
             stop.set()

@@ -6,10 +6,10 @@ import argparse
 from collections.abc import Iterator
 from datetime import UTC, datetime
 
-from rich.console import Console
 from rich.table import Table
 
 from temwatch import config as configuration
+from temwatch.commands import terminal
 from temwatch.commands.terminal import plural
 from temwatch.config import Config
 from temwatch.errors import TemwatchError
@@ -22,14 +22,14 @@ _MOST_LINES = 50
 def run(arguments: argparse.Namespace) -> int:
     """Print samples, files that are pending or without a result, and the totals."""
     config = configuration.load(arguments.config)
-    console = Console(highlight=False)
+    console = terminal.console()
     with Reader(config.output.state) as reader, reader.snapshot():
         console.print("service: " + ("running" if is_held(config.output.state) else "stopped"))
         console.print(_samples(reader))
         for line in _sequences(reader):
-            console.print(line, soft_wrap=True, markup=False)
+            console.print(line, soft_wrap=True)
         for line in (*_differences(reader), *_outdated(reader, config)):
-            console.print(line, soft_wrap=True, markup=False)
+            console.print(line, soft_wrap=True)
         receipt = reader.receipt()
     console.print(
         f"seen {receipt.seen} = done {receipt.done} + refused {receipt.refused} + failed {receipt.failed} "

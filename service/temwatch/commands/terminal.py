@@ -17,18 +17,23 @@ from temwatch.outputs import paths, tables
 _MOST_TABLES = 3
 
 
+def console(*, stderr: bool = False) -> Console:
+    """The terminal; prints text as it is: names of files may look like rich's markup or emoji codes."""
+    return Console(stderr=stderr, highlight=False, markup=False, emoji=False)
+
+
 def results(reader: Reader, output: Path, samples: Sequence[str]) -> None:
     """Print the statistics of each sample, or one line per sample where there are many, and the folder."""
-    console = Console(highlight=False)
+    terminal = console()
     known = [sample for sample in samples if reader.receipt(sample).seen]
     summaries = [tables.summary(reader, sample) for sample in known]
     if len(known) > _MOST_TABLES:
-        console.print(_overview(summaries))
-        console.print(f"results in {output}", soft_wrap=True)
+        terminal.print(_overview(summaries))
+        terminal.print(f"results in {output}", soft_wrap=True)
         return
     for sample, summary in zip(known, summaries, strict=True):
-        console.print(statistics(summary))
-        console.print(f"results in {paths.sample_folder(output, sample)}\n", soft_wrap=True)
+        terminal.print(statistics(summary))
+        terminal.print(f"results in {paths.sample_folder(output, sample)}\n", soft_wrap=True)
 
 
 def _overview(summaries: Sequence[Mapping[str, Any]]) -> Table:

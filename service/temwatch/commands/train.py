@@ -12,9 +12,9 @@ import time
 from collections.abc import Callable, Iterator, Mapping
 from dataclasses import replace
 
-from rich.console import Console
 from rich.progress import BarColumn, MofNCompleteColumn, Progress, TaskID, TextColumn, TimeRemainingColumn
 
+from temwatch.commands import terminal
 from temwatch.errors import StartError, UsageError
 from temwatch.training import datasets
 from temwatch.training.recipes import RECIPES, Recipe
@@ -100,7 +100,7 @@ def _stop_on_interrupt() -> Iterator[Callable[[], bool]]:
 @contextlib.contextmanager
 def _progress_display() -> Iterator[Callable[[TrainingProgress], None]]:
     """A progress bar with the latest scores, and a line per validation; without a terminal lines only."""
-    console = Console(stderr=True, highlight=False)
+    console = terminal.console(stderr=True)
     if not console.is_terminal:
         yield _line
         return
