@@ -7,7 +7,7 @@ import os
 import signal
 import threading
 from concurrent.futures import ProcessPoolExecutor
-from multiprocessing import connection
+from multiprocessing import connection, forkserver, resource_tracker
 
 from temwatch.choices import SeparationMethod
 
@@ -19,9 +19,23 @@ def start(workers: int, method: SeparationMethod | None) -> ProcessPoolExecutor:
     """
     context = multiprocessing.get_context("forkserver")
     context.set_forkserver_preload(["temwatch.engine.tasks"])
+    _start_server()
     pool = ProcessPoolExecutor(workers, mp_context=context, initializer=_begin, initargs=(method,))
     pool.submit(usable_cores)  # processes start with the first task, which is not to be a micrograph
     return pool
+
+
+def _start_server() -> None:
+    """Start the server process where there is none; Ctrl-C, which the terminal sends to it too, is blocked.
+
+    By itself it ignores Ctrl-C only once it has loaded what its workers need, and would die before.
+    """
+    resource_tracker.ensure_running()  # unblocks SIGINT when it starts, so it comes first
+    blocked = signal.pthread_sigmask(signal.SIG_BLOCK, {signal.SIGINT})
+    try:
+        forkserver.ensure_running()  # inherits what this thread blocks
+    finally:
+        signal.pthread_sigmask(signal.SIG_SETMASK, blocked)
 
 
 def wait_until_started(pool: ProcessPoolExecutor) -> None:

@@ -1,0 +1,41 @@
+"""Worker processes outlive what a terminal sends to all processes of a command."""
+
+import subprocess
+import sys
+
+SCRIPT = """
+import os, signal, threading
+
+from temwatch.engine import worker_processes
+from temwatch.library_internals import kill_workers
+
+signal.signal(signal.SIGINT, lambda *_: None)
+is_started = threading.Event()
+
+def interrupt():
+    while not is_started.wait(0.01):
+        os.killpg(0, signal.SIGINT)
+
+threading.Thread(target=interrupt).start()
+try:
+    pool = worker_processes.start(1, None)
+    worker_processes.wait_until_started(pool)
+finally:
+    is_started.set()
+print(pool.submit(worker_processes.usable_cores).result())
+kill_workers(pool)
+"""
+
+
+def test_ctrl_c_while_workers_start_does_not_break_them():
+    """The command ends in order, as it does later: nothing dies that it waits for."""
+    done = subprocess.run(
+        [sys.executable, "-c", SCRIPT],
+        capture_output=True,
+        text=True,
+        timeout=300,
+        check=False,
+        start_new_session=True,
+    )
+    assert 0 == done.returncode, done.stderr
+    assert int(done.stdout) > 0
