@@ -3,14 +3,18 @@
 import json
 import os
 import shutil
+import signal
+import subprocess
+import time
 
 import numpy as np
 import pandas
 import pytest
 from PIL import Image
 
-from system import rows, temwatch, threshold
+from system import COMMAND, rows, temwatch, threshold, wait_until
 from temwatch.columns import PARTICLE_COLUMNS
+from temwatch.config import STATE_FOLDER
 from temwatch.outputs.tables import MICROGRAPH_COLUMNS
 
 pytestmark = pytest.mark.system
@@ -158,6 +162,25 @@ def test_a_missing_pixel_size_is_cured_by_the_option(tmp_path):
     particle = rows(tmp_path / "out" / "Au" / "particles.csv")
     assert 1 == len(particle)
     assert float(particle[0]["equivalent_diameter_nm"]) == pytest.approx(20, rel=0.1)
+
+
+def test_impatient_ctrl_c_ends_in_order_and_the_same_command_continues(series, tmp_path):
+    """However often it is pressed: one line, exit 130, and nothing is lost."""
+    output, spool = tmp_path / "out", tmp_path / "out" / STATE_FOLDER / "spool"
+    arguments = ("analyse", series, "--output", output, "--sample", "Au", "--config", threshold(tmp_path))
+    process = subprocess.Popen(
+        [*COMMAND, *map(str, arguments)], stderr=subprocess.PIPE, text=True, start_new_session=True
+    )
+    wait_until(lambda: process.poll() is not None or (spool.is_dir() and any(spool.iterdir())), what="a file")
+    while process.poll() is None:
+        os.killpg(process.pid, signal.SIGINT)
+        time.sleep(0.02)
+    assert (130, "temwatch: interrupted; finished results are kept\n") == (
+        process.returncode,
+        process.communicate()[1],
+    )
+    assert 0 == temwatch(*arguments).returncode
+    assert ["done"] * 6 == [row["status"] for row in rows(output / "Au" / "micrographs.csv")]
 
 
 def test_names_that_look_like_markup_are_printed_as_they_are(tmp_path):

@@ -5,6 +5,7 @@ from __future__ import annotations
 import argparse
 import importlib
 import os
+import signal
 import sys
 from collections.abc import Callable, Sequence
 from pathlib import Path
@@ -52,6 +53,9 @@ def main(argv: Sequence[str] | None = None) -> int:
             raise
         return _fail(MissingExtra(module))
     except KeyboardInterrupt:
+        signal.signal(
+            signal.SIGINT, signal.SIG_IGN
+        )  # a second Ctrl-C would break into the end of the process
         print("temwatch: interrupted; finished results are kept", file=sys.stderr)  # noqa: T201
         return 130
     except BrokenPipeError:  # the reader of our output, such as head, has had enough
