@@ -53,9 +53,7 @@ def main(argv: Sequence[str] | None = None) -> int:
             raise
         return _fail(MissingExtra(module))
     except KeyboardInterrupt:
-        signal.signal(
-            signal.SIGINT, signal.SIG_IGN
-        )  # a second Ctrl-C would break into the end of the process
+        signal.signal(signal.SIGINT, signal.SIG_IGN)  # pressed again, it would break into the end
         print("temwatch: interrupted; finished results are kept", file=sys.stderr)  # noqa: T201
         return 130
     except BrokenPipeError:  # the reader of our output, such as head, has had enough
