@@ -70,6 +70,7 @@ def test_rebuild_gives_the_same_bytes(acquisition):
         path.unlink()
     done = temwatch("rebuild", "--config", acquisition / "c.toml")
     assert 0 == done.returncode, done.stderr
+    assert f"1 sample rebuilt in {acquisition / 'out'}\n" == done.stdout
     assert before == {path: path.read_bytes() for path in files if path.exists()}
 
 

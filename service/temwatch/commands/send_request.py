@@ -3,9 +3,12 @@
 from __future__ import annotations
 
 import json
+import sys
 import time
 from datetime import UTC, datetime
 from typing import Any
+
+import structlog
 
 from temwatch import compiled_code
 from temwatch.config import Config
@@ -28,6 +31,10 @@ def ask_service(config: Config, kind: str, **arguments: Any) -> dict[str, Any]:
     with Reader(state):
         pass  # raises LedgerMissing
     if not is_held(state):
+        structlog.configure(  # what a service writes to its log is not the answer of a command
+            wrapper_class=structlog.make_filtering_bound_logger("error"),
+            logger_factory=structlog.PrintLoggerFactory(sys.stderr),
+        )
         compiled_code.keep_in(compiled_code.service_folder(state))
         from temwatch.engine import requests, sequence_tracker  # load numba
 
