@@ -52,8 +52,8 @@ compiled: $(VENV)/compiled
 
 # every pytest process would otherwise rewrite the assertions of every test file anew
 unexport PYTHONDONTWRITEBYTECODE
-# many tests wait for a service, so that three at a time keep two cores busy
-WORKERS := -n 3 --dist worksteal
+# many tests wait for a service, so that five at a time keep two cores busy
+WORKERS := -n 5 --dist worksteal
 test: $(VENV)/ready-dev compiled
 	@$(BIN)/python -m pytest $(WORKERS)
 
