@@ -101,6 +101,7 @@ def test_the_disk_of_ledger_and_spool_is_full(tmp_path, contents):
             assert_all_is_there(service)
 
 
+@pytest.mark.slow
 def test_one_disk_for_all_is_full(tmp_path, contents):
     """As on most workstations."""
     with (

@@ -78,6 +78,7 @@ def test_ten_thousand_files_present_at_the_start(tmp_path):
         service.process.kill()
 
 
+@pytest.mark.slow
 def test_a_burst_of_two_thousand_files(tmp_path):
     """Each is found once, though the events come faster than they can be looked at."""
     with Service(tmp_path) as service:

@@ -101,6 +101,7 @@ def test_the_same_seed_gives_the_same_weights_however_tiles_are_prepared(trained
     assert digest(trained) == digest(tmp_path)
 
 
+@pytest.mark.slow
 def test_a_training_that_was_interrupted_goes_on_to_the_same_weights(trained, labelled, tmp_path):
     def interrupt(report: TrainingProgress) -> None:
         if report.step == 4:
