@@ -220,6 +220,23 @@ def test_long_arrays_of_characters_are_not_loaded():
     assert "a b" == long.text("Data", "Name")
 
 
+def test_long_strings_are_not_loaded():
+    """The other type of text has the same bound: a damaged length may claim the pixels of a whole stack."""
+    long = parsed(whole(("group", [("Data", ("string", "x" * 40_000)), ("Name", ("string", " a\u2028b "))])))
+    assert long.has("Data")
+    assert "a b" == long.text("Data", "Name")
+
+
+@pytest.mark.parametrize("kind", ["text", "string"])
+def test_all_texts_together_are_bounded(kind):
+    """As many as 16 MB are loaded, the rest is passed over; what follows is read."""
+    texts = [(f"t{number}", (kind, "x" * 30_000)) for number in range(300)]
+    tags = parsed(whole(("group", [*texts, ("n", ("number", ("i", (7,))))])))
+    found = [tags.entries[name] for name, _ in texts]
+    assert 16 * 1024**2 // 60_000 == sum(bool(one.text if kind == "text" else one) for one in found)
+    assert 7 == tags.count("n")
+
+
 def test_what_is_asked_for_by_the_wrong_type_is_none():
     """And so is what is not there."""
     tags = parsed(whole(("group", [("a", ("text", "b")), ("n", ("number", ("f", (float("inf"),))))])))

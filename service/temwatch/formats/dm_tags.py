@@ -217,7 +217,7 @@ def _read_value(directory: _Directory) -> Value:
         case [15, *_]:
             return _unpack(directory, _record(words))
         case [18, length]:
-            return directory.take(min(length, directory.size)).decode("utf-16-le", "replace")
+            return _text(directory, length) or ""
         case [20, code, count] if code in _NUMBERS:
             return _array(directory, np.dtype("<" + _NUMBERS[code]), count)
         case [20, 15, *_, count]:
@@ -239,11 +239,19 @@ def _unpack(directory: _Directory, form: str) -> tuple[int | float, ...]:
 
 def _array(directory: _Directory, dtype: np.dtype[Any], count: int) -> Array:
     offset, length = directory.position, dtype.itemsize * count
-    if dtype != _CHARACTERS or length > directory.text_bytes_left or length > _LONGEST_TEXT_BYTES:
+    if dtype == _CHARACTERS:
+        return Array(offset, dtype, count, _text(directory, length))
+    directory.skip(length)
+    return Array(offset, dtype, count)
+
+
+def _text(directory: _Directory, length: int) -> str | None:
+    """Text of this many bytes; longer text than real files have is passed over."""
+    if length > directory.text_bytes_left or length > _LONGEST_TEXT_BYTES:
         directory.skip(length)
-        return Array(offset, dtype, count)
+        return None
     directory.text_bytes_left -= length
-    return Array(offset, dtype, count, directory.take(length).decode("utf-16-le", "replace"))
+    return directory.take(length).decode("utf-16-le", "replace")
 
 
 def _damaged(detail: str) -> Refused:
