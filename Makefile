@@ -39,16 +39,18 @@ $(VENV)/ready-dev: requirements-dev.lock $(VENV)/ready
 demo: setup
 	@$(BIN)/temwatch demo
 
-# compiled once here instead of by every test process at once; tests/conftest.py names the same folder.
-# Emptied before: numba does not see that a constant of another file has changed
-WARM_UP := from temwatch.analysis import pipeline, separation; pipeline.warm_up(separation.SEPARATORS)
-$(VENV)/compiled: $(VENV)/ready $(shell find service/temwatch/analysis -name '*.py')
+# compiled once here instead of by every test process at once, where tests/conftest.py looks for it;
+# the code of older sources is thrown away
+WARM_UP := import sys; from pathlib import Path; from temwatch import compiled_code; \
+           compiled_code.keep_in(Path(sys.prefix)); \
+           from temwatch.analysis import pipeline, separation; pipeline.warm_up(separation.SEPARATORS)
+$(VENV)/numba/ready: requirements.lock $(shell find service/temwatch/analysis -name '*.py') | $(VENV)/ready
 	@echo "compiling the separation (a minute or two, once) ..."
 	@rm -rf $(VENV)/numba
-	@NUMBA_CACHE_DIR=$(VENV)/numba $(BIN)/python -c "$(WARM_UP)"
-	@touch $@
+	@$(BIN)/python -c "$(WARM_UP)"
+	@mkdir -p $(VENV)/numba && touch $@
 
-compiled: $(VENV)/compiled
+compiled: $(VENV)/numba/ready
 
 # every pytest process would otherwise rewrite the assertions of every test file anew
 unexport PYTHONDONTWRITEBYTECODE
@@ -72,7 +74,7 @@ docs: $(VENV)/ready-dev
 
 check: lint docs test slow
 
-soak: $(VENV)/ready-dev
+soak: $(VENV)/ready-dev compiled
 	$(BIN)/python -m pytest -m soak --timeout 100000
 
 format: $(VENV)/ready-dev

@@ -8,11 +8,13 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
-# the folder that `make compiled` fills: set before numba is loaded, and for every process that a test starts
-os.environ.setdefault("NUMBA_CACHE_DIR", str(Path(sys.prefix) / "numba"))
-
 import numpy as np
 import pytest
+
+from temwatch import compiled_code
+
+# the folder that `make compiled` fills: set before numba is loaded, and for every process that a test starts
+compiled_code.keep_in(Path(sys.prefix))
 
 
 @pytest.fixture(scope="session")

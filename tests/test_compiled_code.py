@@ -48,14 +48,12 @@ def installed(tmp_path):
     return copy
 
 
-def numba_folder(package, home):
-    """Where a command of this copy of the package would keep compiled code."""
-    code = (
-        "import os; from temwatch import compiled_code; compiled_code.keep_in(compiled_code.user_folder()); "
-    )
-    code += "print(os.environ['NUMBA_CACHE_DIR'])"
+def numba_folder(package, home, settle):
+    """Where this copy of the package would keep compiled code after these statements."""
+    code = f"import os; {settle}; print(os.environ['NUMBA_CACHE_DIR'])"
     done = subprocess.run(
         [sys.executable, "-c", code],
+        cwd=Path(__file__).parent,
         env=environment(package, home),
         check=True,
         capture_output=True,
@@ -64,13 +62,21 @@ def numba_folder(package, home):
     return done.stdout.strip()
 
 
-def test_a_changed_constant_is_compiled_anew(tmp_path, installed):
+@pytest.mark.parametrize(
+    "settle",
+    [
+        "from temwatch import compiled_code; compiled_code.keep_in(compiled_code.user_folder())",
+        "import conftest",
+    ],
+    ids=["a command", "the tests"],
+)
+def test_a_changed_constant_is_compiled_anew(tmp_path, installed, settle):
     """numba itself sees only changes of the file that a function stands in."""
-    before = numba_folder(installed, tmp_path)
-    assert before == numba_folder(installed, tmp_path)
+    before = numba_folder(installed, tmp_path, settle)
+    assert before == numba_folder(installed, tmp_path, settle)
     constants = installed / "analysis" / "separation" / "contour_parameters.py"
     constants.write_text(constants.read_text() + "\nANOTHER = 1.0\n")
-    assert before != numba_folder(installed, tmp_path)
+    assert before != numba_folder(installed, tmp_path, settle)
 
 
 def test_under_systemd_it_is_kept_in_the_cache_directory(tmp_path, monkeypatch):

@@ -4,7 +4,7 @@ They were set on simulated masks (`simulate_mask` with seed 11); tests hold what
 (23), on golden masks and on real outlines. How far a value may move before these bars break was not measured.
 
 The compiled kernels contain these values, and numba's cache does not notice a change in this file.
-`compiled_code.py` therefore names the cache folder by all sources, and `make compiled` empties its own.
+`compiled_code.py` therefore names the cache folder by all sources.
 """
 
 from __future__ import annotations
