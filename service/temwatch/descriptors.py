@@ -168,10 +168,6 @@ class Descriptor:
         """Its unit in words; empty for a ratio."""
         return ("", "nm", "nm²")[self.power]
 
-    def measure(self, outline: Outline, pixel_size_nm: float) -> float:
-        """The value in nm, nm² or without a unit."""
-        return self.formula(outline) * pixel_size_nm**self.power
-
 
 _ALL = Shown.STATISTICS | Shown.TERMINAL | Shown.POPULATION
 
@@ -316,6 +312,13 @@ DESCRIPTORS: tuple[Descriptor, ...] = (
 
 BY_NAME = {descriptor.name: descriptor for descriptor in DESCRIPTORS}
 NAMES = tuple(BY_NAME)
+
+
+def measure_outline(outline: Outline, pixel_size_nm: float) -> dict[str, float]:
+    """Every descriptor by its name, in nm, nm² or without a unit."""
+    # it runs for every particle: the powers are taken once, not for each descriptor
+    scale = (1.0, pixel_size_nm, pixel_size_nm**2)
+    return {one.name: one.formula(outline) * scale[one.power] for one in DESCRIPTORS}
 
 
 def shown(where: Shown) -> tuple[Descriptor, ...]:

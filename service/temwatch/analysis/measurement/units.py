@@ -1,4 +1,4 @@
-"""From px to nm and back; of descriptors `Descriptor.measure` does it, by the power that each has."""
+"""From px to nm and back; for descriptors `descriptors.measure_outline` does it, by the power of each."""
 
 from __future__ import annotations
 
@@ -10,7 +10,7 @@ from numpy.typing import NDArray
 
 from temwatch.analysis.measurement import shape
 from temwatch.config import SeparationSettings
-from temwatch.descriptors import DESCRIPTORS, convexity
+from temwatch.descriptors import measure_outline
 from temwatch.domain import Particle, Region
 
 Lengths = TypeVar("Lengths", float, NDArray[np.float64])
@@ -43,13 +43,11 @@ def measure(region: Region, *, pixel_size_nm: float, settings: SeparationSetting
     settings
         Its convexity threshold: a particle below it is labelled as overlapping.
     """
-    row, column = region.origin_px
-    outline = shape.outline(region.mask)._replace(
-        origin_row=row, origin_column=column, visible_fraction=region.visible_fraction
-    )
+    outline = shape.outline(region.mask, region.origin_px, region.visible_fraction)
+    descriptors = measure_outline(outline, pixel_size_nm)
     return Particle(
-        descriptors={one.name: one.measure(outline, pixel_size_nm) for one in DESCRIPTORS},
-        overlapping=convexity(outline) < settings.convexity_threshold,
+        descriptors=descriptors,
+        overlapping=descriptors["convexity"] < settings.convexity_threshold,
         region=region,
         separated_by=region.separated_by,
     )
