@@ -2,6 +2,10 @@
 
 import subprocess
 import sys
+from concurrent.futures.process import BrokenProcessPool
+
+from temwatch.engine import worker_processes
+from temwatch.library_internals import kill_workers
 
 SCRIPT = """
 import os, signal, threading
@@ -39,3 +43,11 @@ def test_ctrl_c_while_workers_start_does_not_break_them():
     )
     assert 0 == done.returncode, done.stderr
     assert int(done.stdout) > 0
+
+
+def test_a_task_for_workers_that_were_killed_meanwhile_ends_as_their_death():
+    """A thread of the cluster's client may hand it over while the conductor replaces them."""
+    pool = worker_processes.start(1, None)
+    kill_workers(pool)
+    future = worker_processes.submit(pool, worker_processes.usable_cores)
+    assert isinstance(future.exception(timeout=60), BrokenProcessPool)

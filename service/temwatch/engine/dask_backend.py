@@ -198,13 +198,11 @@ class DaskBackend:
         def answered(future: DaskFuture) -> None:
             self._submitted.discard(future)
             try:
-                answer = future.result()
+                then(future.result())
             except CancelledError:
                 result.set_exception(StartError(f"the Dask scheduler at {self._config.engine.dask} is gone"))
             except Exception as error:  # noqa: BLE001 - as in any executor, the future carries it
                 result.set_exception(error)
-            else:
-                then(answer)
 
         submitted.add_done_callback(answered)
 

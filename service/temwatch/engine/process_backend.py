@@ -56,10 +56,11 @@ class ProcessBackend:
         worker_processes.wait_until_started(self._pool)
 
     def replace_workers(self) -> None:
-        """Kill those there are and start others, without waiting for them."""
-        if self._pool is not None:
-            library_internals.kill_workers(self._pool)
+        """Start others and kill those there were, without waiting for either."""
+        old = self._pool
         self._pool = worker_processes.start(self._workers, self._config.separation.method)
+        if old is not None:
+            library_internals.kill_workers(old)
 
     def close(self) -> None:
         """End workers and threads."""
@@ -84,14 +85,9 @@ class ProcessBackend:
     def submit(
         self, task: Callable[_Arguments, _Result], *arguments: _Arguments.args, **named: _Arguments.kwargs
     ) -> Future[_Result]:
-        """Have a worker do something; where one has just died, the future carries that."""
+        """Have a worker do something, from any thread; see `worker_processes.submit`."""
         assert self._pool is not None
-        try:
-            return self._pool.submit(task, *arguments, **named)
-        except BrokenProcessPool as error:
-            failed: Future[_Result] = Future()
-            failed.set_exception(error)
-            return failed
+        return worker_processes.submit(self._pool, task, *arguments, **named)
 
     def read(self, job: Job) -> None:
         """By a worker, from the share into the spool."""

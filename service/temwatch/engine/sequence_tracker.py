@@ -62,11 +62,7 @@ class _Worker:
     ) -> None:
         if self._pool is None:
             self._pool = worker_processes.start(1, None)
-        try:
-            future: Future[object] = self._pool.submit(task, order)
-        except BrokenProcessPool as error:
-            future = Future()
-            future.set_exception(error)
+        future = worker_processes.submit(self._pool, task, order)
         self._task = _SequenceTask(order, future)
         future.add_done_callback(lambda _: self._wake())
 

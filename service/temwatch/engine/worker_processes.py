@@ -6,10 +6,16 @@ import multiprocessing
 import os
 import signal
 import threading
-from concurrent.futures import ProcessPoolExecutor
+from collections.abc import Callable
+from concurrent.futures import Future, ProcessPoolExecutor
+from concurrent.futures.process import BrokenProcessPool
 from multiprocessing import connection, forkserver, resource_tracker
+from typing import ParamSpec, TypeVar
 
 from temwatch.choices import SeparationMethod
+
+_Result = TypeVar("_Result")
+_Arguments = ParamSpec("_Arguments")
 
 
 def start(workers: int, method: SeparationMethod | None) -> ProcessPoolExecutor:
@@ -41,6 +47,21 @@ def _start_server() -> None:
 def wait_until_started(pool: ProcessPoolExecutor) -> None:
     """Return when a worker has compiled its code and takes tasks."""
     pool.submit(usable_cores).result()
+
+
+def submit(
+    pool: ProcessPoolExecutor,
+    task: Callable[_Arguments, _Result],
+    *arguments: _Arguments.args,
+    **named: _Arguments.kwargs,
+) -> Future[_Result]:
+    """Have a worker do something; where the pool has lost its workers, the future carries that."""
+    try:
+        return pool.submit(task, *arguments, **named)
+    except RuntimeError as error:  # one has died, or another thread has just killed them all
+        failed: Future[_Result] = Future()
+        failed.set_exception(BrokenProcessPool(str(error)))
+        return failed
 
 
 def usable_cores() -> int:
