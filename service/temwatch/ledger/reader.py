@@ -31,7 +31,6 @@ from temwatch.ledger.rows import (
 from temwatch.ledger.schema import FILE_NAME, connect_to_read
 
 _BATCH_ROWS = 50_000  # rows between SQLite and numpy at a time
-_BOX = "bbox_x_px, bbox_y_px, bbox_width_px, bbox_height_px"
 _COUNTS = "count(*), " + ", ".join(
     f"coalesce(sum(status = '{status}'), 0)"
     for status in ("done", "refused", "failed", "duplicate", "superseded", "pending")
