@@ -5,6 +5,7 @@ Nothing here holds the rows of more than one micrograph in Python objects.
 
 from __future__ import annotations
 
+import sqlite3
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from datetime import datetime
@@ -225,14 +226,20 @@ class Reader:
                 WHERE m.sample = ? AND m.id > ? AND m.status = 'done' ORDER BY m.id, p.number""",
             (sample, after_id),
         )
-        blocks = [np.empty((0, len(columns)))]
-        while rows := cursor.fetchmany(_BATCH_ROWS):
-            flat = np.fromiter(
-                chain.from_iterable(rows), np.dtype(np.float64), count=len(rows) * len(columns)
-            )
-            blocks.append(flat.reshape(len(rows), len(columns)))
-        table = np.concatenate(blocks)
+        table = number_table(cursor, len(columns))
         return {column: np.ascontiguousarray(table[:, index]) for index, column in enumerate(columns)}
+
+
+def number_table(cursor: sqlite3.Cursor, columns: int) -> NDArray[np.float64]:
+    """All rows of a query for numbers, (rows, columns), NaN where one is empty.
+
+    Python objects are made for a batch of rows at a time.
+    """
+    blocks = [np.empty((0, columns))]
+    while rows := cursor.fetchmany(_BATCH_ROWS):
+        flat = np.fromiter(chain.from_iterable(rows), np.dtype(np.float64), count=len(rows) * columns)
+        blocks.append(flat.reshape(len(rows), columns))
+    return np.concatenate(blocks)
 
 
 def _receipt(counts: Sequence[int]) -> Receipt:

@@ -7,7 +7,6 @@ from collections import OrderedDict
 from collections.abc import Hashable, Sequence
 from dataclasses import dataclass
 from datetime import datetime
-from itertools import chain
 from typing import Any
 
 import numpy as np
@@ -15,14 +14,12 @@ from numpy.typing import NDArray
 
 from temwatch.descriptors import Shown, shown
 from temwatch.ledger import publications
-from temwatch.ledger.reader import Reader
+from temwatch.ledger.reader import Reader, number_table
 from temwatch.ledger.rows import moment
 
 _DIGITS = {one.name: one.digits for one in shown(Shown.POPULATION)}
 PARTICLE_VALUES = (*_DIGITS, "bbox_width_px", "bbox_height_px")
 """Columns of `particles` that a population is made of."""
-
-_BATCH_ROWS = 50_000
 
 
 @dataclass(frozen=True, slots=True, kw_only=True, eq=False)
@@ -92,12 +89,7 @@ def fields(reader: Reader, sample: str, *, after_id: int = 0) -> Fields:
             WHERE m.sample = ? AND m.status = 'done' AND m.id > ? ORDER BY m.id, p.number""",
         (sample, after_id),
     )
-    width = 2 + len(PARTICLE_VALUES)
-    blocks = [np.empty((0, width))]
-    while batch := cursor.fetchmany(_BATCH_ROWS):
-        flat = np.fromiter(chain.from_iterable(batch), np.dtype(np.float64), count=len(batch) * width)
-        blocks.append(flat.reshape(len(batch), width))
-    table = np.concatenate(blocks)
+    table = number_table(cursor, 2 + len(PARTICLE_VALUES))
     return Fields(
         ids=ids,
         field=tuple(row[1] for row in rows),

@@ -9,7 +9,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from temwatch.ledger.reader import Reader
+from temwatch.ledger.reader import Reader, number_table
 from temwatch.ledger.sequences.progress import Progress, SequenceEvent, sequences
 
 
@@ -197,14 +197,10 @@ def track_table(reader: Reader, sequence: Progress, most_points: int) -> tuple[N
             WHERE w.sequence_id = ? AND w.frame % ? = 0 ORDER BY w.id, p.number""",
         (sequence.id, step),
     )
-    blocks = [np.empty((0, 6))]
-    while rows := cursor.fetchmany(_BATCH_ROWS):
-        blocks.append(np.array(rows, np.float64))
-    return np.concatenate(blocks), step
+    return number_table(cursor, 6), step
 
 
 _SIGHTINGS = "SELECT sum(particles) FROM followed WHERE sequence_id = ?"
-_BATCH_ROWS = 50_000
 
 
 def events(reader: Reader, sequence: Progress) -> list[SequenceEvent]:
