@@ -85,6 +85,18 @@ def test_a_report_needs_nothing_else(reader):
     assert len(names) == len(set(names))
 
 
+def test_report_and_charts_are_made_of_one_reading_of_the_particles(tmp_path, reader):
+    """Of a large sample it takes seconds."""
+    queries = []
+    reader.connection.set_trace_callback(queries.append)
+    try:
+        written = sample_report.write(reader, "Au", tmp_path, AT)
+    finally:
+        reader.connection.set_trace_callback(None)
+    assert sample_report.report(reader, "Au", AT) == written[0].read_text(encoding="utf-8")
+    assert 1 == sum("JOIN particles" in query for query in queries)
+
+
 def test_a_sample_cannot_write_into_the_report(reader):
     """Its name is text."""
     text = sample_report.report(reader, ODD, AT)

@@ -47,7 +47,10 @@ def report(reader: Reader, sample: str, at: datetime) -> str:
     at : datetime
         Time of the report.
     """
-    loaded = fields(reader, sample)
+    return _html(reader, sample, at, fields(reader, sample))
+
+
+def _html(reader: Reader, sample: str, at: datetime, loaded: Fields) -> str:
     (row,) = reader.samples(only=sample)
     methods = reader.methods()
     environment = jinja2.Environment(
@@ -96,7 +99,7 @@ def write(reader: Reader, sample: str, folder: Path, at: datetime) -> list[Path]
         A file could not be written.
     """
     loaded = fields(reader, sample)
-    contents = {paths.REPORT: report(reader, sample, at).encode()}
+    contents = {paths.REPORT: _html(reader, sample, at, loaded).encode()}
     for chart in charts.CHARTS:
         for kind in get_args(charts.Kind):
             contents[f"{chart}.{kind}"] = charts.render(loaded, sample, chart, kind, View())
