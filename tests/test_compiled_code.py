@@ -14,7 +14,7 @@ import temwatch
 from system import Service, wait_until
 from temwatch import compiled_code
 
-COMMANDS = ("analyse", "benchmark", "demo", "rebuild", "retry", "run")
+COMMANDS = ("analyse", "benchmark", "demo", "evaluate", "rebuild", "retry", "run")
 
 
 def loaded(*modules):
@@ -28,6 +28,21 @@ def loaded(*modules):
 def test_a_command_says_where_code_is_kept_before_numba_is_loaded(command):
     """numba reads the folder when it is loaded, and never again."""
     assert not loaded(f"temwatch.commands.{command}") & {"numba", "torch"}
+
+
+def test_evaluate_keeps_it_in_the_cache_of_the_user(tmp_path):
+    """numba has the folder that it read when the command loaded it."""
+    code = "import sys; from temwatch.cli import main; main(sys.argv[1:]); "
+    code += "print(sys.modules['numba'].config.CACHE_DIR)"
+    arguments = ("evaluate", "--method", "threshold", "--data", str(tmp_path / "none"))
+    done = subprocess.run(
+        [sys.executable, "-c", code, *arguments],
+        env=environment(Path(temwatch.__file__).parent, tmp_path / "home"),
+        check=True,
+        capture_output=True,
+        text=True,
+    )
+    assert Path(done.stdout.strip()).is_relative_to(tmp_path / "home" / "temwatch" / "numba")
 
 
 def test_analyse_loads_nothing_of_the_web():

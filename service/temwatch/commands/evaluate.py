@@ -9,16 +9,16 @@ from functools import partial
 from pathlib import Path
 from typing import Any
 
-from rich.console import Console
 from rich.progress import track
 
+from temwatch import compiled_code
 from temwatch.analysis import segmentation
+from temwatch.commands import terminal
 from temwatch.config import SegmentationSettings, SeparationSettings
 from temwatch.domain import Segmenter
 from temwatch.errors import StartError, UsageError
-from temwatch.training import datasets, evaluation_report
+from temwatch.training import datasets
 from temwatch.training.datasets import LabelledMicrograph
-from temwatch.training.evaluate import evaluate, pipeline_regions
 
 _PARTS = ("train", "validation", "test")
 
@@ -29,14 +29,18 @@ def run(arguments: argparse.Namespace) -> int:
     picture = arguments.picture
     if picture is not None and (picture.suffix.lower() != ".png" or not picture.absolute().parent.is_dir()):
         raise UsageError(f"--picture {picture}: needs a name ending in .png, in an existing folder")
+    compiled_code.keep_in(compiled_code.user_folder())
     segmenter = _segmenter(arguments)
+    from temwatch.training import evaluation_report  # loads numba, and torch
+    from temwatch.training.evaluate import evaluate, pipeline_regions
+
     items = _select_part(arguments, datasets.load_all(arguments.data))
     results = list(
         track(
             evaluate(segmenter.segment, items, service=partial(pipeline_regions, method=separation)),
             "evaluating",
             total=len(items),
-            console=Console(stderr=True),
+            console=terminal.console(stderr=True),
             transient=True,
             disable=not sys.stderr.isatty(),
         )
