@@ -39,6 +39,16 @@ class Status(StrEnum):
     SUPERSEDED = "superseded"
 
 
+class Stage(StrEnum):
+    """The stages of a file, as metrics and log name them."""
+
+    READ = "read"
+    SEGMENT = "segment"
+    RESOLVE = "resolve"
+    RECORD = "record"
+    PUBLISH = "publish"
+
+
 class Reason(StrEnum):
     """Why a region of the mask is not reported as a particle."""
 

@@ -16,7 +16,7 @@ from prometheus_client import CollectorRegistry, Histogram
 from prometheus_client.core import CounterMetricFamily, GaugeMetricFamily, Metric
 from prometheus_client.registry import Collector
 
-from temwatch.domain import Reason
+from temwatch.domain import Reason, Stage
 from temwatch.errors import FAILURE_CODES, REFUSAL_CODES
 from temwatch.health import Vitals
 from temwatch.ledger import Reader, counters
@@ -48,7 +48,6 @@ _DIAMETER_BUCKETS_NM = (
     500,
 )
 
-STAGES = ("read", "segment", "resolve", "record", "publish")
 SOURCES = ("event", "rescan", "startup")
 OUTCOMES = ("done", "failed", "refused", "duplicate")
 RETRIES = ("requested", *FAILURE_CODES)
@@ -181,7 +180,7 @@ def timings(registry: CollectorRegistry) -> Timings:
             registry=registry,
         ),
     )
-    for stage in STAGES:
+    for stage in Stage:
         found.stage.labels(stage)
     return found
 

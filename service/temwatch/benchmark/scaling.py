@@ -20,12 +20,11 @@ from temwatch.analysis import pipeline, segmentation
 from temwatch.benchmark.arrival import arrival
 from temwatch.choices import SegmentationMethod
 from temwatch.config import STATE_FOLDER, SegmentationSettings, SeparationSettings
-from temwatch.domain import Segmentation
+from temwatch.domain import Segmentation, Stage
 from temwatch.engine import orders, tasks
 from temwatch.ledger import open_ledger, queue, recording
 from temwatch.outputs import paths, sample_folder
 
-STAGES = ("read", "segment", "resolve", "record", "publish")
 _SAMPLE = "benchmark"
 
 
@@ -115,4 +114,4 @@ def _once(
         timed("record", lambda: recording.record(ledger, file.id, [resolved.packed]))
         timed("publish", lambda: sample_folder.publish_tables(ledger, output, _SAMPLE))
         timed("publish", lambda: tasks.write_artifacts(ledger.state, output, _SAMPLE, file.name))
-    return {stage: stages[stage] for stage in STAGES}, len(resolved.diameters_nm)
+    return {str(stage): stages[stage] for stage in Stage}, len(resolved.diameters_nm)

@@ -13,11 +13,10 @@ from rich.console import Console
 from rich.table import Table
 
 from temwatch import compiled_code
+from temwatch.domain import Stage
 
 if TYPE_CHECKING:
     from temwatch.benchmark import BenchmarkReport
-
-STAGES = ("read", "segment", "resolve", "record", "publish")
 
 
 def run(arguments: argparse.Namespace) -> int:
@@ -83,7 +82,7 @@ def _scaling(report: BenchmarkReport) -> Table:
     for name in ("px", "particles", "found"):
         table.add_column(name, justify="right")
     table.add_column("segmented by")
-    for name in (*STAGES, "all", "cold", "least", "peak, MB", "micrographs/min"):
+    for name in (*Stage, "all", "cold", "least", "peak, MB", "micrographs/min"):
         table.add_column(name, justify="right")
     for case in report.scaling:
         least = report.network_limit_seconds.get(str(case.size_px))
@@ -92,7 +91,7 @@ def _scaling(report: BenchmarkReport) -> Table:
             str(case.particles),
             str(case.found),
             case.segmentation,
-            *(f"{case.stages[stage]:.3f}" for stage in STAGES),
+            *(f"{case.stages[stage]:.3f}" for stage in Stage),
             f"{case.total_seconds:.2f}",
             f"{case.cold_seconds:.1f}",
             "" if least is None or case.segmentation != "deeplab" else f"{least:.2f}",
@@ -124,7 +123,7 @@ def _end_to_end(report: BenchmarkReport) -> Table:
     table.add_column("")
     for run in report.end_to_end:
         table.add_column(f"{run.segmentation}, {run.device}", justify="right")
-    for stage in STAGES:
+    for stage in Stage:
         table.add_row(f"{stage}, s", *(f"{run.stages.get(stage, 0):.2f}" for run in report.end_to_end))
     table.add_row(
         "arrival to result of one alone, s", *(f"{run.alone_seconds:.2f}" for run in report.end_to_end)

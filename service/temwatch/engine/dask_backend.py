@@ -26,11 +26,11 @@ from distributed import Future as DaskFuture
 from temwatch.acquisition import spool
 from temwatch.analysis import pipeline, segmentation
 from temwatch.config import Config, SegmentationSettings, SeparationSettings
-from temwatch.domain import Method, Segmenter
+from temwatch.domain import Method, Segmenter, Stage
 from temwatch.engine import orders, tasks
 from temwatch.engine.backend import OnFinished
 from temwatch.engine.job import Executor, Job, Task
-from temwatch.engine.outcomes import Analysed, ReadDone, Resolved, Segmented, Stage, StageResult
+from temwatch.engine.outcomes import Analysed, ReadDone, Resolved, Segmented, StageResult
 from temwatch.engine.process_backend import ProcessBackend
 from temwatch.errors import StartError, Unreadable
 from temwatch.outputs import paths, pictures

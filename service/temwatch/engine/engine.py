@@ -17,7 +17,7 @@ from typing import NamedTuple, assert_never
 import structlog
 
 from temwatch.config import Config
-from temwatch.domain import Method, Segmenter, Status
+from temwatch.domain import Method, Segmenter, Stage, Status
 from temwatch.engine import retry, tasks
 from temwatch.engine.artifacts import ArtifactWriter
 from temwatch.engine.backend import Backend
@@ -31,7 +31,6 @@ from temwatch.engine.outcomes import (
     ReadDone,
     Resolved,
     Segmented,
-    Stage,
     StageResult,
 )
 from temwatch.engine.process_backend import ProcessBackend

@@ -12,8 +12,8 @@ from typing import NamedTuple
 
 import structlog
 
-from temwatch.domain import Micrograph, Status
-from temwatch.engine.outcomes import Analysed, Failed, PictureDone, Resolved, Stage, StageResult
+from temwatch.domain import Micrograph, Stage, Status
+from temwatch.engine.outcomes import Analysed, Failed, PictureDone, Resolved, StageResult
 from temwatch.ledger import File, PackedAnalysis, Recorded
 
 log = structlog.get_logger(__name__)

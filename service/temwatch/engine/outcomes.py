@@ -7,20 +7,9 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import dataclass
-from enum import StrEnum
 
-from temwatch.domain import Micrograph, Segmentation
+from temwatch.domain import Micrograph, Segmentation, Stage
 from temwatch.ledger import PackedAnalysis, Recorded
-
-
-class Stage(StrEnum):
-    """The stages of a file, as metrics and log name them."""
-
-    READ = "read"
-    SEGMENT = "segment"
-    RESOLVE = "resolve"
-    RECORD = "record"
-    PUBLISH = "publish"
 
 
 @dataclass(frozen=True, slots=True, kw_only=True, eq=False)

@@ -13,11 +13,11 @@ from typing import ParamSpec, TypeVar
 
 from temwatch import library_internals
 from temwatch.config import Config
-from temwatch.domain import Method, Segmenter
+from temwatch.domain import Method, Segmenter, Stage
 from temwatch.engine import orders, tasks, worker_processes
 from temwatch.engine.backend import OnFinished
 from temwatch.engine.job import Executor, Job, Task
-from temwatch.engine.outcomes import ReadDone, Segmented, Stage, StageResult
+from temwatch.engine.outcomes import ReadDone, Segmented, StageResult
 from temwatch.engine.segmentation_pool import SegmentationPool
 
 _Order = TypeVar("_Order")

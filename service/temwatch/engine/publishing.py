@@ -10,9 +10,9 @@ from datetime import UTC, datetime
 import structlog
 
 from temwatch.config import Config
+from temwatch.domain import Stage
 from temwatch.engine.artifacts import ArtifactWriter
 from temwatch.engine.job import Job
-from temwatch.engine.outcomes import Stage
 from temwatch.engine.run_mode import RunMode
 from temwatch.ledger import Ledger
 from temwatch.outputs import sample_folder
