@@ -20,21 +20,23 @@ from temwatch.domain import Reason, Status, utc_text
 from temwatch.ledger import MicrographRow, Reader
 from temwatch.outputs import paths
 
+_PIXEL_SIZE, _ACQUIRED_AT, _ANALYSED_AT, _METHOD = ORIGIN
+
 MICROGRAPH_COLUMNS: tuple[Column, ...] = (
     *ROW,
     Column("status", "text", "done, failed, refused, duplicate, pending or superseded"),
     Column("sha256", "text", "digest of the file's content"),
     Column("width_px", "integer", "width of the micrograph"),
     Column("height_px", "integer", "height of the micrograph"),
-    Column("pixel_size_nm", "real", "edge of a pixel"),
+    _PIXEL_SIZE,
     Column("particles", "integer", "number of particles measured"),
     *(Column(f"rejected_{reason}", "integer", f"regions rejected as {reason}") for reason in Reason),
     Column("particle_fraction", "real", "share of the area that particles cover"),
     Column("mean_equivalent_diameter_nm", "real", "mean of the particles measured"),
-    Column("acquired_at", "time", "when the micrograph was taken, UTC, empty where the file does not say"),
-    Column("analysed_at", "time", "when it was analysed, UTC"),
+    _ACQUIRED_AT,
+    _ANALYSED_AT,
     Column("seconds", "real", "time the analysis took"),
-    Column("method", "text", "digest of weights, parameters and software version"),
+    _METHOD,
     Column("reason", "text", "why it was refused, failed or is a duplicate"),
 )
 
