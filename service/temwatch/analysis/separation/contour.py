@@ -30,14 +30,6 @@ from temwatch.analysis.separation.separator import Separator
 from temwatch.config import SeparationSettings
 from temwatch.domain import Region, Rejection
 
-CLUMP_CONVEXITY = PARAMETERS.clump_convexity
-DENTED_CONVEXITY = PARAMETERS.dented_convexity
-MOSTLY_SEEN_SHARE = PARAMETERS.mostly_seen_share
-BUMP_RADII = PARAMETERS.bump_radii
-MAX_ARCS = PARAMETERS.max_arcs
-FACETTED_ROUGHNESS = PARAMETERS.facetted_roughness
-
-
 _OTHERS = {"uecs": uecs.separate, "watershed": watershed.separate}
 
 
@@ -56,13 +48,13 @@ def separate(
     row, column = clump.origin_px[0] - 1, clump.origin_px[1] - 1
     squared = squared_distances(canvas)
     arcs = find_arcs(canvas, squared)
-    if 1 < len(arcs.starts) - 1 <= MAX_ARCS:
+    if 1 < len(arcs.starts) - 1 <= PARAMETERS.max_arcs:
         expected = prior.in_clump(arcs.radius)
         group = None
-        if FACETTED_ROUGHNESS < expected[3] < math.inf:
+        if PARAMETERS.facetted_roughness < expected[3] < math.inf:
             any_shape = np.append(expected[:3], math.inf)
             group = group_arcs(arcs, canvas, any_shape)
-            if largest_hidden_share(arcs, group) <= MOSTLY_SEEN_SHARE:
+            if largest_hidden_share(arcs, group) <= PARAMETERS.mostly_seen_share:
                 expected = any_shape
             else:
                 group = None
@@ -103,7 +95,7 @@ def _separate_by(
 def _is_rough(pixels: NDArray[np.bool_], parts: NDArray[np.intp], radius_px: float) -> bool:
     """Whether half of the parts are bumps of something larger: feathers and crusts, not a crowd."""
     areas = np.array([pixels[begin : begin + h * w].sum() for begin, _, _, h, w in parts.tolist()])
-    bumps = areas < np.pi * (BUMP_RADII * radius_px) ** 2
+    bumps = areas < np.pi * (PARAMETERS.bump_radii * radius_px) ** 2
     return bool(np.count_nonzero(bumps) >= len(bumps) / 2)
 
 
@@ -113,7 +105,7 @@ def _is_dented(clump: Region, shape: tuple[int, int], min_area_px: int, settings
     least = min(descriptors.convexity(outline), descriptors.solidity(outline))
     if least >= settings.convexity_threshold:
         return True
-    if least < DENTED_CONVEXITY:
+    if least < PARAMETERS.dented_convexity:
         return False
     found, _ = uecs.separate(clump, shape=shape, min_area_px=min_area_px, settings=settings)
     return len(found) == 1 and not found[0].separated
@@ -122,6 +114,6 @@ def _is_dented(clump: Region, shape: tuple[int, int], min_area_px: int, settings
 SEPARATOR = Separator(
     separate=separate,
     description="arcs of the outline joined to convex particles",
-    clump_convexity=CLUMP_CONVEXITY,
+    clump_convexity=PARAMETERS.clump_convexity,
     uses_prior=True,
 )
