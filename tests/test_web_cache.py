@@ -8,9 +8,10 @@ from concurrent.futures import ThreadPoolExecutor
 import pytest
 
 from system import wait_until
-from temwatch.ledger import sample_columns
+from temwatch.ledger import Reader, sample_columns
 from temwatch.web import population_cache
 from temwatch.web.cache import KeyedLock, SingleFlightCache
+from temwatch.web.population_cache import PopulationCache
 from web_cases import Site, copied
 
 SLOW, QUICK = "Pt on carbon", "Au"
@@ -76,7 +77,7 @@ def test_a_slow_view_does_not_stall_the_others(results, slow, monkeypatch):
 def test_a_question_that_many_pages_ask_at_once_is_computed_once(results):
     """Five ask while it is being computed; afterwards it comes from the cache."""
     with Site(results) as site, ThreadPoolExecutor(5) as pages:
-        populations = site.app.state.populations
+        populations = PopulationCache(lambda: Reader(site.config.output.state))
         begun, release, asked = threading.Semaphore(0), threading.Event(), []
 
         def slow(loaded):
@@ -107,7 +108,7 @@ def test_a_sample_is_read_once_for_all_questions(results, monkeypatch):
     """Different questions that wait for the same sample share its particles."""
     gate = Gate(monkeypatch)
     with Site(results) as site, ThreadPoolExecutor(3) as pages:
-        populations = site.app.state.populations
+        populations = PopulationCache(lambda: Reader(site.config.output.state))
         loaded = [
             pages.submit(populations.answer, SLOW, number, lambda one: id(one.fields)) for number in range(3)
         ]

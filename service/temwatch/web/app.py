@@ -59,7 +59,6 @@ def build(
         token=Token(config.http.token_file, limits),
         post=post,
     )
-    app.state.populations = service.populations
     _health(app, vitals, registry)
     _samples(app, reader)
     _events(app, hub)
