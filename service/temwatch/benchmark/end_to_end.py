@@ -13,17 +13,15 @@ from queue import Empty, SimpleQueue
 from typing import NamedTuple
 
 from temwatch import simulator
-from temwatch.analysis import pipeline, segmentation
 from temwatch.benchmark.arrival import arrival
 from temwatch.benchmark.cpu_usage import cpu_seconds, idle_seconds
+from temwatch.benchmark.running_engine import running_engine
 from temwatch.choices import SegmentationMethod
 from temwatch.config import Config
 from temwatch.domain import Status
 from temwatch.engine import worker_processes
-from temwatch.engine.engine import Engine
 from temwatch.engine.hooks import EngineHooks
 from temwatch.engine.job import Finished
-from temwatch.engine.run_mode import RunMode
 from temwatch.errors import StartError
 from temwatch.ledger import open_ledger, queue
 from temwatch.simulator import Simulated
@@ -121,37 +119,20 @@ def _usage() -> _Usage:
 
 def _analyse_groups(config: Config, groups: Sequence[Sequence[Path]]) -> tuple[list[Finished], _Usage]:
     """Give the engine one group after the other: all results, and the time of the last group."""
-    segmenter = segmentation.build(config.segmentation)
     config.output.state.mkdir(parents=True)
     done: SimpleQueue[Finished] = SimpleQueue()
-    stop = threading.Event()
     results: list[Finished] = []
     began = ended = _usage()
-    with open_ledger(config.output.state) as ledger:
-        engine = Engine(
-            config=config,
-            ledger=ledger,
-            segmenter=segmenter,
-            method=pipeline.describe(segmenter, config.separation),
-            mode=RunMode.service(),
-            hooks=EngineHooks(on_finished=done.put),
-        )
-        conductor = threading.Thread(target=engine.run, args=(stop,), name="engine")
-        conductor.start()
-        try:
-            # the first turn comes when the workers are ready, their code compiled
-            while not engine.status.turned_s and conductor.is_alive():
-                time.sleep(0.01)
-            for group in groups:
-                began = _usage()
-                queue.add_all(ledger, (arrival(path, _SAMPLE) for path in group))
-                engine.wake()
-                results += [_next(done, conductor) for _ in group]
-                ended = _usage()
-        finally:
-            stop.set()
+    with (
+        open_ledger(config.output.state) as ledger,
+        running_engine(config, ledger, EngineHooks(on_finished=done.put)) as (engine, conductor),
+    ):
+        for group in groups:
+            began = _usage()
+            queue.add_all(ledger, (arrival(path, _SAMPLE) for path in group))
             engine.wake()
-            conductor.join()
+            results += [_next(done, conductor) for _ in group]
+            ended = _usage()
     return results, _Usage(*(after - before for before, after in zip(began, ended, strict=True)))
 
 

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import tempfile
-import threading
 import time
 from dataclasses import dataclass
 from datetime import UTC, datetime
@@ -11,12 +10,10 @@ from pathlib import Path
 
 import numpy as np
 
-from temwatch.analysis import pipeline, segmentation
 from temwatch.benchmark.arrival import arrival
 from temwatch.benchmark.cpu_usage import cpu_seconds
+from temwatch.benchmark.running_engine import running_engine
 from temwatch.config import Config
-from temwatch.engine.engine import Engine
-from temwatch.engine.run_mode import RunMode
 from temwatch.engine.worker_processes import usable_cores
 from temwatch.errors import StartError
 from temwatch.ledger import Ledger, open_ledger, queue
@@ -88,15 +85,7 @@ def sequence(field: Simulated, frames: int) -> FrameRate:
 
 def _run(config: Config, ledger: Ledger, path: Path, frames: int) -> tuple[float, float]:
     """Wall-clock and CPU seconds from the arrival of the stack to the last tracked frame."""
-    segmenter = segmentation.build(config.segmentation)
-    stop = threading.Event()
-    method = pipeline.describe(segmenter, config.separation)
-    engine = Engine(config=config, ledger=ledger, segmenter=segmenter, method=method, mode=RunMode.service())
-    conductor = threading.Thread(target=engine.run, args=(stop,), name="engine")
-    conductor.start()
-    try:
-        while not engine.status.turned_s and conductor.is_alive():
-            time.sleep(0.01)
+    with running_engine(config, ledger) as (engine, conductor):
         before, started = cpu_seconds(), time.perf_counter()
         queue.add(ledger, arrival(path, "drift"))
         engine.wake()
@@ -105,10 +94,6 @@ def _run(config: Config, ledger: Ledger, path: Path, frames: int) -> tuple[float
                 raise StartError("the engine ended before every frame was tracked")
             time.sleep(0.05)
         return time.perf_counter() - started, cpu_seconds() - before
-    finally:
-        stop.set()
-        engine.wake()
-        conductor.join()
 
 
 def _is_tracked(ledger: Ledger, frames: int) -> bool:
