@@ -9,6 +9,7 @@ from pathlib import Path
 
 from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeRemainingColumn
 
+from temwatch import signals
 from temwatch.analysis import pipeline, segmentation
 from temwatch.commands import terminal
 from temwatch.config import Config
@@ -79,15 +80,16 @@ def analyse(config: Config, arrivals: list[Arrival], pixel_size_nm: float | None
         if engine.dashboard:
             bar.console.print(f"cluster: {engine.dashboard}", soft_wrap=True)
 
-        def interrupt(*_: object) -> None:
+        def interrupt(_: int) -> None:
             stop.set()
             engine.wake()
 
-        previous = signal.signal(signal.SIGINT, interrupt)
+        previous = signals.call_on((signal.SIGINT,), interrupt)
         try:
             engine.run(stop)
         finally:
-            signal.signal(signal.SIGINT, previous)
+            # pressed again, it would break into the end
+            signal.signal(signal.SIGINT, signal.SIG_IGN if stop.is_set() else previous[signal.SIGINT])
         if stop.is_set():
             raise KeyboardInterrupt
     return not trouble

@@ -7,7 +7,6 @@ import contextlib
 import os
 import signal
 import sys
-import threading
 import time
 from collections.abc import Callable, Iterator, Mapping
 from dataclasses import replace
@@ -81,18 +80,19 @@ def _recipe(arguments: argparse.Namespace) -> Recipe:
 @contextlib.contextmanager
 def _stop_on_interrupt() -> Iterator[Callable[[], bool]]:
     """Ctrl-C stops the training after the present step; a second Ctrl-C stops it immediately."""
-    asked = threading.Event()
+    is_asked = False
 
     def interrupt(*_: object) -> None:
-        if asked.is_set():
+        nonlocal is_asked
+        if is_asked:
             raise KeyboardInterrupt
-        asked.set()
+        is_asked = True
         # print is not safe here: the signal may interrupt a print
         os.write(2, b"\nsaving a checkpoint after this step; press Ctrl-C again to stop without one\n")
 
     previous = signal.signal(signal.SIGINT, interrupt)
     try:
-        yield asked.is_set
+        yield lambda: is_asked
     finally:
         signal.signal(signal.SIGINT, previous)
 

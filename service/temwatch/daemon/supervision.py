@@ -8,7 +8,7 @@ from collections.abc import Callable, Mapping
 
 import structlog
 
-from temwatch import health
+from temwatch import health, signals
 from temwatch.daemon import systemd
 from temwatch.errors import StartError, TemwatchError
 
@@ -64,12 +64,11 @@ def run(
         wake.set()
         wake_engine()
 
-    def on_signal(number: int, _: object) -> None:
+    def on_signal(number: int) -> None:
         log.info("stopping", signal=signal.Signals(number).name)
         end()
 
-    for number in (signal.SIGTERM, signal.SIGINT):
-        signal.signal(number, on_signal)
+    signals.call_on((signal.SIGTERM, signal.SIGINT), on_signal)
     on_start()
     threads = [
         threading.Thread(target=guarded, args=(loop,), name=name, daemon=True) for name, loop in loops.items()
