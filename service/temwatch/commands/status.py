@@ -15,6 +15,7 @@ from temwatch.config import Config
 from temwatch.errors import TemwatchError
 from temwatch.ledger import File, Reader, is_held
 from temwatch.ledger.sequences import progress, results
+from temwatch.outputs import sample_folder
 
 _MOST_LINES = 50
 
@@ -28,7 +29,7 @@ def run(arguments: argparse.Namespace) -> int:
         console.print(_samples(reader))
         for line in _sequences(reader):
             console.print(line, soft_wrap=True)
-        for line in (*_differences(reader), *_outdated(reader, config)):
+        for line in (*_differences(reader), *_edited(reader, config), *_outdated(reader, config)):
             console.print(line, soft_wrap=True)
         receipt = reader.receipt()
     console.print(
@@ -96,6 +97,12 @@ def _state(file: File) -> str:
     if file.not_before and file.not_before > datetime.now(UTC):
         return f"{tried}, next attempt at {file.not_before:%H:%M:%S} UTC".removeprefix(", ")
     return tried or "queued"
+
+
+def _edited(reader: Reader, config: Config) -> Iterator[str]:
+    """Tables that somebody has edited, until the edited file is moved or removed."""
+    for one in sample_folder.edited_tables(reader, config.output.folder)[:_MOST_LINES]:
+        yield f"edited: {one.sample}/{one.file} was written anew; your changes are in {one.kept_as}"
 
 
 def _outdated(reader: Reader, config: Config) -> Iterator[str]:

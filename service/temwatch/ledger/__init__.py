@@ -7,6 +7,7 @@ from temwatch.ledger.reader import Reader
 from temwatch.ledger.requests import answer_to, post_request
 from temwatch.ledger.rows import (
     Arrival,
+    EditedTable,
     File,
     MicrographRow,
     Publication,
@@ -20,6 +21,7 @@ from temwatch.ledger.writer import Ledger
 
 __all__ = [
     "Arrival",
+    "EditedTable",
     "File",
     "Ledger",
     "MicrographRow",

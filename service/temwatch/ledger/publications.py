@@ -3,11 +3,15 @@
 from __future__ import annotations
 
 from collections.abc import Iterable, Mapping
+from dataclasses import fields
+from datetime import UTC, datetime
 
 from temwatch.ledger.reader import Reader
-from temwatch.ledger.rows import Publication
+from temwatch.ledger.rows import EditedTable, Publication
 from temwatch.ledger.supersede import make_stale
 from temwatch.ledger.writer import Ledger
+
+_COLUMNS = tuple(field.name for field in fields(Publication))
 
 
 def generations(reader: Reader, sample: str) -> tuple[int, int]:
@@ -38,11 +42,9 @@ def particles_after(reader: Reader, sample: str, micrograph_id: int) -> int:
 def published(reader: Reader, sample: str) -> dict[str, Publication]:
     """How far each file of a sample was published, by the file's name."""
     rows = reader.connection.execute(
-        "SELECT file, bytes, through_id, generation FROM publications WHERE sample = ?", (sample,)
+        f"SELECT {', '.join(_COLUMNS)} FROM publications WHERE sample = ?", (sample,)
     )
-    return {
-        row[0]: Publication(file=row[0], bytes=row[1], through_id=row[2], generation=row[3]) for row in rows
-    }
+    return {row[0]: Publication(**dict(zip(_COLUMNS, row, strict=True))) for row in rows}
 
 
 def unwritten(
@@ -68,13 +70,34 @@ def record(
     """Record how far files were published, and which output folders (id: `changes`) are up to date."""
     with ledger.transaction() as connection:
         connection.executemany(
-            "INSERT OR REPLACE INTO publications VALUES (?, ?, ?, ?, ?)",
-            [(sample, one.file, one.bytes, one.through_id, one.generation) for one in publications],
+            f"INSERT OR REPLACE INTO publications (sample, {', '.join(_COLUMNS)})"
+            f" VALUES (?{', ?' * len(_COLUMNS)})",
+            [(sample, *(getattr(one, name) for name in _COLUMNS)) for one in publications],
         )
         connection.executemany(
             "UPDATE files SET written = ? WHERE id = ?",
             [(changes, file_id) for file_id, changes in (written or {}).items()],
         )
+
+
+def note_edited(ledger: Ledger, sample: str, file: str, kept_as: str) -> None:
+    """Note that a table was edited, and under which name the edited file is kept."""
+    with ledger.transaction() as connection:
+        connection.execute(
+            "INSERT INTO edited_tables (sample, file, kept_as, noticed_at) VALUES (?, ?, ?, ?)",
+            (sample, file, kept_as, datetime.now(UTC).isoformat()),
+        )
+
+
+def edited(reader: Reader) -> list[EditedTable]:
+    """Tables that were edited, newest first."""
+    rows = reader.connection.execute(
+        "SELECT sample, file, kept_as, noticed_at FROM edited_tables ORDER BY noticed_at DESC"
+    )
+    return [
+        EditedTable(sample=sample, file=file, kept_as=kept_as, noticed_at=datetime.fromisoformat(noticed_at))
+        for sample, file, kept_as, noticed_at in rows
+    ]
 
 
 def mark_stale(ledger: Ledger, sample: str) -> None:

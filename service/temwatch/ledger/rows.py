@@ -155,12 +155,27 @@ class SampleRow:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Publication:
-    """How far a file of a sample was published: its length, its last micrograph and its generation."""
+    """How far a file of a sample was published: its length, its last micrograph and its generation.
+
+    Of a table that grows also the checksum of its content, and what the file system said of the file then.
+    """
 
     file: str
     bytes: int
     through_id: int
     generation: int
+    crc32: int | None = None
+    signature: str | None = None
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class EditedTable:
+    """A table that somebody else had changed: the edited file was kept, and the table written anew."""
+
+    sample: str
+    file: str
+    kept_as: str
+    noticed_at: datetime
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -172,7 +172,21 @@ def _first(connection: sqlite3.Connection) -> None:
         connection.execute(statement)
 
 
-MIGRATIONS: tuple[Callable[[sqlite3.Connection], None], ...] = (_first, tables.create)
+def _notice_edits(connection: sqlite3.Connection) -> None:
+    """What tells a table that somebody has edited from one that only this service wrote."""
+    connection.execute("ALTER TABLE publications ADD COLUMN crc32 INTEGER")
+    connection.execute("ALTER TABLE publications ADD COLUMN signature TEXT")
+    connection.execute(
+        """CREATE TABLE edited_tables (
+            sample TEXT NOT NULL REFERENCES samples (sample),
+            file TEXT NOT NULL,
+            kept_as TEXT NOT NULL,
+            noticed_at TEXT NOT NULL
+        )"""
+    )
+
+
+MIGRATIONS: tuple[Callable[[sqlite3.Connection], None], ...] = (_first, tables.create, _notice_edits)
 """Migration n brings a ledger from version n to version n + 1."""
 
 

@@ -3,12 +3,10 @@
 from __future__ import annotations
 
 import os
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Iterable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
 from typing import BinaryIO
-
-from temwatch.ledger import Publication
 
 _BLOCK_CHARACTERS = 1 << 20
 
@@ -60,23 +58,6 @@ def length(path: Path) -> int:
         return -1
 
 
-def append(path: Path, start: int, pieces: Iterable[bytes]) -> int:
-    """Cut a file back to `start` bytes and append from there; returns its new length."""
-    with path.open("r+b", buffering=0) as stream:
-        stream.truncate(start)
-        stream.seek(start)
-        try:
-            for block in pieces:
-                remaining = memoryview(block)
-                while remaining:  # a disk that fills up writes a part
-                    remaining = remaining[stream.write(remaining) :]
-        except OSError:
-            stream.truncate(start)
-            raise
-        os.fsync(stream.fileno())
-        return stream.tell()
-
-
 def blocks(texts: Iterable[str]) -> Iterator[bytes]:
     """Text in pieces of about a megabyte, so that a reader of the file sees whole rows."""
     block: list[str] = []
@@ -96,38 +77,3 @@ def write_whole(path: Path, texts: Iterable[str]) -> int:
         for block in blocks(texts):
             stream.write(block)
         return stream.tell()
-
-
-def append_or_replace(
-    path: Path,
-    before: Publication | None,
-    *,
-    last_id: int,
-    generation: int,
-    whole: Callable[[], Iterable[str]],
-    new: Callable[[int], Iterable[str]],
-) -> list[Publication]:
-    """Append new rows to a table, or write all of it if published rows have changed.
-
-    Parameters
-    ----------
-    path, before
-        The file, and how far it was published; None if it never was.
-    last_id, generation
-        The last row there is, and a number that changes when rows that were published have changed.
-    whole, new
-        The text of the whole table, and of the rows after a number.
-
-    Raises
-    ------
-    OSError
-        The file could not be written.
-    """
-    there = length(path)
-    if before is None or before.generation != generation or there < before.bytes:
-        size = write_whole(path, whole())
-    elif before.through_id == last_id and there == before.bytes:
-        return []
-    else:
-        size = append(path, before.bytes, blocks(new(before.through_id)))
-    return [Publication(file=path.name, bytes=size, through_id=last_id, generation=generation)]

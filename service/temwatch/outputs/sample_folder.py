@@ -15,12 +15,17 @@ from itertools import chain
 from pathlib import Path
 from typing import BinaryIO
 
+import structlog
+
 from temwatch.domain import Status
-from temwatch.ledger import Ledger, Publication, Reader, analyses, publications
+from temwatch.ledger import EditedTable, Ledger, Publication, Reader, analyses, publications
 from temwatch.outputs import parquet, paths, pictures, sequence_files, workbook
-from temwatch.outputs.files import append_or_replace, length, replacing, write_whole
+from temwatch.outputs.appending import Content, append_or_replace
+from temwatch.outputs.files import length, replacing, write_whole
 from temwatch.outputs.incremental_statistics import IncrementalStatistics
 from temwatch.outputs.tables import MICROGRAPHS, PARTICLES, TABLES, Table, csv_text, header, lines, summary
+
+log = structlog.get_logger(__name__)
 
 _SMALL_SAMPLE = 20_000  # particles; above, the statistics wait until a fiftieth has been added
 
@@ -88,15 +93,12 @@ def publish_tables(
     trouble, folder = None, paths.sample_folder(output, sample)
     with ledger.publishing, ledger.reader() as reader, reader.snapshot():
         before, published = publications.published(reader, sample), []
-        for table in TABLES:
-            path = folder / table.file
+        contents = {table.file: _content(table, reader, sample) for table in TABLES}
+        for file, content in (contents | sequence_files.contents(reader, sample, before)).items():
             try:
-                published += _update(table, reader, sample, path, before.get(table.file))
-            except OSError as error:
-                trouble = trouble or error
-        for file in sequence_files.TABLES:
-            try:
-                published += sequence_files.update(file, reader, sample, folder / file, before.get(file))
+                published += append_or_replace(
+                    folder / file, before.get(file), content, _on_edited(ledger, sample, file)
+                )
             except OSError as error:
                 trouble = trouble or error
         if published or written:
@@ -150,21 +152,34 @@ def write_folder(state: Path, folder: Path, sample: str) -> None:
                 _remove(folder)
 
 
-def _update(
-    table: Table, reader: Reader, sample: str, path: Path, before: Publication | None
-) -> list[Publication]:
-    """Append to one table, or write all of it if published rows have changed."""
+def _content(table: Table, reader: Reader, sample: str) -> Content:
+    """What one table should hold now."""
     generation, particles_generation = publications.generations(reader, sample)
-    if table is not MICROGRAPHS:
-        generation = particles_generation
-    return append_or_replace(
-        path,
-        before,
+    return Content(
         last_id=publications.last_id(reader, sample),
-        generation=generation,
+        generation=generation if table is MICROGRAPHS else particles_generation,
         whole=lambda: csv_text(table, reader, sample),
         new=lambda id: (lines(table, reader, row) for row in reader.micrographs(sample, after_id=id)),
     )
+
+
+def _on_edited(ledger: Ledger, sample: str, file: str) -> Callable[[str], None]:
+    """Tells of an edited table, once: in the log, and in the ledger for page and status."""
+
+    def note(kept_as: str) -> None:
+        log.warning("table was edited, written anew", sample=sample, table=file, edited_file_kept_as=kept_as)
+        publications.note_edited(ledger, sample, file, kept_as)
+
+    return note
+
+
+def edited_tables(reader: Reader, output: Path) -> list[EditedTable]:
+    """Edited tables that are still kept, newest first; who moves or removes one has read of it."""
+    return [
+        one
+        for one in publications.edited(reader)
+        if (paths.sample_folder(output, one.sample) / one.kept_as).exists()
+    ]
 
 
 def _remove(folder: Path) -> None:

@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Collection, Iterator
+from functools import partial
 from pathlib import Path
 
 from temwatch.columns import Column
@@ -11,7 +12,8 @@ from temwatch.ledger.sequences import results
 from temwatch.ledger.sequences.progress import Progress
 from temwatch.outputs import film as films
 from temwatch.outputs import growth_curves, paths
-from temwatch.outputs.files import append_or_replace, write_whole
+from temwatch.outputs.appending import Content
+from temwatch.outputs.files import write_whole
 from temwatch.outputs.tables import csv_lines, header
 
 _FEWEST_FRAMES = 16  # of a sequence that grows, before it is drawn
@@ -50,27 +52,21 @@ TABLES: dict[str, tuple[Column, ...]] = {
 """Columns of every table by its file."""
 
 
-def update(
-    file: str, reader: Reader, sample: str, path: Path, before: Publication | None
-) -> list[Publication]:
-    """Append new rows to one table, or write all of it if published rows have changed.
-
-    Raises
-    ------
-    OSError
-        The file could not be written.
-    """
+def contents(reader: Reader, sample: str, before: Collection[str]) -> dict[str, Content]:
+    """What each table of a sample should hold now; none without sequences, now and `before`."""
     last_id = results.last_id(reader, sample)
-    if last_id == 0 and before is None:
-        return []  # a sample without sequences
-    return append_or_replace(
-        path,
-        before,
-        last_id=last_id,
-        generation=results.generation(reader, sample),
-        whole=lambda: csv_text(reader, file, sample),
-        new=lambda id: _lines(reader, file, sample, id),
-    )
+    if last_id == 0 and not TABLES.keys() & set(before):
+        return {}
+    generation = results.generation(reader, sample)
+    return {
+        file: Content(
+            last_id=last_id,
+            generation=generation,
+            whole=partial(csv_text, reader, file, sample),
+            new=partial(_lines, reader, file, sample),
+        )
+        for file in TABLES
+    }
 
 
 def csv_text(reader: Reader, file: str, sample: str) -> Iterator[str]:

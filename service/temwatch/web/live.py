@@ -17,7 +17,7 @@ from temwatch.domain import Status, utc_text
 from temwatch.ledger import MicrographRow, Reader
 from temwatch.ledger.requests import answer_to
 from temwatch.ledger.sample_columns import data_version, detected_at
-from temwatch.outputs import paths
+from temwatch.outputs import paths, sample_folder
 from temwatch.outputs.population_summary import View
 from temwatch.web import population_views, problems, serialize
 from temwatch.web.cache import SingleFlightCache
@@ -61,9 +61,11 @@ def add(app: FastAPI, service: Context) -> None:
     def all_problems() -> dict[str, Any]:
         with service.reader() as ledger:
             files = problems.file_problems(ledger.troubles(_MAX_FILES_SHOWN))
+            tables = problems.edited_tables(ledger, service.config.output.folder)
             receipt = ledger.receipt()
         return {
             "service": problems.service_problems(service.vitals()),
+            "tables": tables,
             "files": files,
             "refused": receipt.refused,
             "failed": receipt.failed,
@@ -163,6 +165,7 @@ def _recent(service: Context, ledger: Reader, limit: int) -> dict[str, Any]:
                 "next": [file.path for file in ledger.pending(5)],
             },
             "samples": [serialize.sample(row) for row in ledger.samples()],
+            "edited_tables": len(sample_folder.edited_tables(ledger, service.config.output.folder)),
         }
 
 

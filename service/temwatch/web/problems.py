@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
+from pathlib import Path
 from typing import Any
 
 from temwatch.health import Vitals
-from temwatch.ledger import MicrographRow
+from temwatch.ledger import MicrographRow, Reader
+from temwatch.outputs import sample_folder
 from temwatch.web import serialize
 
 ADVICE = {
@@ -41,6 +43,18 @@ def file_problems(rows: list[MicrographRow]) -> list[dict[str, Any]]:
         serialize.micrograph(row)
         | {"reason_code": row.reason_code, "what_to_do": ADVICE.get(row.reason_code or "", _OTHER)}
         for row in rows
+    ]
+
+
+def edited_tables(ledger: Reader, output: Path) -> list[dict[str, str]]:
+    """Tables that somebody has edited, each with where the edited file is."""
+    return [
+        {
+            "what": f"{one.file} of {one.sample} was edited.",
+            "what_to_do": f"The table was written anew. Your changes are in {one.kept_as} beside it. "
+            "Edit a copy of the table next time. Move or delete that file to end this message.",
+        }
+        for one in sample_folder.edited_tables(ledger, output)
     ]
 
 

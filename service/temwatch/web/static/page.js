@@ -135,9 +135,9 @@ async function refresh() {
   await update();
 }
 
-function showHeader({ samples: all, trouble, queue }) {
+function showHeader({ samples: all, trouble, queue, edited_tables: edited }) {
   const files = all.reduce((sum, one) => sum + one.refused + one.failed, 0);
-  const badge = trouble.length + files;
+  const badge = trouble.length + edited + files;
   byId("to-problems").dataset.badge = badge ? count(badge) : "";
   byId("to-problems").setAttribute("aria-label", badge ? `${problems.title}, ${badge}` : problems.title);
   if (trouble.length) showStatus("problem", trouble[0].what);

@@ -24,10 +24,11 @@ export function mount(section, page) {
 export async function update(section, page, signal) {
   const found = await getJson("api/trouble", signal);
   const files = found.refused + found.failed;
-  parts.title.textContent = found.service[0]?.what.replace(/\.$/, "") ?? (files ? `${plural(files, "file was", "files were")} not measured` : "No problems");
+  const notices = [...found.service, ...found.tables];
+  parts.title.textContent = notices[0]?.what.replace(/\.$/, "") ?? (files ? `${plural(files, "file was", "files were")} not measured` : "No problems");
   parts.lead.textContent = files ? `${count(found.refused)} refused, ${count(found.failed)} failed` : "No file was refused and none failed.";
   parts.all.hidden = !files || !found.changes_allowed;
-  parts.service.replaceChildren(...found.service.map((one) => make("div", { className: "problem-item service" }, make("h2", {}, one.what), make("p", {}, one.what_to_do))));
+  parts.service.replaceChildren(...notices.map((one) => make("div", { className: "problem-item service" }, make("h2", {}, one.what), make("p", {}, one.what_to_do))));
   const typed = new Map([...parts.files.querySelectorAll("input")].map((input) => [input.name, input.value]));
   const state = JSON.stringify(found.files.map((one) => [one.id, one.analysed_at]));
   if (parts.files.dataset.state === state) return;
