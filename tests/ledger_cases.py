@@ -17,6 +17,7 @@ from temwatch.domain import (
     Segmentation,
 )
 from temwatch.ledger import Arrival, Result, queue, recording
+from temwatch.notes import Note
 
 START = datetime(2026, 3, 1, 12, 0, tzinfo=UTC)
 METHOD = Method(
@@ -96,6 +97,7 @@ def segmented(seed=0, particles=3, size_px=96):
     mask[:3, :5] = True
     raw = mask.copy()
     raw[-1, -1] = ~raw[-1, -1]
+    notes = (Note.BLANK_FIELD,) if seed % 3 else ()
     analysis = Analysis(
         mask=mask,
         particles=tuple(particle(random, region) for region in found),
@@ -103,8 +105,9 @@ def segmented(seed=0, particles=3, size_px=96):
         method=METHOD,
         pixel_size_nm=0.1,
         removed=raw & ~mask,
+        notes=(*notes, Note.TWO_KINDS) if seed % 2 else notes,
     )
-    return Segmentation(mask=raw, contacts=raw & ~raw if seed % 2 else None), analysis
+    return Segmentation(mask=raw, contacts=raw & ~raw if seed % 2 else None, notes=notes), analysis
 
 
 def sha256(content):

@@ -49,6 +49,7 @@ def test_every_difference_is_named(service):
         (
             "duplicate: copy.dm3: same content as good.dm3",
             "failed: failed.dm3: the share gave up",
+            "noted: 2 micrographs: the field looks blank; the last is replaced.dm3",
             "pending: held.dm3: queued",
             "pending: later.dm3: 1 failed attempt to read it, next attempt at",
             "pending: waits.dm3: queued",

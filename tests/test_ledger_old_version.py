@@ -13,7 +13,8 @@ import pytest
 
 from temwatch.cli import main
 from temwatch.ledger import Reader, analyses, open_ledger
-from temwatch.outputs import paths
+from temwatch.outputs import paths, sample_folder
+from temwatch.outputs.tables import MICROGRAPH_COLUMNS
 
 FIXTURE = Path(__file__).parent / "data" / "results_0_1.tar.gz"
 OF_THE_RUN = {"method", "analysed_at", "seconds"}  # a newer version analyses again, under a digest of its own
@@ -67,6 +68,17 @@ def test_it_opens_with_its_rows(output):
         assert 0 == reader.queue_length()
         for row in reader.micrographs("Au"):
             assert row.particles == len(analyses.particles(reader, row.id))
+
+
+def test_the_service_writes_its_tables_again_with_the_columns_that_joined(output):
+    """The header of the older version is not appended to; who stated a pixel size then is not known."""
+    with open_ledger(output / ".temwatch") as ledger:
+        for sample in ("Au", "X"):
+            sample_folder.publish(ledger, output, sample)
+    for path, found in tables(output).items():
+        if path.name == paths.MICROGRAPHS:
+            assert [column.name for column in MICROGRAPH_COLUMNS] == list(found[0])
+            assert {("", "")} == {(row["pixel_size_source"], row["notes"]) for row in found}
 
 
 def test_rebuild_gives_the_same_tables(output, config, capsys):

@@ -9,6 +9,7 @@ import pytest
 from ledger_cases import METHOD, START, arrival, result, segmented, sha256, take
 from temwatch.domain import Reason, Status
 from temwatch.ledger import analyses, counters, open_ledger, queue, recording
+from temwatch.notes import Note
 
 
 @pytest.fixture
@@ -285,6 +286,25 @@ def test_another_analysis_takes_the_place_of_the_first(ledger):
         assert [(first, 1, other.digest), (second, 3, METHOD.digest)] == [
             (row.id, row.particles, row.method) for row in reader.micrographs("Au")
         ]
+
+
+def test_notes_of_every_stage_are_joined_and_each_is_renewed_by_its_own_stage(ledger):
+    """The segmenter's come back with its segmentation; what the ledger found outlasts an analysis."""
+    given = result()
+    segmentation = replace(given.segmentation, notes=(Note.BLANK_FIELD,))
+    analysis = replace(given.analysis, notes=(Note.BLANK_FIELD, Note.TWO_KINDS))
+    given = replace(given, segmentation=segmentation, analysis=analysis)
+    (number,) = recording.record(ledger, claimed(ledger), [given]).micrograph_ids
+    with ledger.transaction() as connection:
+        connection.execute("UPDATE micrographs SET notes_of_record = ?", (Note.FILE_GONE,))
+    with ledger.reader() as reader:
+        assert (Note.BLANK_FIELD, Note.TWO_KINDS, Note.FILE_GONE) == reader.micrograph(number).notes
+        assert (Note.BLANK_FIELD,) == analyses.segmentation(reader, number).notes
+        assert {Note.BLANK_FIELD, Note.TWO_KINDS, Note.FILE_GONE} == set(reader.notes())
+        assert {(1, "a.dm3")} == set(reader.notes().values())
+    analyses.replace(ledger, number, replace(analysis, notes=(Note.BLANK_FIELD,)), START)
+    with ledger.reader() as reader:
+        assert (Note.BLANK_FIELD, Note.FILE_GONE) == reader.micrograph(number).notes
 
 
 def test_what_has_no_result_has_no_analysis(ledger):

@@ -36,6 +36,8 @@ def test_tables_have_the_columns_of_the_contract(analysed):
     assert [column.name for column in PARTICLE_COLUMNS] == list(particles[0])
     assert [column.name for column in MICROGRAPH_COLUMNS] == list(micrographs[0])
     assert {"done"} == {row["status"] for row in micrographs}
+    assert {"file"} == {row["pixel_size_source"] for row in micrographs}
+    assert all(row["stated_pixel_size_nm"] == row["pixel_size_nm"] for row in micrographs)
     assert 6 == len(micrographs)
     assert len(particles) == sum(int(row["particles"]) for row in micrographs) > 0
     for row in particles:
@@ -158,7 +160,10 @@ def test_a_missing_pixel_size_is_cured_by_the_option(tmp_path):
     second = temwatch("analyse", folder, *options, "--pixel-size", "0.5")
     assert 0 == second.returncode, second.stderr
     found = rows(tmp_path / "out" / "Au" / "micrographs.csv")
-    assert [("done", "0.5")] == [(row["status"], row["pixel_size_nm"]) for row in found]
+    assert [("done", "0.5", "user", "")] == [
+        (row["status"], row["pixel_size_nm"], row["pixel_size_source"], row["stated_pixel_size_nm"])
+        for row in found
+    ]
     particle = rows(tmp_path / "out" / "Au" / "particles.csv")
     assert 1 == len(particle)
     assert float(particle[0]["equivalent_diameter_nm"]) == pytest.approx(20, rel=0.1)

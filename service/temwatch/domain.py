@@ -59,6 +59,14 @@ class Reason(StrEnum):
     NOT_SEPARABLE = "not_separable"
 
 
+class PixelSizeSource(StrEnum):
+    """Who states the pixel size of a micrograph."""
+
+    FILE = "file"
+    USER = "user"
+    CONFIG = "config"
+
+
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Metadata:
     """What a report must state of the acquisition; None where the file does not say."""
@@ -80,7 +88,10 @@ class Frame:
 
 @dataclass(frozen=True, slots=True, kw_only=True, eq=False)
 class Micrograph:
-    """One calibrated real-space image: float32 (y, x), square pixels of `pixel_size_nm`."""
+    """One calibrated real-space image: float32 (y, x), square pixels of `pixel_size_nm`.
+
+    `stated_pixel_size_nm` is what the file itself states, None where it states nothing.
+    """
 
     source: Path | None
     sha256: str
@@ -89,14 +100,20 @@ class Micrograph:
     acquired_at: datetime | None = None
     frame: Frame | None = None
     metadata: Metadata = Metadata()
+    pixel_size_source: PixelSizeSource = PixelSizeSource.FILE
+    stated_pixel_size_nm: float | None = None
 
 
 @dataclass(frozen=True, slots=True, kw_only=True, eq=False)
 class Segmentation:
-    """Which pixels are particle; `contacts`, where known, marks the lines where touching particles meet."""
+    """Which pixels are particle; `contacts`, where known, marks the lines where touching particles meet.
+
+    `notes` are what the segmenter has to say of the image: members of `notes.Note`, or `Note.about`.
+    """
 
     mask: Mask
     contacts: Mask | None = None
+    notes: tuple[str, ...] = ()
 
 
 @dataclass(frozen=True, slots=True, kw_only=True, eq=False)
@@ -206,7 +223,8 @@ class Analysis:
     """All that is known of one micrograph after analysis.
 
     `mask` is the despeckled segmentation before separation, particles on the border included.
-    `removed` holds the speckles that despeckling took out, for the overlay.
+    `removed` holds the speckles that despeckling took out, for the overlay. `notes` are those of the
+    segmenter and of the stages after it.
     """
 
     mask: Mask
@@ -215,6 +233,7 @@ class Analysis:
     method: Method
     pixel_size_nm: float
     removed: Mask | None = None
+    notes: tuple[str, ...] = ()
 
     @property
     def particle_fraction(self) -> float:

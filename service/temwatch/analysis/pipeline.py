@@ -80,7 +80,8 @@ def analyse(
     analysis = resolve(
         segmented.mask, pixel_size_nm=pixel_size_nm, contacts=segmented.contacts, settings=settings
     )
-    return replace(analysis, method=describe(segmenter, settings))
+    notes = segmented.notes + analysis.notes
+    return replace(analysis, method=describe(segmenter, settings), notes=notes)
 
 
 def resolve(

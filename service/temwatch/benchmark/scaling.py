@@ -20,7 +20,7 @@ from temwatch.analysis import pipeline, segmentation
 from temwatch.benchmark.arrival import arrival
 from temwatch.choices import SegmentationMethod
 from temwatch.config import STATE_FOLDER, SegmentationSettings, SeparationSettings
-from temwatch.domain import Segmentation, Stage
+from temwatch.domain import PixelSizeSource, Segmentation, Stage
 from temwatch.engine import orders, tasks
 from temwatch.ledger import open_ledger, queue, recording
 from temwatch.outputs import paths, sample_folder
@@ -94,7 +94,13 @@ def _once(
         (file,) = queue.claim(ledger, 1, datetime.now(UTC))
         spooled = output / "spooled.dm3"
         order = orders.ReadOrder(
-            source=path, spooled=spooled, copy=True, pixel_size_nm=None, sequence=None, frame=None
+            source=path,
+            spooled=spooled,
+            copy=True,
+            pixel_size_nm=None,
+            pixel_size_source=PixelSizeSource.CONFIG,
+            sequence=None,
+            frame=None,
         )
         (micrograph,) = timed("read", lambda: tasks.read(order)).micrographs
         (found,) = timed("segment", lambda: segment([micrograph.image]))

@@ -29,7 +29,12 @@ def run(arguments: argparse.Namespace) -> int:
         console.print(_samples(reader))
         for line in _sequences(reader):
             console.print(line, soft_wrap=True)
-        for line in (*_differences(reader), *_edited(reader, config), *_outdated(reader, config)):
+        for line in (
+            *_differences(reader),
+            *_notes(reader),
+            *_edited(reader, config),
+            *_outdated(reader, config),
+        ):
             console.print(line, soft_wrap=True)
         receipt = reader.receipt()
     console.print(
@@ -83,6 +88,12 @@ def _differences(reader: Reader) -> Iterator[str]:
         yield f"the first {_MOST_LINES} of {receipt.pending} pending files:"
     for file in reader.pending(_MOST_LINES):
         yield f"pending: {file.path}: {_state(file)}"
+
+
+def _notes(reader: Reader) -> Iterator[str]:
+    """Every kind of remark that micrographs have; which ones have it is in micrographs.csv."""
+    for kind, (count, path) in reader.notes().items():
+        yield f"noted: {plural(count, 'micrograph')}: {kind.words}; the last is {path}"
 
 
 def _state(file: File) -> str:

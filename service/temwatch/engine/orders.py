@@ -7,7 +7,7 @@ from datetime import datetime
 from pathlib import Path
 
 from temwatch.config import Config, SeparationSettings
-from temwatch.domain import Frame, Image, Metadata, Method, Micrograph, Segmentation
+from temwatch.domain import Frame, Image, Metadata, Method, Micrograph, PixelSizeSource, Segmentation
 from temwatch.engine.job import Job
 from temwatch.ledger import File
 from temwatch.outputs import paths
@@ -17,13 +17,15 @@ from temwatch.outputs import paths
 class ReadOrder:
     """Bring one file from the share and read it, or the next frames of a stack from `first` on.
 
-    `small_pictures` is where those for the film go, if any are wanted; `name` is the file's output name.
+    `pixel_size_nm` is for a file that states none, and comes from `pixel_size_source`. `small_pictures` is
+    where those for the film go, if any are wanted; `name` is the file's output name.
     """
 
     source: Path
     spooled: Path
     copy: bool
     pixel_size_nm: float | None
+    pixel_size_source: PixelSizeSource
     sequence: str | None
     frame: int | None
     elapsed_s: float | None = None
@@ -52,6 +54,8 @@ class Origin:
     acquired_at: datetime | None
     frame: Frame | None
     metadata: Metadata
+    pixel_size_source: PixelSizeSource
+    stated_pixel_size_nm: float | None
 
 
 @dataclass(frozen=True, slots=True, kw_only=True, eq=False)
@@ -97,6 +101,7 @@ def read_order(job: Job, config: Config) -> ReadOrder:
         spooled=job.spooled,
         copy=job.is_copied,
         pixel_size_nm=file.pixel_size_nm or config.samples.pixel_size_nm,
+        pixel_size_source=PixelSizeSource.USER if file.pixel_size_nm else PixelSizeSource.CONFIG,
         sequence=file.sequence,
         frame=file.frame,
         elapsed_s=file.elapsed_s,
@@ -131,6 +136,8 @@ def origin(micrograph: Micrograph) -> Origin:
         acquired_at=micrograph.acquired_at,
         frame=micrograph.frame,
         metadata=micrograph.metadata,
+        pixel_size_source=micrograph.pixel_size_source,
+        stated_pixel_size_nm=micrograph.stated_pixel_size_nm,
     )
 
 

@@ -12,7 +12,7 @@ from temwatch import formats
 from temwatch.acquisition import spool
 from temwatch.analysis import pipeline
 from temwatch.choices import SeparationMethod
-from temwatch.domain import Analysis, Frame, Micrograph
+from temwatch.domain import Analysis, Frame, Micrograph, PixelSizeSource
 from temwatch.engine.orders import AnalyseOrder, PictureOrder, ReadOrder, ResolveOrder
 from temwatch.engine.outcomes import PictureDone, ReadDone, Resolved
 from temwatch.formats.read_errors import unreadable
@@ -44,6 +44,10 @@ def read(order: ReadOrder) -> ReadDone:
                 sha256=sha256,
                 image=source.load(index),
                 pixel_size_nm=source.pixel_size_nm,
+                pixel_size_source=order.pixel_size_source
+                if source.stated_pixel_size_nm is None
+                else PixelSizeSource.FILE,
+                stated_pixel_size_nm=source.stated_pixel_size_nm,
                 acquired_at=source.acquired_at,
                 metadata=source.metadata,
                 frame=_frame(order, source, index),
@@ -100,7 +104,7 @@ def resolve(order: ResolveOrder) -> Analysis:
         contacts=order.segmentation.contacts,
         settings=order.separation,
     )
-    return replace(analysis, method=order.method)
+    return replace(analysis, method=order.method, notes=order.segmentation.notes + analysis.notes)
 
 
 def analyse(order: AnalyseOrder) -> Resolved:
@@ -116,6 +120,8 @@ def analyse(order: AnalyseOrder) -> Resolved:
         acquired_at=order.origin.acquired_at,
         frame=order.origin.frame,
         metadata=order.origin.metadata,
+        pixel_size_source=order.origin.pixel_size_source,
+        stated_pixel_size_nm=order.origin.stated_pixel_size_nm,
     )
     packed = pack(found)
     resolved = time.monotonic()

@@ -9,7 +9,7 @@ import hashlib
 from collections.abc import Iterator
 from pathlib import Path
 
-from temwatch.domain import Frame, Micrograph
+from temwatch.domain import Frame, Micrograph, PixelSizeSource
 from temwatch.errors import Refused, UsageError
 from temwatch.formats import dm, read_errors, tiff
 from temwatch.formats.source import FormatReader, Source
@@ -125,6 +125,10 @@ def _micrograph(source: Source, sha256: str, index: int | None) -> Micrograph:
         acquired_at=source.acquired_at,
         frame=frame,
         metadata=source.metadata,
+        pixel_size_source=PixelSizeSource.USER
+        if source.stated_pixel_size_nm is None
+        else PixelSizeSource.FILE,
+        stated_pixel_size_nm=source.stated_pixel_size_nm,
     )
 
 

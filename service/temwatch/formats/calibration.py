@@ -98,8 +98,10 @@ def refuse_unless_spatial(axes: tuple[Axis, ...]) -> None:
             )
 
 
-def pixel_size_nm(x: Axis, y: Axis, *, given_nm: float | None) -> float:
-    """Edge of a square pixel in nm; `given_nm` fills a missing size and never overrides a stated one.
+def pixel_size_nm(x: Axis, y: Axis, *, given_nm: float | None) -> tuple[float, float | None]:
+    """Edge of a square pixel in nm, and what the axes state of it.
+
+    `given_nm` fills a missing size and never overrides a stated one.
 
     Raises
     ------
@@ -110,7 +112,7 @@ def pixel_size_nm(x: Axis, y: Axis, *, given_nm: float | None) -> float:
     x_nm, y_nm = length_nm(x), length_nm(y)
     if x_nm is None or y_nm is None:
         if given_nm is not None:
-            return given_nm
+            return given_nm, None
         raise Refused("no_pixel_size", f"states no pixel size ({_found(x, y)}); {REMEDY}")
     if abs(x_nm - y_nm) > ANISOTROPY_LIMIT * max(x_nm, y_nm):
         raise Refused(
@@ -118,7 +120,8 @@ def pixel_size_nm(x: Axis, y: Axis, *, given_nm: float | None) -> float:
             f"has pixels of {x_nm:.6g} nm x {y_nm:.6g} nm (x, y), which differ by more than 1 %;"
             " resample it to square pixels or correct the calibration",
         )
-    return (x_nm + y_nm) / 2
+    stated_nm = (x_nm + y_nm) / 2
+    return stated_nm, stated_nm
 
 
 def _found(*axes: Axis) -> str:

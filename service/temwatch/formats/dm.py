@@ -93,7 +93,7 @@ def open_source(path: Path, *, pixel_size_nm: float | None = None) -> Source:
         raise Refused(
             "not_real_space", f"has {len(dimensions)} axes (4D-STEM?); only micrographs are measured"
         )
-    nm = calibration.pixel_size_nm(axes[0], axes[1], given_nm=_fill(image, pixel_size_nm))
+    nm, stated_nm = calibration.pixel_size_nm(axes[0], axes[1], given_nm=_fill(image, pixel_size_nm))
     calibration.refuse_unless_spatial(
         tuple(axis for axis in axes[2:] if calibration.interval_s(axis) is None)
     )
@@ -112,6 +112,7 @@ def open_source(path: Path, *, pixel_size_nm: float | None = None) -> Source:
         shape=(y, x),
         frames=frames,
         pixel_size_nm=nm,
+        stated_pixel_size_nm=stated_nm,
         acquired_at=dm_acquisition.acquired_at(tags, image),
         metadata=dm_acquisition.metadata(image),
         interval_s=calibration.interval_s(axes[2]) if frames and len(axes) > 2 else None,

@@ -39,6 +39,8 @@ class Source:
         Number of frames of a stack; None for a single micrograph.
     pixel_size_nm : float
         Edge of a pixel, nm.
+    stated_pixel_size_nm : float or None
+        What the file states of it; None where it states nothing and the caller's size is used.
     acquired_at : datetime or None
         UTC; of a stack, its start.
     metadata : Metadata
@@ -54,6 +56,7 @@ class Source:
     shape: tuple[int, int]
     frames: int | None
     pixel_size_nm: float
+    stated_pixel_size_nm: float | None
     acquired_at: datetime | None
     metadata: Metadata
     interval_s: float | None

@@ -69,7 +69,7 @@ def open_source(path: Path, *, pixel_size_nm: float | None = None) -> Source:
             shape = (int(page.imagelength), int(page.imagewidth))
             for each in pages:
                 _check_extent(each, size, len(stored) // len(pages))
-    nm = calibration.pixel_size_nm(*axes, given_nm=pixel_size_nm)
+    nm, stated_nm = calibration.pixel_size_nm(*axes, given_nm=pixel_size_nm)
     check_side(shape)
     frames = len(stored) if len(stored) > 1 else None
 
@@ -82,6 +82,7 @@ def open_source(path: Path, *, pixel_size_nm: float | None = None) -> Source:
         shape=shape,
         frames=frames,
         pixel_size_nm=nm,
+        stated_pixel_size_nm=stated_nm,
         acquired_at=acquired_at,
         metadata=metadata,
         interval_s=interval_s if frames else None,

@@ -16,12 +16,21 @@ from typing import Any
 import numpy as np
 
 from temwatch import descriptors
-from temwatch.domain import Analysis, Particle, Reason, Region, Rejection, Segmentation, utc_text
+from temwatch.domain import (
+    Analysis,
+    Particle,
+    Reason,
+    Region,
+    Rejection,
+    Segmentation,
+    utc_text,
+)
 from temwatch.ledger.packing import pack_mask, pack_regions, unpack_mask, unpack_regions
 from temwatch.ledger.reader import Reader
 from temwatch.ledger.rows import Result, metadata_text, method_from
 from temwatch.ledger.supersede import make_stale
 from temwatch.ledger.writer import Ledger
+from temwatch.notes import join_notes, split_notes
 
 _BOX = "bbox_x_px, bbox_y_px, bbox_width_px, bbox_height_px"
 
@@ -53,6 +62,8 @@ def pack(result: Result) -> PackedAnalysis:
         "analysed_at": utc_text(result.analysed_at),
         "seconds": float(result.seconds),
         "metadata": metadata_text(result.metadata),
+        "pixel_size_source": str(result.pixel_size_source),
+        "stated_pixel_size_nm": _real(result.stated_pixel_size_nm),
     }
     return PackedAnalysis(
         micrograph=row,
@@ -75,6 +86,7 @@ def _of_analysis(analysis: Analysis) -> dict[str, Any]:
         "particle_fraction": analysis.particle_fraction,
         "mean_equivalent_diameter_nm": fmean(diameters) if diameters else None,
         "method": analysis.method.digest,
+        "notes": join_notes(analysis.notes),
     } | {f"rejected_{reason}": reasons.count(reason) for reason in Reason}
 
 
@@ -109,6 +121,7 @@ def _pixels(result: Result) -> tuple[Any, ...]:
         pack_mask(segmentation.mask),
         None if segmentation.contacts is None else pack_mask(segmentation.contacts),
         *_regions(analysis, pack_mask(segmentation.mask ^ analysis.mask)),
+        join_notes(segmentation.notes),
     )
 
 
@@ -124,7 +137,7 @@ def insert(connection: sqlite3.Connection, micrograph_id: int, packed: PackedAna
     """Add particles, rejections and blobs of a micrograph whose row is there."""
     _insert_details(connection, micrograph_id, packed.particles, packed.rejections)
     connection.execute(
-        "INSERT INTO segmentations VALUES (?, ?, ?, ?, ?, ?, ?, ?)", (micrograph_id, *packed.segmentation)
+        "INSERT INTO segmentations VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?)", (micrograph_id, *packed.segmentation)
     )
 
 
@@ -193,8 +206,8 @@ def load(reader: Reader, micrograph_id: int) -> Analysis:
     """
     pixels = _blobs(reader, micrograph_id, "mask, despeckling")
     before, difference = (unpack_mask(packed, pixels[:2]) for packed in pixels[2:])
-    pixel_size_nm, method = reader.connection.execute(
-        "SELECT pixel_size_nm, json FROM micrographs, methods WHERE id = ? AND digest = method",
+    pixel_size_nm, notes, method = reader.connection.execute(
+        "SELECT pixel_size_nm, notes, json FROM micrographs, methods WHERE id = ? AND digest = method",
         (micrograph_id,),
     ).fetchone()
     return Analysis(
@@ -204,15 +217,17 @@ def load(reader: Reader, micrograph_id: int) -> Analysis:
         rejections=rejections(reader, micrograph_id),
         method=method_from(method),
         pixel_size_nm=pixel_size_nm,
+        notes=split_notes(notes),
     )
 
 
 def segmentation(reader: Reader, micrograph_id: int) -> Segmentation:
     """The segmentation before despeckling; KeyError as for `load`."""
-    height, width, mask, contacts = _blobs(reader, micrograph_id, "mask, contacts")
+    height, width, mask, contacts, notes = _blobs(reader, micrograph_id, "mask, contacts, notes")
     return Segmentation(
         mask=unpack_mask(mask, (height, width)),
         contacts=None if contacts is None else unpack_mask(contacts, (height, width)),
+        notes=split_notes(notes),
     )
 
 

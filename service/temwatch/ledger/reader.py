@@ -17,6 +17,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from temwatch.domain import Method, Reason
+from temwatch.ledger.names import from_stored
 from temwatch.ledger.rows import (
     FILE_COLUMNS,
     MICROGRAPH_COLUMNS,
@@ -30,6 +31,7 @@ from temwatch.ledger.rows import (
     moment,
 )
 from temwatch.ledger.schema import FILE_NAME, connect_to_read
+from temwatch.notes import Note, kind_of, split_notes
 
 _BATCH_ROWS = 50_000  # rows between SQLite and numpy at a time
 _COUNTS = "count(*), " + ", ".join(
@@ -184,6 +186,20 @@ class Reader:
                 limit,
             )
         )
+
+    def notes(self) -> dict[Note, tuple[int, str]]:
+        """Every kind of note in use: how many rows have it, and the path of the last of them."""
+        rows = self.connection.execute(
+            """SELECT m.notes, m.notes_of_record, count(*), f.path, max(m.id) AS last
+                FROM micrographs m JOIN files f ON f.id = m.file_id
+                WHERE m.status <> 'superseded' AND (m.notes <> '' OR m.notes_of_record <> '')
+                GROUP BY m.notes, m.notes_of_record ORDER BY last"""
+        )
+        found: dict[Note, tuple[int, str]] = {}
+        for *texts, count, path, _ in rows:
+            for kind in {kind_of(note) for text in texts for note in split_notes(text)}:
+                found[kind] = (found.get(kind, (0, ""))[0] + count, from_stored(path))
+        return {kind: found[kind] for kind in Note if kind in found}
 
     def micrograph(self, micrograph_id: int) -> MicrographRow | None:
         """One row, None if there is none with that number."""

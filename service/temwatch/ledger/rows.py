@@ -7,11 +7,22 @@ import sqlite3
 from collections.abc import Mapping
 from dataclasses import asdict, dataclass, field
 from datetime import datetime
+from itertools import chain
 from pathlib import Path
 from typing import Any
 
-from temwatch.domain import Analysis, Frame, Metadata, Method, Reason, Segmentation, Status
+from temwatch.domain import (
+    Analysis,
+    Frame,
+    Metadata,
+    Method,
+    PixelSizeSource,
+    Reason,
+    Segmentation,
+    Status,
+)
 from temwatch.ledger.names import from_stored
+from temwatch.notes import join_notes, split_notes
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -80,6 +91,8 @@ class Result:
     acquired_at: datetime | None = None
     frame: Frame | None = None
     metadata: Metadata = field(default_factory=Metadata)
+    pixel_size_source: PixelSizeSource = PixelSizeSource.FILE
+    stated_pixel_size_nm: float | None = None
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -125,6 +138,9 @@ class MicrographRow:
     seconds: float | None
     method: str | None
     metadata: Metadata
+    pixel_size_source: str | None
+    stated_pixel_size_nm: float | None
+    notes: tuple[str, ...]
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -197,7 +213,8 @@ MICROGRAPH_COLUMNS = """m.id, m.file_id, f.name, f.root, m.sample, f.path AS mic
     m.elapsed_s, f.frames_total, m.status, m.reason_code, m.reason, m.sha256, m.width_px, m.height_px,
     m.pixel_size_nm, m.particles, m.rejected_touches_border, m.rejected_too_small, m.rejected_low_convexity,
     m.rejected_too_many_holes, m.rejected_not_separable, m.particle_fraction, m.mean_equivalent_diameter_nm,
-    m.acquired_at, m.analysed_at, m.seconds, m.method, m.metadata"""
+    m.acquired_at, m.analysed_at, m.seconds, m.method, m.metadata, m.pixel_size_source,
+    m.stated_pixel_size_nm, m.notes, m.notes_of_record"""
 
 
 def file_from(cursor: sqlite3.Cursor, row: tuple[Any, ...]) -> File:
@@ -220,6 +237,8 @@ def micrograph_from(cursor: sqlite3.Cursor, row: tuple[Any, ...]) -> MicrographR
         moment(values["analysed_at"]),
     )
     values["metadata"] = Metadata(**json.loads(values["metadata"]))
+    notes = (values.pop("notes_of_record"), values["notes"])
+    values["notes"] = split_notes(join_notes(chain(*map(split_notes, notes)))) if any(notes) else ()
     return MicrographRow(**values)
 
 

@@ -186,7 +186,24 @@ def _notice_edits(connection: sqlite3.Connection) -> None:
     )
 
 
-MIGRATIONS: tuple[Callable[[sqlite3.Connection], None], ...] = (_first, tables.create, _notice_edits)
+def _notes(connection: sqlite3.Connection) -> None:
+    """Remarks, and where the pixel size comes from; who stated it before is not known.
+
+    `micrographs.notes` are those of the analysis and `segmentations.notes` those of the segmenter among them;
+    `notes_of_record` are what the ledger itself found, which an analysis made again leaves alone.
+    """
+    for column in (
+        "pixel_size_source TEXT",
+        "stated_pixel_size_nm REAL",
+        "notes TEXT NOT NULL DEFAULT ''",
+        "notes_of_record TEXT NOT NULL DEFAULT ''",
+    ):
+        connection.execute(f"ALTER TABLE micrographs ADD COLUMN {column}")
+    connection.execute("ALTER TABLE segmentations ADD COLUMN notes TEXT NOT NULL DEFAULT ''")
+    connection.execute("UPDATE samples SET generation = generation + 1")
+
+
+MIGRATIONS: tuple[Callable[[sqlite3.Connection], None], ...] = (_first, tables.create, _notice_edits, _notes)
 """Migration n brings a ledger from version n to version n + 1."""
 
 

@@ -18,6 +18,7 @@ from temwatch.analysis.statistics.summary import SUMMARISED, summarise
 from temwatch.columns import BOX, ORIGIN, PARTICLE_COLUMNS, ROW, Column
 from temwatch.domain import Reason, Status, utc_text
 from temwatch.ledger import MicrographRow, Reader
+from temwatch.notes import Note, join_notes
 from temwatch.outputs import paths
 
 _PIXEL_SIZE, _ACQUIRED_AT, _ANALYSED_AT, _METHOD = ORIGIN
@@ -38,6 +39,9 @@ MICROGRAPH_COLUMNS: tuple[Column, ...] = (
     Column("seconds", "real", "time the analysis took"),
     _METHOD,
     Column("reason", "text", "why it was refused, failed or is a duplicate"),
+    Column("pixel_size_source", "text", "who states the pixel size: file, config or user"),
+    Column("stated_pixel_size_nm", "real", "pixel size that the file states, empty where it states none"),
+    Column("notes", "text", f"remarks, joined by ;: {', '.join(Note)}"),
 )
 
 REJECTION_COLUMNS: tuple[Column, ...] = (
@@ -115,8 +119,9 @@ def _shared(table: Table, row: MicrographRow) -> dict[str, Any]:
     measured = row.method is not None
     counts = {"particles": row.particles if measured else None}
     counts |= {f"rejected_{reason}": n if measured else None for reason, n in row.rejected.items()}
+    known = counts | {"notes": join_notes(row.notes)}
     return {
-        column.name: counts[column.name] if column.name in counts else getattr(row, column.name)
+        column.name: known[column.name] if column.name in known else getattr(row, column.name)
         for column in table.columns
         if column.name not in table.own
     }

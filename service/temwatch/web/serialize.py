@@ -12,6 +12,7 @@ from fastapi.responses import Response, StreamingResponse
 
 from temwatch.domain import particle_row, utc_text
 from temwatch.ledger import MicrographRow, Reader, SampleRow, analyses
+from temwatch.notes import join_notes, note_in_words
 from temwatch.outputs import parquet, tables
 
 _INTERNAL = ("root", "file_id", "reason_code", "rejected")
@@ -35,6 +36,7 @@ def micrograph(row: MicrographRow) -> dict[str, Any]:
     """One row of micrographs.csv, with the id under which its pictures are served."""
     # field by field: `asdict` makes deep copies and takes ten times as long
     values = {name: getattr(row, name) for name in _SHOWN}
+    values |= {"notes": join_notes(row.notes), "notes_in_words": [note_in_words(note) for note in row.notes]}
     values["metadata"] = asdict(row.metadata)
     for name in ("acquired_at", "analysed_at"):
         values[name] = utc_text(values[name]) if values[name] else None

@@ -22,6 +22,7 @@ export function mount(section, page) {
     name: make("h1", { className: "name" }),
     back: make("button", { type: "button", className: "quiet", hidden: true, onclick: () => page.showMicrograph(null) }, "Back to live"),
     measured: make("dl", { className: "one" }),
+    notes: make("ul", { className: "notes", "aria-label": "Remarks" }),
     sample: make("h2"),
     mean: make("p", { className: "giant" }),
     counted: make("p", { className: "caption" }),
@@ -30,7 +31,7 @@ export function mount(section, page) {
     queue: make("p", { className: "queue" }),
   };
   const readings = make("div", { className: "readings" },
-    make("div", { className: "reading" }, make("div", { className: "line" }, parts.name, parts.back), parts.measured),
+    make("div", { className: "reading" }, make("div", { className: "line" }, parts.name, parts.back), parts.measured, parts.notes),
     make("div", { className: "reading main" }, parts.sample, parts.mean, parts.counted, parts.chart, parts.gauge),
     parts.queue);
   parts.stage.append(viewer.element, readings);
@@ -85,6 +86,7 @@ function showReadings(row) {
     row.arrival_to_result_s !== undefined && row.arrival_to_result_s !== null
       ? reading(seconds(row.arrival_to_result_s), "s", "arrival to result")
       : reading(seconds(row.seconds), "s", "analysis"));
+  parts.notes.replaceChildren(...row.notes_in_words.map((words) => make("li", {}, words)));
 }
 
 async function showSample(page, row, signal) {
