@@ -4,6 +4,7 @@ import io
 import json
 import os
 import signal
+import threading
 import time
 from dataclasses import replace
 from datetime import UTC, datetime
@@ -53,10 +54,14 @@ def drifting(frame, pixel_size_nm=0.1):
 
 
 class Sequence:
-    """A folder of frames on its way through ledger and tracker."""
+    """A folder of frames on its way through ledger and tracker.
 
-    def __init__(self, folder, **settings):
+    Unless it `draws`, no plot is due: each takes seconds, and most tests ask what was linked.
+    """
+
+    def __init__(self, folder, *, draws=False, **settings):
         self.folder = folder
+        self.draws = draws
         self.config = Config.model_validate(
             {
                 "watch": {"folder": str(folder / "in")},
@@ -65,15 +70,19 @@ class Sequence:
             }
         )
         self.ledger = open_ledger(self.config.output.state)
+        self.woken = threading.Event()
         self.tracker = self.new_tracker()
 
     def new_tracker(self):
-        return SequenceTracker(
+        tracker = SequenceTracker(
             self.ledger,
             self.config,
             lambda sample: sample_folder.publish(self.ledger, self.folder, sample),
-            lambda: None,
+            self.woken.set,
         )
+        if not self.draws:
+            tracker._begin_drawing = lambda: False
+        return tracker
 
     def add(self, *frames, **more):
         """Files that were found."""
@@ -88,12 +97,19 @@ class Sequence:
             queue.claim(self.ledger, 10, datetime.now(UTC))
             recording.record(self.ledger, number, [drifting(frame)])
 
+    def turn(self, mode=SERVICE):
+        """One step, and where there is something to wait for, until a worker has finished."""
+        is_waiting = self.tracker.turn(mode)
+        if is_waiting:
+            self.woken.wait(0.2)
+            self.woken.clear()
+        return is_waiting
+
     def settle(self, mode=SERVICE):
         """Until nothing is left to do."""
         deadline = time.monotonic() + 120
-        while self.tracker.turn(mode):
+        while self.turn(mode):
             assert time.monotonic() < deadline
-            time.sleep(0.005)
 
     def close(self):
         self.tracker.close()
@@ -231,16 +247,16 @@ def test_a_killed_worker_costs_nothing(sequence, in_order, monkeypatch):
     for process in sequence.tracker._linker._pool._processes.values():
         process.kill()
     while len(sequence.frames() if (sequence.folder / "run" / "frames.csv").exists() else []) < 6:
-        sequence.tracker.turn(ONCE)
-        time.sleep(0.005)
+        sequence.turn(ONCE)
     sequence.tracker.close()
     sequence.tracker = sequence.new_tracker()
     sequence.settle(ONCE)
     assert in_order == sequence.tables()
 
 
-def test_a_drawing_does_not_hold_up_linking(sequence):
+def test_a_drawing_does_not_hold_up_linking(tmp_path):
     """Nor does one whose process dies: it is drawn when there is more."""
+    sequence = Sequence(tmp_path, draws=True)
     sequence.analyse(*range(16))
     while not sequence.tracker._drawer.is_busy:
         sequence.tracker.turn(SERVICE)
@@ -258,6 +274,7 @@ def test_a_drawing_does_not_hold_up_linking(sequence):
     process.kill()
     sequence.settle(ONCE)
     assert 21 == len(drawn.read_text().splitlines())
+    sequence.close()
 
 
 def test_a_batch_that_was_overtaken_is_not_recorded(sequence):
