@@ -128,6 +128,8 @@ def test_numbers_count_as_true_where_they_are_not_zero():
         ({"mask": np.array([["a"]])}, "real numbers"),
         ({"pixel_size_nm": 0}, "more than 0"),
         ({"pixel_size_nm": -1.0}, "more than 0"),
+        ({"pixel_size_nm": 5e-10}, "more than 0.0001"),
+        ({"pixel_size_nm": 5e7}, "less than 1e"),
         ({"pixel_size_nm": float("nan")}, "more than 0"),
         ({"separate": "magic"}, "uecs"),
         ({"contacts": np.zeros((3, 3))}, "shape"),

@@ -107,6 +107,8 @@ def test_version():
         (["analyse", ".", "--output", "out", "--separate", "magic"], 2),
         (["analyse", ".", "--output", "out", "--formats", "csv,doc"], 2),
         (["analyse", ".", "--output", "out", "--pixel-size", "-1"], 2),
+        (["analyse", ".", "--output", "out", "--pixel-size", "5e-10"], 2),
+        (["analyse", ".", "--output", "out", "--pixel-size", "nan"], 2),
         (["simulate", "--output", "out", "--micrographs", "0"], 2),
         (["demo", "--port", "99999"], 2),
         (["deploy-files"], 2),

@@ -108,6 +108,8 @@ def test_relative_paths_are_taken_from_the_folder_of_the_file(tmp_path):
             MINIMAL + "[separation]\nconvexity_threshold = 2\n",
             "temwatch.toml:6: [separation] convexity_threshold: ",
         ),
+        (MINIMAL + "[samples]\npixel_size_nm = 5e7\n", "temwatch.toml:6: [samples] pixel_size_nm: "),
+        (MINIMAL + "[samples]\npixel_size_nm = 5e-10\n", "temwatch.toml:6: [samples] pixel_size_nm: "),
         (MINIMAL + '[http]\nlisten = "8750"\n', "[http] listen: must be address:port"),
         (MINIMAL + '[samples]\npattern = "("\n', "is not a regular expression"),
         (MINIMAL + '[samples]\npattern = "(a)"\n', "needs a group named sample"),

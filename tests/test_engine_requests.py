@@ -139,3 +139,12 @@ def test_without_a_service_the_command_does_all_steps_itself(outdated):
     assert 2 == requests.complete(steps)["renewed"]
     again = requests.act(ledger, config, "rebuild", {"sample": "Au"}, requests.resolve_here)
     assert 0 == requests.complete(again)["renewed"]
+
+
+@pytest.mark.parametrize("size", [-1.0, 0.0, 5e-10, 5e7])
+def test_a_retry_with_a_size_that_cannot_be_is_answered_with_why(tmp_path, size):
+    """Whoever posted it; nothing is put into the queue."""
+    arguments = {"paths": None, "pixel_size_nm": size}
+    with open_ledger(tmp_path) as ledger:
+        steps = requests.act(ledger, settings(tmp_path, 2.0), "retry", arguments, requests.resolve_here)
+        assert "pixel size" in requests.complete(steps)["error"]

@@ -5,9 +5,10 @@ import pickle
 
 import numpy as np
 import pytest
+import tifffile
 
 from temwatch import formats
-from temwatch.errors import FAILURE_CODES, InputError, Refused, Unreadable
+from temwatch.errors import FAILURE_CODES, InputError, Refused, Unreadable, UsageError
 from temwatch.formats.read_errors import unreadable
 
 PIXELS = np.random.default_rng(4).normal(100, 9, (32, 48)).astype(np.float32)
@@ -121,3 +122,17 @@ def test_importing_the_readers_is_quiet_and_light():
         [sys.executable, "-W", "error", "-c", code], capture_output=True, text=True, check=True
     )
     assert ("set()\n", "") == (run.stdout, run.stderr)
+
+
+@pytest.mark.parametrize("size", [0.0, -0.1, 5e-10, 5e7, float("nan"), float("inf")])
+def test_a_given_size_obeys_the_range_of_a_stated_one(tmp_path, size):
+    """Whoever gives it: a caller, an old ledger, a folder's configuration."""
+    path = tmp_path / "a.tif"
+    tifffile.imwrite(path, np.arange(1, 1001, dtype=np.uint16).reshape(25, 40))
+    with pytest.raises(Refused) as refusal:
+        formats.open_source(path, pixel_size_nm=size)
+    assert "no_pixel_size" == refusal.value.code
+    for read in (formats.read, formats.read_frames):
+        with pytest.raises(UsageError, match="pixel_size_nm"):
+            read(path, pixel_size_nm=size)
+    assert 0.05 == formats.read(path, pixel_size_nm=0.05).pixel_size_nm

@@ -151,10 +151,10 @@ def test_with_the_token_a_retry_reaches_the_engine(site, analysed):
     (path,) = request.arguments["paths"]
     assert (analysed / "acquisition" / "Au" / "Au_99.dm3").samefile(path)
     assert 404 == site.client.post("/api/micrographs/999999/retry", headers=headers).status_code
-    bad = site.client.post(
-        f"/api/micrographs/{trouble['id']}/retry", json={"pixel_size_nm": -1}, headers=headers
-    )
-    assert 422 == bad.status_code
+    for size in (-1, 0, 5e-10, 5e7):
+        for door in (f"/api/micrographs/{trouble['id']}/retry", "/api/retry"):
+            bad = site.client.post(door, json={"pixel_size_nm": size}, headers=headers)
+            assert 422 == bad.status_code, (door, size)
 
 
 def test_without_a_token_file_nothing_can_be_changed(results):

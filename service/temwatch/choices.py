@@ -1,4 +1,4 @@
-"""The closed choices of configuration and command line; light, so that `--help` loads no pydantic."""
+"""What configuration and command line may be given; light, so that `--help` loads no pydantic."""
 
 from __future__ import annotations
 
@@ -8,3 +8,17 @@ SegmentationMethod = Literal["threshold", "deeplab"]
 SeparationMethod = Literal["uecs", "watershed", "contour", "none"]
 TableFormat = Literal["csv", "xlsx", "parquet"]
 Device = Literal["auto", "cpu", "cuda"]
+
+PLAUSIBLE_PIXEL_SIZE_NM = (1e-4, 1e6)
+"""nm per pixel; no electron micrograph lies outside 0.1 pm to 1 mm: such a value is damaged or mistyped."""
+
+
+def is_plausible_pixel_size(nm: float) -> bool:
+    """Whether a pixel may have this edge; false for NaN."""
+    return PLAUSIBLE_PIXEL_SIZE_NM[0] <= nm <= PLAUSIBLE_PIXEL_SIZE_NM[1]
+
+
+def implausible_pixel_size(nm: float) -> str:
+    """Why a pixel size is not accepted."""
+    low, high = PLAUSIBLE_PIXEL_SIZE_NM
+    return f"must be more than {low:g} and less than {high:g} nm, found {nm:g}"

@@ -20,7 +20,13 @@ from pydantic import (
     model_validator,
 )
 
-from temwatch.choices import Device, SegmentationMethod, SeparationMethod, TableFormat
+from temwatch.choices import (
+    PLAUSIBLE_PIXEL_SIZE_NM,
+    Device,
+    SegmentationMethod,
+    SeparationMethod,
+    TableFormat,
+)
 from temwatch.errors import ConfigError
 
 __all__ = ["Config", "Device", "SegmentationMethod", "SeparationMethod", "TableFormat", "example", "load"]
@@ -70,7 +76,9 @@ class SampleSettings(Section):
 
     pattern: str = ""
     """regular expression with a group (?P<sample>...); not set: first folder, or name without counter"""
-    pixel_size_nm: float | None = Field(None, gt=0, examples=[0.05])
+    pixel_size_nm: float | None = Field(
+        None, ge=PLAUSIBLE_PIXEL_SIZE_NM[0], le=PLAUSIBLE_PIXEL_SIZE_NM[1], examples=[0.05]
+    )
     """nm per pixel of files that state none; not set: such files are refused"""
 
     @field_validator("pattern")

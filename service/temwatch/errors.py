@@ -96,6 +96,7 @@ REFUSAL_CODES = {
     "no_pixel_size": "real-space image without a calibration",
     "anisotropic": "pixel sizes of the two axes differ by more than 1 %",
     "not_real_space": "diffraction pattern or Fourier transform",
+    "not_a_sequence": "a stack of channels, of slices in depth or of different pixel sizes",
     "spectroscopy": "spectrum, spectrum image or spectroscopic map",
     "not_grey": "colour, complex or packed data",
     "too_small": "too few pixels to hold a particle",

@@ -2,13 +2,13 @@
 
 from __future__ import annotations
 
-import math
 from typing import Any
 
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
 from temwatch.analysis import separation
+from temwatch.choices import implausible_pixel_size, is_plausible_pixel_size
 from temwatch.config import SeparationSettings
 from temwatch.domain import Mask
 from temwatch.errors import UsageError
@@ -40,9 +40,9 @@ def check_contacts(contacts: ArrayLike | None, shape: tuple[int, ...]) -> Mask |
 
 
 def check_pixel_size(pixel_size_nm: float) -> float:
-    """The pixel size in nm; UsageError unless it is finite and more than 0."""
-    if not (math.isfinite(pixel_size_nm) and pixel_size_nm > 0):
-        raise UsageError(f"pixel_size_nm: must be more than 0, found {pixel_size_nm}")
+    """The pixel size in nm; UsageError unless it is plausible."""
+    if not is_plausible_pixel_size(pixel_size_nm):
+        raise UsageError(f"pixel_size_nm: {implausible_pixel_size(pixel_size_nm)}")
     return float(pixel_size_nm)
 
 

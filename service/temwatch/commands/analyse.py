@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import argparse
-import math
 import sys
 from dataclasses import replace
 from pathlib import Path
@@ -14,6 +13,7 @@ from pydantic import ValidationError
 from temwatch import compiled_code
 from temwatch import config as configuration
 from temwatch.acquisition.arrival import arrivals_at
+from temwatch.choices import implausible_pixel_size, is_plausible_pixel_size
 from temwatch.commands import terminal
 from temwatch.config import Config
 from temwatch.errors import UsageError
@@ -51,8 +51,8 @@ def _settings(arguments: argparse.Namespace) -> Config:
     if arguments.dask:
         base["engine"] = base.get("engine", {}) | {"dask": arguments.dask}
     size = arguments.pixel_size
-    if size is not None and not (math.isfinite(size) and size > 0):
-        raise UsageError(f"--pixel-size {size:g}: must be more than 0 nm")
+    if size is not None and not is_plausible_pixel_size(size):
+        raise UsageError(f"--pixel-size: {implausible_pixel_size(size)}")
     base["output"] = base["output"] | {"folder": output, "state_folder": None}
     if arguments.formats:
         names = tuple(name.strip() for name in arguments.formats.split(",") if name.strip())

@@ -3,10 +3,10 @@
 from __future__ import annotations
 
 import argparse
-import math
 import sys
 
 from temwatch import config as configuration
+from temwatch.choices import implausible_pixel_size, is_plausible_pixel_size
 from temwatch.commands.send_request import ask_service
 from temwatch.commands.terminal import plural
 from temwatch.errors import UsageError
@@ -17,8 +17,8 @@ def run(arguments: argparse.Namespace) -> int:
     """Put them into the queue again; a running service starts at once."""
     config = configuration.load(arguments.config)
     size = arguments.pixel_size
-    if size is not None and not (math.isfinite(size) and size > 0):
-        raise UsageError(f"--pixel-size {size:g}: must be more than 0 nm")
+    if size is not None and not is_plausible_pixel_size(size):
+        raise UsageError(f"--pixel-size: {implausible_pixel_size(size)}")
     done = ask_service(config, "retry", paths=arguments.paths or None, pixel_size_nm=size)
     running = is_held(config.output.state)
     later = "" if running else " when the service next starts"

@@ -19,6 +19,7 @@ from typing import Any, NamedTuple
 import structlog
 
 from temwatch.analysis import pipeline
+from temwatch.choices import implausible_pixel_size, is_plausible_pixel_size
 from temwatch.config import Config, SeparationSettings
 from temwatch.domain import Analysis, Method, Segmentation, Segmenter, Status
 from temwatch.engine import tasks
@@ -57,6 +58,8 @@ def act(
     """
     match kind, dict(arguments):
         case "retry", {"paths": list() | None as paths, "pixel_size_nm": float() | None as size}:
+            if size is not None and not is_plausible_pixel_size(size):
+                return {"error": f"the pixel size {implausible_pixel_size(size)}"}
             files, unknown = queue.retry(ledger, paths, size)
             return {"files": len(files), "unknown": unknown}
         case "rebuild", {"sample": str() as sample}:

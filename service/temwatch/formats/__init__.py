@@ -9,6 +9,7 @@ import hashlib
 from collections.abc import Iterator
 from pathlib import Path
 
+from temwatch.choices import implausible_pixel_size, is_plausible_pixel_size
 from temwatch.domain import Frame, Micrograph, PixelSizeSource
 from temwatch.errors import Refused, UsageError
 from temwatch.formats import dm, read_errors, tiff
@@ -55,8 +56,9 @@ def read(path: str | Path, *, pixel_size_nm: float | None = None) -> Micrograph:
     InputError
         Why the file is no micrograph that can be measured, or cannot be read.
     UsageError
-        The file is a stack; `read_frames` reads it.
+        The file is a stack; `read_frames` reads it. Or `pixel_size_nm` is not plausible.
     """
+    _check_given(pixel_size_nm)
     source = open_source(path, pixel_size_nm=pixel_size_nm)
     if source.frames is not None:
         raise UsageError(
@@ -81,7 +83,10 @@ def read_frames(path: str | Path, *, pixel_size_nm: float | None = None) -> Iter
     ------
     InputError
         Why the file is no stack that can be measured, or cannot be read.
+    UsageError
+        `pixel_size_nm` is not plausible.
     """
+    _check_given(pixel_size_nm)
     source = open_source(path, pixel_size_nm=pixel_size_nm)
     sha256 = _sha256(source.path)
     indices = [None] if source.frames is None else range(source.frames)
@@ -100,6 +105,11 @@ def complete(path: str | Path) -> bool | None:
     path = Path(path)
     reader = READERS.get(path.suffix.lower())
     return None if reader is None else reader.complete(path)
+
+
+def _check_given(pixel_size_nm: float | None) -> None:
+    if pixel_size_nm is not None and not is_plausible_pixel_size(pixel_size_nm):
+        raise UsageError(f"pixel_size_nm: {implausible_pixel_size(pixel_size_nm)}")
 
 
 def _reader(path: Path) -> FormatReader:

@@ -3,43 +3,19 @@
 from __future__ import annotations
 
 import math
-import re
-import unicodedata
+from collections.abc import Sequence
 from dataclasses import dataclass
 
+from temwatch.choices import implausible_pixel_size, is_plausible_pixel_size
 from temwatch.errors import Refused
+from temwatch.formats import units
 
 ANISOTROPY_LIMIT = 0.01
 """Largest relative difference between the two axes that still counts as square pixels."""
 
-PLAUSIBLE_NM = (1e-4, 1e6)
-"""nm per pixel; no electron micrograph lies outside 0.1 pm to 1 mm: such a tag is damaged."""
-
 REMEDY = (
     "give it with --pixel-size NM, [samples] pixel_size_nm in the configuration, or retry --pixel-size NM"
 )
-
-# keys after NFKC normalisation, which folds the micro sign into mu and the angstrom sign into Å
-_NM = {
-    "m": 1e9,
-    "cm": 1e7,
-    "mm": 1e6,
-    "μm": 1e3,
-    "um": 1e3,
-    "micron": 1e3,
-    "microns": 1e3,
-    "micrometer": 1e3,
-    "nm": 1.0,
-    "nanometer": 1.0,
-    "Å": 0.1,
-    "A": 0.1,
-    "angstrom": 0.1,
-    "pm": 1e-3,
-    "inch": 2.54e7,
-}
-_RECIPROCAL = re.compile(r"^1\s*/|[-−]\s*1$|^(m|μ|u)?rad$|^deg(rees?)?$|^°$")
-_ENERGY = re.compile(r"^[mkM]?eV\b|^e-?V$")
-_TIME_S = {"s": 1.0, "sec": 1.0, "ms": 1e-3, "μs": 1e-6, "us": 1e-6, "ns": 1e-9, "min": 60.0, "h": 3600.0}
 
 
 @dataclass(frozen=True, slots=True)
@@ -50,32 +26,25 @@ class Axis:
     unit: str
 
 
-def _plain(unit: str) -> str:
-    # ImageJ writes the micro sign as the six characters of its escape
-    text = unit.replace("\\u00B5", "µ").replace("\\u00b5", "µ").replace("\\u00C5", "Å")
-    text = unicodedata.normalize("NFKC", text).strip(" \0\t\r\n")
-    return text.lower() if len(text) > 3 else text
-
-
 def length_nm(axis: Axis) -> float | None:
     """Step of an axis in nm; None where it is no length, not positive or not plausible."""
-    factor = _NM.get(_plain(axis.unit))
+    factor = units.nm_per(axis.unit)
     if factor is None or axis.scale is None or not math.isfinite(axis.scale):
         return None
     size_nm = abs(axis.scale) * factor  # a negative step is a flipped axis
-    return size_nm if PLAUSIBLE_NM[0] <= size_nm <= PLAUSIBLE_NM[1] else None
+    return size_nm if is_plausible_pixel_size(size_nm) else None
 
 
 def interval_s(axis: Axis) -> float | None:
     """Step of a time axis in s; None where it is no time or not positive."""
-    factor = _TIME_S.get(_plain(axis.unit))
+    factor = units.seconds_per(axis.unit)
     if factor is None or axis.scale is None or not math.isfinite(axis.scale) or axis.scale <= 0:
         return None
     return axis.scale * factor
 
 
 def refuse_unless_spatial(axes: tuple[Axis, ...]) -> None:
-    """Refuse axes of reciprocal space, energy or time.
+    """Refuse axes of reciprocal space, energy, time or another quantity that is no length.
 
     Raises
     ------
@@ -83,19 +52,36 @@ def refuse_unless_spatial(axes: tuple[Axis, ...]) -> None:
         not_real_space or spectroscopy.
     """
     for axis in axes:
-        unit = _plain(axis.unit)
-        if _RECIPROCAL.search(unit):
-            raise Refused(
-                "not_real_space",
-                f"has an axis in {axis.unit.strip()}: a diffraction pattern or Fourier transform;"
-                " only real-space micrographs are measured",
-            )
-        if _ENERGY.search(unit) or unit in _TIME_S:
-            raise Refused(
-                "spectroscopy",
-                f"has an axis in {axis.unit.strip()}: a spectrum, spectrum image or line scan;"
-                " only micrographs are measured",
-            )
+        match units.kind(axis.unit):
+            case "reciprocal":
+                raise Refused(
+                    "not_real_space",
+                    f"has an axis in {axis.unit.strip()}: a diffraction pattern or Fourier transform;"
+                    " only real-space micrographs are measured",
+                )
+            case "energy" | "time" | "other quantity":
+                raise Refused(
+                    "spectroscopy",
+                    f"has an axis in {axis.unit.strip()}: a spectrum, spectrum image or line scan;"
+                    " only micrographs are measured",
+                )
+            case None:
+                pass
+
+
+def refuse_diffraction(axes: Sequence[Axis]) -> None:
+    """Refuse what was taken in diffraction mode, unless both axes are lengths: STEM scans in that mode, too.
+
+    Raises
+    ------
+    Refused
+        not_real_space; no given size helps.
+    """
+    if any(length_nm(axis) is None for axis in axes):
+        raise Refused(
+            "not_real_space",
+            "was taken in diffraction mode and states no length; only real-space micrographs are measured",
+        )
 
 
 def pixel_size_nm(x: Axis, y: Axis, *, given_nm: float | None) -> tuple[float, float | None]:
@@ -109,19 +95,26 @@ def pixel_size_nm(x: Axis, y: Axis, *, given_nm: float | None) -> tuple[float, f
         not_real_space, spectroscopy, no_pixel_size or anisotropic (axes differ by more than 1 %).
     """
     refuse_unless_spatial((x, y))
-    x_nm, y_nm = length_nm(x), length_nm(y)
-    if x_nm is None or y_nm is None:
-        if given_nm is not None:
-            return given_nm, None
+    if given_nm is not None and not is_plausible_pixel_size(given_nm):
+        raise Refused("no_pixel_size", f"was given a pixel size that {implausible_pixel_size(given_nm)}")
+    stated = [nm for nm in (length_nm(x), length_nm(y)) if nm is not None]
+    sizes = stated if len(stated) == 2 or given_nm is None else [*stated, given_nm]
+    if not sizes or (len(stated) < 2 and given_nm is None):
         raise Refused("no_pixel_size", f"states no pixel size ({_found(x, y)}); {REMEDY}")
-    if abs(x_nm - y_nm) > ANISOTROPY_LIMIT * max(x_nm, y_nm):
-        raise Refused(
-            "anisotropic",
-            f"has pixels of {x_nm:.6g} nm x {y_nm:.6g} nm (x, y), which differ by more than 1 %;"
-            " resample it to square pixels or correct the calibration",
+    if not agree(sizes):
+        found = (
+            f"has pixels of {sizes[0]:.6g} nm x {sizes[1]:.6g} nm (x, y), which differ by more than 1 %"
+            if len(stated) == 2
+            else f"states {stated[0]:.6g} nm for one axis only, and {given_nm:g} nm were given"
         )
-    stated_nm = (x_nm + y_nm) / 2
-    return stated_nm, stated_nm
+        raise Refused("anisotropic", f"{found}; resample it to square pixels or correct the calibration")
+    stated_nm = sum(stated) / len(stated) if stated else None
+    return stated_nm or sizes[0], stated_nm
+
+
+def agree(sizes_nm: Sequence[float]) -> bool:
+    """Whether pixel sizes are the same within the limit."""
+    return max(sizes_nm) - min(sizes_nm) <= ANISOTROPY_LIMIT * max(sizes_nm)
 
 
 def _found(*axes: Axis) -> str:

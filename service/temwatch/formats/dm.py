@@ -93,11 +93,16 @@ def open_source(path: Path, *, pixel_size_nm: float | None = None) -> Source:
         raise Refused(
             "not_real_space", f"has {len(dimensions)} axes (4D-STEM?); only micrographs are measured"
         )
-    nm, stated_nm = calibration.pixel_size_nm(axes[0], axes[1], given_nm=_fill(image, pixel_size_nm))
+    calibration.refuse_unless_spatial((axes[0], axes[1]))
+    if dm_acquisition.is_diffraction(image):
+        calibration.refuse_diffraction(axes[:2])
+    x, y, frames = dimensions[0], dimensions[1], dimensions[2] if len(dimensions) == 3 else None
+    if pixel_size_nm is not None:
+        check_side((y, x))  # no size that is given helps it
+    nm, stated_nm = calibration.pixel_size_nm(axes[0], axes[1], given_nm=pixel_size_nm)
     calibration.refuse_unless_spatial(
         tuple(axis for axis in axes[2:] if calibration.interval_s(axis) is None)
     )
-    x, y, frames = dimensions[0], dimensions[1], dimensions[2] if len(dimensions) == 3 else None
     check_side((y, x))
     data = image.array("ImageData.Data")
     layout = _Layout(data.offset if data else 0, dtype, (frames or 1, y, x))
@@ -210,18 +215,6 @@ def _dtype(image: Tags) -> np.dtype[Any]:
         return np.dtype(_PIXEL_TYPES[code])
     found = _NOT_GREY.get(code or 0, f"data of type {code}")
     raise Refused("not_grey", f"holds {found}; save the micrograph itself as real numbers or integers")
-
-
-def _fill(image: Tags, pixel_size_nm: float | None) -> float | None:
-    """The caller's pixel size, unless the microscope was in diffraction and no unit says otherwise."""
-    mode = image.text("ImageTags.Microscope Info.Operation Mode") or ""
-    units = [axis.unit for axis in _axes(image)[:2]]
-    if "DIFFRACTION" in mode.upper() and not any(units):
-        raise Refused(
-            "not_real_space",
-            "was taken in diffraction mode and has no unit; only real-space micrographs are measured",
-        )
-    return pixel_size_nm
 
 
 def _check_extent(layout: _Layout, held: int, size: int) -> None:

@@ -48,6 +48,17 @@ def spectroscopy(image: Tags) -> str | None:
     return None
 
 
+def is_diffraction(image: Tags) -> bool:
+    """Whether the tags say that the microscope was in diffraction mode, or that this is a pattern."""
+    tags = image.below("ImageTags")
+    said = (
+        tags.text("Microscope Info.Operation Mode"),  # Imaging Mode says DIFFRACTION of every STEM image
+        tags.text("Meta Data.Format"),
+        tags.text("Meta Data.Signal"),
+    )
+    return any("diffraction" in (text or "").lower() for text in said)
+
+
 def acquired_at(tags: Tags, image: Tags) -> datetime | None:
     """When the micrograph was taken: what is stated in UTC first, then local text."""
     for group in _descriptions(image):

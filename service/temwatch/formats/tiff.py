@@ -16,7 +16,7 @@ from tifffile import PHOTOMETRIC, TiffFile, TiffPage
 
 from temwatch.domain import Image
 from temwatch.errors import Refused, Unreadable
-from temwatch.formats import calibration, read_errors, tiff_calibration
+from temwatch.formats import calibration, read_errors, tiff_calibration, tiff_stack
 from temwatch.formats.source import Source, check_index, check_side, micrograph_image
 
 FORMAT = "TIFF"
@@ -59,17 +59,18 @@ def open_source(path: Path, *, pixel_size_nm: float | None = None) -> Source:
             pages = _full_size(tif, directories)
             page = pages[0]
             _refuse_colour(tif, page)
-            axes = tiff_calibration.axes(tif, page)
+            axes = tiff_calibration.axes_of_pages(tif, pages)
+            is_diffraction = tiff_calibration.is_diffraction(tif, page)
             acquired_at = tiff_calibration.acquired_at(tif, page)
-            metadata = tiff_calibration.metadata(tif, page)
-            interval_s = tiff_calibration.interval_s(tif)
+            metadata = tiff_calibration.metadata(page)
             stored = [_Stored(page.offset) for page in pages]
             if len(pages) == 1 and (count := _imagej_images(tif)) > 1:
                 stored = [_Stored(page.offset, index) for index in range(count)]
             shape = (int(page.imagelength), int(page.imagewidth))
             for each in pages:
                 _check_extent(each, size, len(stored) // len(pages))
-    nm, stated_nm = calibration.pixel_size_nm(*axes, given_nm=pixel_size_nm)
+            interval_s = tiff_stack.interval_s(tif, page) if len(stored) > 1 else None
+    nm, stated_nm = _pixel_size_nm(axes, is_diffraction=is_diffraction, given_nm=pixel_size_nm)
     check_side(shape)
     frames = len(stored) if len(stored) > 1 else None
 
@@ -85,7 +86,7 @@ def open_source(path: Path, *, pixel_size_nm: float | None = None) -> Source:
         stated_pixel_size_nm=stated_nm,
         acquired_at=acquired_at,
         metadata=metadata,
-        interval_s=interval_s if frames else None,
+        interval_s=interval_s,
         load=load,
     )
 
@@ -151,7 +152,7 @@ def _refuse_colour(tif: TiffFile, page: TiffPage) -> None:
     if page.samplesperpixel != 1:
         found = f"colour ({page.samplesperpixel} samples per pixel)"
     elif (tif.imagej_metadata or {}).get("mode") in ("composite", "color"):
-        found = "several channels"  # "channels" alone is what tifffile calls the frames of any stack
+        found = "several channels"
     elif page.photometric not in (PHOTOMETRIC.MINISBLACK, PHOTOMETRIC.MINISWHITE):
         found = f"colour ({getattr(page.photometric, 'name', page.photometric)})"
     elif page.dtype is None or page.dtype.kind not in "iuf":
@@ -163,6 +164,22 @@ def _refuse_colour(tif: TiffFile, page: TiffPage) -> None:
     raise Refused(
         "not_grey", f"holds {found}; save it as greyscale of 8, 16 or 32 bit (ImageJ: Image > Type)"
     )
+
+
+def _pixel_size_nm(
+    of_pages: list[tiff_calibration.Axes], *, is_diffraction: bool, given_nm: float | None
+) -> tuple[float, float | None]:
+    """The pixel size that all pages share, and what they state of it."""
+    if is_diffraction:
+        calibration.refuse_diffraction(of_pages[0])
+    sizes = [calibration.pixel_size_nm(*axes, given_nm=given_nm) for axes in of_pages]
+    if not calibration.agree([nm for nm, _ in sizes]):
+        found = ", ".join(f"{nm:.6g}" for nm, _ in sizes[:4])
+        raise Refused(
+            "not_a_sequence",
+            f"has pages of different pixel size ({found} nm); save them as single micrographs",
+        )
+    return sizes[0]
 
 
 def _imagej_images(tif: TiffFile) -> int:

@@ -2,15 +2,16 @@
 
 from __future__ import annotations
 
+import re
 import xml.etree.ElementTree as ElementTree
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from datetime import datetime
 from typing import Any
 
 from tifffile import RESUNIT, TiffFile, TiffPage
 
 from temwatch.domain import Metadata
-from temwatch.formats import calibration, clock
+from temwatch.formats import calibration, clock, units
 from temwatch.formats.calibration import Axis
 
 Axes = tuple[Axis, Axis]
@@ -18,11 +19,26 @@ Axes = tuple[Axis, Axis]
 # A resolution for printing is no calibration: 72 to 1200 dpi are 353 to 21 µm per pixel, and no TEM has
 # pixels above 1 µm.
 _LARGEST_FROM_PRINT_UNITS_NM = 1e3
-_PRINT_UNITS = ("inch", "cm", "mm")
+_SMALLEST_PRINT_UNIT_NM = 1e6
+_RESOLUTION_UNITS = {
+    RESUNIT.INCH: "inch",
+    RESUNIT.CENTIMETER: "cm",
+    RESUNIT.MILLIMETER: "mm",
+    RESUNIT.MICROMETER: "µm",
+}
 
 # Tags of Gatan's TIFF export (RosettaSciIO): unit of x and y, then scale of x and y.
 _GATAN = (65003, 65004, 65009, 65010)
+_FEI = (34680, 34682)
 _FEI_TITAN = 34683
+_RESOLUTION = (282, 283, 296)
+# what a page may state by itself; in a stack it must not differ from page to page
+_SCALES = (*_RESOLUTION, *_GATAN, *_FEI, _FEI_TITAN, 37706)
+
+# what microscopes call their mode; differential phase contrast and diffuse scattering are none
+_MODE = r"mode[\"'\s]*[>=:][\"'\s]*[^<>\"'\r\n,;=]{0,24}"
+_DIFFRACTION = re.compile(rf"{_MODE}(?:diffr|diff\b|saed|cbed|nbed)", re.IGNORECASE)
+_SCANNING = re.compile(rf"{_MODE}(?:scanning|stem\b)", re.IGNORECASE)
 
 
 def axes(tif: TiffFile, page: TiffPage) -> Axes:
@@ -37,12 +53,12 @@ def _gatan(_: TiffFile, page: TiffPage) -> Axes | None:
     units_x, units_y, scale_x, scale_y = (page.tags.valueof(code) for code in _GATAN)
     if scale_x is None or scale_y is None:
         return None
-    return Axis(_number(scale_x), _text(units_x)), Axis(_number(scale_y), _text(units_y))
+    return Axis(number(scale_x), text(units_x)), Axis(number(scale_y), text(units_y))
 
 
-def _fei(tif: TiffFile, _: TiffPage) -> Axes | None:
-    scan = _section(tif.fei_metadata, "Scan")
-    x, y = _number(scan.get("PixelWidth")), _number(scan.get("PixelHeight"))
+def _fei(_: TiffFile, page: TiffPage) -> Axes | None:
+    scan = _section(_fei_sections(page), "Scan")
+    x, y = number(scan.get("PixelWidth")), number(scan.get("PixelHeight"))
     return (Axis(x, "m"), Axis(y, "m")) if x and y else None
 
 
@@ -51,28 +67,29 @@ def _fei_titan(_: TiffFile, page: TiffPage) -> Axes | None:
     size = None if root is None else root.find(".//{*}PixelSize")
     if size is None:
         return None
-    x, y = _number(size.findtext("{*}X")), _number(size.findtext("{*}Y"))
-    return (Axis(x, "m"), Axis(y, "m")) if x and y else None
+    both = [(size.find(f"{{*}}{axis}"), number(size.findtext(f"{{*}}{axis}"))) for axis in "XY"]
+    x, y = (Axis(nm, "m" if part is None else part.get("unit") or "m") for part, nm in both)
+    return (x, y) if x.scale and y.scale else None
 
 
 def _tvips(tif: TiffFile, _: TiffPage) -> Axes | None:
     header = tif.tvips_metadata or {}
-    x, y = _number(header.get("PixelSizeX")), _number(header.get("PixelSizeY"))
+    x, y = number(header.get("PixelSizeX")), number(header.get("PixelSizeY"))
     return (Axis(x, "nm"), Axis(y, "nm")) if x and y else None
 
 
 def _olympus(tif: TiffFile, _: TiffPage) -> Axes | None:
     header = tif.sis_metadata or {}
-    x, y = _number(header.get("pixelsizex")), _number(header.get("pixelsizey"))
+    x, y = number(header.get("pixelsizex")), number(header.get("pixelsizey"))
     return (Axis(x, "m"), Axis(y, "m")) if x and y else None
 
 
 def _ome(tif: TiffFile, _: TiffPage) -> Axes | None:
-    pixels = _ome_element(tif, "Pixels")
+    pixels = ome_element(tif, "Pixels")
     if pixels is None or "PhysicalSizeX" not in pixels:
         return None
     x, y = (
-        Axis(_number(pixels.get(f"PhysicalSize{axis}")), pixels.get(f"PhysicalSize{axis}Unit", "µm"))
+        Axis(number(pixels.get(f"PhysicalSize{axis}")), pixels.get(f"PhysicalSize{axis}Unit", "µm"))
         for axis in "XY"
     )
     return x, (y if y.scale is not None else x)
@@ -81,24 +98,31 @@ def _ome(tif: TiffFile, _: TiffPage) -> Axes | None:
 def _imagej(tif: TiffFile, page: TiffPage) -> Axes | None:
     if not tif.is_imagej:
         return None
-    unit = _text((tif.imagej_metadata or {}).get("unit"))
-    return _per_unit(page, unit) if unit else None
+    stated = tif.imagej_metadata or {}
+    unit = text(stated.get("unit"))
+    return _per_unit(page, unit, text(stated.get("yunit")) or unit) if unit else None
 
 
 def _resolution(_: TiffFile, page: TiffPage) -> Axes | None:
-    unit = page.tags.valueof(296)
-    return _per_unit(page, "cm" if unit == RESUNIT.CENTIMETER else "inch")
+    code = page.tags.valueof(296)
+    unit = _RESOLUTION_UNITS.get(RESUNIT.INCH if code is None else code)  # inch is the tag's default
+    return None if unit is None else _per_unit(page, unit, unit)
 
 
-def _per_unit(page: TiffPage, unit: str) -> Axes | None:
+def _per_unit(page: TiffPage, unit_x: str, unit_y: str) -> Axes | None:
     """Calibration by the resolution tags, which count pixels per unit."""
-    pair = tuple(Axis(_reciprocal(page.tags.valueof(code)), unit) for code in (282, 283))
-    found = (pair[0], pair[1])
-    if unit in _PRINT_UNITS and not all(
-        0 < (calibration.length_nm(axis) or 0) <= _LARGEST_FROM_PRINT_UNITS_NM for axis in found
-    ):
+    found = (
+        Axis(_reciprocal(page.tags.valueof(282)), unit_x),
+        Axis(_reciprocal(page.tags.valueof(283)), unit_y),
+    )
+    if any(_is_for_printing(axis) for axis in found):
         return None
     return found
+
+
+def _is_for_printing(axis: Axis) -> bool:
+    is_print_unit = (units.nm_per(axis.unit) or 0) >= _SMALLEST_PRINT_UNIT_NM
+    return is_print_unit and not 0 < (calibration.length_nm(axis) or 0) <= _LARGEST_FROM_PRINT_UNITS_NM
 
 
 _DIALECTS: tuple[Callable[[TiffFile, TiffPage], Axes | None], ...] = (
@@ -113,33 +137,60 @@ _DIALECTS: tuple[Callable[[TiffFile, TiffPage], Axes | None], ...] = (
 )
 
 
-def interval_s(tif: TiffFile) -> float | None:
-    """Time between the frames of a stack, s, where ImageJ or OME state it."""
-    if (pixels := _ome_element(tif, "Pixels")) is not None:
-        step = Axis(_number(pixels.get("TimeIncrement")), pixels.get("TimeIncrementUnit", "s"))
-        return calibration.interval_s(step)
-    step = Axis(_number((tif.imagej_metadata or {}).get("finterval")), "s")
-    return calibration.interval_s(step)
+def axes_of_pages(tif: TiffFile, pages: Sequence[TiffPage]) -> list[Axes]:
+    """The calibrations of a stack that differ, that of the first page first."""
+    found = [axes(tif, pages[0])]
+    known = [_stated(pages[0])]
+    for page in pages[1:]:
+        stated = _stated(page)
+        if stated in known or not any(value is not None for value in stated):
+            continue
+        known.append(stated)
+        these = axes(tif, page)
+        if these not in found and any(
+            units.kind(axis.unit) or calibration.length_nm(axis) is not None for axis in these
+        ):
+            found.append(these)
+    return found
+
+
+def _stated(page: TiffPage) -> list[Any]:
+    return [page.tags.valueof(code) for code in _SCALES]
+
+
+def is_diffraction(tif: TiffFile, page: TiffPage) -> bool:
+    """Whether the microscope's own text says that it was in diffraction mode."""
+    texts = [page.tags.valueof(code) for code in (270, *_FEI, _FEI_TITAN)]
+    texts.append((tif.imagej_metadata or {}).get("Info"))
+    said = "\n".join(str(text) for text in texts if text is not None)
+    # the projector of a STEM is in diffraction mode
+    return bool(_DIFFRACTION.search(said)) and not _SCANNING.search(said)
 
 
 def acquired_at(tif: TiffFile, page: TiffPage) -> datetime | None:
     """When the micrograph was taken: the microscope's own statement, else the file's DateTime tag."""
     root = _xml(tif.ome_metadata)
-    user = _section(tif.fei_metadata, "User")
+    user = _section(_fei_sections(page), "User")
     return (
         clock.from_iso(None if root is None else root.findtext(".//{*}AcquisitionDate"))
-        or clock.from_local_text(_text(user.get("Date")), _text(user.get("Time")))
-        or clock.from_local_text(*_halves(_text(page.tags.valueof(306))))
+        or clock.from_local_text(text(user.get("Date")), text(user.get("Time")))
+        or clock.from_local_text(*_halves(text(page.tags.valueof(306))))
     )
 
 
-def metadata(tif: TiffFile, page: TiffPage) -> Metadata:
+def metadata(page: TiffPage) -> Metadata:
     """Voltage and instrument as far as FEI's and the standard tags have them."""
-    fei = tif.fei_metadata
-    voltage_V = _number(_section(fei, "Beam").get("HV"))  # noqa: N806 - the unit's own spelling
-    make, model = _text(page.tags.valueof(271)), _text(page.tags.valueof(272))
-    instrument = _text(_section(fei, "System").get("SystemType")) or f"{make} {model}".strip()
+    fei = _fei_sections(page)
+    voltage_V = number(_section(fei, "Beam").get("HV"))  # noqa: N806 - the unit's own spelling
+    make, model = text(page.tags.valueof(271)), text(page.tags.valueof(272))
+    instrument = text(_section(fei, "System").get("SystemType")) or f"{make} {model}".strip()
     return Metadata(voltage_kV=voltage_V / 1e3 if voltage_V else None, instrument=instrument or None)
+
+
+def _fei_sections(page: TiffPage) -> dict[str, Any]:
+    """What FEI's ini files say, by section."""
+    found = [page.tags.valueof(code) for code in _FEI]
+    return {name: value for each in found if isinstance(each, dict) for name, value in each.items()}
 
 
 def _section(metadata: Any, name: str) -> dict[str, Any]:
@@ -147,9 +198,10 @@ def _section(metadata: Any, name: str) -> dict[str, Any]:
     return section if isinstance(section, dict) else {}
 
 
-def _ome_element(tif: TiffFile, name: str) -> dict[str, str] | None:
+def ome_element(tif: TiffFile, name: str) -> dict[str, str] | None:
+    """Attributes of the first element of this name, where the file has OME metadata."""
     root = _xml(tif.ome_metadata)
-    element = None if root is None else root.find(f".//{{*}}{name}")
+    element = None if root is None else root if root.tag.endswith(name) else root.find(f".//{{*}}{name}")
     return None if element is None else element.attrib
 
 
@@ -167,13 +219,18 @@ def _halves(text: str) -> tuple[str, str]:
     return date, time
 
 
-def _text(value: Any) -> str:
+def text(value: Any) -> str:
+    """A tag as text that can be printed; empty where it is none."""
     if isinstance(value, bytes):
-        value = value.decode("latin-1")
+        try:
+            value = value.decode("utf-8")
+        except UnicodeDecodeError:
+            value = value.decode("latin-1")
     return "".join(c for c in value if c.isprintable()).strip() if isinstance(value, str) else ""
 
 
-def _number(value: Any) -> float | None:
+def number(value: Any) -> float | None:
+    """A tag as a number; None where it is none."""
     try:
         return float(value)
     except (TypeError, ValueError, OverflowError):
@@ -182,6 +239,8 @@ def _number(value: Any) -> float | None:
 
 def _reciprocal(rational: Any) -> float | None:
     """Denominator / numerator of a resolution tag."""
+    if isinstance(rational, float) and rational:
+        return 1 / rational
     if not isinstance(rational, tuple) or len(rational) != 2 or not all(rational):
         return None
     return float(rational[1]) / float(rational[0])

@@ -13,6 +13,7 @@ from fastapi.responses import Response
 from starlette.requests import Request
 
 import temwatch
+from temwatch.choices import PLAUSIBLE_PIXEL_SIZE_NM
 from temwatch.domain import Status, utc_text
 from temwatch.ledger import MicrographRow, Reader
 from temwatch.ledger.requests import answer_to
@@ -31,7 +32,12 @@ _DAY_SECONDS = 86_400.0
 Part = Literal["outlines", "population", "convergence", "curve", "scatter"]
 Size = Annotated[
     float | None,
-    Body(embed=True, gt=0, le=1e6, description="nm per pixel; empty: the size stated in the file"),
+    Body(
+        embed=True,
+        ge=PLAUSIBLE_PIXEL_SIZE_NM[0],
+        le=PLAUSIBLE_PIXEL_SIZE_NM[1],
+        description="nm per pixel; empty: the size stated in the file",
+    ),
 ]
 
 

@@ -19,6 +19,7 @@ ADVICE = {
     "no_pixel_size": "The file states no pixel size. Enter the pixel size and retry.",
     "anisotropic": "Pixels must be square. Resample the image, or give both axes the same calibration.",
     "not_real_space": "This is a diffraction pattern. Nothing to do.",
+    "not_a_sequence": "The pages are no frames in time. Save what is to be measured as single micrographs.",
     "spectroscopy": "This is a spectrum or a map. Nothing to do.",
     "not_grey": "Only greyscale images are measured. Export the micrograph as a greyscale image.",
     "too_small": "The image is too small to contain a particle. Nothing to do.",
