@@ -140,7 +140,7 @@ class Running:
             settings=watch,
             skip=(),
             known=lambda: dict(known or {}),
-            add=lambda items, source: self.added.extend((item.path, source) for item in items),
+            add=lambda items, source: self.added.extend((item.path, source) for item in items) or (),
             complete=complete,
         )
         self.thread = threading.Thread(

@@ -74,6 +74,7 @@ class Acquisition(RuleBasedStateMachine):
                 for item in found
             ),
         )
+        return ()
 
     def teardown(self):
         try:

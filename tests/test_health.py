@@ -14,6 +14,7 @@ WELL = health.ServiceState(
     pending_call_since_s=None,
     last_scan_at=datetime(2026, 3, 2, tzinfo=UTC),
     event_overflows=2,
+    entries_skipped={"link_loop": 1},
     in_hand=3,
     last_finished="Au_07: 212 particles",
     is_device_healthy=True,
@@ -24,7 +25,12 @@ def test_a_service_that_is_well_is_all_of_it():
     """Started, ready, advancing; page and metrics see the same."""
     assert (True, True, True) == (health.has_started(WELL), health.is_ready(WELL), health.is_advancing(WELL))
     expected = health.Vitals(
-        ready=True, watch_folder_up=True, gpu_healthy=True, last_scan_at=WELL.last_scan_at, event_overflows=2
+        ready=True,
+        watch_folder_up=True,
+        gpu_healthy=True,
+        last_scan_at=WELL.last_scan_at,
+        event_overflows=2,
+        entries_skipped={"link_loop": 1},
     )
     assert expected == health.vitals(WELL)
     assert "3 in hand, last Au_07: 212 particles" == health.in_words(WELL)

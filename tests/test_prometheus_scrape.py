@@ -27,7 +27,7 @@ from monitoring import (
 )
 from system import Service, wait_until
 from temwatch.domain import Reason
-from temwatch.errors import FAILURE_CODES, REFUSAL_CODES
+from temwatch.errors import FAILURE_CODES, REFUSAL_CODES, SKIP_CODES
 from temwatch.ledger import Reader
 
 pytestmark = pytest.mark.system
@@ -49,6 +49,7 @@ CONTRACT = {
     "frames_processed_total": None,
     "out_of_memory_total": None,
     "event_overflows_total": None,
+    "intake_entries_skipped_total": ("reason", set(SKIP_CODES)),
     "queue_micrographs": None,
     "oldest_pending_timestamp_seconds": None,
     "last_success_timestamp_seconds": None,

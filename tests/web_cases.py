@@ -45,6 +45,7 @@ class Site:
             gpu_healthy=True,
             last_scan_at=datetime.now(UTC),
             event_overflows=0,
+            entries_skipped={},
         )
         self.hub = Hub()
         self.app = app.build(

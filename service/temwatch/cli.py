@@ -14,6 +14,7 @@ from typing import Protocol, get_args
 import temwatch
 from temwatch.choices import Device, SegmentationMethod, SeparationMethod, TableFormat
 from temwatch.errors import EXTRAS, MissingExtra, TemwatchError
+from temwatch.names import print_every_name
 
 _EPILOG = """\
 first steps:
@@ -34,6 +35,7 @@ _TABLES = ", ".join(get_args(TableFormat))
 
 def main(argv: Sequence[str] | None = None) -> int:
     """Run one command and return its exit code; what a user can cause is one line, never a traceback."""
+    print_every_name(sys.stdout)
     try:
         arguments = parser().parse_args(argv)
     except SystemExit as ended:  # --help, --version and wrong usage; argparse has said all there is to say
@@ -79,8 +81,7 @@ def parser() -> argparse.ArgumentParser:
     top.add_argument("--version", action="version", version=f"temwatch {temwatch.__version__}")
     commands = top.add_subparsers(title="commands", metavar="COMMAND", required=True)
     service = (_run, _analyse, _demo, _check, _status, _retry, _rebuild, _export, _report, _deploy_files)
-    network = (_train, _evaluate, _convert_antema)
-    for add in (*service, _simulate, *network, _benchmark):
+    for add in (*service, _simulate, _train, _evaluate, _convert_antema, _benchmark):
         add(commands)
     return top
 
@@ -112,9 +113,8 @@ def _add(
     )
     command.set_defaults(module=name.replace("-", "_"))
     if config:
-        command.add_argument(
-            "--config", type=Path, required=True, metavar="FILE", help="configuration of the service"
-        )
+        text = "configuration of the service"
+        command.add_argument("--config", type=Path, required=True, metavar="FILE", help=text)
     return command
 
 

@@ -5,6 +5,8 @@ Every error that a user can cause is one of these and is shown as one line; any 
 
 from __future__ import annotations
 
+from temwatch.names import as_text
+
 
 class TemwatchError(Exception):
     """Base class of all; its text is one line for the user."""
@@ -69,7 +71,7 @@ class InputError(TemwatchError):
     status = "failed"
 
     def __init__(self, code: str, text: str) -> None:
-        super().__init__(" ".join(text.split()))
+        super().__init__(as_text(" ".join(text.split())))
         self.code = code
 
     def __reduce__(self) -> tuple[type[InputError], tuple[str, str]]:
@@ -115,3 +117,14 @@ FAILURE_CODES = {
     "internal": "an internal error of temwatch; the log has the details",
 }
 """Why an input failed: code (label of a metric) and meaning."""
+
+SKIP_CODES = {
+    "link_loop": "symbolic links that lead to each other",
+    "dangling_link": "a symbolic link to nothing",
+    "link_outside": "a symbolic link that leads out of the watched folder",
+    "path_too_long": "a path with more bytes than the system allows",
+    "permission_denied": "the service may not examine it, or may not list the folder",
+    "input_output": "the file system reported an error",
+    "internal": "an internal error of temwatch; the log has the details",
+}
+"""Why the intake skips an entry of the watched folder: code (label of a metric) and meaning."""

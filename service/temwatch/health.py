@@ -5,6 +5,7 @@ Times are those of the local monotonic clock, in seconds.
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from dataclasses import dataclass
 from datetime import datetime
 
@@ -35,6 +36,8 @@ class ServiceState:
         UTC.
     event_overflows : int
         Times that file-system events were lost.
+    entries_skipped : mapping
+        Entries of the watched folder that were not examined, by reason.
     in_hand, last_finished
         Files that the engine works on, and its last result in words.
     is_device_healthy : bool
@@ -49,6 +52,7 @@ class ServiceState:
     pending_call_since_s: float | None
     last_scan_at: datetime | None
     event_overflows: int
+    entries_skipped: Mapping[str, int]
     in_hand: int
     last_finished: str
     is_device_healthy: bool
@@ -63,6 +67,7 @@ class Vitals:
     gpu_healthy: bool
     last_scan_at: datetime | None
     event_overflows: int
+    entries_skipped: Mapping[str, int]
 
 
 def share_hangs(pending_call_since_s: float | None, now_s: float) -> bool:
@@ -101,6 +106,7 @@ def vitals(seen: ServiceState) -> Vitals:
         gpu_healthy=seen.is_device_healthy,
         last_scan_at=seen.last_scan_at,
         event_overflows=seen.event_overflows,
+        entries_skipped=seen.entries_skipped,
     )
 
 

@@ -17,7 +17,7 @@ from prometheus_client.core import CounterMetricFamily, GaugeMetricFamily, Metri
 from prometheus_client.registry import Collector
 
 from temwatch.domain import Reason, Stage
-from temwatch.errors import FAILURE_CODES, REFUSAL_CODES
+from temwatch.errors import FAILURE_CODES, REFUSAL_CODES, SKIP_CODES
 from temwatch.health import Vitals
 from temwatch.ledger import Reader, counters
 
@@ -124,6 +124,12 @@ class ServiceCollector(Collector):
         yield _counter("out_of_memory", "Times the device ran out of memory", total("out_of_memory"))
         yield _counter(
             "event_overflows", "Times the kernel dropped file system events", vitals.event_overflows
+        )
+        yield _counter(
+            "intake_entries_skipped",
+            "Entries of the watched folder that were not examined, by reason",
+            dict.fromkeys(SKIP_CODES, 0) | dict(vitals.entries_skipped),
+            "reason",
         )
         yield _gauge("queue_micrographs", "Files pending, including those being analysed", pending)
         yield _moment("oldest_pending", "Time when the oldest pending file was found", oldest)

@@ -2,15 +2,21 @@
 
 from __future__ import annotations
 
+import sqlite3
 from collections.abc import Sequence
 from datetime import UTC, datetime
 from pathlib import Path
 
+import structlog
+
 from temwatch.acquisition import assignment
-from temwatch.acquisition.scan import FoundFile, look, scan
+from temwatch.acquisition.scan import FoundFile, Skipped, look, scan
 from temwatch.config import Config
+from temwatch.errors import LedgerError
 from temwatch.formats import READERS
-from temwatch.ledger import Arrival
+from temwatch.ledger import Arrival, Ledger, queue
+
+log = structlog.get_logger(__name__)
 
 
 def arrival(config: Config, root: Path, found: FoundFile, source: str) -> Arrival:
@@ -30,6 +36,35 @@ def arrival(config: Config, root: Path, found: FoundFile, source: str) -> Arriva
         source=source,
         detected_at=datetime.now(UTC),
     )
+
+
+def add_found(
+    ledger: Ledger, config: Config, root: Path, found: Sequence[FoundFile], source: str
+) -> list[Skipped]:
+    """Add files to the ledger in one transaction; where that fails, each by itself.
+
+    Returns
+    -------
+    list of Skipped
+        Files that the ledger cannot take.
+
+    Raises
+    ------
+    LedgerError
+        Nothing can be added: the ledger itself cannot be written.
+    """
+    try:
+        queue.add_all(ledger, [arrival(config, root, item, source) for item in found])
+    except (LedgerError, sqlite3.OperationalError, sqlite3.InternalError):
+        raise
+    except Exception as error:  # a boundary, see docs/decisions/0012: it costs one entry
+        if type(error) is sqlite3.DatabaseError:
+            raise  # the ledger is damaged
+        if len(found) > 1:
+            return [skipped for item in found for skipped in add_found(ledger, config, root, [item], source)]
+        log.exception("internal error", path=found[0].path)
+        return [Skipped(found[0].path, "internal", f"internal error: {type(error).__name__}: {error}")]
+    return []
 
 
 def arrivals_at(path: Path, config: Config, patterns: Sequence[str]) -> list[Arrival]:

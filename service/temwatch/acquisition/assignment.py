@@ -8,10 +8,11 @@ from dataclasses import dataclass
 from pathlib import PurePosixPath
 
 from temwatch.config import SampleSettings, SequenceSettings
-from temwatch.ledger import folder_name
-from temwatch.ledger.sequences.numbering import PLACES
+from temwatch.ledger.sequences.numbering import MAX_FRAME, PLACES
+from temwatch.names import folder_name
 
 _COUNTER = re.compile(r"(?P<base>.*?)[\s_.#(-]*(?P<number>\d+)\)?", re.DOTALL)
+_MOST_DIGITS = 255  # of a file name
 # DigitalMicrograph's in situ player writes X/Hour_00/Minute_00/Second_00/X_Hour_00_..._Frame_0000.dm4
 _TREE = re.compile(r"(?:(?P<above>.+)/)?Hour_\d+/Minute_\d+/Second_\d+", re.DOTALL)
 _TIMED = re.compile(
@@ -68,18 +69,20 @@ def _sequence(path: str, settings: SequenceSettings) -> tuple[str | None, int | 
     folder, _, name = path.rpartition("/")
     stem = PurePosixPath(name).stem
     timed, tree = _TIMED.fullmatch(stem), _TREE.fullmatch(folder)
-    if timed and tree:
-        return _name(tree["above"] or "", timed["base"]), None, _position(timed)
+    position = _position(timed) if timed else None
+    if timed and tree and position is not None:
+        return _name(tree["above"] or "", timed["base"]), None, position
     if not any(
         fnmatch.fnmatchcase(folder or ".", pattern.rstrip("/") or ".") for pattern in settings.folders
     ):
         return None, None, None
-    if timed:
-        return _name(folder, timed["base"]), None, _position(timed)
-    number = _COUNTER.fullmatch(stem)
-    if number is None:
+    if timed and position is not None:
+        return _name(folder, timed["base"]), None, position
+    counter = _COUNTER.fullmatch(stem)
+    number = _number(counter["number"], MAX_FRAME) if counter else None
+    if counter is None or number is None:
         return None, None, None
-    return _name(folder, number["base"]), int(number["number"]), None
+    return _name(folder, counter["base"]), number, None
 
 
 def _name(folder: str, base: str) -> str:
@@ -88,6 +91,19 @@ def _name(folder: str, base: str) -> str:
     return folder_name("_".join(parts[1:] or parts) or base or "sequence")
 
 
-def _position(timed: re.Match[str]) -> int:
-    second = (int(timed["hour"]) * 60 + int(timed["minute"])) * 60 + int(timed["second"])
-    return second * PLACES + int(timed["number"])
+def _position(timed: re.Match[str]) -> int | None:
+    """Place in Gatan's tree; None where a number is too large to be one of a clock or a camera."""
+    hour, minute, second = (_number(timed[name], MAX_FRAME) for name in ("hour", "minute", "second"))
+    number = _number(timed["number"], PLACES - 1)
+    if hour is None or minute is None or second is None or number is None:
+        return None
+    position = ((hour * 60 + minute) * 60 + second) * PLACES + number
+    return position if position <= MAX_FRAME else None
+
+
+def _number(digits: str, most: int) -> int | None:
+    """The number that a counter says; None above `most`: a time or a random number, and no counter."""
+    if len(digits) > _MOST_DIGITS:
+        return None
+    number = int(digits)
+    return number if number <= most else None

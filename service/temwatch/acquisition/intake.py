@@ -9,16 +9,17 @@ from __future__ import annotations
 import errno
 import threading
 import time
-from collections.abc import Callable, Collection, Iterator
+from collections import Counter
+from collections.abc import Callable, Collection, Iterator, Sequence
 from contextlib import contextmanager
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from datetime import UTC, datetime
 from functools import partial
 from pathlib import Path
 
 import structlog
 
-from temwatch.acquisition.scan import FoundFile, look, scan
+from temwatch.acquisition.scan import FoundFile, Skipped, log_skipped, look, scan
 from temwatch.acquisition.watcher import Touched, Watcher
 from temwatch.config import WatchSettings
 
@@ -79,16 +80,20 @@ class IntakeStatus:
     pending_call_since_s: float | None = None  # start time of the pending file-system call
     last_scan_at: datetime | None = None
     event_overflows: int = 0
+    entries_skipped: Counter[str] = field(default_factory=Counter)  # by errors.SKIP_CODES
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Intake:
-    """One watched folder and what the intake needs of the rest of the service."""
+    """One watched folder and what the intake needs of the rest of the service.
+
+    `add` takes complete files, and returns those that the ledger could not take.
+    """
 
     settings: WatchSettings
     skip: Collection[Path]
     known: Callable[[], dict[str, tuple[int, int]]]
-    add: Callable[[list[FoundFile], str], None]
+    add: Callable[[list[FoundFile], str], Sequence[Skipped]]
     complete: Callable[[Path], bool | None]
 
 
@@ -167,6 +172,7 @@ class Search:
         self._clock = clock
         self._known = intake.known()
         self._scans = 0
+        self._skipped: dict[str, str] = {}  # reason by path: each is told once
 
     def turn(self, now_s: float, touched: Touched, *, full: bool) -> None:
         """Look where something was touched, or everywhere, and hand over what is complete."""
@@ -182,7 +188,8 @@ class Search:
                     self.candidates.setdefault(item.path, _Candidate(None, source))
             ready = self._ready(now_s)
         for origin, items in ready.items():
-            self._intake.add(sorted(items, key=lambda item: item.mtime_ns), origin)
+            for refused in self._intake.add(sorted(items, key=lambda item: item.mtime_ns), origin):
+                self._skip(refused)
         self._status.is_scanned = self._status.is_scanned or bool(self._status.is_listed)
 
     @contextmanager
@@ -208,6 +215,12 @@ class Search:
             self._scans % _EXAMINE_ALL_EVERY == 0 or self.identity != identity or not self._status.is_listed
         )
         known, files = self._known, touched.files
+        skipped: dict[str, str] = {}
+
+        def skip(entry: Skipped) -> None:
+            skipped[entry.path] = entry.code
+            self._skip(entry)
+
         found = list(
             scan(
                 root,
@@ -215,8 +228,10 @@ class Search:
                 skip=intake.skip,
                 pass_over=lambda path: not every and path in known and path not in files,
                 answered=self._call_answered,
+                skipped=skip,
             )
         )
+        self._skipped = skipped
         self._scans += 1
         self.identity = identity
         self._mount = next(folder for folder in (root, *root.parents) if folder.is_mount())
@@ -241,11 +256,19 @@ class Search:
                     skip=intake.skip,
                     pass_over=lambda path: not deep and path in known and path not in files,  # noqa: B023
                     answered=self._call_answered,
+                    skipped=self._skip,
                 )
             except OSError:
                 if not root.is_dir():
                     raise
         return found
+
+    def _skip(self, entry: Skipped) -> None:
+        """Tell of an entry that was skipped, once for as long as it is there."""
+        if self._skipped.get(entry.path) != entry.code:
+            self._skipped[entry.path] = entry.code
+            self._status.entries_skipped[entry.code] += 1
+            log_skipped(entry)
 
     def _gone(self, error: OSError) -> None:
         if self._status.is_listed is not False:

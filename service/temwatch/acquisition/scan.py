@@ -1,7 +1,12 @@
-"""Which files lie below a folder: what the intake and `temwatch analyse` rely on."""
+"""Which files lie below a folder: what the intake and `temwatch analyse` rely on.
+
+Whatever a directory entry is, it becomes a `FoundFile` with values that the ledger takes, or a `Skipped` with
+a reason.
+"""
 
 from __future__ import annotations
 
+import errno
 import fnmatch
 import os
 import re
@@ -17,11 +22,37 @@ log = structlog.get_logger(__name__)
 
 @dataclass(frozen=True, slots=True)
 class FoundFile:
-    """A file that matches, as a scan saw it; a folder with such a name has size and time 0."""
+    """A file that matches, as a scan saw it.
+
+    What is no file but has such a name (a folder, a pipe, a device) has size and time 0: they change with
+    each use, and it becomes one row with a reason.
+    """
 
     path: str
     size_bytes: int
     mtime_ns: int
+
+
+@dataclass(frozen=True, slots=True)
+class Skipped:
+    """An entry that was not examined; `code` is in errors.SKIP_CODES."""
+
+    path: str
+    code: str
+    reason: str
+
+
+_CODES = {
+    errno.ELOOP: "link_loop",
+    errno.ENAMETOOLONG: "path_too_long",
+    errno.EACCES: "permission_denied",
+    errno.EPERM: "permission_denied",
+}
+
+
+def log_skipped(skipped: Skipped) -> None:
+    """Name an entry that was skipped in the log."""
+    log.warning("entry skipped", path=skipped.path, reason=skipped.reason)
 
 
 def scan(
@@ -33,6 +64,7 @@ def scan(
     skip: Collection[Path] = (),
     pass_over: Callable[[str], bool] = lambda _: False,
     answered: Callable[[], None] = lambda: None,
+    skipped: Callable[[Skipped], None] = log_skipped,
 ) -> Iterator[FoundFile]:
     """Every file below `root` whose name matches, hidden names and the folders in `skip` left out.
 
@@ -51,15 +83,17 @@ def scan(
         file costs a system call, on a share a round trip.
     answered : callable
         Called whenever the file system has answered.
+    skipped : callable
+        Called with each entry that cannot be examined, and each folder that cannot be listed.
 
     Raises
     ------
     OSError
-        Where `root / below` itself cannot be listed; what lies further down and cannot is logged.
+        Where `root / below` itself cannot be listed.
     """
     wanted = re.compile("|".join(fnmatch.translate(pattern.lower()) for pattern in patterns)).match
-    inside = root.resolve()
-    if below and (root / below).resolve() != inside / below:
+    inside = Path(os.path.realpath(root))  # unlike `resolve`, it ends at a loop of links
+    if below and Path(os.path.realpath(root / below)) != inside / below:
         return  # named through a link, by an event: a whole scan finds its files at their own place
     visited = {identity for folder in skip if (identity := _identity(folder))}
     stack = [(below, _identity(root / below))]
@@ -78,7 +112,7 @@ def scan(
         except OSError as error:
             if folder == below:
                 raise
-            log.warning("cannot list folder", folder=folder, reason=error.strerror)
+            skipped(_because(folder, error))
             continue
         answered()
         for entry in sorted(listed, key=lambda entry: entry.name):
@@ -88,23 +122,30 @@ def scan(
             path = prefix + name
             matches = wanted(name.lower())
             try:
-                if entry.is_symlink() and not Path(entry.path).resolve().is_relative_to(inside):
+                is_link = entry.is_symlink()
+                if is_link and not Path(os.path.realpath(entry.path)).is_relative_to(inside):
+                    skipped(Skipped(path, "link_outside", "leads out of the watched folder"))
                     continue
                 if entry.is_dir():
                     status = entry.stat()
                     # through a link at last, so that a file is found at its own place; that place may lie
                     # outside of a part, so a part is never left by a link
-                    if recursive and not (below and entry.is_symlink()):
-                        place = 0 if entry.is_symlink() else len(stack)
-                        stack.insert(place, (path, (status.st_dev, status.st_ino)))
+                    if recursive and not (below and is_link):
+                        stack.insert(0 if is_link else len(stack), (path, (status.st_dev, status.st_ino)))
                     if matches:
-                        yield FoundFile(path, 0, 0)
+                        yield _found(path, status)
                 elif matches:
                     status = entry.stat()
                     answered()
-                    yield FoundFile(path, status.st_size, status.st_mtime_ns)
-            except OSError as error:  # it vanished, or a dangling link
-                log.debug("cannot examine entry", path=path, reason=error.strerror)
+                    yield _found(path, status)
+            except FileNotFoundError:
+                if entry.is_symlink():  # else it has vanished
+                    skipped(Skipped(path, "dangling_link", "is a link to nothing"))
+            except OSError as error:
+                skipped(_because(path, error))
+            except Exception as error:  # a boundary, see docs/decisions/0012: it costs one entry
+                log.exception("internal error", path=path)
+                skipped(Skipped(path, "internal", f"internal error: {type(error).__name__}: {error}"))
 
 
 def look(root: Path, path: str) -> FoundFile | None:
@@ -113,9 +154,28 @@ def look(root: Path, path: str) -> FoundFile | None:
         status = (root / path).stat()
     except OSError:
         return None
-    if stat.S_ISDIR(status.st_mode):
+    return _found(path, status)
+
+
+def _found(path: str, status: os.stat_result) -> FoundFile:
+    """The one place where what a file system says of a file comes in."""
+    if not stat.S_ISREG(status.st_mode):
         return FoundFile(path, 0, 0)
-    return FoundFile(path, status.st_size, status.st_mtime_ns)
+    return FoundFile(path, _int64(status.st_size), _int64(status.st_mtime_ns))
+
+
+def _int64(value: int) -> int:
+    """A number as the ledger stores it.
+
+    Nanoseconds end in the year 2262, but a broken clock does not. Beyond, numbers begin again at the other
+    end, so that two that differ still do.
+    """
+    return (value + 2**63) % 2**64 - 2**63
+
+
+def _because(path: str, error: OSError) -> Skipped:
+    reason = error.strerror or type(error).__name__
+    return Skipped(path, _CODES.get(error.errno or 0, "input_output"), reason)
 
 
 def _is_file(entry: os.DirEntry[str]) -> bool:

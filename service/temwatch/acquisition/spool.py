@@ -5,11 +5,10 @@ from __future__ import annotations
 import errno
 import hashlib
 import os
-import stat
 from pathlib import Path
 
 from temwatch.errors import Refused, Unreadable
-from temwatch.formats.read_errors import unreadable
+from temwatch.formats.read_errors import open_regular, unreadable
 
 _BLOCK_BYTES = 4 * 1024**2
 
@@ -20,19 +19,15 @@ def fetch(source: Path, target: Path | None) -> str:
     Raises
     ------
     Refused
-        The file is empty or a folder.
+        The file is empty, or a folder, pipe, socket or device.
     Unreadable
         It cannot be opened, an input/output error came, or it changed while it was read.
     OSError
         The spool is full.
     """
     try:
-        if source.is_dir():
-            raise Refused("a_folder", "is a folder with the name of a micrograph; put the micrographs in it")
-        with source.open("rb") as stream:
+        with open_regular(source) as stream:
             before = os.fstat(stream.fileno())
-            if not stat.S_ISREG(before.st_mode):
-                raise Refused("not_a_micrograph", "is not a regular file")
             if before.st_size == 0:
                 raise Refused("empty", "is empty (0 bytes); save it again from the microscope's software")
             digest = hashlib.sha256()

@@ -18,7 +18,8 @@ from temwatch.commands import terminal
 from temwatch.config import Config
 from temwatch.errors import UsageError
 from temwatch.formats import READERS
-from temwatch.ledger import Arrival, Reader, folder_name
+from temwatch.ledger import Arrival, Reader
+from temwatch.names import folder_name
 
 _PATTERNS = tuple(f"*{extension}" for extension in READERS)
 

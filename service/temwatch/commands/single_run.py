@@ -19,7 +19,8 @@ from temwatch.engine.hooks import EngineHooks
 from temwatch.engine.job import Finished
 from temwatch.engine.run_mode import RunMode
 from temwatch.errors import StartError, UsageError
-from temwatch.ledger import Arrival, File, Reader, folder_name, open_ledger, queue
+from temwatch.ledger import Arrival, File, Reader, open_ledger, queue
+from temwatch.names import as_text, folder_name
 
 
 def analyse(config: Config, arrivals: list[Arrival], pixel_size_nm: float | None) -> bool:
@@ -59,7 +60,7 @@ def analyse(config: Config, arrivals: list[Arrival], pixel_size_nm: float | None
             bar.advance(task)
             if finished.status in (Status.FAILED, Status.REFUSED):
                 trouble.append(finished)
-                name = finished.file.location
+                name = as_text(str(finished.file.location))
                 bar.console.print(f"{name}: {finished.status}: {finished.reason}", soft_wrap=True)
 
         def on_frames(file: File, done: int, total: int) -> None:
@@ -97,7 +98,7 @@ def analyse(config: Config, arrivals: list[Arrival], pixel_size_nm: float | None
 
 def _without_result(reader: Reader, arrivals: list[Arrival], method: str) -> list[str]:
     """Files of an earlier run that had no result then, or one by another method or pixel size."""
-    asked = {str(Path(item.root, item.path)): item for item in arrivals}
+    asked = {as_text(str(Path(item.root, item.path))) for item in arrivals}
     again = []
     for sample in {folder_name(item.sample) for item in arrivals}:
         for row in reader.micrographs(sample):

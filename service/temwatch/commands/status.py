@@ -15,6 +15,7 @@ from temwatch.config import Config
 from temwatch.errors import TemwatchError
 from temwatch.ledger import File, Reader, is_held
 from temwatch.ledger.sequences import progress, results
+from temwatch.names import as_text
 from temwatch.outputs import sample_folder
 
 _MOST_LINES = 50
@@ -87,7 +88,7 @@ def _differences(reader: Reader) -> Iterator[str]:
     if receipt.pending > _MOST_LINES:
         yield f"the first {_MOST_LINES} of {receipt.pending} pending files:"
     for file in reader.pending(_MOST_LINES):
-        yield f"pending: {file.path}: {_state(file)}"
+        yield f"pending: {as_text(file.path)}: {_state(file)}"
 
 
 def _notes(reader: Reader) -> Iterator[str]:

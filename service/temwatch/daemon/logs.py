@@ -10,6 +10,7 @@ from types import TracebackType
 import structlog
 
 from temwatch.config import LoggingSettings
+from temwatch.names import as_text
 
 
 def set_up(settings: LoggingSettings) -> None:
@@ -18,12 +19,13 @@ def set_up(settings: LoggingSettings) -> None:
         structlog.contextvars.merge_contextvars,
         structlog.stdlib.add_log_level,
         structlog.processors.TimeStamper(fmt="iso", utc=True),
+        _names_as_text,
     ]
     final: list[structlog.typing.Processor]
     if settings.format == "json":
         final = [structlog.processors.dict_tracebacks, structlog.processors.JSONRenderer(default=str)]
     else:
-        final = [structlog.dev.ConsoleRenderer(colors=sys.stderr.isatty())]
+        final = [_without_control_characters, structlog.dev.ConsoleRenderer(colors=sys.stderr.isatty())]
     structlog.configure(
         processors=[*shared, structlog.stdlib.ProcessorFormatter.wrap_for_formatter],
         wrapper_class=structlog.make_filtering_bound_logger(settings.level),
@@ -45,6 +47,24 @@ def set_up(settings: LoggingSettings) -> None:
     logging.captureWarnings(True)
     sys.excepthook = _last_words
     threading.excepthook = lambda end: _last_words(end.exc_type, end.exc_value, end.exc_traceback)
+
+
+def _names_as_text(_: object, __: str, event: structlog.typing.EventDict) -> structlog.typing.EventDict:
+    return {key: as_text(value) if isinstance(value, str) else value for key, value in event.items()}
+
+
+def _without_control_characters(
+    _: object, __: str, event: structlog.typing.EventDict
+) -> structlog.typing.EventDict:
+    """A file's name must not begin a line of its own or steer the terminal; JSON escapes such characters."""
+    return {key: _escaped(value) if isinstance(value, str) else value for key, value in event.items()}
+
+
+def _escaped(text: str) -> str:
+    return "".join(
+        character if character.isprintable() else character.encode("unicode_escape").decode()
+        for character in text
+    )
 
 
 def _last_words(

@@ -13,8 +13,8 @@ from prometheus_client import CollectorRegistry, PlatformCollector, ProcessColle
 import temwatch
 from temwatch import formats, health
 from temwatch.acquisition import intake
-from temwatch.acquisition.arrival import arrival
-from temwatch.acquisition.scan import FoundFile
+from temwatch.acquisition.arrival import add_found
+from temwatch.acquisition.scan import FoundFile, Skipped
 from temwatch.analysis import pipeline, segmentation
 from temwatch.config import Config, SegmentationSettings
 from temwatch.daemon import device, logs, supervision
@@ -26,6 +26,7 @@ from temwatch.engine.run_mode import RunMode
 from temwatch.errors import Refused, StartError
 from temwatch.ledger import Ledger, counters, open_ledger, queue
 from temwatch.metrics import ServiceCollector, timings
+from temwatch.names import as_text
 from temwatch.web import app, server
 from temwatch.web.events import Hub
 
@@ -100,6 +101,7 @@ def run(
                 pending_call_since_s=intake_status.pending_call_since_s,
                 last_scan_at=intake_status.last_scan_at,
                 event_overflows=intake_status.event_overflows,
+                entries_skipped=dict(intake_status.entries_skipped),
                 in_hand=engine.status.in_hand,
                 last_finished=engine.status.last_finished,
                 is_device_healthy=segmenter_device.healthy,
@@ -143,9 +145,10 @@ def run(
 def _intake(config: Config, ledger: Ledger, engine: Engine) -> intake.Intake:
     root = config.watch.folder
 
-    def add(found: list[FoundFile], source: str) -> None:
-        queue.add_all(ledger, (arrival(config, root, item, source) for item in found))
+    def add(found: list[FoundFile], source: str) -> list[Skipped]:
+        skipped = add_found(ledger, config, root, found, source)
         engine.wake()
+        return skipped
 
     def complete(path: Path) -> bool | None:
         try:
@@ -169,7 +172,7 @@ def _message(finished: Finished) -> dict[str, object]:
     return {
         "id": finished.micrograph_id,
         "sample": finished.file.sample,
-        "micrograph": finished.file.path,
+        "micrograph": as_text(finished.file.path),
         "status": str(finished.status),
         "reason": finished.reason,
         "particles": finished.particles,

@@ -5,6 +5,8 @@ from __future__ import annotations
 import os
 import socket
 
+from temwatch.names import as_text
+
 
 def notify(**fields: str) -> None:
     """Send fields such as READY="1" or STATUS="3 queued"; values are kept to one line."""
@@ -13,7 +15,7 @@ def notify(**fields: str) -> None:
         return
     if address.startswith("@"):
         address = "\0" + address[1:]
-    text = "\n".join(f"{name}={' '.join(value.split())}" for name, value in fields.items())
+    text = "\n".join(f"{name}={' '.join(as_text(value).split())}" for name, value in fields.items())
     with socket.socket(socket.AF_UNIX, socket.SOCK_DGRAM | socket.SOCK_CLOEXEC) as channel:
         channel.sendto(text.encode(), address)
 

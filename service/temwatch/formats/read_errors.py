@@ -32,6 +32,13 @@ _DAMAGE = (
     zlib.error,
 )
 
+_KINDS = {
+    stat.S_IFIFO: "a pipe",
+    stat.S_IFSOCK: "a socket",
+    stat.S_IFCHR: "a device",
+    stat.S_IFBLK: "a device",
+}
+
 _SIGNATURES = {
     b"\x00\x00\x00\x03": "a DigitalMicrograph 3 file",
     b"\x00\x00\x00\x04": "a DigitalMicrograph 4 file",
@@ -108,17 +115,40 @@ def opened(path: Path, format_name: str) -> Iterator[tuple[io.BufferedReader, in
     Refused
         a_folder, empty, or not_a_micrograph where it is neither file nor folder.
     """
-    with guard(format_name):
-        status = path.stat()  # before open: opening a named pipe would wait for a writer
-        if stat.S_ISDIR(status.st_mode):
-            raise Refused("a_folder", "is a folder with the name of a micrograph; put the micrographs in it")
-        if not stat.S_ISREG(status.st_mode):
-            raise Refused("not_a_micrograph", "is not a regular file")
-        with path.open("rb") as stream:
-            size = os.fstat(stream.fileno()).st_size
-            if size == 0:
-                raise Refused("empty", "is empty (0 bytes); save it again from the microscope's software")
-            yield stream, size
+    with guard(format_name), open_regular(path) as stream:
+        size = os.fstat(stream.fileno()).st_size
+        if size == 0:
+            raise Refused("empty", "is empty (0 bytes); save it again from the microscope's software")
+        yield stream, size
+
+
+def open_regular(path: Path) -> io.BufferedReader:
+    """Open a file that is neither folder nor pipe, socket or device; nothing else is opened or waited for.
+
+    Raises
+    ------
+    Refused
+        a_folder or not_a_micrograph.
+    OSError
+        It cannot be opened.
+    """
+    _check_regular(path.stat())  # before it is opened, which makes some devices act
+    # what has taken its place since then is not waited for either; for a file the flag means nothing
+    stream = os.fdopen(os.open(path, os.O_RDONLY | os.O_NONBLOCK | os.O_CLOEXEC), "rb")
+    try:
+        _check_regular(os.fstat(stream.fileno()))
+    except BaseException:
+        stream.close()
+        raise
+    return stream
+
+
+def _check_regular(status: os.stat_result) -> None:
+    if stat.S_ISDIR(status.st_mode):
+        raise Refused("a_folder", "is a folder with the name of a micrograph; put the micrographs in it")
+    if not stat.S_ISREG(status.st_mode):
+        kind = _KINDS.get(stat.S_IFMT(status.st_mode), "something else")
+        raise Refused("not_a_micrograph", f"is {kind} with the name of a micrograph; remove it")
 
 
 def truncated(size: int, expected: int) -> Refused:

@@ -1,7 +1,6 @@
 """The only state of temwatch: one SQLite file, one writer, any number of readers. All SQL is here."""
 
 from temwatch.ledger.analyses import PackedAnalysis, pack
-from temwatch.ledger.names import folder_name
 from temwatch.ledger.opening import is_held, open_ledger
 from temwatch.ledger.reader import Reader
 from temwatch.ledger.requests import answer_to, post_request
@@ -34,7 +33,6 @@ __all__ = [
     "Result",
     "SampleRow",
     "answer_to",
-    "folder_name",
     "is_held",
     "open_ledger",
     "pack",

@@ -10,10 +10,10 @@ from pathlib import PurePosixPath
 
 from temwatch.domain import Status, utc_text
 from temwatch.ledger import counters
-from temwatch.ledger.names import MAX_NAME_BYTES, folder_name, from_stored, name_key, to_stored
 from temwatch.ledger.rows import FILE_COLUMNS, Arrival, File, file_from
 from temwatch.ledger.supersede import IS_NEWEST, make_stale, release_duplicates, set_superseded
 from temwatch.ledger.writer import Ledger
+from temwatch.names import MAX_NAME_BYTES, as_text, folder_name, from_stored, name_key, to_stored
 
 _SUFFIX_BYTES = 8  # room for _2, _3 ... behind a name
 
@@ -252,7 +252,7 @@ def retry(
         if paths is None:
             chosen = [file for file in newest if file.status in (Status.FAILED, Status.REFUSED)]
         else:
-            wanted = set(paths)
+            wanted = {as_text(path) for path in paths}
             chosen = [file for file in newest if wanted & _designations(file)]
         for file in chosen:
             connection.execute(
@@ -264,11 +264,13 @@ def retry(
                 counters.add(connection, "retries", "requested")
                 _reopen(connection, file)
     matched = {designation for file in chosen for designation in _designations(file)}
-    return chosen, [path for path in paths or () if path not in matched]
+    return chosen, [path for path in paths or () if as_text(path) not in matched]
 
 
 def _designations(file: File) -> set[str]:
-    return {file.path, str(file.location), file.name} | ({file.sequence} if file.sequence else set())
+    return {as_text(file.path), as_text(str(file.location)), file.name} | (
+        {file.sequence} if file.sequence else set()
+    )
 
 
 def _reopen(connection: sqlite3.Connection, file: File) -> None:

@@ -17,7 +17,6 @@ import numpy as np
 from numpy.typing import NDArray
 
 from temwatch.domain import Method, Reason
-from temwatch.ledger.names import from_stored
 from temwatch.ledger.rows import (
     FILE_COLUMNS,
     MICROGRAPH_COLUMNS,
@@ -31,6 +30,7 @@ from temwatch.ledger.rows import (
     moment,
 )
 from temwatch.ledger.schema import FILE_NAME, connect_to_read
+from temwatch.names import from_stored
 from temwatch.notes import Note, kind_of, split_notes
 
 _BATCH_ROWS = 50_000  # rows between SQLite and numpy at a time

@@ -10,10 +10,10 @@ from typing import Any
 from temwatch.domain import Reason, Status, utc_text
 from temwatch.ledger import analyses, counters
 from temwatch.ledger.analyses import PackedAnalysis, pack
-from temwatch.ledger.names import from_stored, to_stored
 from temwatch.ledger.rows import FILE_COLUMNS, File, Recorded, Result, file_from
 from temwatch.ledger.supersede import make_stale, supersede_earlier
 from temwatch.ledger.writer import Ledger
+from temwatch.names import as_text, to_stored
 
 
 def record(
@@ -161,7 +161,7 @@ def _duplicate(
     if connection.execute("DELETE FROM micrographs WHERE file_id = ?", (file.id,)).rowcount:
         make_stale(connection, file.sample, particles=True)
     row = {
-        "reason": f"same content as {original.encode(errors='backslashreplace').decode()}",
+        "reason": f"same content as {original}",
         "sha256": sha256,
         "analysed_at": analysed_at,
         "seconds": seconds,
@@ -183,7 +183,7 @@ def _duplicate_of(connection: sqlite3.Connection, file: File, sha256: str) -> st
             ORDER BY f.id LIMIT 1""",
         (file.sample, sha256, file.id, *_place(file), file.sequence, file.frame),
     ).fetchone()
-    return None if found is None else from_stored(found[0])
+    return None if found is None else as_text(found[0])
 
 
 def _pending(connection: sqlite3.Connection, file_id: int) -> File | Recorded:

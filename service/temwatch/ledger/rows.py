@@ -21,7 +21,7 @@ from temwatch.domain import (
     Segmentation,
     Status,
 )
-from temwatch.ledger.names import from_stored
+from temwatch.names import as_text, from_stored
 from temwatch.notes import join_notes, split_notes
 
 
@@ -229,7 +229,7 @@ def file_from(cursor: sqlite3.Cursor, row: tuple[Any, ...]) -> File:
 def micrograph_from(cursor: sqlite3.Cursor, row: tuple[Any, ...]) -> MicrographRow:
     """A row of MICROGRAPH_COLUMNS; fits `sqlite3.Cursor.row_factory`."""
     values = _named(cursor, row)
-    values["root"], values["micrograph"] = from_stored(values["root"]), from_stored(values["micrograph"])
+    values["root"], values["micrograph"] = as_text(values["root"]), as_text(values["micrograph"])
     values["status"] = Status(values["status"])
     values["rejected"] = {reason: values.pop(f"rejected_{reason}") for reason in Reason}
     values["acquired_at"], values["analysed_at"] = (

@@ -181,7 +181,7 @@ def _text(value: str | None) -> str:
     csv.writer(cell, lineterminator=end).writerow(
         [value]
     )  # it quotes values with characters of the terminator
-    return cell.getvalue().removesuffix(end).encode(errors="backslashreplace").decode()
+    return cell.getvalue().removesuffix(end)
 
 
 def _integer(value: int | None) -> str:

@@ -114,8 +114,7 @@ def _sheets(
                 case None:
                     pass
                 case str():
-                    text = value.encode(errors="backslashreplace").decode()
-                    sheet.write_string(line, index, text)
+                    sheet.write_string(line, index, value)
                 case bool():
                     sheet.write_boolean(line, index, value)
                 case datetime():

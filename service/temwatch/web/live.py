@@ -18,6 +18,7 @@ from temwatch.domain import Status, utc_text
 from temwatch.ledger import MicrographRow, Reader
 from temwatch.ledger.requests import answer_to
 from temwatch.ledger.sample_columns import data_version, detected_at
+from temwatch.names import as_text
 from temwatch.outputs import paths, sample_folder
 from temwatch.outputs.population_summary import View
 from temwatch.web import population_views, problems, serialize
@@ -168,7 +169,7 @@ def _recent(service: Context, ledger: Reader, limit: int) -> dict[str, Any]:
             "queue": {
                 "waiting": ledger.queue_length(),
                 "oldest_detected_at": utc_text(oldest) if oldest else None,
-                "next": [file.path for file in ledger.pending(5)],
+                "next": [as_text(file.path) for file in ledger.pending(5)],
             },
             "samples": [serialize.sample(row) for row in ledger.samples()],
             "edited_tables": len(sample_folder.edited_tables(ledger, service.config.output.folder)),

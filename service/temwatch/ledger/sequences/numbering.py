@@ -17,6 +17,9 @@ from temwatch.ledger.writer import Ledger
 PLACES = 1_000_000
 """A file's position is its second times this, plus its number in the second."""
 
+MAX_FRAME = 2**53 - 1
+"""Highest number of a frame, and position: exact in JSON and in a browser. A longer one is no counter."""
+
 _SHORTEST_WAIT_S = 2.0  # for late frames of the first second, which has no other to be compared with
 
 

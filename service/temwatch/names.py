@@ -1,11 +1,17 @@
-"""Names of output folders, and file names as the ledger stores them."""
+"""Names: of output folders, of files as the ledger stores them and as people read them.
+
+A name on Linux is bytes. Python holds those that are not UTF-8 as surrogates, with which files can be opened;
+`as_text` alone turns names into text that can be written and sent.
+"""
 
 from __future__ import annotations
 
 import hashlib
+import io
 import os
 import re
 import unicodedata
+from typing import TextIO
 
 MAX_NAME_BYTES = 120
 """Longest folder name, so that `<name>_micrograph.png` and a temporary suffix stay within NAME_MAX (255)."""
@@ -52,3 +58,24 @@ def to_stored(path: str) -> str | bytes:
 def from_stored(value: str | bytes) -> str:
     """The path of a stored value, as `os.fsdecode` returns it."""
     return value if isinstance(value, str) else os.fsdecode(value)
+
+
+def as_text(name: str | bytes) -> str:
+    r"""A name as valid text; a byte that is not UTF-8 is written `\xe9`.
+
+    Examples
+    --------
+    >>> as_text(b"caf\xe9.dm3")
+    'caf\\xe9.dm3'
+    """
+    try:
+        whole = os.fsencode(name)
+    except UnicodeEncodeError:  # a surrogate that stands for no byte, from JSON
+        whole = str(name).encode(errors="backslashreplace")
+    return whole.decode(errors="backslashreplace")
+
+
+def print_every_name(stream: TextIO) -> None:
+    """Let a stream write names that are not UTF-8 instead of failing."""
+    if isinstance(stream, io.TextIOWrapper):
+        stream.reconfigure(errors="backslashreplace")
