@@ -12,7 +12,7 @@ from hypothesis import strategies as st
 from scipy import ndimage
 
 from networks import random_network
-from temwatch.analysis.segmentation import deeplab, preprocessing, tile_grid, weights
+from temwatch.analysis.segmentation import best_sizes, deeplab, preprocessing, tile_grid, weights
 from temwatch.analysis.segmentation.network import network
 
 
@@ -225,5 +225,5 @@ def test_the_typical_particle_holds_the_middle_of_the_area():
     mask[::10, ::10] = True
     mask[1:41, 1:41] = mask[50:95, 50:95] = True
 
-    assert 40 < deeplab.typical_diameter_px(mask) < 60
-    assert 0 == deeplab.typical_diameter_px(np.zeros((5, 5), bool))
+    assert 40 < best_sizes.typical_diameter_px(mask) < 60
+    assert 0 == best_sizes.typical_diameter_px(np.zeros((5, 5), bool))

@@ -30,7 +30,7 @@ class Outline(NamedTuple):
     Attributes
     ----------
     area
-        Number of pixels; pixels of holes do not count.
+        Area inside the outline; of a bare mask the number of pixels. Pixels of holes do not count.
     centroid_row, centroid_column
         Centre of mass; 0 is the centre of the crop's first pixel.
     perimeter
@@ -49,7 +49,7 @@ class Outline(NamedTuple):
         Share of the outline that was seen; the rest was completed when a clump was separated.
     """
 
-    area: int
+    area: float
     centroid_row: float
     centroid_column: float
     perimeter: float
@@ -192,8 +192,8 @@ DESCRIPTORS: tuple[Descriptor, ...] = (
     Descriptor(
         name="area_nm2",
         label="area",
-        meaning="number of pixels times the area of a pixel",
-        equation="*A* = *N p*²",
+        meaning="area inside the outline; of a bare mask the number of pixels times the area of a pixel",
+        equation="*A*",
         formula=attrgetter("area"),
         power=2,
         shown=_ALL,

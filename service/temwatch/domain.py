@@ -26,6 +26,7 @@ if TYPE_CHECKING:
 
 Image = NDArray[np.float32]
 Mask = NDArray[np.bool_]
+Level = NDArray[np.uint8]
 
 
 class Status(StrEnum):
@@ -109,11 +110,14 @@ class Segmentation:
     """Which pixels are particle; `contacts`, where known, marks the lines where touching particles meet.
 
     `notes` are what the segmenter has to say of the image: members of `notes.Note`, or `Note.about`.
+    `level`, where outlines are known between the pixels, is 0 outside, 255 inside and 127.5 on the outline,
+    linear in the distance from it (`temwatch.analysis.refinement.level`); the mask is where it is above.
     """
 
     mask: Mask
     contacts: Mask | None = None
     notes: tuple[str, ...] = ()
+    level: Level | None = None
 
 
 @dataclass(frozen=True, slots=True, kw_only=True, eq=False)
@@ -122,6 +126,8 @@ class Region:
 
     `separated_by` names the method that cut it out of a clump, and `visible_fraction` is the share of its
     outline that was seen there; a region that was found whole was seen whole.
+    `outline`, where it is known between the pixels, is float64 (corners, 2): row and column in px, clockwise,
+    the centre of the micrograph's first pixel at (0, 0).
     """
 
     origin_px: tuple[int, int]
@@ -129,6 +135,7 @@ class Region:
     separated: bool = False
     separated_by: str = ""
     visible_fraction: float = 1.0
+    outline: NDArray[np.float64] | None = None
 
 
 @dataclass(frozen=True, slots=True, kw_only=True, eq=False)

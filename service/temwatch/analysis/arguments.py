@@ -10,7 +10,7 @@ from numpy.typing import ArrayLike, NDArray
 from temwatch.analysis import separation
 from temwatch.choices import implausible_pixel_size, is_plausible_pixel_size
 from temwatch.config import SeparationSettings
-from temwatch.domain import Mask
+from temwatch.domain import Level, Mask
 from temwatch.errors import UsageError
 
 
@@ -37,6 +37,14 @@ def check_contacts(contacts: ArrayLike | None, shape: tuple[int, ...]) -> Mask |
     if found.shape != shape:
         raise UsageError(f"contacts: needs the shape of the mask, {shape}, found {found.shape}")
     return found
+
+
+def check_level(level: Level | None, shape: tuple[int, ...]) -> Level | None:
+    """The level as it is; UsageError where it is not one of the mask."""
+    if level is not None and (level.dtype != np.uint8 or level.shape != shape):
+        found = f"{level.dtype} {level.shape}"
+        raise UsageError(f"level: needs uint8 of the shape of the mask, {shape}, found {found}")
+    return level
 
 
 def check_pixel_size(pixel_size_nm: float) -> float:

@@ -14,17 +14,19 @@ from temwatch.analysis.arguments import (
     check_array,
     check_compatibility,
     check_contacts,
+    check_level,
     check_mask,
     check_pixel_size,
     check_separation,
 )
+from temwatch.analysis.measurement.shape import with_outlines
 from temwatch.analysis.measurement.units import disc_area_px, measure
 from temwatch.analysis.separation import antema
 from temwatch.analysis.separation.cleaning import close_small_holes, find_regions, find_speckles
 from temwatch.analysis.separation.clumps import filter_particles, separate_clumps
 from temwatch.choices import SeparationMethod
 from temwatch.config import SegmentationSettings, SeparationSettings
-from temwatch.domain import Analysis, Method, Reason, Rejection, Segmenter
+from temwatch.domain import Analysis, Level, Method, Reason, Rejection, Segmenter
 from temwatch.version import __version__
 
 Compatibility = Literal["antema"]
@@ -78,7 +80,11 @@ def analyse(
         )
     segmented = segmenter.segment([micrograph])[0]
     analysis = resolve(
-        segmented.mask, pixel_size_nm=pixel_size_nm, contacts=segmented.contacts, settings=settings
+        segmented.mask,
+        pixel_size_nm=pixel_size_nm,
+        contacts=segmented.contacts,
+        level=segmented.level,
+        settings=settings,
     )
     notes = segmented.notes + analysis.notes
     return replace(analysis, method=describe(segmenter, settings), notes=notes)
@@ -91,6 +97,7 @@ def resolve(
     separate: SeparationMethod | None = None,
     compatibility: Compatibility | None = None,
     contacts: ArrayLike | None = None,
+    level: Level | None = None,
     settings: SeparationSettings | None = None,
 ) -> Analysis:
     """Clean a mask, separate its particles and measure them.
@@ -107,6 +114,8 @@ def resolve(
         "antema": the rules of that program; method uecs or none, without contacts.
     contacts : array_like, shape (y, x), optional
         True where touching particles meet: the mask is cut there before anything else.
+    level : uint8, shape (y, x), optional
+        Where the outlines of the mask lie between its pixels, as `Segmentation.level`.
     settings : SeparationSettings, optional
         All parameters of separation.
 
@@ -122,11 +131,13 @@ def resolve(
     """
     segmented = check_mask(mask)
     lines = check_contacts(contacts, segmented.shape)
+    depth = check_level(level, segmented.shape)
     nm = check_pixel_size(pixel_size_nm)
     settings = check_separation(separate, settings)
     as_antema = check_compatibility(compatibility)
     if as_antema:
         settings = antema.fixed_settings(settings, lines)
+        depth = None  # that program counts pixels
 
     min_area_px = disc_area_px(settings.min_diameter_nm, nm)
     removed = find_speckles(segmented, min_area_px)
@@ -142,7 +153,9 @@ def resolve(
     specks = [Rejection(region=region, reason=Reason.TOO_SMALL) for region in find_regions(removed)]
     return Analysis(
         mask=cleaned,
-        particles=tuple(measure(region, pixel_size_nm=nm, settings=settings) for region in whole),
+        particles=tuple(
+            measure(region, pixel_size_nm=nm, settings=settings) for region in with_outlines(whole, depth)
+        ),
         rejections=(*given_up, *cut_off, *specks),
         method=describe(None, settings, compatibility),
         pixel_size_nm=nm,

@@ -102,6 +102,7 @@ def resolve(order: ResolveOrder) -> Analysis:
         order.segmentation.mask,
         pixel_size_nm=order.pixel_size_nm,
         contacts=order.segmentation.contacts,
+        level=order.segmentation.level,
         settings=order.separation,
     )
     return replace(analysis, method=order.method, notes=order.segmentation.notes + analysis.notes)

@@ -18,6 +18,7 @@ import numpy as np
 from temwatch import descriptors
 from temwatch.domain import (
     Analysis,
+    Level,
     Particle,
     Reason,
     Region,
@@ -25,7 +26,14 @@ from temwatch.domain import (
     Segmentation,
     utc_text,
 )
-from temwatch.ledger.packing import pack_mask, pack_regions, unpack_mask, unpack_regions
+from temwatch.ledger.packing import (
+    pack_level,
+    pack_mask,
+    pack_regions,
+    unpack_level,
+    unpack_mask,
+    unpack_regions,
+)
 from temwatch.ledger.reader import Reader
 from temwatch.ledger.rows import Result, metadata_text, method_from
 from temwatch.ledger.supersede import make_stale
@@ -122,6 +130,7 @@ def _pixels(result: Result) -> tuple[Any, ...]:
         None if segmentation.contacts is None else pack_mask(segmentation.contacts),
         *_regions(analysis, pack_mask(segmentation.mask ^ analysis.mask)),
         join_notes(segmentation.notes),
+        None if segmentation.level is None else pack_level(segmentation.level),
     )
 
 
@@ -137,7 +146,8 @@ def insert(connection: sqlite3.Connection, micrograph_id: int, packed: PackedAna
     """Add particles, rejections and blobs of a micrograph whose row is there."""
     _insert_details(connection, micrograph_id, packed.particles, packed.rejections)
     connection.execute(
-        "INSERT INTO segmentations VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?)", (micrograph_id, *packed.segmentation)
+        "INSERT INTO segmentations VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?)",
+        (micrograph_id, *packed.segmentation),
     )
 
 
@@ -223,12 +233,21 @@ def load(reader: Reader, micrograph_id: int) -> Analysis:
 
 def segmentation(reader: Reader, micrograph_id: int) -> Segmentation:
     """The segmentation before despeckling; KeyError as for `load`."""
-    height, width, mask, contacts, notes = _blobs(reader, micrograph_id, "mask, contacts, notes")
+    height, width, mask, contacts, notes, level = _blobs(
+        reader, micrograph_id, "mask, contacts, notes, level"
+    )
     return Segmentation(
         mask=unpack_mask(mask, (height, width)),
         contacts=None if contacts is None else unpack_mask(contacts, (height, width)),
         notes=split_notes(notes),
+        level=None if level is None else unpack_level(level, (height, width)),
     )
+
+
+def level(reader: Reader, micrograph_id: int) -> Level | None:
+    """Where outlines lie between the pixels, None where that is not known; KeyError as for `load`."""
+    height, width, packed = _blobs(reader, micrograph_id, "level")
+    return None if packed is None else unpack_level(packed, (height, width))
 
 
 def particles(reader: Reader, micrograph_id: int) -> tuple[Particle, ...]:

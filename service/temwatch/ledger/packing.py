@@ -7,7 +7,7 @@ from collections.abc import Iterable, Sequence
 
 import numpy as np
 
-from temwatch.domain import Mask, Region
+from temwatch.domain import Level, Mask, Region
 
 _LEVEL = 1  # higher levels take ten times as long and save a tenth of the size
 
@@ -20,6 +20,16 @@ def pack_mask(mask: Mask) -> bytes:
 def unpack_mask(packed: bytes, shape: tuple[int, int]) -> Mask:
     """The mask of `pack_mask`; `shape` is (height, width) in px."""
     return _bits(zlib.decompress(packed), 0, shape)
+
+
+def pack_level(level: Level) -> bytes:
+    """A picture of levels, compressed; almost all of it is 0 or 255."""
+    return zlib.compress(np.ascontiguousarray(level).tobytes(), _LEVEL)
+
+
+def unpack_level(packed: bytes, shape: tuple[int, int]) -> Level:
+    """The picture of `pack_level`; `shape` is (height, width) in px."""
+    return np.frombuffer(zlib.decompress(packed), np.uint8).reshape(shape)
 
 
 def pack_regions(regions: Iterable[Region]) -> bytes:

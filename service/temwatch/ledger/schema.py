@@ -203,7 +203,18 @@ def _notes(connection: sqlite3.Connection) -> None:
     connection.execute("UPDATE samples SET generation = generation + 1")
 
 
-MIGRATIONS: tuple[Callable[[sqlite3.Connection], None], ...] = (_first, tables.create, _notice_edits, _notes)
+def _levels(connection: sqlite3.Connection) -> None:
+    """Outlines between the pixels; earlier segmentations have none and are measured by their pixels."""
+    connection.execute("ALTER TABLE segmentations ADD COLUMN level BLOB")
+
+
+MIGRATIONS: tuple[Callable[[sqlite3.Connection], None], ...] = (
+    _first,
+    tables.create,
+    _notice_edits,
+    _notes,
+    _levels,
+)
 """Migration n brings a ledger from version n to version n + 1."""
 
 

@@ -76,11 +76,11 @@ def add(app: FastAPI, service: Context) -> None:
         with service.reader() as ledger, ledger.snapshot():
             row = known_micrograph(ledger, id)
             path = published(row, "micrograph")
-            found = analyses.particles(ledger, id)
+            found, level = analyses.particles(ledger, id), analyses.level(ledger, id)
         if not 1 <= number <= len(found):
             raise HTTPException(404, f"micrograph {id} has no particle {number}")
         picture = decoded.get((path, path.stat().st_mtime_ns), lambda: rendering.decode(path))
-        content = rendering.crop(picture, found[number - 1])
+        content = rendering.crop(picture, found[number - 1], level)
         return Response(content, media_type="image/png", headers={"Cache-Control": "no-cache"})
 
     @app.get(

@@ -10,7 +10,8 @@ import numpy as np
 from PIL import Image, ImageDraw
 
 from temwatch.analysis.measurement.polygons import polygon
-from temwatch.domain import Particle, Region
+from temwatch.analysis.measurement.shape import with_outlines
+from temwatch.domain import Level, Particle, Region
 from temwatch.ledger import MicrographRow, Reader, analyses
 from temwatch.outputs import pictures
 from temwatch.outputs.population_summary import json_numbers
@@ -39,7 +40,7 @@ def preview(source: Path | io.BytesIO, edge_px: int) -> bytes:
     return _encoded(small, "JPEG", quality=82)
 
 
-def crop(picture: Image.Image, particle: Particle) -> bytes:
+def crop(picture: Image.Image, particle: Particle, level: Level | None) -> bytes:
     """A particle with its surroundings and its outline, as PNG."""
     top, left = particle.region.origin_px
     height, width = particle.region.mask.shape
@@ -52,7 +53,7 @@ def crop(picture: Image.Image, particle: Particle) -> bytes:
         (_CROP_PX, _CROP_PX), Image.Resampling.BICUBIC if scale > 1 else Image.Resampling.LANCZOS
     )
     canvas = part.convert("RGB")
-    flat = polygon(particle.region)
+    flat = polygon(with_outlines([particle.region], level)[0])
     points = [
         ((px - round(box[0])) * scale, (py - round(box[1])) * scale)
         for px, py in zip(flat[::2], flat[1::2], strict=True)
@@ -71,8 +72,10 @@ def _encoded(picture: Image.Image, kind: str, **options: Any) -> bytes:
 def outlines(reader: Reader, row: MicrographRow) -> dict[str, Any]:
     """Outlines of all particles and rejected regions of a micrograph, with what their tooltips show.
 
-    Polygons are x, y, x, y ... in units of half a pixel, so that all coordinates are integers.
+    Polygons are x, y, x, y ... in units of half a pixel, to a quarter of one.
     """
+    found = analyses.particles(reader, row.id)
+    regions = with_outlines((particle.region for particle in found), analyses.level(reader, row.id))
     return {
         "width_px": row.width_px,
         "height_px": row.height_px,
@@ -87,9 +90,9 @@ def outlines(reader: Reader, row: MicrographRow) -> dict[str, Any]:
                 else "alone",
                 "equivalent_diameter_nm": json_numbers(particle.equivalent_diameter_nm),
                 "circularity": json_numbers(particle.circularity),
-                "polygon": _half_pixels(particle.region),
+                "polygon": _half_pixels(region),
             }
-            for number, particle in enumerate(analyses.particles(reader, row.id), 1)
+            for number, (particle, region) in enumerate(zip(found, regions, strict=True), 1)
         ],
         "rejections": [
             {"number": number, "reason": str(rejection.reason), "polygon": _half_pixels(rejection.region)}
@@ -98,6 +101,6 @@ def outlines(reader: Reader, row: MicrographRow) -> dict[str, Any]:
     }
 
 
-def _half_pixels(region: Region) -> list[int]:
-    found: list[int] = np.rint(np.multiply(2, polygon(region))).astype(int).tolist()
+def _half_pixels(region: Region) -> list[float]:
+    found: list[float] = (np.rint(np.multiply(8, polygon(region))) / 4).tolist()
     return found

@@ -2,18 +2,31 @@
 
 from __future__ import annotations
 
+import numpy as np
+from skimage.measure import approximate_polygon
+
 from temwatch.analysis.measurement import outline
 from temwatch.domain import Region
 
 _FEWEST_CORNERS = 3
+_TOLERANCE_PX = 0.1
+"""An outline between the pixels has a corner for each of them; those that are within this of a line between
+others are left out."""
 
 
 def polygon(region: Region) -> list[float]:
     """Outline of a region in px of the micrograph: x, y, x, y ... with pixel (0, 0) centred at (0.5, 0.5).
 
-    The shortest polygon between the pixels inside and outside the outline, which is never further than a
-    pixel from it. A region too small for that gets the corners of its pixels.
+    That between the pixels where it is known; else the shortest polygon between the pixels inside and outside
+    the outline, which is never further than a pixel from it. A region too small for that gets the corners of
+    its pixels.
     """
+    if region.outline is not None:
+        whole = np.vstack([region.outline, region.outline[:1]])
+        closed = approximate_polygon(whole, _TOLERANCE_PX)[:-1]  # type: ignore[no-untyped-call]
+        if len(closed) >= _FEWEST_CORNERS:
+            found: list[float] = (closed[:, ::-1] + 0.5).ravel().tolist()
+            return found
     corners, inside, outside = outline.trace(region.mask)
     points, offset = outline.shortest_polygon(inside, outside), 0.5
     if len(points) < _FEWEST_CORNERS:

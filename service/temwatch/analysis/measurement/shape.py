@@ -2,11 +2,15 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterable
+from dataclasses import replace
+
 import numpy as np
 
 from temwatch.analysis.measurement.outline import describe
+from temwatch.analysis.measurement.sub_pixel import describe_polygon, hole_area, outline_between_pixels
 from temwatch.descriptors import Outline
-from temwatch.domain import Mask
+from temwatch.domain import Level, Mask, Region
 
 
 def outline(mask: Mask, origin_px: tuple[int, int] = (0, 0), visible_fraction: float = 1.0) -> Outline:
@@ -23,3 +27,28 @@ def outline(mask: Mask, origin_px: tuple[int, int] = (0, 0), visible_fraction: f
     """
     traced = describe(np.ascontiguousarray(mask, dtype=np.bool_))
     return Outline(*traced, *origin_px, visible_fraction)
+
+
+def outline_of_region(region: Region) -> Outline:
+    """What the outline of a region yields: between the pixels where that is known, else of its pixels."""
+    if region.outline is None:
+        return outline(region.mask, region.origin_px, region.visible_fraction)
+    found = Outline(*describe_polygon(region.outline), *region.origin_px, region.visible_fraction)
+    return found._replace(
+        area=found.area - hole_area(np.ascontiguousarray(region.mask)),
+        centroid_row=found.centroid_row - found.origin_row,
+        centroid_column=found.centroid_column - found.origin_column,
+    )
+
+
+def with_outlines(regions: Iterable[Region], level: Level | None) -> list[Region]:
+    """The regions with their outlines between the pixels, where the micrograph's level is known."""
+    if level is None:
+        return list(regions)
+    return [
+        replace(
+            region,
+            outline=outline_between_pixels(np.ascontiguousarray(region.mask), level, *region.origin_px),
+        )
+        for region in regions
+    ]

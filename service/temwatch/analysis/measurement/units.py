@@ -43,8 +43,7 @@ def measure(region: Region, *, pixel_size_nm: float, settings: SeparationSetting
     settings
         Its convexity threshold: a particle below it is labelled as overlapping.
     """
-    outline = shape.outline(region.mask, region.origin_px, region.visible_fraction)
-    descriptors = measure_outline(outline, pixel_size_nm)
+    descriptors = measure_outline(shape.outline_of_region(region), pixel_size_nm)
     return Particle(
         descriptors=descriptors,
         overlapping=descriptors["convexity"] < settings.convexity_threshold,

@@ -12,6 +12,7 @@ import hashlib
 import itertools
 import threading
 from collections.abc import Callable, Iterator, Sequence
+from dataclasses import replace
 from itertools import pairwise
 from pathlib import Path
 
@@ -20,18 +21,21 @@ import safetensors
 import safetensors.torch
 import torch
 from numpy.typing import NDArray
-from scipy import ndimage
-from torch.nn import functional
 from torch.nn.utils.fusion import fuse_conv_bn_eval
 
+from temwatch.analysis.refinement import edge_network
+from temwatch.analysis.refinement.edge_network import EdgeNetwork
+from temwatch.analysis.refinement.level import OUTLINE
+from temwatch.analysis.refinement.refine import refined
 from temwatch.analysis.segmentation import preprocessing, weights
-from temwatch.analysis.segmentation.masking import best_threshold, particle_mask
+from temwatch.analysis.segmentation.best_sizes import at_best_sizes
+from temwatch.analysis.segmentation.masking import particle_mask
 from temwatch.analysis.segmentation.masking_parameters import PARAMETERS
 from temwatch.analysis.segmentation.network import network
 from temwatch.analysis.segmentation.preprocessing import Prepared
-from temwatch.analysis.segmentation.tiled_inference import TILE_PX, device_of, tiled
+from temwatch.analysis.segmentation.tiled_inference import TILE_PX, device_of
 from temwatch.config import SegmentationSettings
-from temwatch.domain import Image, Mask, Segmentation, Segmenter
+from temwatch.domain import Image, Segmentation, Segmenter
 from temwatch.errors import StartError, WeightsError
 
 Probabilities = NDArray[np.float32]
@@ -40,11 +44,6 @@ MIN_TILE_PX = 256
 
 TOGETHER = 4
 """Micrographs that a GPU sees at once."""
-
-MOST_HALVINGS = 2
-
-_SURE = 1e-3
-"""Probabilities nearer to 0 and 1 count as this: one view must not silence the other."""
 
 
 def build(settings: SegmentationSettings, on_out_of_memory: Callable[[], None] = lambda: None) -> Segmenter:
@@ -58,6 +57,11 @@ def build(settings: SegmentationSettings, on_out_of_memory: Callable[[], None] =
         The device is not there.
     """
     file = weights.read(weights.find_weights(settings))
+    edges = None
+    parameters = weights.parameters(settings)
+    if file.description.architecture != weights.ANTEMA:
+        edges, digest = edge_network.load(weights.find_edges())
+        parameters = (*parameters, ("edges", digest))
     device = find_device(settings.device)
     net = fused(load(file))
     net = net.to(device=device, memory_format=torch.channels_last)  # type: ignore[call-overload]
@@ -68,13 +72,19 @@ def build(settings: SegmentationSettings, on_out_of_memory: Callable[[], None] =
     def segment(images: Sequence[Image]) -> list[Segmentation]:
         signed = [sign * image for image in images]
         return segmentations(
-            net, signed, file.description, together=together, turn=turn, on_out_of_memory=on_out_of_memory
+            net,
+            signed,
+            file.description,
+            edges=edges,
+            together=together,
+            turn=turn,
+            on_out_of_memory=on_out_of_memory,
         )
 
     return Segmenter(
         name="deeplab",
         segment=segment,
-        parameters=weights.parameters(settings),
+        parameters=parameters,
         model_sha256=file.sha256,
         probe=functools.partial(probe, device) if device.type == "cuda" else None,
         together=together,
@@ -154,6 +164,7 @@ def segmentations(
     images: Sequence[Image],
     description: weights.Description,
     *,
+    edges: EdgeNetwork | None = None,
     together: int = 1,
     turn: contextlib.AbstractContextManager[object] | None = None,
     on_out_of_memory: Callable[[], None] = lambda: None,
@@ -166,6 +177,8 @@ def segmentations(
         A network and what its weights say of themselves.
     images
         float32, (y, x) each.
+    edges
+        Moves the outlines to where particles end; without it they lie where the network draws them.
     together
         So many of one shape, where they follow each other, are seen at once.
     turn
@@ -180,7 +193,16 @@ def segmentations(
             for batch in _of_one_shape(seen, together)
             for one in _batch_probabilities(net, batch, description, TILE_PX, on_out_of_memory)
         ]
-    return [segmentation_of(one, image, description) for one, image in zip(found, seen, strict=True)]
+    masks = [segmentation_of(one, image, description) for one, image in zip(found, seen, strict=True)]
+    if edges is None:
+        return masks
+    return [with_true_edges(one, image, edges) for one, image in zip(masks, seen, strict=True)]
+
+
+def with_true_edges(found: Segmentation, image: Prepared, edges: EdgeNetwork) -> Segmentation:
+    """The segmentation with every outline where the picture shows the edge, and between the pixels."""
+    level = refined(image.pixels, image.noise, found.mask, edges)
+    return replace(found, mask=level > OUTLINE, level=level)
 
 
 def probabilities(
@@ -229,7 +251,7 @@ def _within_memory(
     try:
         while True:
             try:
-                return _infer(net, images, description, tile_px)
+                return at_best_sizes(net, images, description, tile_px)
             except torch.OutOfMemoryError:
                 on_out_of_memory()
             torch.cuda.empty_cache()
@@ -256,80 +278,6 @@ def _of_one_shape(images: Sequence[Prepared], most: int) -> Iterator[list[Prepar
     for _, group in itertools.groupby(images, lambda image: image.pixels.shape):
         same = list(group)
         yield from (same[start : start + most] for start in range(0, len(same), most))
-
-
-def _infer(
-    net: torch.nn.Module, images: list[Prepared], description: weights.Description, tile_px: int
-) -> list[Probabilities]:
-    """Probabilities for micrographs of one shape, each at the sizes that suit it best."""
-    full = torch.from_numpy(np.stack([image.pixels for image in images]))[:, None]
-    work = full if description.max_side_px is None else _reduced(full, description.max_side_px)
-    first = tiled(net, work, description, tile_px)
-    found = []
-    for index, image in enumerate(images):
-        this = slice(index, index + 1)
-        result = _at_best_sizes(net, work[this], first[this], image.noise, description, tile_px)
-        if result.shape[-2:] != full.shape[-2:]:
-            result = functional.interpolate(result, full.shape[-2:], mode="bilinear")
-        found.append(np.asarray(result[0].numpy()))
-    return found
-
-
-def _at_best_sizes(
-    net: torch.nn.Module,
-    work: torch.Tensor,
-    result: torch.Tensor,
-    noise: float,
-    description: weights.Description,
-    tile_px: int,
-) -> torch.Tensor:
-    """Probabilities for one micrograph (1, 1, y, x), given those at full size.
-
-    Full size keeps gaps and small particles. Where noise hides what half the size, or a quarter, shows, that
-    one takes its place which the network is surest of, by the Dice coefficient it may expect. Where particles
-    are large there, half of that size is averaged in: it shows letters, supports and the texture of large
-    particles for what they are.
-    """
-    limit_px = description.half_size_from_px
-    if limit_px is None:
-        return result
-    if noise >= preprocessing.NOISY:
-        smaller, surest = work, best_threshold(result[0, 0].numpy()).dice
-        for _ in range(MOST_HALVINGS):
-            smaller = _halved(smaller)
-            again = tiled(net, smaller, description, tile_px)
-            dice = best_threshold(again[0, 0].numpy()).dice
-            if dice > surest:
-                work, result, surest = smaller, again, dice
-    if typical_diameter_px(result[0, 0].numpy() > PARAMETERS.threshold) >= limit_px:
-        again = functional.interpolate(
-            tiled(net, _halved(work), description, tile_px), work.shape[-2:], mode="bilinear"
-        )
-        result = torch.sigmoid((result.logit(_SURE) + again.logit(_SURE)) / 2)
-    return result
-
-
-def typical_diameter_px(mask: Mask) -> float:
-    """Equivalent diameter of the connected part that half of a mask's area does not exceed; 0 if empty."""
-    labels, _ = ndimage.label(mask, np.ones((3, 3)))
-    areas = np.sort(np.bincount(labels.ravel())[1:])
-    if not len(areas):
-        return 0.0
-    covered = np.cumsum(areas)
-    return float(np.sqrt(areas[np.searchsorted(covered, covered[-1] / 2)] * 4 / np.pi))
-
-
-def _reduced(image: torch.Tensor, max_side_px: int) -> torch.Tensor:
-    height, width = image.shape[-2:]
-    factor = max_side_px / max(height, width)
-    if factor >= 1:
-        return image
-    size = (max(1, round(height * factor)), max(1, round(width * factor)))
-    return functional.interpolate(image, size, mode="bilinear", antialias=True)
-
-
-def _halved(image: torch.Tensor) -> torch.Tensor:
-    return _reduced(image, max(1, max(image.shape[-2:]) // 2))
 
 
 def segmentation_of(found: Probabilities, image: Prepared, description: weights.Description) -> Segmentation:

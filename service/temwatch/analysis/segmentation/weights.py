@@ -13,6 +13,7 @@ from temwatch.errors import WeightsError
 
 FORMAT = "temwatch-1"
 DEFAULT_NAME = "deeplab.safetensors"
+EDGES_NAME = "edges.safetensors"
 
 _PACKAGE = Path(__file__).resolve().parents[2]
 
@@ -68,8 +69,28 @@ class WeightsFile:
 
 def default_weights(package: Path = _PACKAGE) -> Path | None:
     """The weights that come with temwatch, from any working directory; None where there are none."""
-    installed = package / "models" / DEFAULT_NAME
-    checkout = package.parents[1] / "models" / DEFAULT_NAME  # service/temwatch in the source tree
+    return _model(DEFAULT_NAME, package)
+
+
+def find_edges(package: Path = _PACKAGE) -> Path:
+    """The weights of the edge network that come with temwatch.
+
+    Raises
+    ------
+    WeightsError
+        This temwatch comes without them.
+    """
+    path = _model(EDGES_NAME, package)
+    if path is None:
+        raise WeightsError(
+            f"{EDGES_NAME} is missing from the folder models of this installation; install it again"
+        )
+    return path
+
+
+def _model(name: str, package: Path) -> Path | None:
+    installed = package / "models" / name
+    checkout = package.parents[1] / "models" / name  # service/temwatch in the source tree
     return next((path for path in (installed, checkout) if path.is_file()), None)
 
 

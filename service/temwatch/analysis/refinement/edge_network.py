@@ -1,0 +1,128 @@
+"""The edge network: from strips along contours to the distance of the edge, learned from simulated truth.
+
+Convolutions run along the contour, over profiles as channels. What a contour shows on the whole, and what all
+contours of the micrograph show together, is added to each point: one picture has one focus and one noise.
+"""
+
+from __future__ import annotations
+
+import hashlib
+from pathlib import Path
+
+import numpy as np
+import safetensors
+import safetensors.torch
+import torch
+from numpy.typing import NDArray
+from torch import nn
+
+from temwatch.analysis.refinement.contours import Contours, Floats
+from temwatch.analysis.refinement.strips import CHANNELS
+from temwatch.errors import WeightsError
+
+WIDTH = 48
+REACH = 10
+"""Points to both sides that the convolutions see."""
+
+
+class EdgeNetwork(nn.Module):
+    """Offset of the edge from each point, along its normal in steps, and the scale of its error."""
+
+    def __init__(self, width: int = WIDTH) -> None:
+        super().__init__()
+        self.inp, self.n1 = nn.Conv1d(CHANNELS, width, 3), nn.BatchNorm1d(width)
+        self.c2, self.n2 = nn.Conv1d(width, width, 5), nn.BatchNorm1d(width)
+        self.contour, self.field = nn.Linear(width, width), nn.Linear(width, width)
+        self.c3, self.n3 = nn.Conv1d(width, width, 5, dilation=2), nn.BatchNorm1d(width)
+        self.c4, self.n4 = nn.Conv1d(width, width, 3, dilation=3), nn.BatchNorm1d(width)
+        self.out = nn.Conv1d(width, 2, 1)
+
+    def forward(
+        self, strips: torch.Tensor, owner: torch.Tensor, field: torch.Tensor, is_inner: torch.Tensor
+    ) -> torch.Tensor:
+        """Offsets and error scales, (2, n - 2 REACH).
+
+        Parameters
+        ----------
+        strips : (1, CHANNELS, n)
+            Closed contours one after the other, each with `REACH` points of its other end at both ends.
+        owner, is_inner : (n,)
+            The contour of each point, and whether it is not one of those that are there twice.
+        field : (contours,)
+            The micrograph of each contour.
+        """
+        first = torch.relu(self.n1(self.inp(strips)))
+        own = torch.relu(self.n2(self.c2(first)))
+        owner, weight = owner[3:-3], is_inner[3:-3].to(own.dtype)
+        contour = _means((own[0] * weight).T, weight, owner, len(field))
+        fields = int(field.max()) + 1
+        whole = _means(contour, torch.ones_like(contour[:, 0]), field, fields)
+        own = own + torch.relu(self.contour(contour) + self.field(whole)[field])[owner].T[None]
+        wide = own[:, :, 4:-4] + torch.relu(self.n3(self.c3(own)))
+        wider = wide[:, :, 3:-3] + torch.relu(self.n4(self.c4(wide)))
+        found: torch.Tensor = self.out(wider)[0]
+        return found
+
+
+def _means(values: torch.Tensor, weight: torch.Tensor, owner: torch.Tensor, count: int) -> torch.Tensor:
+    """Mean of the rows of each owner, (count, columns); `values` are already weighted."""
+    total = values.new_zeros(count, values.shape[1]).index_add_(0, owner, values)
+    return total / weight.new_zeros(count).index_add_(0, owner, weight).clamp(min=1)[:, None]
+
+
+def wrapped(begin: NDArray[np.int64]) -> tuple[NDArray[np.int64], NDArray[np.int64], NDArray[np.bool_]]:
+    """Points of closed contours with `REACH` of each contour's other end at both ends.
+
+    Returns
+    -------
+    index, owner : int64, (n,)
+        Number of the point, and of its contour.
+    is_inner : bool, (n,)
+        False for those that are there twice.
+    """
+    lengths = np.diff(begin)
+    extended = lengths + 2 * REACH
+    start = np.concatenate(([0], np.cumsum(extended)))
+    owner = np.repeat(np.arange(len(lengths)), extended)
+    place = np.arange(start[-1]) - start[owner] - REACH
+    index = begin[:-1][owner] + place % lengths[owner]
+    return index, owner, (place >= 0) & (place < lengths[owner])
+
+
+def load(path: Path) -> tuple[EdgeNetwork, str]:
+    """The network with the weights of a file, ready for inference, and the file's sha256.
+
+    Raises
+    ------
+    WeightsError
+        The file is missing, damaged or of another network.
+    """
+    try:
+        content = path.read_bytes()
+        state = safetensors.torch.load(content)
+        net = EdgeNetwork()
+        net.load_state_dict(state)
+    except OSError as error:
+        raise WeightsError(f"{path}: {error.strerror}") from None
+    except (safetensors.SafetensorError, ValueError, RuntimeError):
+        raise WeightsError(f"{path}: damaged, or weights of another network than that of the edges") from None
+    return net.eval().requires_grad_(False), hashlib.sha256(content).hexdigest()
+
+
+def offsets(net: EdgeNetwork, strips: Floats, contours: Contours) -> tuple[Floats, Floats]:
+    """Distance of the edge from each point along its normal, and the scale of its error, in px, (n,)."""
+    index, owner, is_inner = wrapped(contours.begin)
+    with torch.inference_mode():
+        found = net(
+            torch.from_numpy(strips[:, index])[None],
+            torch.from_numpy(owner),
+            torch.zeros(len(contours.step_px), dtype=torch.int64),
+            torch.from_numpy(is_inner),
+        )[:, torch.from_numpy(is_inner[REACH:-REACH])]
+        scale = nn.functional.softplus(found[1]) + LEAST_SCALE
+    step = np.repeat(contours.step_px, np.diff(contours.begin))
+    return np.asarray(found[0].numpy() * step), np.asarray(scale.numpy() * step)
+
+
+LEAST_SCALE = 0.05
+"""Steps; no edge is known better."""
