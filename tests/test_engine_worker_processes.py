@@ -22,8 +22,8 @@ def interrupt():
 
 threading.Thread(target=interrupt).start()
 try:
-    pool = worker_processes.start(1, None)
-    worker_processes.wait_until_started(pool)
+    pool, first = worker_processes.start(1, None)
+    first.result()
 finally:
     is_started.set()
 print(pool.submit(worker_processes.usable_cores).result())
@@ -47,7 +47,15 @@ def test_ctrl_c_while_workers_start_does_not_break_them():
 
 def test_a_task_for_workers_that_were_killed_meanwhile_ends_as_their_death():
     """A thread of the cluster's client may hand it over while the conductor replaces them."""
-    pool = worker_processes.start(1, None)
+    pool, _ = worker_processes.start(1, None)
     kill_workers(pool)
     future = worker_processes.submit(pool, worker_processes.usable_cores)
     assert isinstance(future.exception(timeout=60), BrokenProcessPool)
+
+
+def test_one_worker_compiles_before_the_others_start():
+    """At the first start on a machine two would compile the same code at once."""
+    pool, first = worker_processes.start(8, None)
+    first.result(timeout=60)
+    assert 1 == len(pool._processes)
+    kill_workers(pool)

@@ -51,16 +51,15 @@ class ProcessBackend:
 
     def start(self) -> None:
         """Start the workers, and return when the first has compiled its code."""
-        self.replace_workers()
-        assert self._pool is not None
-        worker_processes.wait_until_started(self._pool)
+        self.replace_workers().result()
 
-    def replace_workers(self) -> None:
-        """Start others and kill those there were, without waiting for either."""
+    def replace_workers(self) -> Future[int]:
+        """Start others and kill those there were, without waiting for either; the future is the first's."""
         old = self._pool
-        self._pool = worker_processes.start(self._workers, self._config.separation.method)
+        self._pool, first = worker_processes.start(self._workers, self._config.separation.method)
         if old is not None:
             library_internals.kill_workers(old)
+        return first
 
     def close(self) -> None:
         """End workers and threads."""

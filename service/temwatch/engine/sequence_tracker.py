@@ -61,7 +61,7 @@ class _Worker:
         self, task: Callable[..., object], order: sequence_tasks.LinkOrder | sequence_tasks.DrawOrder
     ) -> None:
         if self._pool is None:
-            self._pool = worker_processes.start(1, None)
+            self._pool, _ = worker_processes.start(1, None)
         future = worker_processes.submit(self._pool, task, order)
         self._task = _SequenceTask(order, future)
         future.add_done_callback(lambda _: self._wake())

@@ -18,17 +18,18 @@ _Result = TypeVar("_Result")
 _Arguments = ParamSpec("_Arguments")
 
 
-def start(workers: int, method: SeparationMethod | None) -> ProcessPoolExecutor:
-    """Start `workers` processes that first compile the code of `method`, where one is given.
+def start(workers: int, method: SeparationMethod | None) -> tuple[ProcessPoolExecutor, Future[int]]:
+    """Up to `workers` processes, and the future of the first, which has then compiled the code of `method`.
 
-    They are forked from a clean server process: forking the daemon, with its threads and torch, is unsafe.
+    The others start when there is work for them and find the code compiled. All are forked from a clean
+    server process: forking the daemon, with its threads and torch, is unsafe.
     """
     context = multiprocessing.get_context("forkserver")
     context.set_forkserver_preload(["temwatch.engine.tasks"])
     _start_server()
     pool = ProcessPoolExecutor(workers, mp_context=context, initializer=_begin, initargs=(method,))
-    pool.submit(usable_cores)  # processes start with the first task, which is not to be a micrograph
-    return pool
+    # processes start with the first task, which is not to be a micrograph
+    return pool, pool.submit(usable_cores)
 
 
 def _start_server() -> None:
@@ -42,11 +43,6 @@ def _start_server() -> None:
         forkserver.ensure_running()  # inherits what this thread blocks
     finally:
         signal.pthread_sigmask(signal.SIG_SETMASK, blocked)
-
-
-def wait_until_started(pool: ProcessPoolExecutor) -> None:
-    """Return when a worker has compiled its code and takes tasks."""
-    pool.submit(usable_cores).result()
 
 
 def submit(
