@@ -54,8 +54,8 @@ compiled: $(VENV)/numba/ready
 
 # every pytest process would otherwise rewrite the assertions of every test file anew
 unexport PYTHONDONTWRITEBYTECODE
-# many tests wait for a service, so that five at a time keep two cores busy
-WORKERS := -n 5 --dist worksteal
+# some tests wait for a service, so that three at a time keep two cores busy; each more loads all code again
+WORKERS := -n 3 --dist worksteal
 test: $(VENV)/ready-dev compiled
 	@$(BIN)/python -m pytest $(WORKERS)
 

@@ -15,6 +15,8 @@ from temwatch import compiled_code
 
 # the folder that `make compiled` fills: set before numba is loaded, and for every process that a test starts
 compiled_code.keep_in(Path(sys.prefix))
+# as the command line sets it, before numpy is loaded
+os.environ.setdefault("OPENBLAS_NUM_THREADS", "1")
 
 
 @pytest.fixture(scope="session")

@@ -1,6 +1,6 @@
 """The service with a network whose device is as a file says: well, sick, hung, or short of memory.
 
-Everything but the device is real: `python sick_service.py MOOD CONFIG`.
+Everything but the device is real.
 """
 
 import sys
@@ -43,9 +43,11 @@ def network(mood, on_out_of_memory):
     return segment
 
 
-def main():
+def main(mood_file, arguments):
+    """`temwatch run --config CONFIG` with such a network."""
+
     def mood():
-        return Path(sys.argv[1]).read_text()
+        return Path(mood_file).read_text()
 
     def probe():
         if mood() == "hung":
@@ -65,11 +67,8 @@ def main():
         return Segmenter(name="sick", segment=segment, probe=probe)
 
     try:
-        service.run(config.load(Path(sys.argv[2])), build=build, probe_every_s=0.5, probe_deadline_s=3.0)
+        service.run(config.load(Path(arguments[-1])), build=build, probe_every_s=0.5, probe_deadline_s=3.0)
     except StartError as error:
         print(f"temwatch: {error}", file=sys.stderr)
-        sys.exit(error.exit_code)
-
-
-if __name__ == "__main__":
-    main()
+        return error.exit_code
+    return 0

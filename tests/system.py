@@ -1,17 +1,21 @@
 """Real processes for the system tests: the service, the command line, and a client for its page."""
 
+import atexit
 import contextlib
 import csv
 import io
 import json
+import multiprocessing
 import os
 import signal
 import subprocess
 import sys
+import tempfile
 import time
 import urllib.error
 import urllib.request
 from dataclasses import asdict
+from multiprocessing import forkserver
 from pathlib import Path
 
 from temwatch import cli
@@ -20,16 +24,25 @@ from temwatch.ledger import Reader
 COMMAND = [sys.executable, "-m", "temwatch"]
 
 
-def temwatch(*arguments, timeout=500, **options):
-    """Run one command to its end."""
-    return subprocess.run(
-        [*COMMAND, *map(str, arguments)],
-        capture_output=True,
-        text=True,
-        timeout=timeout,
-        check=False,
-        **options,
-    )
+def temwatch(*arguments, timeout=500, fresh=False, **options):
+    """Run one command to its end, in an interpreter of its own where it is `fresh` or has `options`."""
+    if fresh or options:
+        return subprocess.run(
+            [*COMMAND, *map(str, arguments)],
+            capture_output=True,
+            text=True,
+            timeout=timeout,
+            check=False,
+            **options,
+        )
+    with tempfile.TemporaryDirectory() as folder:
+        out, err = Path(folder, "out"), Path(folder, "err")
+        process = ForkedCommand(*arguments, out=out, err=err)
+        try:
+            code = process.wait(timeout)
+        finally:
+            process.kill()
+        return subprocess.CompletedProcess(arguments, code, out.read_text(), err.read_text())
 
 
 def command(*arguments):
@@ -40,10 +53,67 @@ def command(*arguments):
     return subprocess.CompletedProcess(arguments, code, said.getvalue(), complained.getvalue())
 
 
-def threshold(folder):
+def warm_server():
+    """Context of processes that have loaded already what a service loads, which takes it seconds."""
+    context = multiprocessing.get_context("forkserver")
+    context.set_forkserver_preload(["temwatch.engine.tasks", "temwatch.daemon.service"])
+    forkserver.ensure_running()
+    return context
+
+
+class ForkedCommand:
+    """A command as a process of its own, as `subprocess.Popen` is, forked from one that has loaded the code.
+
+    What it says is appended to the files `out` and `err`.
+    """
+
+    def __init__(self, *arguments, out, err, main=cli.main):
+        self._arguments = [str(argument) for argument in arguments]
+        for path in (out, err):
+            path.touch()
+        target = (main, self._arguments, out, err)
+        self._process = warm_server().Process(target=_run_forked, args=target)
+        self._process.start()
+        self.pid = self._process.pid
+        atexit.register(self.kill)  # where a test fails: multiprocessing would wait for it
+
+    @property
+    def returncode(self):
+        return self._process.exitcode
+
+    def poll(self):
+        return self._process.exitcode
+
+    def wait(self, timeout=None):
+        self._process.join(timeout)
+        if self._process.exitcode is None:
+            raise subprocess.TimeoutExpired(self._arguments, timeout)
+        return self._process.exitcode
+
+    def send_signal(self, number):
+        if self._process.exitcode is None:
+            os.kill(self.pid, number)
+
+    def kill(self):
+        self._process.kill()
+
+
+def _run_forked(main, arguments, out, err):
+    """In the new process, whose workers are forked from the same server."""
+    forkserver.ensure_running = forkserver._forkserver.ensure_running = lambda: None
+    for path, number in ((out, 1), (err, 2)):
+        with path.open("ab", buffering=0) as stream:
+            os.dup2(stream.fileno(), number)
+    sys.exit(main(arguments))
+
+
+def threshold(folder, *, pictures=True):
     """A configuration for `analyse` without the network, whose seconds would hide what most tests watch."""
     path = folder / "temwatch.toml"
-    path.write_text('[watch]\nfolder = "."\n[output]\nfolder = "."\n[segmentation]\nmethod = "threshold"\n')
+    path.write_text(
+        f'[watch]\nfolder = "."\n[output]\nfolder = "."\npictures = {json.dumps(pictures)}\n'
+        '[segmentation]\nmethod = "threshold"\n'
+    )
     return path
 
 
@@ -66,6 +136,8 @@ def wait_until(condition, seconds=180, what="it"):
 
 class Service:
     """`temwatch run` as a process of its own, with a folder to acquire into."""
+
+    main = staticmethod(cli.main)
 
     def __init__(self, folder, **sections):
         self.folder = Path(folder)
@@ -90,15 +162,24 @@ class Service:
             )
         )
 
-    def start(self, *, ready=True, env=None, command=(*COMMAND, "run", "--config")):
-        """Start it; `ready` waits until it says so, `command` is what runs it on its configuration."""
+    def start(self, *, ready=True, env=None, command=None, fresh=False):
+        """Start it; `ready` waits until it says so.
+
+        An interpreter of its own, started as users do, takes seconds to load: only where the test is about
+        the process, which is `fresh` then, or has another environment or `command`.
+        """
         self.offset = self.log.stat().st_size if self.log.exists() else 0
-        with self.log.open("ab") as stream:
-            self.process = subprocess.Popen(
-                [*command, str(self.config)],
-                stderr=stream,
-                stdout=stream,
-                env=os.environ | (env or {}),
+        if fresh or env or command:
+            with self.log.open("ab") as stream:
+                self.process = subprocess.Popen(
+                    [*(command or (*COMMAND, "run", "--config")), str(self.config)],
+                    stderr=stream,
+                    stdout=stream,
+                    env=os.environ | (env or {}),
+                )
+        else:
+            self.process = ForkedCommand(
+                "run", "--config", self.config, out=self.log, err=self.log, main=self.main
             )
         if ready:
             try:

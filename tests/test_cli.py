@@ -51,7 +51,7 @@ def test_every_command_explains_itself(command, capsys):
 
 def test_the_exit_code_reaches_the_shell():
     """As a process of its own."""
-    assert [0, 2] == [temwatch("--help").returncode, temwatch("unknown").returncode]
+    assert [0, 2] == [temwatch(name, fresh=True).returncode for name in ("--help", "unknown")]
 
 
 def test_choices_are_those_of_the_configuration(tmp_path):
@@ -91,7 +91,7 @@ def test_version():
     """As the package says."""
     import temwatch as package
 
-    assert f"temwatch {package.__version__}\n" == temwatch("--version").stdout
+    assert f"temwatch {package.__version__}\n" == temwatch("--version", fresh=True).stdout
 
 
 @pytest.mark.parametrize(

@@ -1,15 +1,13 @@
 """A device that has no memory left, computes no more, or does not answer."""
 
-import sys
-from pathlib import Path
+from functools import partial
 
 import pytest
 
+import sick_service
 from system import Service, wait_until
 
 pytestmark = pytest.mark.system
-
-PROGRAM = Path(__file__).with_name("sick_service.py")
 
 
 @pytest.fixture(scope="module")
@@ -26,15 +24,13 @@ class Sick(Service):
     def __init__(self, folder):
         super().__init__(folder, watch={"settle_seconds": 0.1})
         self.mood = self.folder / "mood"
+        self.main = partial(sick_service.main, self.mood)
         self.device_is("well")
 
     def device_is(self, mood):
         fresh = self.mood.with_suffix(".new")
         fresh.write_text(mood)
         fresh.replace(self.mood)
-
-    def start(self, **options):
-        return super().start(command=(sys.executable, str(PROGRAM), str(self.mood)), **options)
 
 
 def test_out_of_memory_is_counted_and_the_micrograph_is_refused_only_at_last(tmp_path, contents):

@@ -44,11 +44,11 @@ def test_a_hundred_thousand_frames_in_two_gigabytes(tmp_path):
         time.sleep(1.0)
         return count >= at_least
 
-    service.start(ready=False)
+    service.start(ready=False, fresh=True)
     wait_until(service.page, seconds=600, what="the page's address")
     wait_until(lambda: tracked(FRAMES // 2), seconds=86400, what="half of the frames")
     service.kill()
-    with service.start(ready=False):
+    with service.start(ready=False, fresh=True):
         wait_until(lambda: tracked(FRAMES), seconds=86400, what="all frames")
         seconds = time.monotonic() - began
         path = service.output / "long" / "sequences" / "long" / "film.mp4"

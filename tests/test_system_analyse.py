@@ -12,7 +12,7 @@ import pandas
 import pytest
 from PIL import Image
 
-from system import COMMAND, command, rows, temwatch, threshold, wait_until
+from system import COMMAND, rows, temwatch, threshold, wait_until
 from temwatch.columns import PARTICLE_COLUMNS
 from temwatch.config import STATE_FOLDER
 from temwatch.outputs.tables import MICROGRAPH_COLUMNS
@@ -24,7 +24,8 @@ pytestmark = pytest.mark.system
 def analysed(series, tmp_path_factory):
     """The series, analysed once with every format."""
     output = tmp_path_factory.mktemp("analysed")
-    done = temwatch("analyse", series, "--output", output, "--sample", "Au", "--formats", "csv,xlsx,parquet")
+    options = ("--output", output, "--sample", "Au", "--formats", "csv,xlsx,parquet")
+    done = temwatch("analyse", series, *options, fresh=True)
     assert 0 == done.returncode, done.stderr
     return output / "Au", done
 
@@ -91,7 +92,7 @@ def test_a_second_run_finds_nothing_to_do(series, tmp_path):
     """Content that is in the ledger is not analysed again."""
     options = ("--output", tmp_path, "--sample", "Au", "--config", threshold(tmp_path))
     for _ in range(2):
-        done = command("analyse", series, *options)
+        done = temwatch("analyse", series, *options)
         assert 0 == done.returncode, done.stderr
     assert 6 == len(rows(tmp_path / "Au" / "micrographs.csv"))
 
@@ -118,7 +119,7 @@ def test_bad_input_is_a_row_with_a_reason_and_the_rest_goes_on(series, tmp_path)
     (folder / "Au" / "notes.txt").write_text("ignored")
     shutil.copy(good[2], folder / "Au" / "closed.dm3")
     (folder / "Au" / "closed.dm3").chmod(0)
-    done = command("analyse", folder, "--output", output, "--config", threshold(tmp_path))
+    done = temwatch("analyse", folder, "--output", output, "--config", threshold(tmp_path))
     assert 1 == done.returncode, done.stderr
     assert "Traceback" not in done.stderr
     found = {
@@ -155,9 +156,9 @@ def test_a_missing_pixel_size_is_cured_by_the_option(tmp_path):
     image[(x - 90) ** 2 + (y - 120) ** 2 < 400] -= 100
     Image.fromarray(image.astype(np.uint8)).save(folder / "Au_1.tif")
     options = ("--output", tmp_path / "out", "--config", threshold(tmp_path))
-    first = command("analyse", folder, *options)
+    first = temwatch("analyse", folder, *options)
     assert 1 == first.returncode
-    second = command("analyse", folder, *options, "--pixel-size", "0.5")
+    second = temwatch("analyse", folder, *options, "--pixel-size", "0.5")
     assert 0 == second.returncode, second.stderr
     found = rows(tmp_path / "out" / "Au" / "micrographs.csv")
     assert [("done", "0.5", "user", "")] == [
@@ -184,7 +185,7 @@ def test_impatient_ctrl_c_ends_in_order_and_the_same_command_continues(series, t
         process.returncode,
         process.communicate()[1],
     )
-    assert 0 == command(*arguments).returncode
+    assert 0 == temwatch(*arguments).returncode
     assert ["done"] * 6 == [row["status"] for row in rows(output / "Au" / "micrographs.csv")]
 
 
@@ -193,7 +194,7 @@ def test_names_that_look_like_markup_are_printed_as_they_are(tmp_path):
     name = "gold[red] :smile: [1].tif"
     Image.fromarray(np.random.default_rng(0).integers(0, 255, (128, 128), np.uint8)).save(tmp_path / name)
     output = tmp_path / "results [" / "2]"
-    done = command("analyse", tmp_path / name, "--output", output, "--config", threshold(tmp_path))
+    done = temwatch("analyse", tmp_path / name, "--output", output, "--config", threshold(tmp_path))
     assert 1 == done.returncode, done.stderr
     (row,) = rows(output / "gold[red] _smile_ [1]" / "micrographs.csv")
     assert f"{tmp_path / name}: refused: {row['reason']}\n" == done.stderr
@@ -205,6 +206,6 @@ def test_a_named_file_of_another_kind_is_refused(tmp_path):
     """In a folder it would be ignored."""
     (tmp_path / "notes.txt").write_text("x")
     options = ("--output", tmp_path / "out", "--config", threshold(tmp_path))
-    done = command("analyse", tmp_path / "notes.txt", *options)
+    done = temwatch("analyse", tmp_path / "notes.txt", *options)
     assert 1 == done.returncode
     assert "notes.txt" in done.stderr

@@ -76,7 +76,7 @@ def test_a_day_of_acquisition_at_speed_leaves_the_memory_flat(tmp_path, series):
     micrographs = int(os.environ.get("TEMWATCH_SOAK_MICROGRAPHS", 24 * 3600 // 30))
     sources = sorted(series.glob("*.dm3"))
     points = []
-    with Service(tmp_path, watch={"scan_interval_seconds": 1.0}) as service:
+    with Service(tmp_path, watch={"scan_interval_seconds": 1.0}).start(fresh=True) as service:
         for number in range(1, micrographs + 1):
             folder = service.watched / f"S{number // 200:02d}"
             folder.mkdir(exist_ok=True)

@@ -216,7 +216,8 @@ def test_of_a_stack_with_a_damaged_page_the_frames_before_it_are_kept(tmp_path):
     content = bytearray(path.read_bytes())
     content[start : start + size] = bytes(size)
     path.write_bytes(content)
-    options = ("--output", tmp_path / "out", "--config", threshold(tmp_path), "--pixel-size", 0.5)
+    config = threshold(tmp_path, pictures=False)
+    options = ("--output", tmp_path / "out", "--config", config, "--pixel-size", 0.5)
     done = temwatch("analyse", path, *options)
     assert (1, True) == (done.returncode, "run.tif: refused: is damaged" in done.stderr)
     found = [(row["frame"], row["status"]) for row in rows(tmp_path / "out" / "run" / "micrographs.csv")]

@@ -21,7 +21,7 @@ pytestmark = pytest.mark.system
 @pytest.fixture(scope="module")
 def service(series, tmp_path_factory):
     """A running service that has seen the series and one bad file."""
-    with Service(tmp_path_factory.mktemp("service")) as running:
+    with Service(tmp_path_factory.mktemp("service")).start(fresh=True) as running:
         for path in sorted(series.glob("*.dm3")):
             shutil.copy(path, running.watched / f"Au_{path.stem[-2:]}.dm3")
         (running.watched / "Au_99.dm3").write_text("not a micrograph")
@@ -273,7 +273,7 @@ def workers_of(pid):
 
 def test_a_worker_that_dies_costs_no_micrograph_and_none_outlives_the_service(tmp_path, series):
     """Its work is done again, alone; the service goes on. A kill -9 leaves no process behind."""
-    with Service(tmp_path) as running:
+    with Service(tmp_path).start(fresh=True) as running:
         for path in sorted(series.glob("*.dm3")):
             shutil.copy(path, running.watched / f"Au_{path.stem[-2:]}.dm3")
         victims = wait_until(lambda: workers_of(running.process.pid), what="workers")

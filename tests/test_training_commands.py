@@ -247,8 +247,9 @@ print("done")
 @pytest.mark.system
 @pytest.mark.slow
 def test_training_evaluation_and_inference_need_no_network(labelled, tmp_path):
-    """With sockets that refuse and a home without any cache."""
-    environment = {"HOME": str(tmp_path), "PATH": os.environ["PATH"], "OMP_NUM_THREADS": "1"}
+    """With sockets that refuse and a home without any cache but the code that is compiled."""
+    environment = {"HOME": str(tmp_path), "OMP_NUM_THREADS": "1"}
+    environment |= {name: os.environ[name] for name in ("PATH", "NUMBA_CACHE_DIR")}
     done = subprocess.run(
         [sys.executable, "-c", PROGRAM, str(labelled), str(tmp_path / "out"), *SMALL, "--steps", "1"],
         capture_output=True,
