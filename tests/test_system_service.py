@@ -178,12 +178,15 @@ def test_retry_while_the_service_runs(service):
 
 
 def test_rebuild_while_the_service_runs_gives_the_same_bytes(service):
-    """The running service does it itself."""
+    """The running service does it itself; the edited table is kept beside."""
     folder = service.output / "Au"
     before = {path.name: path.read_bytes() for path in folder.glob("*.csv")}
     (folder / "particles.csv").write_text("somebody edited this\n")
     done = temwatch("rebuild", "--config", service.config, "Au")
     assert 0 == done.returncode, done.stderr
+    (edited,) = folder.glob("particles.edited-*.csv")
+    assert "somebody edited this\n" == edited.read_text()
+    edited.unlink()
     assert before == {path.name: path.read_bytes() for path in folder.glob("*.csv")}
 
 
