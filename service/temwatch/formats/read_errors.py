@@ -134,7 +134,8 @@ def open_regular(path: Path) -> io.BufferedReader:
     """
     _check_regular(path.stat())  # before it is opened, which makes some devices act
     # what has taken its place since then is not waited for either; for a file the flag means nothing
-    stream = os.fdopen(os.open(path, os.O_RDONLY | os.O_NONBLOCK | os.O_CLOEXEC), "rb")
+    # (a stream of `os.fdopen` would not know its path, which tifffile asks for)
+    stream = open(path, "rb", opener=lambda name, flags: os.open(name, flags | os.O_NONBLOCK))  # noqa: SIM115
     try:
         _check_regular(os.fstat(stream.fileno()))
     except BaseException:
