@@ -215,3 +215,11 @@ def test_a_watched_folder_that_is_missing_is_waited_for(tmp_path):
         (folder / "b.dm3").write_bytes(b"x")
         running.until(lambda: len(running.added) == 2)
         assert ["a.dm3", "b.dm3"] == [path for path, _ in running.added]
+
+
+def test_a_folder_that_cannot_be_examined_has_no_watcher(tmp_path):
+    """Any error of a share ends nothing: the scan says why, and the next one tries again."""
+    unanswerable = tmp_path / ("x" * 300)
+    with pytest.raises(OSError, match="too long"):
+        unanswerable.is_dir()
+    assert intake._watch(unanswerable, threading.Event(), lambda: None) is None

@@ -143,7 +143,10 @@ def run(
 
 
 def _watch(folder: Path, wake: threading.Event, overflowed: Callable[[], None]) -> Watcher | None:
-    if not folder.is_dir():
+    try:
+        if not folder.is_dir():
+            return None
+    except OSError:  # a share in trouble: the scan that follows says why
         return None
     watcher = Watcher(folder, wake.set, overflowed)
     watcher.start()
