@@ -110,6 +110,26 @@ def test_crashes_are_counted(ledger):
     assert (2, 2) == (pending(ledger)[0].crashes, pending(ledger)[0].attempts)
 
 
+def test_a_claim_that_outlives_its_service_counts_as_a_crash(ledger, tmp_path):
+    """Whatever killed it may have been the file; after the second time it waits for the others."""
+    queue.add_all(ledger, [arrival("poison.dm3"), arrival("a.dm3"), arrival("b.dm3")])
+    for crashes in (1, 2):
+        (file,) = queue.claim(ledger, 1, START)
+        assert ("poison.dm3", crashes - 1) == (file.path, file.crashes)
+        ledger.close()
+        ledger = open_ledger(tmp_path)
+    with ledger:
+        claimed = queue.claim(ledger, 3, START)
+        assert [("a.dm3", 0), ("b.dm3", 0), ("poison.dm3", 2)] == [
+            (file.path, file.crashes) for file in claimed
+        ]
+        assert {0} == {file.attempts for file in claimed}
+        with ledger.reader() as reader:
+            assert 2 == counters.totals(reader)["retries", "crashed"]
+        for file in claimed:
+            queue.release(ledger, file.id)
+
+
 def names(ledger, *paths, sample="Au"):
     queue.add_all(ledger, (arrival(path, sample=sample) for path in paths))
     return {file.path: file.name for file in pending(ledger) if file.sample == folder_name(sample)}

@@ -114,7 +114,7 @@ def _once(
         resolved = timed("resolve", lambda: tasks.analyse(task))
         folder = paths.micrograph_folder(output, _SAMPLE, file.name)
         picture = orders.PictureOrder(
-            path=spooled, pixel_size_nm=micrograph.pixel_size_nm, folder=folder, name=file.name
+            path=spooled, image=None, pixel_size_nm=micrograph.pixel_size_nm, folder=folder, name=file.name
         )
         timed("publish", lambda: tasks.draw_micrograph(picture))
         timed("record", lambda: recording.record(ledger, file.id, [resolved.packed]))

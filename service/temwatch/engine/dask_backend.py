@@ -162,6 +162,7 @@ class DaskBackend:
             read=replace(
                 orders.read_order(job, config),
                 spooled=Path(job.file.name + job.spooled.suffix),
+                memory=None,  # each worker of the cluster has its own
                 small_pictures=None,  # workers of the cluster write only to their spool: no film
             ),
             size_bytes=job.file.size_bytes,

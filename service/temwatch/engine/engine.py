@@ -7,6 +7,7 @@ does everything with a file before its record. The number of files in hand is li
 from __future__ import annotations
 
 import shutil
+import sys
 import threading
 import time
 from concurrent.futures import Future
@@ -19,6 +20,7 @@ import structlog
 from temwatch.config import Config
 from temwatch.domain import Method, Segmenter, Stage, Status
 from temwatch.engine import retry, tasks
+from temwatch.engine.admission import Admission
 from temwatch.engine.artifacts import ArtifactWriter
 from temwatch.engine.backend import Backend
 from temwatch.engine.hooks import EngineHooks, EngineStatus
@@ -38,7 +40,7 @@ from temwatch.engine.publishing import Publisher
 from temwatch.engine.requests import RequestQueue
 from temwatch.engine.run_mode import RunMode
 from temwatch.engine.sequence_tracker import SequenceTracker
-from temwatch.errors import InputError, StartError, Unreadable
+from temwatch.errors import InputError, StartError
 from temwatch.ledger import Ledger, Recorded, queue, recording
 from temwatch.outputs import paths
 
@@ -92,6 +94,7 @@ class Engine:
         )
         self._sequence_tracker = SequenceTracker(ledger, config, self._publisher.publish, self.wake)
         self._jobs: list[Job] = []
+        self._admission = Admission(config.engine.workers)
         self._spool = paths.spool(config.output.state)
         self._paused_until_s = 0.0
         self._deadline_s: float | None = None
@@ -123,8 +126,10 @@ class Engine:
         finally:
             self._backend.close()
             self._sequence_tracker.close()
+            # where this process ran out of memory, one of them was too much
+            is_crash = isinstance(sys.exception(), MemoryError)
             for job in self._jobs:
-                queue.release(self._ledger, job.file.id)
+                (queue.release_crashed if is_crash else queue.release)(self._ledger, job.file.id)
             self._publisher.finish(interrupted=stop.is_set())
             shutil.rmtree(self._spool, ignore_errors=True)
 
@@ -150,17 +155,16 @@ class Engine:
             if not claimed:
                 return
             file = claimed[0]
-            if file.crashes and self._jobs:
+            if not self._admission.admits(file, self._jobs, self._backend.capacity):
                 queue.release(self._ledger, file.id)
                 return
-            job = Job(
-                file=file,
-                spooled=self._spool / f"{file.id}{file.location.suffix}",
-                is_copied=file.size_bytes <= self._config.watch.spool_limit_bytes,
-                next_index=file.frames_recorded,
-            )
+            job = Job.begin(file, self._spool, self._config.watch.spool_limit_bytes)
+            job.memory = self._admission.share(file)
             self._jobs.append(job)
-            log.info("micrograph started", id=file.id, sample=file.sample, path=file.path)
+            if file.crashes >= retry.MAX_CRASHES:
+                self._reject(job, retry.crashed(file.crashes, "the service or a worker"))
+                continue
+            log.info("micrograph started", **job.about)
             self._backend.read(job)
 
     def _has_room(self) -> bool:
@@ -189,6 +193,9 @@ class Engine:
     def _advance(self, job: Job, outcome: Outcome) -> None:
         """Take the next step of a job, or turn its failure into a row with its reason."""
         match outcome:
+            case ReadDone(needs_bytes=int() as needed):
+                self._admission.remember(job.file, needed)
+                self._put_back(job, 0, None)
             case ReadDone():
                 self._analyse_unless_known(job, outcome)
             case Segmented():
@@ -199,6 +206,7 @@ class Engine:
                 self._record_complete_batches(job)
             case Recorded():
                 self._end(job)
+                self._admission.forget(job.file)
                 job.recorded = outcome
                 if outcome.duplicate_of is not None:
                     job.reason = f"same content as {outcome.duplicate_of}"
@@ -249,9 +257,7 @@ class Engine:
         self.status.last_finished = f"{job.file.name}: {finished.in_words}"
         log.info(
             "micrograph finished",
-            id=job.file.id,
-            sample=job.file.sample,
-            path=job.file.path,
+            **job.about,
             status=str(finished.status),
             particles=finished.particles,
             reason=finished.reason or None,
@@ -275,8 +281,7 @@ class Engine:
         )
         match action:
             case retry.Retry(after_s=wait_s, code=code):
-                about = {"id": job.file.id, "path": job.file.path}
-                log.warning("cannot read, will retry", **about, reason=str(error), wait_s=wait_s)
+                log.warning("cannot read, will retry", **job.about, reason=str(error), wait_s=wait_s)
                 self._put_back(job, wait_s, code)
             case retry.WaitForSpace():
                 log.warning("disk full, waiting for space", reason=str(error))
@@ -286,8 +291,7 @@ class Engine:
                 if reason.code == "internal":
                     if failed.stage is Stage.SEGMENT:
                         self._hooks.check_device()  # a device that fails ends the service
-                    about = {"id": job.file.id, "path": job.file.path}
-                    log.error("internal error", **about, stage=failed.stage, exc_info=error)
+                    log.error("internal error", **job.about, stage=failed.stage, exc_info=error)
                 self._reject(job, reason)
 
     def _put_back(self, job: Job, wait_s: float, reason: str | None) -> None:
@@ -327,8 +331,7 @@ class Engine:
             not_before = datetime.now(UTC) + timedelta(seconds=wait_s)
             crashes = queue.release_crashed(self._ledger, job.file.id, not_before=not_before)
             if crashes >= retry.MAX_CRASHES:
-                reason = f"the worker process died on it {crashes} times; see the log"
-                self._reject(job, Unreadable("crashed", reason))
+                self._reject(job, retry.crashed(crashes, "the worker process"))
             else:
                 self._end(job)
 

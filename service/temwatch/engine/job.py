@@ -13,6 +13,7 @@ from typing import NamedTuple
 import structlog
 
 from temwatch.domain import Micrograph, Stage, Status
+from temwatch.engine import spooled_image
 from temwatch.engine.outcomes import Analysed, Failed, PictureDone, Resolved, StageResult
 from temwatch.ledger import File, PackedAnalysis, Recorded
 
@@ -58,6 +59,13 @@ class Task(NamedTuple):
     executor: Executor
 
 
+class MemoryShare(NamedTuple):
+    """Bytes that one file may take: beside the others in hand, and if it is alone."""
+
+    now_bytes: int
+    alone_bytes: int
+
+
 @dataclass(slots=True, eq=False)
 class Batch:
     """A micrograph, or frames of a stack that were read together, until their rows are recorded."""
@@ -82,6 +90,7 @@ class Job:
     spooled: Path
     is_copied: bool
     next_index: int  # of the micrograph that is read next
+    memory: MemoryShare | None = None
     sha256: str | None = None
     frames_total: int | None = None
     batches: list[Batch] = field(default_factory=list)
@@ -97,9 +106,24 @@ class Job:
     _read_failure: Failed | None = None  # of a read ahead, put off until what was read is recorded
     _seconds_recorded: float = 0.0
 
+    @classmethod
+    def begin(cls, file: File, spool: Path, spool_limit_bytes: int) -> Job:
+        """The job of a file that was claimed; a file above the limit is read where it lies."""
+        return cls(
+            file=file,
+            spooled=spool / f"{file.id}{file.location.suffix}",
+            is_copied=file.size_bytes <= spool_limit_bytes,
+            next_index=file.frames_recorded,
+        )
+
+    @property
+    def about(self) -> dict[str, object]:
+        """Its file, for the log."""
+        return {"id": self.file.id, "sample": self.file.sample, "path": self.file.path}
+
     def log_start(self, stage: Stage) -> None:
         """Write a line to the log, at level debug."""
-        log.debug("stage", stage=stage, id=self.file.id, path=self.file.path)
+        log.debug("stage", stage=stage, **self.about)
 
     def took(self, stage: Stage, seconds: float) -> None:
         """Add to the time that a stage has taken."""
@@ -153,6 +177,7 @@ class Job:
         if not self.batches or not self.batches[0].is_complete:
             return None
         batch = self.batches.pop(0)
+        spooled_image.remove(batch.micrographs)
         results = [batch.resolved[batch.first + offset] for offset in range(batch.count)]
         for resolved in results:
             self.took(Stage.RESOLVE, resolved.seconds)
@@ -193,6 +218,8 @@ class Job:
 
     def discard(self) -> None:
         """Cancel tasks that have not started, and free memory and spool."""
+        for batch in self.batches:
+            spooled_image.remove(batch.micrographs)
         self.batches = []
         for future in tuple(self.tasks):
             future.cancel()

@@ -6,9 +6,10 @@ from dataclasses import dataclass
 from datetime import datetime
 from pathlib import Path
 
+from temwatch import memory
 from temwatch.config import Config, SeparationSettings
 from temwatch.domain import Frame, Image, Metadata, Method, Micrograph, PixelSizeSource, Segmentation
-from temwatch.engine.job import Job
+from temwatch.engine.job import Job, MemoryShare
 from temwatch.ledger import File
 from temwatch.outputs import paths
 
@@ -18,7 +19,8 @@ class ReadOrder:
     """Bring one file from the share and read it, or the next frames of a stack from `first` on.
 
     `pixel_size_nm` is for a file that states none, and comes from `pixel_size_source`. `small_pictures` is
-    where those for the film go, if any are wanted; `name` is the file's output name.
+    where those for the film go, if any are wanted; `name` is the file's output name. `memory` is None where
+    the process that reads finds out by itself what it may take.
     """
 
     source: Path
@@ -34,6 +36,7 @@ class ReadOrder:
     sha256: str | None = None
     small_pictures: Path | None = None
     name: str = ""
+    memory: MemoryShare | None = None
 
 
 @dataclass(frozen=True, slots=True, kw_only=True, eq=False)
@@ -80,11 +83,12 @@ class AnalyseOrder:
     drawing: Drawing | None = None
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
+@dataclass(frozen=True, slots=True, kw_only=True, eq=False)
 class PictureOrder:
-    """Draw the single micrograph of a file in the spool."""
+    """Draw the single micrograph of a file in the spool; a large `image` need not be read again."""
 
     path: Path
+    image: Image | None
     pixel_size_nm: float
     folder: Path
     name: str
@@ -108,6 +112,7 @@ def read_order(job: Job, config: Config) -> ReadOrder:
         interval_s=config.sequences.frame_interval_s,
         small_pictures=small_pictures,
         name=file.name,
+        memory=job.memory,
         first=job.next_index,
         sha256=job.sha256,
     )
@@ -117,6 +122,7 @@ def picture_order(job: Job, micrograph: Micrograph, config: Config) -> PictureOr
     """The picture of a single micrograph, which others are drawn on later."""
     return PictureOrder(
         path=job.spooled,
+        image=micrograph.image if memory.is_large(micrograph.image.shape) else None,
         pixel_size_nm=micrograph.pixel_size_nm,
         folder=artifact_folder(config, job.file),
         name=job.file.name,

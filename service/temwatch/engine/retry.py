@@ -15,7 +15,7 @@ from temwatch.engine.run_mode import RunMode
 from temwatch.errors import InputError, Unreadable
 
 MAX_CRASHES = 3
-"""After so many workers have died on a file, an output folder or a sequence, it is given up.
+"""After so many workers, or whole services, died on a file, an output folder or a sequence, it is given up.
 
 From the first death on, a file runs alone.
 """
@@ -27,6 +27,11 @@ FULL_DISK_PAUSE_S = 2.0
 """Seconds before the engine checks for space again."""
 
 _MAY_PASS = {"input_output", "permission_denied", "vanished", "changed"}
+
+
+def crashed(times: int, process: str) -> Unreadable:
+    """Why a file is set aside on which a process died too often."""
+    return Unreadable("crashed", f"{process} died on it {times} times; see the log")
 
 
 @dataclass(frozen=True, slots=True)

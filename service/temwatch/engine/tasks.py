@@ -8,13 +8,16 @@ from dataclasses import replace
 from datetime import UTC, datetime
 from pathlib import Path
 
-from temwatch import formats
+from temwatch import formats, memory
 from temwatch.acquisition import spool
 from temwatch.analysis import pipeline
 from temwatch.choices import SeparationMethod
-from temwatch.domain import Analysis, Frame, Micrograph, PixelSizeSource
+from temwatch.domain import Analysis, Frame, Image, Micrograph, PixelSizeSource
+from temwatch.engine import spooled_image
+from temwatch.engine.job import MemoryShare
 from temwatch.engine.orders import AnalyseOrder, PictureOrder, ReadOrder, ResolveOrder
 from temwatch.engine.outcomes import PictureDone, ReadDone, Resolved
+from temwatch.errors import Unreadable
 from temwatch.formats.read_errors import unreadable
 from temwatch.ledger import Result, pack
 from temwatch.outputs import film, paths, pictures, sample_folder
@@ -33,6 +36,8 @@ def read(order: ReadOrder) -> ReadDone:
         source = formats.open_source(
             order.spooled if order.copy else order.source, pixel_size_nm=order.pixel_size_nm
         )
+        if (needs_bytes := _check_memory(source, order.memory)) is not None:
+            return ReadDone(sha256=sha256, seconds=time.monotonic() - started, needs_bytes=needs_bytes)
         height, width = source.shape
         batch = range(1)
         if source.frames is not None:
@@ -42,7 +47,7 @@ def read(order: ReadOrder) -> ReadDone:
             Micrograph(
                 source=order.source,
                 sha256=sha256,
-                image=source.load(index),
+                image=_image(source, index, order.spooled),
                 pixel_size_nm=source.pixel_size_nm,
                 pixel_size_source=order.pixel_size_source
                 if source.stated_pixel_size_nm is None
@@ -66,6 +71,37 @@ def read(order: ReadOrder) -> ReadDone:
         frames_total=source.frames,
         seconds=time.monotonic() - started,
     )
+
+
+def _check_memory(source: formats.Source, share: MemoryShare | None) -> int | None:
+    """Bytes that the file needs, where it has to wait for others to be finished; checked before it is read.
+
+    Raises
+    ------
+    Unreadable
+        out_of_memory: it needs more than there is.
+    """
+    needed = memory.needed_bytes(source.shape)
+    if source.frames is not None:  # one batch is read while the one before is analysed
+        needed *= min(source.frames, 2)
+    if share is None:
+        here = memory.budget_bytes(workers=1)
+        share = MemoryShare(here, here)
+    if needed > share.alone_bytes:
+        height, width = source.shape
+        raise Unreadable(
+            "out_of_memory",
+            f"has {width} x {height} px and needs about {needed / 1e9:.1f} GB of memory;"
+            f" {share.alone_bytes / 1e9:.1f} GB are there for pictures: crop it or add memory",
+        )
+    return needed if needed > share.now_bytes else None
+
+
+def _image(source: formats.Source, index: int, spooled: Path) -> Image:
+    image = source.load(index)
+    if memory.is_large(source.shape):
+        return spooled_image.put(image, spooled.with_name(f"{spooled.stem}_{index}.pixels"))
+    return image
 
 
 def _write_small_pictures(
@@ -140,7 +176,9 @@ def analyse(order: AnalyseOrder) -> Resolved:
 def draw_micrograph(order: PictureOrder) -> PictureDone:
     """Write the picture of a micrograph, on which the others are drawn later."""
     started = time.monotonic()
-    image = formats.open_source(order.path, pixel_size_nm=order.pixel_size_nm).load(0)
+    image = order.image
+    if image is None:
+        image = formats.open_source(order.path, pixel_size_nm=order.pixel_size_nm).load(0)
     pictures.write_micrograph(order.folder, order.name, image, order.pixel_size_nm)
     return PictureDone(index=0, seconds=time.monotonic() - started)
 

@@ -147,19 +147,22 @@ def known(ledger: Ledger, root: str) -> dict[str, tuple[int, int]]:
 def claim(ledger: Ledger, limit: int, now: datetime) -> list[File]:
     """Claim up to `limit` pending files, oldest first, but none that is to wait beyond `now`.
 
-    Two revisions of one file are never claimed together: they would write the same pictures.
+    Those on which a process died twice come last, so that the others have their results. Two revisions of one
+    file are never claimed together: they would write the same pictures.
     """
     with ledger.transaction() as connection:
         cursor = connection.cursor()
         cursor.row_factory = file_from
-        files: list[File] = cursor.execute(
-            f"""SELECT {FILE_COLUMNS} FROM files f WHERE f.status = 'pending' AND NOT f.claimed
-                AND (f.position IS NULL OR f.frame IS NOT NULL)
-                AND (f.not_before IS NULL OR f.not_before <= ?) AND NOT EXISTS (
-                    SELECT 1 FROM files h WHERE h.root = f.root AND h.path = f.path AND h.claimed)
-                ORDER BY f.id LIMIT ?""",
-            (utc_text(now), limit),
-        ).fetchall()
+        files: list[File] = []
+        for order in ("f.crashes < 2 ORDER BY f.id", "f.crashes >= 2 ORDER BY f.crashes, f.id"):
+            files += cursor.execute(
+                f"""SELECT {FILE_COLUMNS} FROM files f WHERE f.status = 'pending' AND NOT f.claimed
+                    AND (f.position IS NULL OR f.frame IS NOT NULL)
+                    AND (f.not_before IS NULL OR f.not_before <= ?) AND NOT EXISTS (
+                        SELECT 1 FROM files h WHERE h.root = f.root AND h.path = f.path AND h.claimed)
+                    AND {order} LIMIT ?""",
+                (utc_text(now), limit - len(files)),
+            ).fetchall()
         connection.executemany(
             "UPDATE files SET claimed = 1, attempts = attempts + 1 WHERE id = ?",
             [(file.id,) for file in files],
@@ -188,12 +191,15 @@ def release_crashed(ledger: Ledger, file_id: int, *, not_before: datetime | None
 
 
 def release_all(ledger: Ledger) -> None:
-    """Return every claimed file to the queue, without counting an attempt."""
+    """Return every claimed file to the queue; the process that had them died, perhaps of one of them."""
     with ledger.transaction() as connection:
         claimed = connection.execute("SELECT id FROM files WHERE status = 'pending' AND claimed").fetchall()
         connection.execute(
-            "UPDATE files SET claimed = 0, attempts = attempts - 1 WHERE status = 'pending' AND claimed"
+            """UPDATE files SET claimed = 0, attempts = attempts - 1, crashes = crashes + 1
+                WHERE status = 'pending' AND claimed"""
         )
+        if claimed:
+            counters.add(connection, "retries", "crashed", len(claimed))
         for (file_id,) in claimed:
             _drop_if_obsolete(connection, file_id)
 

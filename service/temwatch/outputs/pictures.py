@@ -24,8 +24,13 @@ OVERLAPPING = (230, 159, 0)
 REJECTED = (213, 94, 0)
 REMOVED = (204, 121, 167)
 
+Canvas = NDArray[np.uint8]  # (y, x) grey or (y, x, 3) colours
+
 _PERCENTILES = (0.5, 99.5)  # of the grey values: a few hot pixels must not darken all others
 _MANY_PIXELS = 1 << 20
+_ENOUGH_PIXELS = 1 << 24
+
+Image.MAX_IMAGE_PIXELS = None  # pictures of large mosaics are the service's own
 
 
 def write_pictures(folder: Path, name: str, image: Pixels, analysis: Analysis) -> None:
@@ -45,20 +50,19 @@ def write_pictures(folder: Path, name: str, image: Pixels, analysis: Analysis) -
     write_views(folder, name, write_micrograph(folder, name, image, analysis.pixel_size_nm), analysis)
 
 
-def write_micrograph(folder: Path, name: str, image: Pixels, pixel_size_nm: float) -> Image.Image:
+def write_micrograph(folder: Path, name: str, image: Pixels, pixel_size_nm: float) -> Canvas:
     """Write the grey picture, the only one that needs the original; the overlay is drawn on it."""
     make_folder(folder)
-    picture = Image.fromarray(grey(image))
-    draw_scale_bar(picture, pixel_size_nm)
-    _save(picture, paths.picture(folder, name, "micrograph"))
-    return picture
+    canvas = grey(image)
+    _draw_scale_bar_on(canvas, pixel_size_nm)
+    _save(canvas, paths.picture(folder, name, "micrograph"))
+    return canvas
 
 
-def write_views(folder: Path, name: str, micrograph: Image.Image, analysis: Analysis) -> None:
-    """Write mask and overlay, drawn on the published picture of the micrograph."""
-    mask = Image.fromarray(analysis.mask.astype(np.uint8) * np.uint8(255))
-    _save(mask, paths.picture(folder, name, "mask"))
-    _save(overlay(micrograph, analysis), paths.picture(folder, name, "overlay"))
+def write_views(folder: Path, name: str, micrograph: Image.Image | Canvas, analysis: Analysis) -> None:
+    """Write mask and overlay, drawn on the published grey picture of the micrograph."""
+    _save(analysis.mask.view(np.uint8) * np.uint8(255), paths.picture(folder, name, "mask"))
+    _save(overlay(np.asarray(micrograph), analysis), paths.picture(folder, name, "overlay"))
 
 
 def draw_again(folder: Path, name: str, analysis: Callable[[], Analysis]) -> None:
@@ -71,12 +75,13 @@ def draw_again(folder: Path, name: str, analysis: Callable[[], Analysis]) -> Non
                 write_views(folder, name, micrograph, found)
 
 
-def overlay(micrograph: Image.Image, analysis: Analysis) -> Image.Image:
-    """The published picture with the outline of every particle, coloured by kind.
+def overlay(micrograph: Canvas, analysis: Analysis) -> Canvas:
+    """The published grey picture with the outline of every particle, coloured by kind.
 
     Lines lie inside the region, so the edge of the particle stays visible.
     """
-    canvas = np.array(micrograph.convert("RGB"))
+    canvas = np.empty((*micrograph.shape, 3), np.uint8)
+    canvas[:] = micrograph[:, :, None]
     width_px = max(1, round(min(canvas.shape[:2]) / 1000))
     if analysis.removed is not None:
         canvas[analysis.removed] = REMOVED
@@ -84,9 +89,8 @@ def overlay(micrograph: Image.Image, analysis: Analysis) -> Image.Image:
         _outline(canvas, rejection.region, REJECTED, width_px)
     for particle in analysis.particles:
         _outline(canvas, particle.region, _colour(particle), width_px)
-    picture = Image.fromarray(canvas)
-    draw_scale_bar(picture, analysis.pixel_size_nm)  # outlines must not cross it
-    return picture
+    _draw_scale_bar_on(canvas, analysis.pixel_size_nm)  # outlines must not cross it
+    return canvas
 
 
 def draw_scale_bar(picture: Image.Image, pixel_size_nm: float) -> None:
@@ -94,10 +98,27 @@ def draw_scale_bar(picture: Image.Image, pixel_size_nm: float) -> None:
 
     White with a dark rim is legible on any background and covers less than a box would.
     """
-    width, height = picture.size
+    _draw_bar(picture, picture.size, pixel_size_nm)
+
+
+def _draw_scale_bar_on(canvas: Canvas, pixel_size_nm: float) -> None:
+    """The same in place, without a copy of a canvas that may be a mosaic: on its lowest rows."""
+    height, width = canvas.shape[:2]
+    strip = Image.fromarray(canvas[-4 * _letter_px(width, height) :])
+    _draw_bar(strip, (width, height), pixel_size_nm)
+    canvas[-strip.height :] = np.asarray(strip)
+
+
+def _letter_px(width: int, height: int) -> int:
+    return max(10, min(width, height) // 30)
+
+
+def _draw_bar(picture: Image.Image, size: tuple[int, int], pixel_size_nm: float) -> None:
+    """Draw the scale bar of a picture of `size` (width, height) on it or on its lowest rows."""
+    width, height = size[0], picture.height
     length_nm = round_length_nm(width * pixel_size_nm / 5)
     length_px = max(1, round(length_nm / pixel_size_nm))
-    size_px = max(10, min(width, height) // 30)
+    size_px = _letter_px(*size)
     font = ImageFont.load_default(size_px)
     label = scale_label(length_nm)
     draw = ImageDraw.Draw(picture)
@@ -145,14 +166,24 @@ def scale_label(length_nm: float) -> str:
     return f"{length_nm / 1000:g} µm" if length_nm >= 1000 else f"{length_nm:g} nm"
 
 
-def grey(image: Pixels) -> NDArray[np.uint8]:
+def grey(image: Pixels) -> Canvas:
     """The grey values of a micrograph, float32 (y, x), stretched over 8 bits."""
-    step = 2 if image.size > _MANY_PIXELS else 1  # a quarter of the pixels gives the same percentiles
+    # a quarter of the pixels gives the same percentiles; of a mosaic even less
+    step = 2 if image.size > _MANY_PIXELS else 1
+    while image.size > step**2 * _ENOUGH_PIXELS:
+        step *= 2
     low, high = np.percentile(image[::step, ::step], _PERCENTILES)
     if high <= low:
         low, high = float(image.min()), float(image.max())
     span = float(high - low) or 1.0
-    return np.asarray(np.clip((image - low) * (255 / span), 0, 255), dtype=np.uint8)
+    stretched = np.empty(image.shape, np.uint8)
+    rows = max(
+        1, _MANY_PIXELS // image.shape[1]
+    )  # in strips: what is between must not be as large as a mosaic
+    for top in range(0, image.shape[0], rows):
+        strip = image[top : top + rows]
+        stretched[top : top + rows] = np.clip((strip - low) * (255 / span), 0, 255)
+    return stretched
 
 
 def _colour(particle: Particle) -> tuple[int, int, int]:
@@ -161,7 +192,7 @@ def _colour(particle: Particle) -> tuple[int, int, int]:
     return SEPARATED if particle.separated else ALONE
 
 
-def _outline(canvas: NDArray[np.uint8], region: Region, colour: tuple[int, int, int], width_px: int) -> None:
+def _outline(canvas: Canvas, region: Region, colour: tuple[int, int, int], width_px: int) -> None:
     row, column = region.origin_px
     height, width = region.mask.shape
     padded = np.pad(region.mask, 1)
@@ -169,11 +200,11 @@ def _outline(canvas: NDArray[np.uint8], region: Region, colour: tuple[int, int, 
     canvas[row : row + height, column : column + width][line] = colour
 
 
-def _save(picture: Image.Image, path: Path) -> None:
+def _save(canvas: Canvas, path: Path) -> None:
     # noise does not compress: a full search for repetitions takes four times as long and saves 3 %
-    grey = picture.mode == "L"
+    grey = canvas.ndim == 2
     content = imagecodecs.png_encode(
-        np.asarray(picture),
+        canvas,
         level=1,
         strategy=imagecodecs.PNG.STRATEGY.RLE if grey else imagecodecs.PNG.STRATEGY.DEFAULT,
         filter=imagecodecs.PNG.FILTER.SUB,

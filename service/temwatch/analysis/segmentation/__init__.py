@@ -7,6 +7,7 @@ from collections.abc import Callable
 from typing import Protocol
 
 from temwatch.analysis.segmentation import weights
+from temwatch.analysis.segmentation.pieces import in_pieces
 from temwatch.config import SegmentationSettings
 from temwatch.domain import Segmenter
 
@@ -53,7 +54,7 @@ def build(settings: SegmentationSettings, on_out_of_memory: Callable[[], None] =
     StartError
         The device that the settings ask for is not there.
     """
-    return SEGMENTERS[settings.method](settings, on_out_of_memory)
+    return in_pieces(SEGMENTERS[settings.method](settings, on_out_of_memory))
 
 
 def build_lazily(settings: SegmentationSettings) -> Segmenter:

@@ -1,0 +1,72 @@
+"""Large pictures piece by piece: a stitched mosaic is segmented as the micrographs it was made of.
+
+A whole mosaic would take as much more memory than a micrograph as it is larger.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from dataclasses import replace
+from itertools import pairwise
+
+import numpy as np
+
+from temwatch.analysis.segmentation import tile_grid
+from temwatch.domain import Image, Segmentation, Segmenter
+from temwatch.memory import is_large
+from temwatch.notes import Note
+
+PIECE_PX = 4096
+"""px; edge of a piece, that of a usual camera."""
+
+OVERLAP_PX = 512
+"""px that neighbours share; each decides up to the middle, so one sees particles of half of that whole."""
+
+_STRIDE_PX = 16  # of the network: every piece begins in the same phase
+
+
+def in_pieces(segmenter: Segmenter) -> Segmenter:
+    """The same segmenter, which takes large pictures piece by piece."""
+
+    def segment(images: Sequence[Image]) -> list[Segmentation]:
+        if not any(is_large(image.shape) for image in images):
+            return segmenter.segment(images)
+        return [
+            _stitched(segmenter.segment, image) if is_large(image.shape) else segmenter.segment([image])[0]
+            for image in images
+        ]
+
+    return replace(segmenter, segment=segment)
+
+
+def _stitched(segment: Callable[[Sequence[Image]], list[Segmentation]], image: Image) -> Segmentation:
+    mask = np.zeros(image.shape, bool)
+    contacts = None
+    notes: list[tuple[str, ...]] = []
+    for rows, own_rows in _spans(image.shape[0]):
+        for columns, own_columns in _spans(image.shape[1]):
+            piece = np.ascontiguousarray(image[slice(*rows), slice(*columns)])
+            found = segment([piece])[0]
+            notes.append(found.notes)
+            inside = (
+                slice(own_rows[0] - rows[0], own_rows[1] - rows[0]),
+                slice(own_columns[0] - columns[0], own_columns[1] - columns[0]),
+            )
+            mask[slice(*own_rows), slice(*own_columns)] = found.mask[inside]
+            if found.contacts is not None:
+                contacts = np.zeros(image.shape, bool) if contacts is None else contacts
+                contacts[slice(*own_rows), slice(*own_columns)] = found.contacts[inside]
+    return Segmentation(mask=mask, contacts=contacts, notes=_together(notes))
+
+
+def _spans(extent_px: int) -> list[tuple[tuple[int, int], tuple[int, int]]]:
+    """Begin and end of each piece along an axis, and of the part of it that it decides."""
+    found = tile_grid.spans(extent_px, tile_px=PIECE_PX, overlap_px=OVERLAP_PX, stride_px=_STRIDE_PX)
+    middles = [(after[0] + before[1]) // 2 for before, after in pairwise(found)]
+    return list(zip(found, pairwise([0, *middles, extent_px]), strict=True))
+
+
+def _together(notes: Sequence[tuple[str, ...]]) -> tuple[str, ...]:
+    """The notes of all pieces; a field is blank only where every piece is."""
+    every = dict.fromkeys(note for each in notes for note in each)
+    return tuple(note for note in every if note != Note.BLANK_FIELD or all(note in each for each in notes))

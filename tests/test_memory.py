@@ -1,0 +1,151 @@
+"""What memory there is, what a picture needs, and large pictures piece by piece."""
+
+import pickle
+import resource
+from multiprocessing.reduction import ForkingPickler
+
+import numpy as np
+import pytest
+
+from temwatch import memory
+from temwatch.analysis import segmentation
+from temwatch.analysis.segmentation import pieces
+from temwatch.config import SegmentationSettings
+from temwatch.domain import Segmentation, Segmenter
+from temwatch.engine import spooled_image, tasks
+from temwatch.engine.job import MemoryShare
+from temwatch.errors import Unreadable
+from temwatch.formats import Source
+from temwatch.notes import Note
+
+
+def group(folder, name, text):
+    """A file of a control group."""
+    folder.mkdir(parents=True, exist_ok=True)
+    (folder / name).write_text(text)
+
+
+@pytest.mark.parametrize(
+    ("membership", "place", "name"),
+    [
+        ("0::/system.slice/temwatch.service\n", "system.slice/temwatch.service", "memory.max"),
+        ("0::/system.slice/temwatch.service\n", "system.slice", "memory.high"),
+        ("4:memory:/docker/abc\n0::/\n", "memory/docker/abc", "memory.limit_in_bytes"),
+        ("5:cpu,memory:/elsewhere/abc\n", "memory", "memory.limit_in_bytes"),
+    ],
+)
+def test_the_smallest_control_group_decides(tmp_path, monkeypatch, membership, place, name):
+    """Of both versions; that of a parent, too; in a container the path need not exist."""
+    (tmp_path / "cgroup").write_text(membership)
+    monkeypatch.setattr(memory, "_MEMBERSHIP", tmp_path / "cgroup")
+    monkeypatch.setattr(memory, "_GROUPS", tmp_path / "sys")
+    machine = memory.limit_bytes()
+    group(tmp_path / "sys" / place, name, "3000000000\n")
+    group(tmp_path / "sys" / place / "deeper", name, "1\n")
+    assert 3_000_000_000 == memory.limit_bytes() < machine
+    group(tmp_path / "sys" / place, name, "max\n")
+    assert machine == memory.limit_bytes()
+
+
+def test_a_limit_of_the_address_space_counts(monkeypatch):
+    """As `ulimit -v` sets it."""
+    free = memory.budget_bytes(workers=2)
+    limit = memory._address_space_bytes() + 2**30
+    monkeypatch.setattr(resource, "getrlimit", lambda _: (limit, limit))
+    assert memory.budget_bytes(workers=2) < min(free, 2**30)
+
+
+def test_what_a_picture_needs_grows_with_it_and_less_so_in_pieces():
+    """A usual micrograph fits a small machine, a mosaic of 16k a usual one, and 14k never 3 GB."""
+    assert 2 * 10**9 > memory.needed_bytes((4096, 4096))
+    assert 6 * 10**9 > memory.needed_bytes((16384, 16384)) > memory.needed_bytes((14000, 14000)) > 3 * 10**9
+
+
+def source(shape, frames=None):
+    """A file whose header was read; its pixels must not be."""
+    return Source(
+        path=None,
+        shape=shape,
+        frames=frames,
+        pixel_size_nm=1.0,
+        stated_pixel_size_nm=None,
+        acquired_at=None,
+        metadata=None,
+        interval_s=None,
+        load=lambda _: pytest.fail("was read"),
+    )
+
+
+def test_memory_is_checked_by_the_header_alone():
+    """What never fits is set aside with its reason; what does not fit now waits."""
+    needed = memory.needed_bytes((14000, 14000))
+    assert tasks._check_memory(source((14000, 14000)), MemoryShare(needed, needed)) is None
+    assert needed == tasks._check_memory(source((14000, 14000)), MemoryShare(needed - 1, needed))
+    with pytest.raises(Unreadable, match="14000 x 14000 px") as failure:
+        tasks._check_memory(source((14000, 14000)), MemoryShare(1, needed - 1))
+    assert "out_of_memory" == failure.value.code
+    with pytest.raises(Unreadable):  # two frames are in hand at once
+        tasks._check_memory(source((14000, 14000), frames=9), MemoryShare(1, needed))
+
+
+def test_a_large_image_is_sent_by_name(tmp_path):
+    """A part of it is sent as pixels, and a name that is gone hurts nobody."""
+    image = np.arange(300 * 5, dtype=np.float32).reshape(300, 5)
+    spooled = spooled_image.put(image, tmp_path / "1_0.pixels")
+    sent = ForkingPickler.dumps(spooled)
+    assert len(sent) < 1000
+    np.testing.assert_array_equal(image, pickle.loads(sent))
+    np.testing.assert_array_equal(image[7:9], pickle.loads(ForkingPickler.dumps(spooled[7:9])))
+    (tmp_path / "1_0.pixels").unlink()
+    np.testing.assert_array_equal(image, spooled)
+    assert 0 == pickle.loads(sent).size
+
+
+@pytest.fixture
+def small_pieces(monkeypatch):
+    """Pieces of 256 px, so that the test is cheap."""
+    monkeypatch.setattr(memory, "LARGEST_WHOLE_PX", 300**2)
+    monkeypatch.setattr(pieces, "PIECE_PX", 256)
+    monkeypatch.setattr(pieces, "OVERLAP_PX", 64)
+
+
+@pytest.mark.usefixtures("small_pieces")
+@pytest.mark.parametrize("shape", [(600, 700), (200, 1500), (301, 300)])
+def test_a_mosaic_in_pieces_is_the_same_as_whole(shape):
+    """Every pixel is decided once; particles on a seam are whole."""
+    random = np.random.default_rng(1)
+    y, x = np.indices(shape)
+    image = random.normal(1000, 10, shape).astype(np.float32)
+    for row, column in random.uniform((0, 0), shape, (40, 2)):
+        image[(y - row) ** 2 + (x - column) ** 2 < 10**2] -= 200
+    sizes = []
+
+    def dark(images):
+        sizes.extend(each.size for each in images)
+        return [Segmentation(mask=each < 900, contacts=each < 850) for each in images]
+
+    (found,) = pieces.in_pieces(Segmenter(name="dark", segment=dark)).segment([image])
+    np.testing.assert_array_equal(image < 900, found.mask)
+    np.testing.assert_array_equal(image < 850, found.contacts)
+    assert max(sizes) <= 256**2
+    whole, in_pieces = (
+        build.segment([image])[0].mask
+        for build in (
+            segmentation.SEGMENTERS["threshold"](SegmentationSettings(method="threshold")),
+            segmentation.build(SegmentationSettings(method="threshold")),
+        )
+    )
+    assert np.count_nonzero(whole != in_pieces) < 0.05 * np.count_nonzero(whole)
+
+
+@pytest.mark.usefixtures("small_pieces")
+def test_a_mosaic_is_blank_only_where_all_of_it_is():
+    """Other notes of a piece are notes of the whole."""
+    notes = iter([(Note.BLANK_FIELD,), (Note.TWO_KINDS,)] * 50)
+
+    def segment(images):
+        return [Segmentation(mask=np.zeros(each.shape, bool), notes=next(notes)) for each in images]
+
+    blank = np.zeros((400, 400), np.float32)
+    (found,) = pieces.in_pieces(Segmenter(name="x", segment=segment)).segment([blank])
+    assert (Note.TWO_KINDS,) == found.notes
