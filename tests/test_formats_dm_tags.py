@@ -133,7 +133,7 @@ def merges(content) -> bool:
     )
 
 
-@settings(deadline=None, max_examples=300)
+@settings(deadline=None, max_examples=150)
 @given(tree=TREE.filter(lambda tree: not merges(tree[1])), word=st.sampled_from([">I", ">Q"]))
 def test_any_tree_comes_back(tree, word):
     """Every type of value at every depth; arrays are told by place, type and length."""
@@ -144,7 +144,7 @@ def test_any_tree_comes_back(tree, word):
     assert len(content) == stream.tell()
 
 
-@settings(deadline=None, max_examples=300)
+@settings(deadline=None, max_examples=150)
 @given(tree=TREE, word=st.sampled_from([">I", ">Q"]), cut=st.floats(0, 1, exclude_max=True))
 def test_any_tree_that_is_cut_is_refused(tree, word, cut):
     """Nothing but a Refused comes out."""
@@ -154,7 +154,7 @@ def test_any_tree_that_is_cut_is_refused(tree, word, cut):
     assert "not_a_micrograph" == refusal.value.code
 
 
-@settings(deadline=None, max_examples=500)
+@settings(deadline=None, max_examples=250)
 @given(tree=TREE, word=st.sampled_from([">I", ">Q"]), data=st.data())
 def test_any_tree_that_is_damaged_is_read_or_refused(tree, word, data):
     """Bytes changed anywhere behind the version."""
