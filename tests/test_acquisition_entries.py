@@ -5,6 +5,7 @@ import os
 import shutil
 import stat
 import tempfile
+from datetime import UTC, datetime
 from pathlib import Path
 
 import pytest
@@ -45,7 +46,12 @@ class Intakes:
         self.config = config(folder, **sequences)
         self.watched = self.config.watch.folder
         self.ledger = open_ledger(self.config.output.state)
-        self.status, self.now_s = IntakeStatus(), 0.0
+        self.now_s = 0.0
+        self.restart()
+
+    def restart(self):
+        """What it remembers is in the ledger."""
+        self.status = IntakeStatus()
         parts = Intake(
             settings=WatchSettings(folder=self.watched, settle_seconds=0.1),
             skip=(),
@@ -55,8 +61,8 @@ class Intakes:
         )
         self.search = Search(parts, self.status, lambda: self.now_s)
 
-    def scan_until_settled(self):
-        for _ in range(3):
+    def scan_until_settled(self, scans=3):
+        for _ in range(scans):
             self.now_s += 1
             self.search.turn(self.now_s, Touched(), full=True)
 
@@ -110,11 +116,77 @@ def test_a_time_beyond_the_ledger_still_tells_a_change():
         assert ["Au_1.dm3"] == found.paths()
 
 
+def saved_again(path, content):
+    """By a program that keeps the time, as `cp -p` does, so that size and time are equal."""
+    before = path.stat()
+    path.write_bytes(content)
+    os.utime(path, ns=(before.st_atime_ns, before.st_mtime_ns))
+    assert (before.st_size, before.st_mtime_ns) == (path.stat().st_size, path.stat().st_mtime_ns)
+
+
+def replaced(path, content):
+    """By a program that writes beside it and renames, with equal size and time."""
+    before, beside = path.stat(), path.with_suffix(".new")
+    beside.write_bytes(content)
+    os.utime(beside, ns=(before.st_atime_ns, before.st_mtime_ns))
+    beside.replace(path)
+
+
+@pytest.mark.parametrize("save", [saved_again, replaced])
+@pytest.mark.parametrize("restarts", [False, True])
+def test_a_file_saved_again_with_equal_size_and_time_is_found(save, restarts):
+    """It is a new revision while the first is being analysed; with equal content that ends at its hash."""
+    with intakes() as found:
+        path = found.watched / "Au_1.dm3"
+        path.write_bytes(b"one")
+        found.scan_until_settled()
+        (first,) = queue.claim(found.ledger, 1, datetime.now(UTC))
+        save(path, b"two")
+        if restarts:
+            found.restart()
+        found.scan_until_settled(scans=8)  # not every scan examines a file that is known
+        with found.ledger.reader() as reader:
+            assert [(first.id, 1), (first.id + 1, 2)] == [
+                (file.id, file.revision) for file in reader.pending()
+            ]
+        found.scan_until_settled(scans=8)
+        assert 2 == len(found.paths())
+
+
+def test_an_event_tells_of_a_write_that_a_coarse_clock_hides(monkeypatch):
+    """On a card whose file system counts whole seconds, equal size and times say nothing."""
+    found_file = FoundFile("Au_1.dm3", 3, 10**18, 10**18)
+    with intakes() as found:
+        (found.watched / "Au_1.dm3").write_bytes(b"one")
+        # no file system of this kind can be mounted everywhere: what it would say
+        monkeypatch.setattr("temwatch.acquisition.scan.found_file", lambda *_: found_file)
+        found.scan_until_settled()
+        event = Touched(folders={"": False}, files={"Au_1.dm3"})
+        assert found_file.has_coarse_time
+
+        def revisions():
+            with found.ledger.reader() as reader:
+                return [file.revision for file in reader.pending()]
+
+        queue.claim(found.ledger, 1, datetime.now(UTC))
+        found.search.turn(found.now_s, event, full=False)  # its writer closes it
+        found.scan_until_settled()
+        assert [1] == revisions()
+        found.now_s += 60
+        found.search.turn(found.now_s, event, full=False)
+        found.scan_until_settled()
+        assert [1, 2] == revisions()
+
+
 def test_a_batch_that_fails_is_added_entry_by_entry():
     """What the ledger cannot take is named; everything beside it is there."""
     with intakes() as found:
-        batch = [FoundFile("a_1.dm3", 1, 1), FoundFile("b_1.dm3", 2**70, 1), FoundFile("c_1.dm3", 1, 2**70)]
-        batch += [FoundFile(f"d_{number}.dm3", 1, 1) for number in range(3)]
+        batch = [
+            FoundFile("a_1.dm3", 1, 1, 1),
+            FoundFile("b_1.dm3", 2**70, 1, 1),
+            FoundFile("c_1.dm3", 1, 2**70, 1),
+        ]
+        batch += [FoundFile(f"d_{number}.dm3", 1, 1, 1) for number in range(3)]
         skipped = add_found(found.ledger, found.config, found.watched, batch, "event")
         assert [("b_1.dm3", "internal"), ("c_1.dm3", "internal")] == [
             (entry.path, entry.code) for entry in skipped

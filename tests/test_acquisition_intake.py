@@ -20,26 +20,27 @@ settle = partial(settled, settle_seconds=2.0, complete=lambda: None)
 
 def test_a_new_file_is_not_ready_and_is_remembered():
     """One look tells nothing of growth."""
-    assert settle(None, FoundFile("a.dm3", 10, 1), 100.0) == (False, FileState(10, 1, 100.0))
+    assert settle(None, FoundFile("a.dm3", 10, 1, 1), 100.0) == (False, FileState(10, 1, 1, 100.0))
 
 
 def test_a_file_that_does_not_change_is_ready_after_the_settle_time():
     """The clock that counts is the local monotonic one."""
-    seen = FileState(10, 1, 100.0)
-    assert settle(seen, FoundFile("a.dm3", 10, 1), 101.9) == (False, seen)
-    assert settle(seen, FoundFile("a.dm3", 10, 1), 102.0) == (True, seen)
+    seen = FileState(10, 1, 1, 100.0)
+    assert settle(seen, FoundFile("a.dm3", 10, 1, 1), 101.9) == (False, seen)
+    assert settle(seen, FoundFile("a.dm3", 10, 1, 1), 102.0) == (True, seen)
 
 
 def test_any_change_starts_the_wait_again():
     """Size or time, both are signs of a writer."""
-    seen = FileState(10, 1, 100.0)
-    assert settle(seen, FoundFile("a.dm3", 11, 1), 103.0) == (False, FileState(11, 1, 103.0))
-    assert settle(seen, FoundFile("a.dm3", 10, 2), 103.0) == (False, FileState(10, 2, 103.0))
+    seen = FileState(10, 1, 1, 100.0)
+    assert settle(seen, FoundFile("a.dm3", 11, 1, 1), 103.0) == (False, FileState(11, 1, 1, 103.0))
+    assert settle(seen, FoundFile("a.dm3", 10, 2, 1), 103.0) == (False, FileState(10, 2, 1, 103.0))
+    assert settle(seen, FoundFile("a.dm3", 10, 1, 2), 103.0) == (False, FileState(10, 1, 2, 103.0))
 
 
 def test_a_file_that_says_it_is_complete_needs_no_wait():
     """A dm3 that has reached its declared length is taken at the first look."""
-    ready, _ = settled(None, FoundFile("a.dm3", 10, 1), 0.0, settle_seconds=60, complete=lambda: True)
+    ready, _ = settled(None, FoundFile("a.dm3", 10, 1, 1), 0.0, settle_seconds=60, complete=lambda: True)
     assert ready
 
 
@@ -54,7 +55,7 @@ def test_ready_means_unchanged_for_the_settle_time(sizes, steps):
         now += step
         if size != before:
             changed, before = now, size
-        ready, seen = settle(seen, FoundFile("a", size, 0), now)
+        ready, seen = settle(seen, FoundFile("a", size, 0, 1), now)
         assert ready == (now - changed >= 2.0)
 
 
@@ -116,7 +117,7 @@ def test_a_folder_named_like_a_micrograph_is_found_once_with_what_it_holds(tmp_p
     (tmp_path / "x.dm3").mkdir()
     (tmp_path / "x.dm3" / "a.dm3").write_bytes(b"x")
     assert ["x.dm3", "x.dm3/a.dm3"] == names(tmp_path)
-    assert FoundFile("x.dm3", 0, 0) in list(scan(tmp_path, PATTERNS))
+    assert FoundFile("x.dm3", 0, 0, 0) in list(scan(tmp_path, PATTERNS))
 
 
 @pytest.mark.skipif(os.geteuid() == 0, reason="root may list every folder")
@@ -170,7 +171,9 @@ def test_files_that_are_there_at_the_start_are_taken_up_and_known_ones_are_not(t
     (tmp_path / "new.dm3").write_bytes(b"x")
     (tmp_path / "old.dm3").write_bytes(b"xy")
     status = (tmp_path / "old.dm3").stat()
-    with Running(tmp_path, known={"old.dm3": (status.st_size, status.st_mtime_ns)}) as running:
+    with Running(
+        tmp_path, known={"old.dm3": (status.st_size, status.st_mtime_ns, status.st_ctime_ns)}
+    ) as running:
         running.until(lambda: running.added)
         assert [("new.dm3", "startup")] == running.added
 

@@ -68,6 +68,7 @@ class Acquisition(RuleBasedStateMachine):
                     item.path,
                     size_bytes=item.size_bytes,
                     mtime_ns=item.mtime_ns,
+                    ctime_ns=item.ctime_ns,
                     sample=item.path.partition("/")[0],
                     source=source,
                 )

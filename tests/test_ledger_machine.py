@@ -173,7 +173,7 @@ class LedgerMachine(RuleBasedStateMachine):
         assert set(self.disk) == set(known)
         again = [
             arrival(path, mtime_ns=mtime_ns, sample=path.partition("/")[0])
-            for path, (_, mtime_ns) in known.items()
+            for path, (_, mtime_ns, _) in known.items()
         ]
         assert [None] * len(again) == queue.add_all(self.ledger, again)
 

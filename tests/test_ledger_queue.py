@@ -27,7 +27,7 @@ def test_a_file_is_added_once(ledger):
     assert 1 == queue.add(ledger, arrival())
     assert queue.add(ledger, arrival(source="rescan")) is None
     assert [None, 2] == queue.add_all(ledger, [arrival(), arrival("b.dm3")])
-    assert {"a.dm3": (100, 1), "b.dm3": (100, 1)} == queue.known(ledger, "/microscope")
+    assert {"a.dm3": (100, 1, None), "b.dm3": (100, 1, None)} == queue.known(ledger, "/microscope")
     assert {} == queue.known(ledger, "/elsewhere")
     with ledger.reader() as reader:
         assert {("files_detected", "event"): 2} == counters.totals(reader)
@@ -39,7 +39,7 @@ def test_a_file_that_changes_before_it_is_claimed_keeps_its_row(ledger):
     queue.claim(ledger, 1, START)
     assert 2 == queue.add(ledger, arrival(size_bytes=300))
     assert [(1, 200), (2, 300)] == [(file.revision, file.size_bytes) for file in pending(ledger)]
-    assert {"a.dm3": (300, 1)} == queue.known(ledger, "/microscope")
+    assert {"a.dm3": (300, 1, None)} == queue.known(ledger, "/microscope")
 
 
 def test_two_revisions_of_a_file_are_never_claimed_together(ledger):
@@ -218,7 +218,7 @@ def test_a_name_that_is_not_utf8_comes_back_as_it_was(ledger):
     path, root = "caf\udce9/\udcff.dm3", "/micro\udcb5scope"
     take(ledger, path, root=root)
     assert queue.add(ledger, arrival(path, root=root)) is None
-    assert {path: (100, 1)} == queue.known(ledger, root)
+    assert {path: (100, 1, None)} == queue.known(ledger, root)
     assert "caf\\xe9/\\xff.dm3" == take(ledger, "copy.dm3").duplicate_of
     assert ([], ["nothing"]) == queue.retry(ledger, ["nothing"])
     for wanted in (f"{root}/{path}", "caf\\xe9/\\xff.dm3"):  # as a shell gives it, and as it is written
@@ -269,3 +269,27 @@ def test_retry_takes_up_what_failed_or_what_is_named(ledger):
         assert (3, 0) == (reader.receipt().pending, len(list(reader.micrographs("Au"))))
         assert 3 == counters.totals(reader)["retries", "requested"]
     assert Status.DONE is recording.record(ledger, files[0].id, [result()]).status
+
+
+def test_a_clock_that_was_ahead_does_not_make_a_file_wait(ledger):
+    """It was put back for two seconds when the clock was a day ahead; then the clock was set right."""
+    file_id = queue.add(ledger, arrival())
+    queue.claim(ledger, 1, START)
+    longest = timedelta(seconds=600)
+    queue.release(ledger, file_id, not_before=START + timedelta(seconds=2), reason="changed")
+    assert [] == queue.claim(ledger, 1, START, longest)
+    queue.release(ledger, file_id, not_before=START + timedelta(days=1, seconds=2), reason="changed")
+    assert [file_id] == [file.id for file in queue.claim(ledger, 1, START, longest)]
+
+
+def test_a_file_saved_again_is_told_by_its_time_of_change(ledger):
+    """Older ledgers know none: then nothing tells."""
+    take(ledger, "a.dm3")
+    assert queue.add(ledger, arrival("a.dm3", ctime_ns=5)) is None
+    take(ledger, "b.dm3", content=1, ctime_ns=5)
+    assert queue.add(ledger, arrival("b.dm3", ctime_ns=5)) is None
+    again = queue.add(ledger, arrival("b.dm3", ctime_ns=6))
+    assert queue.claim(ledger, 1, START)
+    assert Status.DONE == recording.recognise(ledger, again, sha256(1), START).status
+    assert (100, 1, 6) == queue.known(ledger, "/microscope")["b.dm3"]
+    assert queue.add(ledger, arrival("b.dm3", ctime_ns=6, written_again=True)) is not None

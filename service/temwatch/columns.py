@@ -9,7 +9,10 @@ from temwatch.descriptors import DESCRIPTORS, NAMES, Descriptor
 
 @dataclass(frozen=True, slots=True)
 class Column:
-    """One column of a table: its name ends in its unit, `kind` is text, integer, real, boolean or time."""
+    """One column of a table; its name ends in its unit.
+
+    `kind` is text, path, integer, real, boolean or time.
+    """
 
     name: str
     kind: str
@@ -27,7 +30,7 @@ _FIRST = 1 + NAMES.index("solidity")
 
 ROW = (
     Column("sample", "text", "sample the micrograph belongs to"),
-    Column("micrograph", "text", "path below the watched folder, with /"),
+    Column("micrograph", "path", "path below the watched folder, with /"),
     Column("frame", "integer", "number of the frame in its sequence from 0, empty for a single micrograph"),
 )
 BOX = (

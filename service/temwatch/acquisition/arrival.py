@@ -33,6 +33,8 @@ def arrival(config: Config, root: Path, found: FoundFile, source: str) -> Arriva
         position=place.position,
         size_bytes=found.size_bytes,
         mtime_ns=found.mtime_ns,
+        ctime_ns=found.ctime_ns,
+        written_again=found.written_again,
         source=source,
         detected_at=datetime.now(UTC),
     )
@@ -86,5 +88,4 @@ def arrivals_at(path: Path, config: Config, patterns: Sequence[str]) -> list[Arr
 
 
 def _dangling(link: Path) -> FoundFile:
-    status = link.lstat()
-    return FoundFile(link.name, status.st_size, status.st_mtime_ns)
+    return FoundFile(link.name, 0, 0, 0)

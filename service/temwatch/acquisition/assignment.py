@@ -9,7 +9,6 @@ from pathlib import PurePosixPath
 
 from temwatch.config import SampleSettings, SequenceSettings
 from temwatch.ledger.sequences.numbering import MAX_FRAME, PLACES
-from temwatch.names import folder_name
 
 _COUNTER = re.compile(r"(?P<base>.*?)[\s_.#(-]*(?P<number>\d+)\)?", re.DOTALL)
 _MOST_DIGITS = 255  # of a file name
@@ -24,6 +23,8 @@ _TIMED = re.compile(
 @dataclass(frozen=True, slots=True)
 class Place:
     """Sample of a file, and its sequence and frame number where it is one frame of a sequence.
+
+    Both have their true names; `ledger.output_names` gives them folders.
 
     A frame of Gatan's tree has a `position` instead of a number: how many frames came before depends on the
     other files, see `ledger.sequences.numbering`.
@@ -48,8 +49,7 @@ def place(path: str, *, root_name: str, samples: SampleSettings, sequences: Sequ
         Configuration; `samples.pattern` decides where it matches.
     """
     sequence, frame, position = _sequence(path, sequences)
-    sample = folder_name(_sample(path, root_name, samples, sequence))
-    return Place(sample, sequence, frame, position)
+    return Place(_sample(path, root_name, samples, sequence), sequence, frame, position)
 
 
 def _sample(path: str, root_name: str, settings: SampleSettings, sequence: str | None) -> str:
@@ -87,8 +87,7 @@ def _sequence(path: str, settings: SequenceSettings) -> tuple[str | None, int | 
 
 def _name(folder: str, base: str) -> str:
     """What lies below the first folder, so that two folders of one sample are two sequences."""
-    parts = folder.split("/")
-    return folder_name("_".join(parts[1:] or parts) or base or "sequence")
+    return folder.partition("/")[2] or folder or base or "sequence"
 
 
 def _position(timed: re.Match[str]) -> int | None:

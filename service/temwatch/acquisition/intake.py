@@ -12,7 +12,7 @@ import time
 from collections import Counter
 from collections.abc import Callable, Collection, Iterator, Sequence
 from contextlib import contextmanager
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from datetime import UTC, datetime
 from functools import partial
 from pathlib import Path
@@ -26,15 +26,17 @@ from temwatch.config import WatchSettings
 log = structlog.get_logger(__name__)
 
 _LONGEST_SLEEP_SECONDS = 1.0  # so that the systemd watchdog sees the loop turn
+_LATE_EVENT_SECONDS = 5.0  # an event comes so late at most
 _EXAMINE_ALL_EVERY = 6  # scans; the others list names and examine those that are new
 
 
 @dataclass(frozen=True, slots=True)
 class FileState:
-    """Size and time of a file, and since when (monotonic s) they have not changed."""
+    """Size and times of a file, and since when (monotonic s) they have not changed."""
 
     size_bytes: int
     mtime_ns: int
+    ctime_ns: int
     since_s: float
 
 
@@ -61,12 +63,8 @@ def settled(
     complete : callable
         Called only after a change; True if the file is as long as its own header says.
     """
-    changed = previous is None or (previous.size_bytes, previous.mtime_ns) != (
-        current.size_bytes,
-        current.mtime_ns,
-    )
-    if previous is None or changed:
-        return bool(complete()), FileState(current.size_bytes, current.mtime_ns, now_s)
+    if previous is None or (previous.size_bytes, previous.mtime_ns, previous.ctime_ns) != current.state:
+        return bool(complete()), FileState(*current.state, now_s)
     return now_s - previous.since_s >= settle_seconds, previous
 
 
@@ -92,7 +90,7 @@ class Intake:
 
     settings: WatchSettings
     skip: Collection[Path]
-    known: Callable[[], dict[str, tuple[int, int]]]
+    known: Callable[[], dict[str, tuple[int, int, int | None]]]
     add: Callable[[list[FoundFile], str], Sequence[Skipped]]
     complete: Callable[[Path], bool | None]
 
@@ -155,10 +153,14 @@ def _watch(folder: Path, wake: threading.Event, overflowed: Callable[[], None]) 
 
 @dataclass(frozen=True, slots=True)
 class _Candidate:
-    """A file that is not known as it is now: what was seen of it, and what found it."""
+    """A file that is not known as it is now: what was seen of it, and what found it.
+
+    `written_again` is True where it is known as it is now, but an event says that it was written since.
+    """
 
     state: FileState | None
     source: str
+    written_again: bool = False
 
 
 class Search:
@@ -175,11 +177,14 @@ class Search:
         self._clock = clock
         self._known = intake.known()
         self._scans = 0
+        self._handed_s: dict[str, float] = {}  # when files were handed over whose writer may still close them
         self._skipped: dict[str, str] = {}  # reason by path: each is told once
 
     def turn(self, now_s: float, touched: Touched, *, full: bool) -> None:
         """Look where something was touched, or everywhere, and hand over what is complete."""
         source = "event" if not full else "rescan" if self._status.is_scanned else "startup"
+        expired_s = now_s - max(_LATE_EVENT_SECONDS, self._intake.settings.settle_seconds)
+        self._handed_s = {path: at_s for path, at_s in self._handed_s.items() if at_s > expired_s}
         with self.calling():
             try:
                 found = self._everywhere(touched) if full else self._where(touched)
@@ -187,8 +192,10 @@ class Search:
                 self._gone(error)
                 found = []
             for item in found:
-                if self._known.get(item.path) != (item.size_bytes, item.mtime_ns):
+                if not self._is_known(item):
                     self.candidates.setdefault(item.path, _Candidate(None, source))
+                elif item.path in touched.files and item.has_coarse_time and item.path not in self._handed_s:
+                    self.candidates.setdefault(item.path, _Candidate(None, source, written_again=True))
             ready = self._ready(now_s)
         for origin, items in ready.items():
             for refused in self._intake.add(sorted(items, key=lambda item: item.mtime_ns), origin):
@@ -297,10 +304,16 @@ class Search:
                 complete=partial(self._intake.complete, settings.folder / path),
             )
             self._call_answered()
-            self.candidates[path] = _Candidate(seen, candidate.source)
+            self.candidates[path] = replace(candidate, state=seen)
             if done:
                 del self.candidates[path]
-                if self._known.get(path) != (current.size_bytes, current.mtime_ns):
-                    self._known[path] = (current.size_bytes, current.mtime_ns)
-                    ready.setdefault(candidate.source, []).append(current)
+                if candidate.written_again or not self._is_known(current):
+                    self._known[path], self._handed_s[path] = current.state, now_s
+                    file = replace(current, written_again=candidate.written_again)
+                    ready.setdefault(candidate.source, []).append(file)
         return ready
+
+    def _is_known(self, found: FoundFile) -> bool:
+        """Whether the ledger has it as it is now; older versions kept no time of the last change."""
+        known = self._known.get(found.path)
+        return known is not None and known in (found.state, (found.size_bytes, found.mtime_ns, None))

@@ -24,13 +24,30 @@ log = structlog.get_logger(__name__)
 class FoundFile:
     """A file that matches, as a scan saw it.
 
-    What is no file but has such a name (a folder, a pipe, a device) has size and time 0: they change with
-    each use, and it becomes one row with a reason.
+    What is no file but has such a name (a folder, a pipe, a device) has size and times 0: they change with
+    each use, and it becomes one row with a reason. `ctime_ns` is when content, size, time or name last
+    changed: a file that is saved again with equal size and time has a new one. `written_again` is True where
+    only an event tells of that.
     """
 
     path: str
     size_bytes: int
     mtime_ns: int
+    ctime_ns: int
+    written_again: bool = False
+
+    @property
+    def state(self) -> tuple[int, int, int]:
+        """What changes when the file does."""
+        return self.size_bytes, self.mtime_ns, self.ctime_ns
+
+    @property
+    def has_coarse_time(self) -> bool:
+        """Whether its file system counts in steps of 10 ms to 2 s, as those of memory cards do.
+
+        It may then keep no time of the last change that nobody can set.
+        """
+        return self.ctime_ns != 0 and self.ctime_ns % _COARSE_NS == 0
 
 
 @dataclass(frozen=True, slots=True)
@@ -41,6 +58,8 @@ class Skipped:
     code: str
     reason: str
 
+
+_COARSE_NS = 10_000_000
 
 _CODES = {
     errno.ELOOP: "link_loop",
@@ -133,11 +152,11 @@ def scan(
                     if recursive and not (below and is_link):
                         stack.insert(0 if is_link else len(stack), (path, (status.st_dev, status.st_ino)))
                     if matches:
-                        yield _found(path, status)
+                        yield found_file(path, status)
                 elif matches:
                     status = entry.stat()
                     answered()
-                    yield _found(path, status)
+                    yield found_file(path, status)
             except FileNotFoundError:
                 if entry.is_symlink():  # else it has vanished
                     skipped(Skipped(path, "dangling_link", "is a link to nothing"))
@@ -154,14 +173,14 @@ def look(root: Path, path: str) -> FoundFile | None:
         status = (root / path).stat()
     except OSError:
         return None
-    return _found(path, status)
+    return found_file(path, status)
 
 
-def _found(path: str, status: os.stat_result) -> FoundFile:
+def found_file(path: str, status: os.stat_result) -> FoundFile:
     """The one place where what a file system says of a file comes in."""
     if not stat.S_ISREG(status.st_mode):
-        return FoundFile(path, 0, 0)
-    return FoundFile(path, _int64(status.st_size), _int64(status.st_mtime_ns))
+        return FoundFile(path, 0, 0, 0)
+    return FoundFile(path, _int64(status.st_size), _int64(status.st_mtime_ns), _int64(status.st_ctime_ns))
 
 
 def _int64(value: int) -> int:

@@ -7,6 +7,7 @@ import hashlib
 import os
 from pathlib import Path
 
+from temwatch.acquisition.scan import found_file
 from temwatch.errors import Refused, Unreadable
 from temwatch.formats.read_errors import open_regular, unreadable
 
@@ -45,6 +46,6 @@ def fetch(source: Path, target: Path | None) -> str:
         if target is not None and error.errno in (errno.ENOSPC, errno.EDQUOT):
             raise  # the spool is full, which is no fault of the file
         raise unreadable(error) from None
-    if (before.st_size, before.st_mtime_ns) != (after.st_size, after.st_mtime_ns):
+    if found_file("", before) != found_file("", after):
         raise Unreadable("changed", "changed while it was read; it is analysed again once it is complete")
     return digest.hexdigest()

@@ -19,7 +19,6 @@ from temwatch.config import Config
 from temwatch.errors import UsageError
 from temwatch.formats import READERS
 from temwatch.ledger import Arrival, Reader
-from temwatch.names import folder_name
 
 _PATTERNS = tuple(f"*{extension}" for extension in READERS)
 
@@ -37,9 +36,9 @@ def run(arguments: argparse.Namespace) -> int:
     from temwatch.commands import single_run  # loads numba
 
     is_complete = single_run.analyse(config, arrivals, arguments.pixel_size)
-    samples = sorted({folder_name(item.sample) for item in arrivals})
     with Reader(config.output.state) as reader:
-        terminal.results(reader, config.output.folder, samples)
+        samples = {reader.sample_named(name) or name for name in {item.sample for item in arrivals}}
+        terminal.results(reader, config.output.folder, sorted(samples))
     return 0 if is_complete else 1
 
 

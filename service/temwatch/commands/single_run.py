@@ -20,7 +20,7 @@ from temwatch.engine.job import Finished
 from temwatch.engine.run_mode import RunMode
 from temwatch.errors import StartError, UsageError
 from temwatch.ledger import Arrival, File, Reader, open_ledger, queue
-from temwatch.names import as_text, folder_name
+from temwatch.names import as_text, printable
 
 
 def analyse(config: Config, arrivals: list[Arrival], pixel_size_nm: float | None) -> bool:
@@ -60,7 +60,7 @@ def analyse(config: Config, arrivals: list[Arrival], pixel_size_nm: float | None
             bar.advance(task)
             if finished.status in (Status.FAILED, Status.REFUSED):
                 trouble.append(finished)
-                name = as_text(str(finished.file.location))
+                name = printable(str(finished.file.location))
                 bar.console.print(f"{name}: {finished.status}: {finished.reason}", soft_wrap=True)
 
         def on_frames(file: File, done: int, total: int) -> None:
@@ -100,8 +100,8 @@ def _without_result(reader: Reader, arrivals: list[Arrival], method: str) -> lis
     """Files of an earlier run that had no result then, or one by another method or pixel size."""
     asked = {as_text(str(Path(item.root, item.path))) for item in arrivals}
     again = []
-    for sample in {folder_name(item.sample) for item in arrivals}:
-        for row in reader.micrographs(sample):
+    for name in {item.sample for item in arrivals}:
+        for row in reader.micrographs(reader.sample_named(name) or name):
             path = str(Path(row.root, row.micrograph))
             if path in asked and (
                 row.status in (Status.FAILED, Status.REFUSED)

@@ -15,7 +15,7 @@ from temwatch.config import Config
 from temwatch.errors import TemwatchError
 from temwatch.ledger import File, Reader, is_held
 from temwatch.ledger.sequences import progress, results
-from temwatch.names import as_text
+from temwatch.names import printable
 from temwatch.outputs import sample_folder
 
 _MOST_LINES = 50
@@ -29,14 +29,14 @@ def run(arguments: argparse.Namespace) -> int:
         console.print("service: " + ("running" if is_held(config.output.state) else "stopped"))
         console.print(_samples(reader))
         for line in _sequences(reader):
-            console.print(line, soft_wrap=True)
+            console.print(printable(line), soft_wrap=True)
         for line in (
             *_differences(reader),
             *_notes(reader),
             *_edited(reader, config),
             *_outdated(reader, config),
         ):
-            console.print(line, soft_wrap=True)
+            console.print(printable(line), soft_wrap=True)
         receipt = reader.receipt()
     console.print(
         f"seen {receipt.seen} = done {receipt.done} + refused {receipt.refused} + failed {receipt.failed} "
@@ -88,7 +88,7 @@ def _differences(reader: Reader) -> Iterator[str]:
     if receipt.pending > _MOST_LINES:
         yield f"the first {_MOST_LINES} of {receipt.pending} pending files:"
     for file in reader.pending(_MOST_LINES):
-        yield f"pending: {as_text(file.path)}: {_state(file)}"
+        yield f"pending: {file.path}: {_state(file)}"
 
 
 def _notes(reader: Reader) -> Iterator[str]:

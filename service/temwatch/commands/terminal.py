@@ -12,6 +12,7 @@ from rich.table import Table
 from temwatch.descriptors import SIZE, Shown, shown
 from temwatch.errors import UsageError
 from temwatch.ledger import Reader
+from temwatch.names import printable
 from temwatch.outputs import paths, tables
 
 _MOST_TABLES = 3
@@ -32,7 +33,7 @@ def results(reader: Reader, output: Path, samples: Sequence[str]) -> None:
         terminal.print(f"results in {output}", soft_wrap=True)
         return
     for sample, summary in zip(known, summaries, strict=True):
-        terminal.print(statistics(summary))
+        terminal.print(statistics(sample, summary))
         terminal.print(f"results in {paths.sample_folder(output, sample)}\n", soft_wrap=True)
 
 
@@ -48,7 +49,11 @@ def _overview(summaries: Sequence[Mapping[str, Any]]) -> Table:
         cells = ["-" if size.get(key) is None else f"{size[key]:.4g}" for key in ("mean", "sd")]
         counts = (summary["micrographs"], summary["particles"])
         table.add_row(
-            summary["sample"], *map(str, counts), *cells, str(files["refused"]), str(files["failed"])
+            printable(summary["sample"]),
+            *map(str, counts),
+            *cells,
+            str(files["refused"]),
+            str(files["failed"]),
         )
     return table
 
@@ -72,16 +77,17 @@ def known_sample(reader: Reader, sample: str) -> str:
     UsageError
         It is not; the text names the samples there are.
     """
-    if not reader.receipt(sample).seen:
+    found = reader.find_sample(sample)
+    if found is None or not reader.receipt(found).seen:
         known = ", ".join(row.sample for row in reader.samples()) or "none"
         raise UsageError(f"no sample {sample!r}; samples: {known}")
-    return sample
+    return found
 
 
-def statistics(summary: Mapping[str, Any]) -> Table:
+def statistics(sample: str, summary: Mapping[str, Any]) -> Table:
     """Mean, standard deviation, median and range of every descriptor."""
     table = Table(
-        title=f"{summary['sample']}: {plural(summary['particles'], 'particle')}, "
+        title=f"{sample}: {plural(summary['particles'], 'particle')}, "
         f"{plural(summary['micrographs'], 'micrograph')}",
         title_justify="left",
     )

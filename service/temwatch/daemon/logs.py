@@ -10,7 +10,7 @@ from types import TracebackType
 import structlog
 
 from temwatch.config import LoggingSettings
-from temwatch.names import as_text
+from temwatch.names import as_text, printable
 
 
 def set_up(settings: LoggingSettings) -> None:
@@ -57,14 +57,7 @@ def _without_control_characters(
     _: object, __: str, event: structlog.typing.EventDict
 ) -> structlog.typing.EventDict:
     """A file's name must not begin a line of its own or steer the terminal; JSON escapes such characters."""
-    return {key: _escaped(value) if isinstance(value, str) else value for key, value in event.items()}
-
-
-def _escaped(text: str) -> str:
-    return "".join(
-        character if character.isprintable() else character.encode("unicode_escape").decode()
-        for character in text
-    )
+    return {key: printable(value) if isinstance(value, str) else value for key, value in event.items()}
 
 
 def _last_words(

@@ -151,7 +151,7 @@ class Engine:
         if time.monotonic() < self._paused_until_s or not self._hooks.is_source_up():
             return
         while self._has_room():
-            claimed = queue.claim(self._ledger, 1, datetime.now(UTC))
+            claimed = queue.claim(self._ledger, 1, datetime.now(UTC), self._mode.longest_wait)
             if not claimed:
                 return
             file = claimed[0]

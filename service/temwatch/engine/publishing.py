@@ -172,7 +172,8 @@ class Publisher:
             self.publish(sample)
             for job in mine:
                 job.took(Stage.PUBLISH, (time.monotonic() - started) / len(mine))
-                job.arrival_to_result_s = (datetime.now(UTC) - job.file.detected_at).total_seconds()
+                elapsed_s = (datetime.now(UTC) - job.file.detected_at).total_seconds()
+                job.arrival_to_result_s = max(0.0, elapsed_s)  # the clock may have been set back
         return jobs
 
     def _write_workbooks(self, sample: str) -> None:

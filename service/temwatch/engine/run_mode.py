@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
+from datetime import timedelta
 
 _RETRY_AFTER_S = (2.0, 10.0, 60.0, 600.0)
 
@@ -25,6 +26,11 @@ class RunMode:
     ends_when_empty: bool
     retry_after_s: tuple[float, ...]
     grace_s: float
+
+    @property
+    def longest_wait(self) -> timedelta:
+        """No file waits for longer before its next attempt."""
+        return timedelta(seconds=max(self.retry_after_s, default=0.0))
 
     @classmethod
     def service(cls) -> RunMode:

@@ -2,20 +2,16 @@
 
 from __future__ import annotations
 
-import itertools
 import sqlite3
 from collections.abc import Collection, Iterable
-from datetime import datetime
-from pathlib import PurePosixPath
+from datetime import datetime, timedelta
 
 from temwatch.domain import Status, utc_text
-from temwatch.ledger import counters
+from temwatch.ledger import counters, output_names
 from temwatch.ledger.rows import FILE_COLUMNS, Arrival, File, file_from
 from temwatch.ledger.supersede import IS_NEWEST, make_stale, release_duplicates, set_superseded
 from temwatch.ledger.writer import Ledger
-from temwatch.names import MAX_NAME_BYTES, as_text, folder_name, from_stored, name_key, to_stored
-
-_SUFFIX_BYTES = 8  # room for _2, _3 ... behind a name
+from temwatch.names import as_text, from_cell, from_stored, name_key, to_stored
 
 
 def add(ledger: Ledger, arrival: Arrival) -> int | None:
@@ -42,33 +38,33 @@ def _add_one(
     connection: sqlite3.Connection, arrival: Arrival, suffixes: dict[tuple[str, str], int]
 ) -> int | None:
     root, path = to_stored(arrival.root), to_stored(arrival.path)
-    sample = folder_name(arrival.sample)
-    seen = (arrival.size_bytes, arrival.mtime_ns)
+    sample = output_names.sample(connection, arrival.sample)
+    seen = (arrival.size_bytes, arrival.mtime_ns, arrival.ctime_ns)
     newest = _newest(connection, root, path)
     if newest and newest.sample == sample:
-        if (newest.size_bytes, newest.mtime_ns) == seen:
+        if _is_same(newest, arrival):
             return None
         if newest.status is Status.PENDING and not newest.claimed and not newest.frames_recorded:
             # it changed before it was claimed: the same row, and earlier failures no longer count
             connection.execute(
-                """UPDATE files SET size_bytes = ?, mtime_ns = ?, not_before = NULL, attempts = 0, crashes = 0
-                    WHERE id = ?""",
+                """UPDATE files SET size_bytes = ?, mtime_ns = ?, ctime_ns = ?, not_before = NULL,
+                    attempts = 0, crashes = 0 WHERE id = ?""",
                 (*seen, newest.id),
             )
             return newest.id
-    connection.execute("INSERT OR IGNORE INTO samples (sample) VALUES (?)", (sample,))
-    name = _name(connection, arrival, sample, suffixes)
+    name = output_names.micrograph(connection, arrival, sample, suffixes)
     row = {
         "root": root,
         "path": path,
         "revision": newest.revision + 1 if newest else 1,
         "sample": sample,
-        "sequence": None if arrival.sequence is None else _sequence(connection, sample, arrival.sequence),
+        "sequence": arrival.sequence and output_names.sequence(connection, sample, arrival.sequence),
         "frame": arrival.frame,
         "name": name,
         "name_key": name_key(name),
         "size_bytes": arrival.size_bytes,
         "mtime_ns": arrival.mtime_ns,
+        "ctime_ns": arrival.ctime_ns,
         "source": arrival.source,
         "pixel_size_nm": arrival.pixel_size_nm,
         "position": arrival.position,
@@ -83,6 +79,13 @@ def _add_one(
     return inserted.lastrowid
 
 
+def _is_same(file: File, arrival: Arrival) -> bool:
+    """Whether nothing tells of a change; a time of the last change that one of them lacks tells nothing."""
+    if arrival.written_again or (file.size_bytes, file.mtime_ns) != (arrival.size_bytes, arrival.mtime_ns):
+        return False
+    return None in (file.ctime_ns, arrival.ctime_ns) or file.ctime_ns == arrival.ctime_ns
+
+
 def _newest(connection: sqlite3.Connection, root: str | bytes, path: str | bytes) -> File | None:
     cursor = connection.cursor()
     cursor.row_factory = file_from
@@ -93,62 +96,25 @@ def _newest(connection: sqlite3.Connection, root: str | bytes, path: str | bytes
     return newest
 
 
-def _name(
-    connection: sqlite3.Connection, arrival: Arrival, sample: str, suffixes: dict[tuple[str, str], int]
-) -> str:
-    """Name of the output folder: that of an earlier revision, or one that no other file of the sample has.
-
-    A single file may be a stack, whose sequence gets this name; no folder's sequence may have it.
-    """
-    root, path = to_stored(arrival.root), to_stored(arrival.path)
-    kept = connection.execute(
-        "SELECT name FROM files WHERE root = ? AND path = ? AND sample = ? LIMIT 1", (root, path, sample)
-    ).fetchone()
-    if kept:
-        return str(kept[0])
-    base = folder_name(PurePosixPath(arrival.path).stem, MAX_NAME_BYTES - _SUFFIX_BYTES)
-    # thousands of files of one stem in one batch must not try every suffix again
-    number = suffixes.get((sample, name_key(base)), 1)
-    while True:
-        name = _numbered(base, number)
-        number += 1
-        taken = connection.execute(
-            """SELECT EXISTS (SELECT 1 FROM files WHERE sample = ? AND name_key = ?) OR (? AND EXISTS (
-                SELECT 1 FROM files WHERE sample = ? AND coalesce(sequence, name) = ?))""",
-            (sample, name_key(name), arrival.sequence is None, sample, name),
-        ).fetchone()[0]
-        if not taken:
-            suffixes[sample, name_key(base)] = number
-            return name
-
-
-def _sequence(connection: sqlite3.Connection, sample: str, wanted: str) -> str:
-    """Name of a folder's sequence, with _2, _3 ... if a file of the sample, perhaps a stack, has the name."""
-    base = folder_name(wanted, MAX_NAME_BYTES - _SUFFIX_BYTES)
-    names = (_numbered(base, number) for number in itertools.count(1))
-    taken = "SELECT 1 FROM files WHERE sample = ? AND name_key = ? AND sequence IS NULL LIMIT 1"
-    return next(name for name in names if not connection.execute(taken, (sample, name_key(name))).fetchone())
-
-
-def _numbered(base: str, number: int) -> str:
-    return base if number == 1 else f"{base}_{number}"
-
-
-def known(ledger: Ledger, root: str) -> dict[str, tuple[int, int]]:
-    """Size in bytes and time in ns of the latest revision of every file below `root`, by path."""
+def known(ledger: Ledger, root: str) -> dict[str, tuple[int, int, int | None]]:
+    """Size in bytes, time and ctime in ns of the latest revision of every file below `root`, by path."""
     with ledger.reading() as connection:
         rows = connection.execute(
-            "SELECT path, size_bytes, mtime_ns, max(revision) FROM files WHERE root = ? GROUP BY path",
+            """SELECT path, size_bytes, mtime_ns, ctime_ns, max(revision) FROM files
+                WHERE root = ? GROUP BY path""",
             (to_stored(root),),
         ).fetchall()
-    return {from_stored(path): (size_bytes, mtime_ns) for path, size_bytes, mtime_ns, _ in rows}
+    return {from_stored(path): (size, mtime_ns, ctime_ns) for path, size, mtime_ns, ctime_ns, _ in rows}
 
 
-def claim(ledger: Ledger, limit: int, now: datetime) -> list[File]:
+def claim(
+    ledger: Ledger, limit: int, now: datetime, longest_wait: timedelta = timedelta(days=1)
+) -> list[File]:
     """Claim up to `limit` pending files, oldest first, but none that is to wait beyond `now`.
 
-    Those on which a process died twice come last, so that the others have their results. Two revisions of one
-    file are never claimed together: they would write the same pictures.
+    Those on which a process died twice come last, so that the others have their results. A file that is to
+    wait for more than `longest_wait` was put back when the clock was ahead: it waits no longer. Two revisions
+    of one file are never claimed together: they would write the same pictures.
     """
     with ledger.transaction() as connection:
         cursor = connection.cursor()
@@ -158,10 +124,10 @@ def claim(ledger: Ledger, limit: int, now: datetime) -> list[File]:
             files += cursor.execute(
                 f"""SELECT {FILE_COLUMNS} FROM files f WHERE f.status = 'pending' AND NOT f.claimed
                     AND (f.position IS NULL OR f.frame IS NOT NULL)
-                    AND (f.not_before IS NULL OR f.not_before <= ?) AND NOT EXISTS (
+                    AND (f.not_before IS NULL OR f.not_before <= ? OR f.not_before > ?) AND NOT EXISTS (
                         SELECT 1 FROM files h WHERE h.root = f.root AND h.path = f.path AND h.claimed)
                     AND {order} LIMIT ?""",
-                (utc_text(now), limit - len(files)),
+                (utc_text(now), utc_text(now + longest_wait), limit - len(files)),
             ).fetchall()
         connection.executemany(
             "UPDATE files SET claimed = 1, attempts = attempts + 1 WHERE id = ?",
@@ -255,11 +221,13 @@ def retry(
         newest: list[File] = cursor.execute(
             f"SELECT {FILE_COLUMNS} FROM files f WHERE {IS_NEWEST} ORDER BY f.id"
         ).fetchall()
+        wanted: dict[str, str] = {}
         if paths is None:
             chosen = [file for file in newest if file.status in (Status.FAILED, Status.REFUSED)]
         else:
-            wanted = {as_text(path) for path in paths}
-            chosen = [file for file in newest if wanted & _designations(file)]
+            there = {designation for file in newest for designation in _designations(file)}
+            wanted = {path: path if path in there else from_cell(path) for path in map(as_text, paths)}
+            chosen = [file for file in newest if _designations(file) & {*wanted.values()}]
         for file in chosen:
             connection.execute(
                 """UPDATE files SET not_before = NULL, attempts = 0, crashes = 0,
@@ -270,7 +238,7 @@ def retry(
                 counters.add(connection, "retries", "requested")
                 _reopen(connection, file)
     matched = {designation for file in chosen for designation in _designations(file)}
-    return chosen, [path for path in paths or () if as_text(path) not in matched]
+    return chosen, [path for path in paths or () if wanted[as_text(path)] not in matched]
 
 
 def _designations(file: File) -> set[str]:

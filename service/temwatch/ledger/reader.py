@@ -30,7 +30,7 @@ from temwatch.ledger.rows import (
     moment,
 )
 from temwatch.ledger.schema import FILE_NAME, connect_to_read
-from temwatch.names import from_stored
+from temwatch.names import as_text, from_cell, from_stored, to_stored
 from temwatch.notes import Note, kind_of, split_notes
 
 _BATCH_ROWS = 50_000  # rows between SQLite and numpy at a time
@@ -96,6 +96,7 @@ class Reader:
         rows = self.connection.execute(
             f"SELECT sample, {_COUNTS} FROM files WHERE true{where} GROUP BY sample ORDER BY sample", values
         )
+        names = dict(self.connection.execute("SELECT sample, coalesce(name, sample) FROM samples").fetchall())
         nothing = (0, 0, None, "", *(0 for _ in Reason))
         samples = []
         for sample, *counts in rows.fetchall():
@@ -103,6 +104,7 @@ class Reader:
             samples.append(
                 SampleRow(
                     sample=sample,
+                    name=as_text(names[sample]),
                     receipt=_receipt(counts),
                     micrographs=micrographs,
                     particles=particles,
@@ -112,6 +114,19 @@ class Reader:
                 )
             )
         return samples
+
+    def sample_named(self, name: str) -> str | None:
+        """The sample with this true name."""
+        found = self.value("SELECT sample FROM samples WHERE name = ?", to_stored(name))
+        return None if found is None else str(found)
+
+    def find_sample(self, words: str) -> str | None:
+        """The sample that a person names: by its folder, by its true name, or as a table writes that."""
+        rows = self.connection.execute("SELECT sample, coalesce(name, sample) FROM samples").fetchall()
+        folders = {sample: sample for sample, _ in rows}
+        names = {as_text(name): str(sample) for sample, name in rows}
+        words = as_text(words)
+        return folders.get(words) or names.get(words) or names.get(from_cell(words))
 
     def receipt(self, sample: str | None = None) -> Receipt:
         """Number of files by status, of one sample or of all."""

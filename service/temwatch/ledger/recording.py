@@ -138,8 +138,8 @@ def recognise(
         if previous and previous[1] == sha256 and previous[2] in ("done", "refused", "duplicate"):
             connection.execute("DELETE FROM files WHERE id = ?", (file_id,))
             connection.execute(
-                "UPDATE files SET size_bytes = ?, mtime_ns = ? WHERE id = ?",
-                (file.size_bytes, file.mtime_ns, previous[0]),
+                "UPDATE files SET size_bytes = ?, mtime_ns = ?, ctime_ns = ? WHERE id = ?",
+                (file.size_bytes, file.mtime_ns, file.ctime_ns, previous[0]),
             )
             return Recorded(status=Status(previous[2]))
         if original := _duplicate_of(connection, file, sha256):

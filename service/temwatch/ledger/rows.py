@@ -29,7 +29,8 @@ from temwatch.notes import join_notes, split_notes
 class Arrival:
     """A complete file that the intake found; `path` is below `root`, with /.
 
-    `position` is the place of a frame in Gatan's tree, from which `numbering` derives its number.
+    `position` is the place of a frame in Gatan's tree, from which `numbering` derives its number. A file that
+    was `written_again` is a new revision though size and times are equal.
     """
 
     root: str
@@ -43,6 +44,8 @@ class Arrival:
     frame: int | None = None
     pixel_size_nm: float | None = None
     position: int | None = None
+    ctime_ns: int | None = None
+    written_again: bool = False
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -59,6 +62,7 @@ class File:
     name: str
     size_bytes: int
     mtime_ns: int
+    ctime_ns: int | None
     sha256: str | None
     status: Status
     claimed: bool
@@ -110,13 +114,17 @@ class Recorded:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class MicrographRow:
-    """One row of micrographs.csv with further columns; `micrograph` is the path below the root."""
+    """One row of micrographs.csv with further columns; `micrograph` is the path below the root.
+
+    `sample` is the name of the sample's folder, `sample_name` its true name; see `output_names`.
+    """
 
     id: int
     file_id: int
     name: str
     root: str
     sample: str
+    sample_name: str
     micrograph: str
     sequence: str | None
     frame: int | None
@@ -158,9 +166,13 @@ class Receipt:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class SampleRow:
-    """Totals of one sample; `micrographs` counts analysed micrographs and frames."""
+    """Totals of one sample; `micrographs` counts analysed micrographs and frames.
+
+    `sample` is the name of its folder, `name` its true name.
+    """
 
     sample: str
+    name: str
     receipt: Receipt
     micrographs: int
     particles: int
@@ -205,11 +217,13 @@ class Request:
 
 
 FILE_COLUMNS = """f.id, f.root, f.path, f.revision, f.sample, f.sequence, f.frame, f.name, f.size_bytes,
-    f.mtime_ns, f.sha256, f.status, f.claimed, f.attempts, f.crashes, f.source, f.pixel_size_nm,
+    f.mtime_ns, f.ctime_ns, f.sha256, f.status, f.claimed, f.attempts, f.crashes, f.source, f.pixel_size_nm,
     f.detected_at, f.not_before, f.frames_total, f.position, f.elapsed_s,
     (SELECT count(*) FROM micrographs m WHERE m.file_id = f.id AND m.frame IS NOT NULL) AS frames_recorded"""
 
-MICROGRAPH_COLUMNS = """m.id, m.file_id, f.name, f.root, m.sample, f.path AS micrograph, f.sequence, m.frame,
+MICROGRAPH_COLUMNS = """m.id, m.file_id, f.name, f.root, m.sample,
+    (SELECT coalesce(s.name, s.sample) FROM samples s WHERE s.sample = m.sample) AS sample_name,
+    f.path AS micrograph, f.sequence, m.frame,
     m.elapsed_s, f.frames_total, m.status, m.reason_code, m.reason, m.sha256, m.width_px, m.height_px,
     m.pixel_size_nm, m.particles, m.rejected_touches_border, m.rejected_too_small, m.rejected_low_convexity,
     m.rejected_too_many_holes, m.rejected_not_separable, m.particle_fraction, m.mean_equivalent_diameter_nm,
@@ -229,7 +243,8 @@ def file_from(cursor: sqlite3.Cursor, row: tuple[Any, ...]) -> File:
 def micrograph_from(cursor: sqlite3.Cursor, row: tuple[Any, ...]) -> MicrographRow:
     """A row of MICROGRAPH_COLUMNS; fits `sqlite3.Cursor.row_factory`."""
     values = _named(cursor, row)
-    values["root"], values["micrograph"] = as_text(values["root"]), as_text(values["micrograph"])
+    for name in ("root", "sample_name", "micrograph"):
+        values[name] = as_text(values[name])
     values["status"] = Status(values["status"])
     values["rejected"] = {reason: values.pop(f"rejected_{reason}") for reason in Reason}
     values["acquired_at"], values["analysed_at"] = (

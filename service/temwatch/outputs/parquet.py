@@ -54,6 +54,7 @@ def _field(column: Column) -> pyarrow.Field:
 
     kinds = {
         "text": pyarrow.string(),
+        "path": pyarrow.string(),
         "integer": pyarrow.int64(),
         "real": pyarrow.float64(),
         "boolean": pyarrow.bool_(),

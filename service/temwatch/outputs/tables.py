@@ -18,6 +18,7 @@ from temwatch.analysis.statistics.summary import SUMMARISED, summarise
 from temwatch.columns import BOX, ORIGIN, PARTICLE_COLUMNS, ROW, Column
 from temwatch.domain import Reason, Status, utc_text
 from temwatch.ledger import MicrographRow, Reader
+from temwatch.names import path_cell, text_cell
 from temwatch.notes import Note, join_notes
 from temwatch.outputs import paths
 
@@ -119,7 +120,7 @@ def _shared(table: Table, row: MicrographRow) -> dict[str, Any]:
     measured = row.method is not None
     counts = {"particles": row.particles if measured else None}
     counts |= {f"rejected_{reason}": n if measured else None for reason, n in row.rejected.items()}
-    known = counts | {"notes": join_notes(row.notes)}
+    known = counts | {"notes": join_notes(row.notes), "sample": row.sample_name}
     return {
         column.name: known[column.name] if column.name in known else getattr(row, column.name)
         for column in table.columns
@@ -175,12 +176,18 @@ def _real(digits: int) -> Callable[[float | None], str]:
 
 @functools.lru_cache(1024)  # few different texts in many rows
 def _text(value: str | None) -> str:
-    if not value:
-        return ""
+    return _quoted(text_cell(value)) if value else ""
+
+
+@functools.lru_cache(1024)
+def _path(value: str | None) -> str:
+    return _quoted(path_cell(value)) if value else ""
+
+
+def _quoted(value: str) -> str:
     cell, end = io.StringIO(), "\r\n"
-    csv.writer(cell, lineterminator=end).writerow(
-        [value]
-    )  # it quotes values with characters of the terminator
+    # it quotes values with characters of the terminator
+    csv.writer(cell, lineterminator=end).writerow([value])
     return cell.getvalue().removesuffix(end)
 
 
@@ -198,6 +205,7 @@ def _time(value: datetime | None) -> str:
 
 _CELL: dict[str, Callable[[Any], str]] = {
     "text": _text,
+    "path": _path,
     "integer": _integer,
     "boolean": _boolean,
     "time": _time,
@@ -223,7 +231,7 @@ def summary(
     for unsettled in ("seen", "pending"):  # they change without a row of a table
         del files[unsettled]
     return {
-        "sample": sample,
+        "sample": row.name,
         "micrographs": row.micrographs,
         "particles": row.particles,
         "files": files,

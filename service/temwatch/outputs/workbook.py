@@ -11,6 +11,7 @@ from temwatch.columns import Column
 from temwatch.descriptors import Shown, shown
 from temwatch.ledger import Reader
 from temwatch.ledger.sample_columns import fields
+from temwatch.names import path_cell, text_cell
 from temwatch.outputs import population_summary
 from temwatch.outputs.tables import MICROGRAPHS, PARTICLES, Table, summary, values
 
@@ -109,12 +110,13 @@ def _sheets(
             line = 1
             names.append(f"{name} {len(names) + 1}")
             sheet = _sheet(book, formats, names[-1], columns)
-        for index, value in enumerate(row):
+        for index, (column, value) in enumerate(zip(columns, row, strict=True)):
             match value:
                 case None:
                     pass
                 case str():
-                    sheet.write_string(line, index, value)
+                    cell = path_cell(value) if column.kind == "path" else text_cell(value)
+                    sheet.write_string(line, index, cell)
                 case bool():
                     sheet.write_boolean(line, index, value)
                 case datetime():

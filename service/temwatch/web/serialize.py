@@ -25,6 +25,7 @@ def sample(row: SampleRow) -> dict[str, Any]:
     del counts["seen"]
     return {
         "sample": row.sample,
+        "name": row.name,
         "micrographs": row.micrographs,
         "particles": row.particles,
         "last_analysed_at": utc_text(row.last_analysed_at) if row.last_analysed_at else None,
@@ -51,7 +52,7 @@ def particles(reader: Reader, row: MicrographRow) -> list[dict[str, Any]]:
             number,
             pixel_size_nm=row.pixel_size_nm or 0.0,
             method=row.method or "",
-            sample=row.sample,
+            sample=row.sample_name,
             micrograph=row.micrograph,
             frame=row.frame,
             acquired_at=row.acquired_at,

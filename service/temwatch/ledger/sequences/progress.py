@@ -10,6 +10,7 @@ import sqlite3
 from collections.abc import Collection, Sequence
 from dataclasses import dataclass
 from datetime import datetime
+from itertools import pairwise
 
 from temwatch.ledger.reader import Reader
 from temwatch.ledger.rows import moment
@@ -196,8 +197,10 @@ def idle_since(reader: Reader, sequence: Progress) -> tuple[datetime, float] | N
     ).fetchall()
     if not moments:
         return None
-    last, earlier = datetime.fromisoformat(moments[0][0]), datetime.fromisoformat(moments[-1][0])
-    return last, abs((last - earlier).total_seconds()) / max(1, len(moments) - 1)
+    times = [datetime.fromisoformat(text) for (text,) in moments]
+    steps_s = sorted(abs((later - earlier).total_seconds()) for later, earlier in pairwise(times))
+    usual_s = steps_s[: max(1, len(steps_s) - 2)]  # a clock that was ahead for a while jumped twice
+    return times[0], sum(usual_s) / max(1, len(usual_s))
 
 
 def has_pending_files(reader: Reader, sequence: Progress) -> bool:

@@ -123,7 +123,7 @@ async function refresh() {
   page.query = query;
   const followed = fresh.last?.sample ?? fresh.samples[0]?.sample ?? null;
   page.sample = fresh.samples.some((one) => one.sample === page.chosenSample) ? page.chosenSample : followed;
-  const entries = fresh.samples.map((one) => [one.sample, one.sample]);
+  const entries = fresh.samples.map((one) => [one.sample, one.name]);
   options(byId("sample"), [[FOLLOW, followed && !page.chosenSample ? `${followed} · following` : "Follow the microscope"], ...entries], page.chosenSample);
   showHeader(fresh);
   announce(fresh.last);
