@@ -130,13 +130,13 @@ def random_settings(seed: int | np.random.Generator, *, size_px: int = 1024) -> 
         return _draw_ultrasmall(rng, size_px)
     regime = rng.choice(3)
     # the diameter in px decides what the network sees, so it is drawn first
-    pixel_size_nm = _log_uniform(rng, *((0.02, 0.06), (0.05, 0.5), (0.5, 2.0))[regime])
-    diameter_px = _log_uniform(rng, *((25, 400), (10, 200), (7, 60))[regime])
+    pixel_size_nm = log_uniform(rng, *((0.02, 0.06), (0.05, 0.5), (0.5, 2.0))[regime])
+    diameter_px = log_uniform(rng, *((25, 400), (10, 200), (7, 60))[regime])
     if rng.random() < 0.08:
-        diameter_px = _log_uniform(rng, 200, 600)
+        diameter_px = log_uniform(rng, 200, 600)
     diameter_px = min(diameter_px, 0.6 * size_px)
     diameter_nm = diameter_px * pixel_size_nm
-    fill = _log_uniform(rng, 0.01, 0.4)
+    fill = log_uniform(rng, 0.01, 0.4)
     particles = int(np.clip(fill * size_px**2 / (math.pi / 4 * diameter_px**2), 1, 1000))
     families: tuple[Family, ...] = (
         ("ellipses", "facetted", "rods")
@@ -166,20 +166,20 @@ def random_settings(seed: int | np.random.Generator, *, size_px: int = 1024) -> 
         voltage_kV=voltage_kV,
         cs_mm=rng.uniform(-0.01, 0.01) if corrected else rng.uniform(0.5, 2.2),
         focal_spread_nm=rng.uniform(2, 8),
-        convergence_mrad=_log_uniform(rng, 0.05, 0.5),
-        aperture_mrad=_log_uniform(rng, 8, 50),
-        carbon_thickness_nm=_log_uniform(rng, 1, (8, 20, 40)[regime]),
+        convergence_mrad=log_uniform(rng, 0.05, 0.5),
+        aperture_mrad=log_uniform(rng, 8, 50),
+        carbon_thickness_nm=log_uniform(rng, 1, (8, 20, 40)[regime]),
         diffuse_share=rng.uniform(0, 0.2),
         lattice_contrast=rng.uniform(0, 1),
         diffraction_contrast=rng.uniform(0, 1),
-        support_variation=_log_uniform(rng, 0.002, 0.05),
+        support_variation=log_uniform(rng, 0.002, 0.05),
         residue_share=rng.uniform(0, 0.5) if rng.random() < 0.25 else 0.0,
-        illumination_variation=_log_uniform(rng, 0.01, 0.4),
-        dose_e_per_px=_log_uniform(rng, *((3, 60), (8, 400), (20, 1000))[regime]),
+        illumination_variation=log_uniform(rng, 0.01, 0.4),
+        dose_e_per_px=log_uniform(rng, *((3, 60), (8, 400), (20, 1000))[regime]),
         blur_px=rng.uniform(0.2, 1.4),
         readout_noise_e=rng.uniform(0, 1.5),
         gain_variation=rng.uniform(0, 0.02),
-        defects_per_million=_log_uniform(rng, 0.1, 30),
+        defects_per_million=log_uniform(rng, 0.1, 30),
         annotations=bool(rng.random() < 0.3),
     )
     # sqrt(wavelength x defocus) is the width of a Fresnel fringe: up to four pixels, more often underfocus
@@ -200,13 +200,13 @@ def _draw_ultrasmall(rng: np.random.Generator, size_px: int) -> Settings:
     A corrected microscope, defocus of either sign up to where fringes are as wide as a small particle. The
     signal of a whole particle is 6 times its noise or more, near the 5 that Rose asks for.
     """
-    pixel_size_nm = _log_uniform(rng, 0.018, 0.06)
-    diameter_nm = min(_log_uniform(rng, 1.0, 5.0), 0.4 * size_px * pixel_size_nm)
+    pixel_size_nm = log_uniform(rng, 0.018, 0.06)
+    diameter_nm = min(log_uniform(rng, 1.0, 5.0), 0.4 * size_px * pixel_size_nm)
     diameter_px = diameter_nm / pixel_size_nm
-    dose_e_per_px = _log_uniform(rng, 4, 70)
+    dose_e_per_px = log_uniform(rng, 4, 70)
     rose = 6 / math.sqrt(dose_e_per_px * math.pi / 4 * diameter_px**2)
-    contrast = max(_log_uniform(rng, 0.035, 0.4), min(rose, 0.5))
-    fill = _log_uniform(rng, 0.02, 0.3)
+    contrast = max(log_uniform(rng, 0.035, 0.4), min(rose, 0.5))
+    fill = log_uniform(rng, 0.02, 0.3)
     return replace(
         HIGH_RESOLUTION,
         size_px=size_px,
@@ -223,15 +223,15 @@ def _draw_ultrasmall(rng: np.random.Generator, size_px: int) -> Settings:
         cs_mm=rng.uniform(-0.01, 0.01),
         defocus_nm=rng.uniform(-120, 120),
         focal_spread_nm=rng.uniform(2, 6),
-        convergence_mrad=_log_uniform(rng, 0.05, 0.5),
-        aperture_mrad=_log_uniform(rng, 15, 50),
-        carbon_thickness_nm=_log_uniform(rng, 1, 6),
+        convergence_mrad=log_uniform(rng, 0.05, 0.5),
+        aperture_mrad=log_uniform(rng, 15, 50),
+        carbon_thickness_nm=log_uniform(rng, 1, 6),
         attenuation_per_nm=-math.log1p(-contrast) / diameter_nm,
         diffuse_share=rng.uniform(0, 0.1),
         lattice_contrast=rng.uniform(0, 1),
         diffraction_contrast=rng.uniform(0, 1),
-        support_variation=min(_log_uniform(rng, 0.002, 0.02), contrast / 4),
-        illumination_variation=_log_uniform(rng, 0.01, 0.2),
+        support_variation=min(log_uniform(rng, 0.002, 0.02), contrast / 4),
+        illumination_variation=log_uniform(rng, 0.01, 0.2),
         dose_e_per_px=dose_e_per_px,
         blur_px=rng.uniform(0.2, 1.2),
         readout_noise_e=rng.uniform(0, 1.0),
@@ -249,7 +249,7 @@ def _draw_contrast(settings: Settings, rng: np.random.Generator) -> float:
     physical = attenuation_per_nm(MATERIALS[settings.material], electron, settings.aperture_mrad)
     contrast = -math.expm1(-physical * settings.diameter_mean_nm)
     if rng.random() < 0.5:
-        contrast = _log_uniform(rng, 0.02, 0.95)
+        contrast = log_uniform(rng, 0.02, 0.95)
     diameter_px = settings.diameter_mean_nm / settings.pixel_size_nm
     electrons = settings.dose_e_per_px * math.pi / 4 * diameter_px**2
     # at lattice resolution the grain of the carbon film is as strong as the faintest particles
@@ -257,5 +257,6 @@ def _draw_contrast(settings: Settings, rng: np.random.Generator) -> float:
     return float(np.clip(contrast, max(least, min(20 / math.sqrt(electrons), 0.8)), 0.98))
 
 
-def _log_uniform(rng: np.random.Generator, low: float, high: float) -> float:
+def log_uniform(rng: np.random.Generator, low: float, high: float) -> float:
+    """A number whose logarithm is uniform between those of the limits."""
     return float(np.exp(rng.uniform(math.log(low), math.log(high))))

@@ -2,12 +2,10 @@
 
 from __future__ import annotations
 
+import contextlib
 import json
-import signal
 from collections.abc import Callable, Sequence
-from concurrent.futures import ProcessPoolExecutor
 from functools import partial
-from multiprocessing import get_context
 from pathlib import Path
 
 import numpy as np
@@ -18,6 +16,7 @@ from temwatch.simulator.micrograph import simulate_micrograph
 from temwatch.simulator.settings import random_settings
 from temwatch.training.datasets import LabelledMicrograph, Labels
 from temwatch.training.targets import label_image
+from temwatch.training.worker_pool import made_by_workers
 
 
 def simulated(
@@ -41,19 +40,11 @@ def simulated(
         images = np.lib.format.open_memmap(folder / "images.npy", "w+", np.float16, shape)
         labels = np.lib.format.open_memmap(folder / "labels.npy", "w+", np.uint16, shape)
         make = partial(_one, side_px=side_px, seed=seed)
-        # this process has torch's threads, so forking it is unsafe; only this process reacts to Ctrl-C
-        executor = ProcessPoolExecutor(
-            workers,
-            mp_context=get_context("spawn"),
-            initializer=signal.signal,
-            initargs=(signal.SIGINT, signal.SIG_IGN),
-        )
-        try:
-            for number, (image, label) in enumerate(executor.map(make, range(count), chunksize=4)):
+        micrographs = made_by_workers(make, range(count), workers, chunk=4)
+        with contextlib.closing(micrographs) as made:
+            for number, (image, label) in enumerate(made):
                 images[number], labels[number] = image, label
                 progress(number + 1)
-        finally:
-            executor.shutdown(cancel_futures=True)
         images.flush()
         labels.flush()
         temporary = done.with_suffix(".tmp")

@@ -27,6 +27,7 @@ from temwatch.training.datasets import LabelledMicrograph
 from temwatch.training.evaluate import evaluate, summary
 from temwatch.training.evaluation_report import draw_curves
 from temwatch.training.losses import contacts_threshold, loss
+from temwatch.training.moving_average import update_average
 from temwatch.training.recipes import Recipe, lengthened
 from temwatch.training.sampling import Tile, Tiles
 from temwatch.training.schedule import TrainingProgress, learning_rate, stage_at, total_steps
@@ -265,13 +266,7 @@ def _step(state: TrainingState, batch: Tile, recipe: Recipe, rate: float, place:
     torch.nn.utils.clip_grad_norm_(state.net.parameters(), 5.0)
     state.optimizer.step()
     state.step += 1
-    # an average over few steps would still contain the random start
-    decay = min(recipe.ema_decay, (1 + state.step) / (10 + state.step)) if recipe.ema_decay else 0.0
-    for kept, new in zip(state.average.state_dict().values(), state.net.state_dict().values(), strict=True):
-        if kept.is_floating_point():
-            kept.lerp_(new, 1 - decay)
-        else:
-            kept.copy_(new)
+    update_average(state.average, state.net, state.step, recipe.ema_decay)
     return float(value.detach())
 
 

@@ -6,7 +6,7 @@ contours of the micrograph show together, is added to each point: one picture ha
 
 from __future__ import annotations
 
-import hashlib
+import json
 from pathlib import Path
 
 import numpy as np
@@ -18,8 +18,11 @@ from torch import nn
 
 from temwatch.analysis.refinement.contours import Contours, Floats
 from temwatch.analysis.refinement.strips import CHANNELS
+from temwatch.analysis.segmentation import weights
 from temwatch.errors import WeightsError
 
+FORMAT = "temwatch-edges-1"
+"""In the header of every weights file of this network."""
 WIDTH = 48
 REACH = 10
 """Points to both sides that the convolutions see."""
@@ -95,18 +98,30 @@ def load(path: Path) -> tuple[EdgeNetwork, str]:
     Raises
     ------
     WeightsError
-        The file is missing, damaged or of another network.
+        The file is missing, damaged, of another network, or differs from the digest in `<file>.sha256`.
     """
+    content, sha256 = weights.read_checked(path)
     try:
-        content = path.read_bytes()
+        # the library reads tensors from memory, the header from a file only
+        header = json.loads(content[8 : 8 + int.from_bytes(content[:8], "little")])
+        if header["__metadata__"]["format"] != FORMAT:
+            raise ValueError
         state = safetensors.torch.load(content)
+        if not all(torch.isfinite(tensor).all() for tensor in state.values()):
+            raise ValueError
         net = EdgeNetwork()
         net.load_state_dict(state)
-    except OSError as error:
-        raise WeightsError(f"{path}: {error.strerror}") from None
-    except (safetensors.SafetensorError, ValueError, RuntimeError):
-        raise WeightsError(f"{path}: damaged, or weights of another network than that of the edges") from None
-    return net.eval().requires_grad_(False), hashlib.sha256(content).hexdigest()
+    except (safetensors.SafetensorError, ValueError, LookupError, TypeError, RuntimeError):
+        raise WeightsError(
+            f"{path}: damaged, or weights of another network than that of the edges ({FORMAT} safetensors)"
+        ) from None
+    return net.eval().requires_grad_(False), sha256
+
+
+def save(net: torch.nn.Module, path: Path) -> None:
+    """Write weights, and their sha256 beside them."""
+    state = {name: tensor.contiguous() for name, tensor in net.state_dict().items()}
+    weights.write(path, safetensors.torch.save(state, metadata={"format": FORMAT}))
 
 
 def offsets(net: EdgeNetwork, strips: Floats, contours: Contours) -> tuple[Floats, Floats]:

@@ -8,7 +8,6 @@ from __future__ import annotations
 import contextlib
 import copy
 import functools
-import hashlib
 import itertools
 import threading
 from collections.abc import Callable, Iterator, Sequence
@@ -151,12 +150,7 @@ def save(net: torch.nn.Module, path: Path, description: weights.Description, *, 
         name: (tensor.half() if half and tensor.is_floating_point() else tensor).cpu().contiguous()
         for name, tensor in net.state_dict().items()
     }
-    content = weights.with_header(safetensors.torch.save(state), description)
-    temporary = path.with_name(path.name + ".tmp")
-    temporary.write_bytes(content)
-    temporary.replace(path)
-    digest = hashlib.sha256(content).hexdigest()
-    path.with_name(path.name + ".sha256").write_text(f"{digest}  {path.name}\n", encoding="ascii")
+    weights.write(path, weights.with_header(safetensors.torch.save(state), description))
 
 
 def segmentations(

@@ -126,6 +126,18 @@ def read(path: Path) -> WeightsFile:
     WeightsError
         The file cannot be read, is damaged, is no weights file of temwatch or differs from its digest.
     """
+    content, sha256 = read_checked(path)
+    return WeightsFile(path=path, sha256=sha256, description=_description(path, content), content=content)
+
+
+def read_checked(path: Path) -> tuple[bytes, str]:
+    """Content of a file and its sha256, which is the one in `<file>.sha256` where there is one.
+
+    Raises
+    ------
+    WeightsError
+        The file cannot be read, or differs from its digest.
+    """
     try:
         content = path.read_bytes()
     except OSError as error:
@@ -136,7 +148,16 @@ def read(path: Path) -> WeightsFile:
         raise WeightsError(
             f"{path}: damaged or replaced: its sha256 is {sha256}, {path.name}.sha256 has {expected}"
         )
-    return WeightsFile(path=path, sha256=sha256, description=_description(path, content), content=content)
+    return content, sha256
+
+
+def write(path: Path, content: bytes) -> None:
+    """Write a weights file completely or not at all, and its sha256 beside it."""
+    temporary = path.with_name(path.name + ".tmp")
+    temporary.write_bytes(content)
+    temporary.replace(path)
+    digest = hashlib.sha256(content).hexdigest()
+    path.with_name(path.name + ".sha256").write_text(f"{digest}  {path.name}\n", encoding="ascii")
 
 
 def with_header(content: bytes, description: Description) -> bytes:
