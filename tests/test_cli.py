@@ -24,6 +24,7 @@ COMMANDS = [
     "deploy-files",
     "simulate",
     "train",
+    "train-edges",
     "evaluate",
     "convert-antema",
     "benchmark",
@@ -65,7 +66,7 @@ def test_choices_are_those_of_the_configuration(tmp_path):
         assert value == cli.parser().parse_args(["evaluate", "--data", "a", "--method", value]).method
 
 
-@pytest.mark.parametrize("command", ["", "train", "evaluate", "convert-antema"])
+@pytest.mark.parametrize("command", ["", "train", "train-edges", "evaluate", "convert-antema"])
 def test_help_and_import_load_nothing_heavy(command):
     """They answer at once because torch, pandas and the like stay unloaded."""
     code = (
@@ -111,6 +112,7 @@ def test_version():
         (["analyse", ".", "--output", "out", "--pixel-size", "nan"], 2),
         (["simulate", "--output", "out", "--micrographs", "0"], 2),
         (["demo", "--port", "99999"], 2),
+        (["train-edges", "--output", "out", "--seed", "-1"], 2),
         (["deploy-files"], 2),
     ],
 )

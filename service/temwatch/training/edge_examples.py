@@ -172,7 +172,7 @@ def load(path: Path) -> EdgeExamples:
         The file is missing or damaged.
     """
     try:
-        with np.load(path) as file:
-            return EdgeExamples(**{name: file[name] for name in file.files})
+        with path.open("rb") as file, np.load(file) as arrays:
+            return EdgeExamples(**{name: arrays[name] for name in arrays.files})
     except (OSError, ValueError, TypeError, EOFError, zipfile.BadZipFile) as error:
         raise UsageError(f"{path}: cannot be read, delete it: {' '.join(str(error).split())}") from None
