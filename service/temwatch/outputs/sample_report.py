@@ -15,7 +15,7 @@ import jinja2
 import temwatch
 from temwatch.analysis.separation import SEPARATORS
 from temwatch.descriptors import SIZE
-from temwatch.domain import Status
+from temwatch.domain import Method, Status
 from temwatch.ledger import MicrographRow, Reader
 from temwatch.ledger.sample_columns import Fields, fields
 from temwatch.outputs import charts, paths, population_summary
@@ -83,6 +83,7 @@ def _html(reader: Reader, sample: str, at: datetime, loaded: Fields) -> str:
                 "segmentation": _SEGMENTATIONS.get(
                     methods[digest].segmentation, methods[digest].segmentation
                 ),
+                "outlines": _outlines(methods[digest]),
                 "separation": _separation(methods[digest].separation),
             }
             for digest in row.methods
@@ -109,6 +110,13 @@ def write(reader: Reader, sample: str, folder: Path, at: datetime) -> list[Path]
         with replacing(written[-1]) as stream:
             stream.write(content)
     return written
+
+
+def _outlines(method: Method) -> str:
+    """The rule of the edge, which a report has to state (ISO 21363)."""
+    if any(name == "segmentation.edges" for name, _ in method.parameters):
+        return "A particle ends at the edge of its projection, which a network finds between the pixels"
+    return "A particle ends where its mask does, at the borders of pixels"
 
 
 def _separation(name: str) -> str:
