@@ -12,7 +12,6 @@ from temwatch.domain import Image, Level, Mask
 
 MOST_STEPS = 8.0
 """An edge further from where the contour was is another one's."""
-PASSES = 2
 
 
 def refined(image: Image, noise: float, mask: Mask, net: EdgeNetwork) -> Level:
@@ -30,7 +29,7 @@ def refined(image: Image, noise: float, mask: Mask, net: EdgeNetwork) -> Level:
         Finds the edges.
     """
     contours = find_contours(mask)
-    for _ in range(PASSES if len(contours.step_px) else 0):
+    if len(contours.step_px):
         contours = moved(contours, _distances(image, noise, mask, contours, net))
     points, begin = subdivided(contours)
     return draw_level(points, begin, mask.shape)
