@@ -48,10 +48,10 @@ def specks(size=SIZE, count=5000):
     return mask
 
 
-def one_clump():
+def one_clump(size=2048):
     """Discs of 18 px over the whole picture, most of them overlapping several others."""
-    mask = blank()
-    for row, column in np.random.default_rng(0).integers(0, SIZE - 37, (2250, 2)):
+    mask = np.zeros((size, size), dtype=bool)
+    for row, column in np.random.default_rng(0).integers(0, size - 37, (9000, 2)):
         mask[row : row + 37, column : column + 37] |= disc(18)
     return mask
 
@@ -81,7 +81,7 @@ def test_degenerate_mask(picture, particles, method):
     mask = picture()
     started = time.process_time()
     analysis = temwatch.resolve(mask, pixel_size_nm=0.5, separate=method)
-    assert time.process_time() - started < 2
+    assert time.process_time() - started < 5
     if particles is not None:
         assert len(analysis.particles) == particles
     measured = analysis.table()[["area_nm2", "feret_min_nm", "perimeter_nm", "circularity", "convexity"]]
