@@ -49,7 +49,7 @@ def test_a_task_for_workers_that_were_killed_meanwhile_ends_as_their_death():
     """A thread of the cluster's client may hand it over while the conductor replaces them."""
     pool, _ = worker_processes.start(1, None)
     kill_workers(pool)
-    future = worker_processes.submit(pool, worker_processes.usable_cores)
+    future = worker_processes.submit(pool, None, worker_processes.usable_cores)
     assert isinstance(future.exception(timeout=60), BrokenProcessPool)
 
 

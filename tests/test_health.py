@@ -18,6 +18,10 @@ WELL = health.ServiceState(
     in_hand=3,
     last_finished="Au_07: 212 particles",
     is_device_healthy=True,
+    is_output_writable=True,
+    output_free_bytes=10**9,
+    workers_hung=0,
+    hanging_s=0.0,
 )
 
 
@@ -28,6 +32,9 @@ def test_a_service_that_is_well_is_all_of_it():
         ready=True,
         watch_folder_up=True,
         gpu_healthy=True,
+        output_writable=True,
+        output_free_bytes=10**9,
+        workers_hung=0,
         last_scan_at=WELL.last_scan_at,
         event_overflows=2,
         entries_skipped={"link_loop": 1},
@@ -67,3 +74,17 @@ def test_a_sick_device_is_not_ready():
     sick = replace(WELL, is_device_healthy=False)
     assert (False, False) == (health.is_ready(sick), health.vitals(sick).gpu_healthy)
     assert health.is_advancing(sick)
+
+
+def test_results_that_cannot_be_written_and_hung_workers_are_told():
+    """Not ready, in words, and the watchdog ends a service that does not replace a worker in time."""
+    full, hung = replace(WELL, is_output_writable=False), replace(WELL, workers_hung=2, hanging_s=70.0)
+    assert not health.is_ready(full)
+    assert not health.is_ready(hung)
+    assert "results cannot be written" == health.in_words(full)
+    assert "2 workers hang, 3 in hand" == health.in_words(hung)
+    assert ["the results cannot be written"] == health.obstacles(health.vitals(full))
+    assert ["2 workers hang"] == health.obstacles(health.vitals(hung))
+    assert [True, True, False] == [
+        health.is_advancing(one) for one in (full, hung, replace(hung, hanging_s=190.0))
+    ]

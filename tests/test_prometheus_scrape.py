@@ -40,6 +40,8 @@ CONTRACT = {
     "ready": None,
     "watch_folder_up": None,
     "gpu_healthy": None,
+    "output_writable": None,
+    "workers_hung": None,
     "files_detected_total": ("source", {"event", "rescan", "startup"}),
     "micrographs_processed_total": ("outcome", {"done", "failed", "refused", "duplicate"}),
     "micrographs_failed_total": ("reason", {*REFUSAL_CODES, *FAILURE_CODES}),

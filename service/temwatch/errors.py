@@ -89,6 +89,10 @@ class Unreadable(InputError):
     """The file could not be read (permission, input/output error, it vanished); trying again may help."""
 
 
+class Unwritable(OSError):
+    """Spool or results cannot be written, which is no fault of the micrograph in hand."""
+
+
 REFUSAL_CODES = {
     "empty": "no bytes at all",
     "truncated": "shorter than its header declares",

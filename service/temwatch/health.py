@@ -13,6 +13,7 @@ SHARE_TIMEOUT_SECONDS = 15.0
 """A share that leaves one call unanswered for so long counts as gone."""
 
 _INTAKE_STALLED_SECONDS = 30.0  # its loop sleeps for a second at most
+_WORKER_STALLED_SECONDS = 180.0  # the engine replaces it after 120 s
 _ENGINE_STALLED_SECONDS = 300.0  # rewriting the tables of a very large sample is one turn of its loop
 
 
@@ -42,6 +43,14 @@ class ServiceState:
         Files that the engine works on, and its last result in words.
     is_device_healthy : bool
         Whether the segmenter's device works.
+    is_output_writable : bool
+        Whether results can be written.
+    output_free_bytes : int or None
+        Free space for results, None where the file system does not say.
+    workers_hung : int
+        Workers that do not advance, and killed ones that have not ended yet.
+    hanging_s : float
+        For how long a worker has not advanced that was not replaced; 0 without one.
     """
 
     now_s: float
@@ -56,6 +65,10 @@ class ServiceState:
     in_hand: int
     last_finished: str
     is_device_healthy: bool
+    is_output_writable: bool
+    output_free_bytes: int | None
+    workers_hung: int
+    hanging_s: float
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -65,6 +78,9 @@ class Vitals:
     ready: bool
     watch_folder_up: bool
     gpu_healthy: bool
+    output_writable: bool
+    output_free_bytes: int | None
+    workers_hung: int
     last_scan_at: datetime | None
     event_overflows: int
     entries_skipped: Mapping[str, int]
@@ -88,14 +104,20 @@ def has_started(seen: ServiceState) -> bool:
 def is_ready(seen: ServiceState) -> bool:
     """Whether a file that arrives now will be analysed."""
     is_complete = seen.is_scanned and bool(seen.engine_turned_s)
-    return bool(is_folder_up(seen)) and seen.is_device_healthy and is_complete
+    works = seen.is_device_healthy and seen.is_output_writable and not seen.workers_hung
+    return bool(is_folder_up(seen)) and works and is_complete
 
 
 def is_advancing(seen: ServiceState) -> bool:
-    """Whether both loops turn, for the watchdog; a restart does not mend a share that does not answer."""
+    """Whether loops and workers advance, for the watchdog.
+
+    A restart does not mend a share that does not answer. A worker that hangs is replaced in time, else the
+    engine cannot do it.
+    """
     is_waiting = seen.pending_call_since_s is not None
     intake_turns = is_waiting or seen.now_s - seen.intake_turned_s < _INTAKE_STALLED_SECONDS
-    return intake_turns and seen.now_s - seen.engine_turned_s < _ENGINE_STALLED_SECONDS
+    workers_advance = seen.hanging_s < _WORKER_STALLED_SECONDS
+    return intake_turns and workers_advance and seen.now_s - seen.engine_turned_s < _ENGINE_STALLED_SECONDS
 
 
 def vitals(seen: ServiceState) -> Vitals:
@@ -104,10 +126,30 @@ def vitals(seen: ServiceState) -> Vitals:
         ready=is_ready(seen),
         watch_folder_up=bool(is_folder_up(seen)),
         gpu_healthy=seen.is_device_healthy,
+        output_writable=seen.is_output_writable,
+        output_free_bytes=seen.output_free_bytes,
+        workers_hung=seen.workers_hung,
         last_scan_at=seen.last_scan_at,
         event_overflows=seen.event_overflows,
         entries_skipped=seen.entries_skipped,
     )
+
+
+def hung_in_words(workers: int) -> str:
+    """How many workers do not advance."""
+    return "1 worker hangs" if workers == 1 else f"{workers} workers hang"
+
+
+def obstacles(current: Vitals) -> list[str]:
+    """What keeps the service from being ready."""
+    found = [] if current.watch_folder_up else ["the watched folder is missing"]
+    if not current.output_writable:
+        found.append("the results cannot be written")
+    if current.workers_hung:
+        found.append(hung_in_words(current.workers_hung))
+    if not current.ready and not found:
+        found.append("starting: the workers or the first scan are not ready yet")
+    return found
 
 
 def in_words(seen: ServiceState) -> str:
@@ -115,5 +157,9 @@ def in_words(seen: ServiceState) -> str:
     if not is_folder_up(seen):
         hangs = share_hangs(seen.pending_call_since_s, seen.now_s)
         return "the watched folder " + ("does not answer" if hangs else "is missing")
+    if not seen.is_output_writable:
+        return "results cannot be written"
+    if seen.workers_hung:
+        return f"{hung_in_words(seen.workers_hung)}, {seen.in_hand} in hand"
     last = f", last {seen.last_finished}" if seen.last_finished else ""
     return f"{seen.in_hand} in hand{last}"

@@ -39,6 +39,16 @@ def kill_workers(pool: ProcessPoolExecutor) -> None:
         process.kill()
 
 
+def worker_pids(pool: ProcessPoolExecutor) -> list[int]:
+    """Processes of the pool that were started."""
+    return list(pool._processes or {})  # noqa: SLF001
+
+
+def unfinished_tasks(pool: ProcessPoolExecutor) -> int:
+    """Tasks that were handed over and have not ended."""
+    return len(pool._pending_work_items)  # noqa: SLF001
+
+
 def tells_of_lost_events(record: logging.LogRecord) -> bool:
     """Whether a record of `INOTIFY_LOGGER` says that the kernel's event queue overflowed."""
     return "events were lost" in record.getMessage()

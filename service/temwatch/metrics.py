@@ -61,13 +61,11 @@ class ServiceCollector(Collector):
         reader: Callable[[], Reader],
         vitals: Callable[[], Vitals],
         spool: Path,
-        output: Path,
         build: Mapping[str, str],
     ) -> None:
         self._reader = reader
         self._vitals = vitals
         self._spool = spool
-        self._output = output
         self._build = build
 
     def describe(self) -> Iterable[Metric]:
@@ -98,6 +96,8 @@ class ServiceCollector(Collector):
         )
         yield _gauge("ready", "1 while weights are loaded, folder visible and ledger writable", vitals.ready)
         yield _gauge("watch_folder_up", "1 while the watched folder can be listed", vitals.watch_folder_up)
+        yield _gauge("output_writable", "1 while results can be written", vitals.output_writable)
+        yield _gauge("workers_hung", "Busy workers that do not advance", vitals.workers_hung)
         yield _gauge("gpu_healthy", "1 while the device that runs the network works", vitals.gpu_healthy)
         yield _counter("files_detected", "Files found, by source", by("files_detected", *SOURCES), "source")
         yield _counter(
@@ -135,12 +135,8 @@ class ServiceCollector(Collector):
         yield _moment("oldest_pending", "Time when the oldest pending file was found", oldest)
         yield _moment("last_success", "Time when the last micrograph was analysed", last_success)
         yield _moment("last_scan", "Time when the watched folder was last scanned", vitals.last_scan_at)
-        yield _gauge(
-            "spool_free_bytes", "Free space on the file system of the spool", _free_bytes(self._spool)
-        )
-        yield _gauge(
-            "output_free_bytes", "Free space on the file system of the results", _free_bytes(self._output)
-        )
+        yield _space("spool", "Free space on the file system of the spool", _free_bytes(self._spool))
+        yield _space("output", "Free space on the file system of the results", vitals.output_free_bytes)
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -205,8 +201,19 @@ def _gauge(name: str, text: str, values: Mapping[tuple[str, ...], float] | float
     return family
 
 
-def _free_bytes(folder: Path) -> int:
-    return shutil.disk_usage(folder).free
+def _free_bytes(folder: Path) -> int | None:
+    try:
+        return shutil.disk_usage(folder).free
+    except OSError:
+        return None
+
+
+def _space(name: str, text: str, free_bytes: int | None) -> Metric:
+    """Free space; no sample where the file system does not say, since 0 would read as a full disk."""
+    family = GaugeMetricFamily(f"temwatch_{name}_free_bytes", text)
+    if free_bytes is not None:
+        family.add_metric([], free_bytes)
+    return family
 
 
 def _moment(name: str, text: str, moment: datetime | None) -> Metric:

@@ -2,16 +2,42 @@
 
 from __future__ import annotations
 
-import errno
 import hashlib
 import os
 from pathlib import Path
+from typing import BinaryIO
 
 from temwatch.acquisition.scan import found_file
-from temwatch.errors import Refused, Unreadable
+from temwatch.errors import Refused, Unreadable, Unwritable
 from temwatch.formats.read_errors import open_regular, unreadable
+from temwatch.outputs.files import writing
 
 _BLOCK_BYTES = 4 * 1024**2
+
+
+class _Copy:
+    """Where a copy goes, if any is wanted: its errors are not those of the file that is read."""
+
+    def __init__(self, target: Path | None) -> None:
+        self._target = target
+        self._stream: BinaryIO | None = None
+
+    def __enter__(self) -> _Copy:
+        if self._target is not None:
+            with writing():
+                self._target.parent.mkdir(parents=True, exist_ok=True)
+                self._stream = self._target.open("wb")
+        return self
+
+    def write(self, block: bytes) -> None:
+        if self._stream is not None:
+            with writing():
+                self._stream.write(block)
+
+    def __exit__(self, *_: object) -> None:
+        if self._stream is not None:
+            with writing():
+                self._stream.close()
 
 
 def fetch(source: Path, target: Path | None) -> str:
@@ -23,8 +49,8 @@ def fetch(source: Path, target: Path | None) -> str:
         The file is empty, or a folder, pipe, socket or device.
     Unreadable
         It cannot be opened, an input/output error came, or it changed while it was read.
-    OSError
-        The spool is full.
+    Unwritable
+        The spool cannot be written, most often because its disk is full.
     """
     try:
         with open_regular(source) as stream:
@@ -32,19 +58,14 @@ def fetch(source: Path, target: Path | None) -> str:
             if before.st_size == 0:
                 raise Refused("empty", "is empty (0 bytes); save it again from the microscope's software")
             digest = hashlib.sha256()
-            copy = target.open("wb") if target else None
-            try:
+            with _Copy(target) as copy:
                 while block := stream.read(_BLOCK_BYTES):
                     digest.update(block)
-                    if copy:
-                        copy.write(block)
-            finally:
-                if copy:
-                    copy.close()
+                    copy.write(block)
             after = os.fstat(stream.fileno())
+    except Unwritable:
+        raise
     except OSError as error:
-        if target is not None and error.errno in (errno.ENOSPC, errno.EDQUOT):
-            raise  # the spool is full, which is no fault of the file
         raise unreadable(error) from None
     if found_file("", before) != found_file("", after):
         raise Unreadable("changed", "changed while it was read; it is analysed again once it is complete")

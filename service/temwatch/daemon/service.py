@@ -18,6 +18,7 @@ from temwatch.acquisition.scan import FoundFile, Skipped
 from temwatch.analysis import pipeline, segmentation
 from temwatch.config import Config, SegmentationSettings
 from temwatch.daemon import device, logs, supervision
+from temwatch.daemon.output_probe import OutputProbe
 from temwatch.domain import Segmenter, Status
 from temwatch.engine.engine import Engine
 from temwatch.engine.hooks import EngineHooks
@@ -69,6 +70,8 @@ def run(
         method = pipeline.describe(segmenter, config.separation)
         segmenter_device = device.Device(segmenter.probe, every_s=probe_every_s, deadline_s=probe_deadline_s)
         segmenter_device.check()
+        output_probe = OutputProbe(config.output.folder)
+        output_probe.check()
 
         def on_finished(finished: Finished) -> None:
             done = finished.status is Status.DONE
@@ -87,6 +90,8 @@ def run(
             hooks=EngineHooks(
                 on_finished=on_finished,
                 is_source_up=lambda: health.is_folder_up(observe()) is not False,
+                is_output_writable=lambda: output_probe.is_writable,
+                check_output=output_probe.check,
                 check_device=segmenter_device.check,
             ),
         )
@@ -105,15 +110,17 @@ def run(
                 in_hand=engine.status.in_hand,
                 last_finished=engine.status.last_finished,
                 is_device_healthy=segmenter_device.healthy,
+                is_output_writable=output_probe.is_writable,
+                output_free_bytes=output_probe.free_bytes,
+                workers_hung=engine.status.workers_hung,
+                hanging_s=engine.status.hanging_s,
             )
 
         def vitals() -> health.Vitals:
             return health.vitals(observe())
 
         info = {"version": temwatch.__version__, "method": method.digest, "segmentation": segmenter.name}
-        registry.register(
-            ServiceCollector(ledger.reader, vitals, config.output.state, config.output.folder, info)
-        )
+        registry.register(ServiceCollector(ledger.reader, vitals, config.output.state, info))
         PlatformCollector(registry=registry)
         ProcessCollector(registry=registry)
         page = server.Server(
@@ -123,6 +130,7 @@ def run(
         loops: dict[str, Callable[[threading.Event, threading.Event], None]] = {
             "intake": lambda stop, wake: intake.run(watched, stop=stop, wake=wake, status=intake_status),
             "engine": lambda stop, _: engine.run(stop),
+            "output": lambda stop, _: output_probe.run(stop),
             "device": lambda stop, _: segmenter_device.run(stop),
         }
 
@@ -181,10 +189,10 @@ def _message(finished: Finished) -> dict[str, object]:
 
 
 def _make_folders(config: Config) -> None:
+    """The folder of the ledger; results can wait where theirs is not there yet."""
     try:
-        config.output.folder.mkdir(parents=True, exist_ok=True)
         config.output.state.mkdir(parents=True, exist_ok=True)
     except OSError as error:
         raise StartError(
-            f"cannot create {config.output.folder}: {error.strerror}; see [output] folder"
+            f"cannot create {config.output.state}: {error.strerror}; see [output] folder"
         ) from None

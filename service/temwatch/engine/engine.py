@@ -24,7 +24,7 @@ from temwatch.engine.admission import Admission
 from temwatch.engine.artifacts import ArtifactWriter
 from temwatch.engine.backend import Backend
 from temwatch.engine.hooks import EngineHooks, EngineStatus
-from temwatch.engine.job import Executor, Job
+from temwatch.engine.job import Job
 from temwatch.engine.outcomes import (
     Analysed,
     Failed,
@@ -40,6 +40,7 @@ from temwatch.engine.publishing import Publisher
 from temwatch.engine.requests import RequestQueue
 from temwatch.engine.run_mode import RunMode
 from temwatch.engine.sequence_tracker import SequenceTracker
+from temwatch.engine.worker_replacement import WorkerReplacement
 from temwatch.errors import InputError, StartError
 from temwatch.ledger import Ledger, Recorded, queue, recording
 from temwatch.outputs import paths
@@ -84,7 +85,9 @@ class Engine:
         self._artifacts = ArtifactWriter(
             ledger, config.output.folder, mode, submit=self._processes.submit, wake=self.wake
         )
-        self._publisher = Publisher(ledger, config, mode, self._artifacts, self._on_published)
+        self._publisher = Publisher(
+            ledger, config, mode, self._artifacts, self._on_published, self._hooks.is_output_writable
+        )
         self._requests = RequestQueue(
             ledger,
             config,
@@ -95,6 +98,16 @@ class Engine:
         self._sequence_tracker = SequenceTracker(ledger, config, self._publisher.publish, self.wake)
         self._jobs: list[Job] = []
         self._admission = Admission(config.engine.workers)
+        self._worker_replacement = WorkerReplacement(
+            backend=self._backend,
+            processes=self._processes,
+            sequence_tracker=self._sequence_tracker,
+            jobs=self._jobs,
+            hooks=self._hooks,
+            status=self.status,
+            set_back=self._set_back,
+            put_back=lambda job: self._put_back(job, 0, None),
+        )
         self._spool = paths.spool(config.output.state)
         self._paused_until_s = 0.0
         self._deadline_s: float | None = None
@@ -116,8 +129,9 @@ class Engine:
         self._publisher.publish_all()
         try:
             while self._start_work(stop):
-                self._artifacts.write_outdated(self._backend.capacity)
-                self._look_for_dead_workers()
+                if self._hooks.is_output_writable():
+                    self._artifacts.write_outdated(self._backend.capacity)
+                self._worker_replacement.turn()
                 self.status.in_hand = len(self._jobs)
                 self._publisher.collect_artifacts()
                 self._requests.turn()
@@ -130,8 +144,10 @@ class Engine:
             is_crash = isinstance(sys.exception(), MemoryError)
             for job in self._jobs:
                 (queue.release_crashed if is_crash else queue.release)(self._ledger, job.file.id)
-            self._publisher.finish(interrupted=stop.is_set())
+            unpublished = self._publisher.finish(interrupted=stop.is_set())
             shutil.rmtree(self._spool, ignore_errors=True)
+        if unpublished is not None and self._mode.ends_when_empty:
+            raise StartError(f"results cannot be written: {unpublished}; run it again later")
 
     def _start_work(self, stop: threading.Event) -> bool:
         """Start what can be started; False where the run is over."""
@@ -148,7 +164,9 @@ class Engine:
 
     def _claim(self) -> None:
         """Start files while there is room; a file on which a worker died before runs alone."""
-        if time.monotonic() < self._paused_until_s or not self._hooks.is_source_up():
+        if time.monotonic() < self._paused_until_s:
+            return
+        if not self._hooks.is_source_up() or not self._hooks.is_output_writable():
             return
         while self._has_room():
             claimed = queue.claim(self._ledger, 1, datetime.now(UTC), self._mode.longest_wait)
@@ -199,6 +217,7 @@ class Engine:
             case ReadDone():
                 self._analyse_unless_known(job, outcome)
             case Segmented():
+                self._worker_replacement.segmentation_advances()
                 job.took(Stage.SEGMENT, outcome.seconds)
                 self._backend.resolve(job, outcome)
             case PictureDone() | Resolved() | Analysed():
@@ -255,14 +274,7 @@ class Engine:
     def _on_published(self, job: Job) -> None:
         finished = job.finished()
         self.status.last_finished = f"{job.file.name}: {finished.in_words}"
-        log.info(
-            "micrograph finished",
-            **job.about,
-            status=str(finished.status),
-            particles=finished.particles,
-            reason=finished.reason or None,
-            seconds=round(sum(finished.stages.values()), 3),
-        )
+        finished.log()
         self._hooks.on_finished(finished)
 
     def _recover(self, job: Job, failed: Failed) -> None:
@@ -271,7 +283,7 @@ class Engine:
         if isinstance(error, StartError) or not isinstance(error, Exception):
             raise error  # no fault of the micrograph: the cluster is gone, or its workers differ
         if self._backend.is_worker_death(error):
-            self._worker_died(job)
+            self._worker_replacement.worker_died(job)
             return
         action = retry.after_failure(
             failed,
@@ -283,10 +295,18 @@ class Engine:
             case retry.Retry(after_s=wait_s, code=code):
                 log.warning("cannot read, will retry", **job.about, reason=str(error), wait_s=wait_s)
                 self._put_back(job, wait_s, code)
-            case retry.WaitForSpace():
-                log.warning("disk full, waiting for space", reason=str(error))
-                self._paused_until_s = time.monotonic() + retry.FULL_DISK_PAUSE_S
-                self._put_back(job, 0, None)
+            case retry.WaitForOutput(is_full=is_full):
+                words = "disk full, waiting for space" if is_full else "cannot write, waiting"
+                log.warning(words, **job.about, reason=str(error))
+                if is_full or not self._hooks.check_output():
+                    self._paused_until_s = time.monotonic() + retry.OUTPUT_PAUSE_S
+                    self._put_back(job, 0, None)
+                else:
+                    self._put_back(job, retry.ONE_FOLDER_PAUSE_S, None)
+            case retry.Suspect():
+                self._set_back(job)
+            case retry.Stop(error=reason):
+                raise reason
             case retry.Reject(error=reason):
                 if reason.code == "internal":
                     if failed.stage is Stage.SEGMENT:
@@ -321,30 +341,13 @@ class Engine:
         self._jobs.remove(job)
         job.discard()
 
-    def _worker_died(self, failed: Job | None = None) -> None:
-        """A worker process ended: start new ones, and run what it may have died of alone."""
-        suspects = self._backend.restart_workers(self._jobs, failed)
-        log.error("a worker process died", in_hand=[(job.file.id, job.file.path) for job in suspects])
-        for job in suspects:
-            waits_s = self._mode.retry_after_s
-            wait_s = waits_s[job.file.crashes] if waits_s else 0
-            not_before = datetime.now(UTC) + timedelta(seconds=wait_s)
-            crashes = queue.release_crashed(self._ledger, job.file.id, not_before=not_before)
-            if crashes >= retry.MAX_CRASHES:
-                self._reject(job, retry.crashed(crashes, "the worker process"))
-            else:
-                self._end(job)
-
-    def _look_for_dead_workers(self) -> None:
-        """Replace workers that died writing an output folder, or hang although the share answers."""
-        is_told_by_job = any(job.is_run_by(Executor.WORKER_PROCESS) for job in self._jobs)
-        if self._processes.has_dead_worker and not is_told_by_job:
-            self._worker_died()
-        limit_s = time.monotonic() - retry.STUCK_SECONDS
-        hanging = [
-            job
-            for job in self._jobs
-            if job.is_run_by(Executor.WORKER_PROCESS, Executor.CLUSTER) and job.task_started_s < limit_s
-        ]
-        if hanging and self._hooks.is_source_up():
-            self._worker_died(hanging[0])
+    def _set_back(self, job: Job) -> None:
+        """A file that a worker may have died of or hung on is tried again, at last it is set aside."""
+        waits_s = self._mode.retry_after_s
+        wait_s = waits_s[job.file.crashes] if waits_s else 0
+        not_before = datetime.now(UTC) + timedelta(seconds=wait_s)
+        crashes = queue.release_crashed(self._ledger, job.file.id, not_before=not_before)
+        if crashes >= retry.MAX_CRASHES:
+            self._reject(job, retry.crashed(crashes, "the worker process"))
+        else:
+            self._end(job)

@@ -16,6 +16,8 @@ class EngineStatus:
     turned_s: float = 0.0  # monotonic: last turn of its loop; 0 before the first
     in_hand: int = 0
     last_finished: str = ""
+    workers_hung: int = 0
+    hanging_s: float = 0.0  # for how long one has not advanced that was not replaced
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -30,6 +32,10 @@ class EngineHooks:
         Called with a stack, its frames recorded so far, and all its frames.
     is_source_up : callable
         Whether the files can be reached; while they cannot, none is begun and no attempt counts.
+    is_output_writable : callable
+        Whether results can be written, as far as is known; while they cannot, nothing is begun or published.
+    check_output : callable
+        The same, asked anew after a failure.
     check_device : callable
         Called after a failed segmentation; raises StartError where the device no longer works.
     """
@@ -37,4 +43,6 @@ class EngineHooks:
     on_finished: Callable[[Finished], None] = lambda _: None
     on_frames: Callable[[File, int, int], None] = lambda *_: None
     is_source_up: Callable[[], bool] = lambda: True
+    is_output_writable: Callable[[], bool] = lambda: True
+    check_output: Callable[[], bool] = lambda: True
     check_device: Callable[[], None] = lambda: None

@@ -43,6 +43,19 @@ class Finished:
             return f"{self.particles} particle{'' if self.particles == 1 else 's'}"
         return f"{self.status} {self.reason}".strip()
 
+    def log(self) -> None:
+        """Write a line to the log."""
+        log.info(
+            "micrograph finished",
+            id=self.file.id,
+            sample=self.file.sample,
+            path=self.file.path,
+            status=str(self.status),
+            particles=self.particles,
+            reason=self.reason or None,
+            seconds=round(sum(self.stages.values()), 3),
+        )
+
 
 class Executor(Enum):
     """What runs a task."""

@@ -66,6 +66,10 @@ class Analysed:
     seconds: Mapping[Stage, float]
 
 
+class Hung(Exception):
+    """A task did not advance and was given up."""
+
+
 @dataclass(frozen=True, slots=True, kw_only=True, eq=False)
 class Failed:
     """A stage ended with an error."""

@@ -7,7 +7,7 @@ from __future__ import annotations
 
 import time
 from collections.abc import Callable, Sequence
-from concurrent.futures import Future, ProcessPoolExecutor
+from concurrent.futures import Future
 from concurrent.futures.process import BrokenProcessPool
 from typing import ParamSpec, TypeVar
 
@@ -34,7 +34,7 @@ class ProcessBackend:
         self._on_finished = on_finished
         cores = worker_processes.usable_cores()
         self._workers = config.engine.workers or cores
-        self._pool: ProcessPoolExecutor | None = None
+        self._pool: worker_processes.WorkerPool | None = None
         self._segmentation_pool = SegmentationPool(segmenter, cores)
         # a full batch for the segmenter waits while every worker has something to do
         self._capacity = 2 * self._workers + segmenter.together
@@ -86,7 +86,16 @@ class ProcessBackend:
     ) -> Future[_Result]:
         """Have a worker do something, from any thread; see `worker_processes.submit`."""
         assert self._pool is not None
-        return worker_processes.submit(self._pool, task, *arguments, **named)
+        return worker_processes.submit(self._pool, None, task, *arguments, **named)
+
+    def busy(self) -> dict[int, int | None]:
+        """Worker processes that have something in hand, and which file."""
+        return {} if self._pool is None else self._pool.busy()
+
+    @property
+    def segmentation_pool(self) -> SegmentationPool:
+        """The threads of this process."""
+        return self._segmentation_pool
 
     def read(self, job: Job) -> None:
         """By a worker, from the share into the spool."""
@@ -137,7 +146,9 @@ class ProcessBackend:
         self, job: Job, stage: Stage, task: Callable[[_Order], StageResult], order: _Order
     ) -> None:
         job.task_started_s = time.monotonic()
-        self._start(job, Task(stage, Executor.WORKER_PROCESS), self.submit(task, order))
+        assert self._pool is not None
+        future = worker_processes.submit(self._pool, job.file.id, task, order)
+        self._start(job, Task(stage, Executor.WORKER_PROCESS), future)
 
     def _start(self, job: Job, task: Task, future: Future[StageResult]) -> None:
         job.tasks[future] = task

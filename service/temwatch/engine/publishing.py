@@ -14,6 +14,7 @@ from temwatch.domain import Stage
 from temwatch.engine.artifacts import ArtifactWriter
 from temwatch.engine.job import Job
 from temwatch.engine.run_mode import RunMode
+from temwatch.errors import StartError
 from temwatch.ledger import Ledger
 from temwatch.outputs import sample_folder
 from temwatch.outputs.incremental_statistics import IncrementalStatistics
@@ -39,6 +40,8 @@ class Publisher:
         Writes the output folders.
     on_published : callable
         Called with a job when its tables and its output folder are written, or will be at the next start.
+    is_output_writable : callable
+        While it says no, nothing is tried.
     """
 
     def __init__(
@@ -48,12 +51,15 @@ class Publisher:
         mode: RunMode,
         artifacts: ArtifactWriter,
         on_published: Callable[[Job], None],
+        is_output_writable: Callable[[], bool],
     ) -> None:
         self._ledger = ledger
         self._config = config
         self._mode = mode
         self._artifacts = artifacts
         self._on_published = on_published
+        self._is_output_writable = is_output_writable
+        self._told: dict[str, str] = {}  # by sample: the trouble that the log has told of
         self._folder = config.output.folder
         self._recorded: list[Job] = []
         self._recorded_since_s = 0.0
@@ -77,7 +83,7 @@ class Publisher:
     @property
     def has_unpublished(self) -> bool:
         """Whether tables are behind the ledger."""
-        return bool(self._recorded or self._artifacts.samples_written)
+        return bool(self._recorded or self._artifacts.samples_written) and self._is_output_writable()
 
     def add(self, job: Job) -> None:
         """The ledger knows what became of a file."""
@@ -88,10 +94,13 @@ class Publisher:
     def publish_recorded(self) -> None:
         """Tables of every sample that has new rows, once for all of them; then pictures, by workers."""
         for job in self._publish_rows():
-            if self._artifacts.write(job.file.sample, job.file.id):
+            is_writable = self._is_output_writable()
+            if is_writable and self._artifacts.write(job.file.sample, job.file.id):
                 self._awaiting_artifacts[job.file.id] = job
-            else:
-                self._on_published(job)
+                continue
+            if not is_writable:
+                self._artifacts.mark_outdated(job.file.sample)
+            self._on_published(job)
 
     def publish_overdue(self) -> None:
         """The same, where rows have waited for long enough."""
@@ -108,20 +117,17 @@ class Publisher:
 
     def publish(self, sample: str) -> None:
         """Write the rows that are recorded and not yet published."""
-        written = self._artifacts.take_written(sample)
-        try:
-            sample_folder.publish_tables(self._ledger, self._folder, sample, written)
-        except OSError as error:
-            log.warning("cannot write tables, will retry", sample=sample, reason=str(error))
+        if not self._is_output_writable():
             self._retry_at_s[sample] = time.monotonic() + _RETRY_SECONDS
             return
-        except sqlite3.Error:
-            raise  # the ledger itself: the service ends
-        except Exception:  # a boundary, see docs/decisions/0012: it costs the tables of one sample
-            log.exception("internal error, tables not written", sample=sample)
-            self._retry_at_s[sample] = time.monotonic() + _INTERNAL_RETRY_SECONDS
+        written = self._artifacts.take_written(sample)
+        trouble = _attempt(lambda: sample_folder.publish_tables(self._ledger, self._folder, sample, written))
+        if trouble is not None:
+            self._tell("tables", sample, trouble)
+            self._retry_at_s[sample] = time.monotonic() + _pause_s(trouble)
             return
         self._retry_at_s.pop(sample, None)
+        self._told.pop(sample, None)
         self._changed_s[sample] = now_s = time.monotonic()
         if now_s >= self._summary_due_s.get(sample, 0.0):
             self._write_whole(sample, ())
@@ -149,18 +155,21 @@ class Publisher:
             if not jobs and now_s - changed_s >= _QUIET_SECONDS:
                 self._write_workbooks(sample)
 
-    def finish(self, *, interrupted: bool) -> None:
+    def finish(self, *, interrupted: bool) -> Exception | None:
         """At the end of the run: nothing is behind the ledger but what is written for quiet samples only.
 
-        A run that ends by itself writes that too, before it returns.
+        A run that ends by itself writes that too, before it returns. Gives what kept a table or a format from
+        being written.
         """
+        trouble = None
         for job in (*self._publish_rows(), *self._awaiting_artifacts.values()):
             self._on_published(job)  # pictures that no worker has drawn are drawn at the next start
         for sample in list(self._retry_at_s):
             self.publish(sample)
         is_complete = self._mode.ends_when_empty and not interrupted
         for sample in list(self._changed_s):
-            self._write_whole(sample, self._config.output.formats if is_complete else ())
+            trouble = self._write_whole(sample, self._config.output.formats if is_complete else ()) or trouble
+        return OSError("the tables cannot be written") if self._retry_at_s else trouble
 
     def _publish_rows(self) -> list[Job]:
         jobs, self._recorded = self._recorded, []
@@ -178,19 +187,44 @@ class Publisher:
 
     def _write_workbooks(self, sample: str) -> None:
         del self._changed_s[sample]
-        if self._write_whole(sample, self._config.output.formats):
+        trouble = self._write_whole(sample, self._config.output.formats)
+        if trouble is None:
             self._statistics.forget(sample)
         else:
-            self._changed_s[sample] = time.monotonic() + _RETRY_SECONDS
+            self._changed_s.setdefault(sample, time.monotonic() + _pause_s(trouble))
 
-    def _write_whole(self, sample: str, formats: tuple[str, ...]) -> bool:
-        try:
-            sample_folder.write_formats(self._ledger, self._folder, sample, formats, self._statistics)
-        except OSError as error:
-            log.warning("cannot write workbook, will retry", sample=sample, reason=str(error))
-            return False
-        except sqlite3.Error:
-            raise  # the ledger itself: the service ends
-        except Exception:  # a boundary, see docs/decisions/0012: what is written again when the sample grows
-            log.exception("internal error, workbook not written", sample=sample)
-        return True
+    def _write_whole(self, sample: str, formats: tuple[str, ...]) -> Exception | None:
+        if not self._is_output_writable():
+            return OSError("the results cannot be written")
+        trouble = _attempt(
+            lambda: sample_folder.write_formats(self._ledger, self._folder, sample, formats, self._statistics)
+        )
+        if trouble is not None:
+            self._tell("workbook", sample, trouble)
+        return trouble
+
+    def _tell(self, what: str, sample: str, trouble: Exception) -> None:
+        """Once in the log, however often it is tried again."""
+        words = f"{what} {type(trouble).__name__} {trouble}"
+        if self._told.get(sample) == words:
+            return
+        self._told[sample] = words
+        if isinstance(trouble, OSError):
+            log.warning(f"cannot write {what}, will retry", sample=sample, reason=str(trouble))
+        else:
+            log.error(f"internal error, {what} not written, will retry", sample=sample, exc_info=trouble)
+
+
+def _attempt(write: Callable[[], None]) -> Exception | None:
+    """What kept a sample from being written; an error of the ledger itself ends the service."""
+    try:
+        write()
+    except (sqlite3.Error, StartError):
+        raise
+    except Exception as error:  # noqa: BLE001 - see docs/decisions/0012: it costs one sample for a while
+        return error
+    return None
+
+
+def _pause_s(trouble: Exception) -> float:
+    return _RETRY_SECONDS if isinstance(trouble, OSError) else _INTERNAL_RETRY_SECONDS

@@ -1,8 +1,8 @@
 """What happens to a file after a failure: another attempt later, a wait for space, or a row with the reason.
 
 A fault of the file's own (it is short, it is no micrograph) is final. A share that falters, a writer that
-still holds the file, a worker that died may be better later. A full disk and a share that is gone are no
-fault of any file: everything waits, and no attempt is counted.
+still holds the file, a worker that died may be better later. Results that cannot be written and a share that
+is gone are no fault of any file: everything waits, and no attempt is counted.
 """
 
 from __future__ import annotations
@@ -10,9 +10,9 @@ from __future__ import annotations
 import errno
 from dataclasses import dataclass
 
-from temwatch.engine.outcomes import Failed
+from temwatch.engine.outcomes import Failed, Hung
 from temwatch.engine.run_mode import RunMode
-from temwatch.errors import InputError, Unreadable
+from temwatch.errors import InputError, StartError, Unreadable, Unwritable
 
 MAX_CRASHES = 3
 """After so many workers, or whole services, died on a file, an output folder or a sequence, it is given up.
@@ -23,8 +23,11 @@ From the first death on, a file runs alone.
 STUCK_SECONDS = 1800.0
 """A worker that takes longer for one task is killed; a large stack on a slow share takes minutes."""
 
-FULL_DISK_PAUSE_S = 2.0
-"""Seconds before the engine checks for space again."""
+OUTPUT_PAUSE_S = 2.0
+"""Seconds before the engine tries to write again."""
+
+ONE_FOLDER_PAUSE_S = 30.0
+"""The same for a file whose own folder cannot be written, while other results can."""
 
 _MAY_PASS = {"input_output", "permission_denied", "vanished", "changed"}
 
@@ -50,13 +53,27 @@ class Retry:
 
 
 @dataclass(frozen=True, slots=True)
-class WaitForSpace:
-    """No file is started until there is space again."""
+class WaitForOutput:
+    """The file waits until spool and results can be written again, which is no fault of its own."""
+
+    is_full: bool
+
+
+@dataclass(frozen=True, slots=True)
+class Suspect:
+    """A task gave no sign of life: the next attempts run alone, and the file is set aside after the last."""
+
+
+@dataclass(frozen=True, slots=True)
+class Stop:
+    """The run ends, and the file stays pending."""
+
+    error: StartError
 
 
 def after_failure(
     failed: Failed, *, attempts: int, mode: RunMode, is_source_up: bool
-) -> Reject | Retry | WaitForSpace:
+) -> Reject | Retry | WaitForOutput | Suspect | Stop:
     """What to do with a file whose stage has failed.
 
     Parameters
@@ -81,9 +98,11 @@ def after_failure(
             return Reject(error)
         case MemoryError():
             return Reject(Unreadable("out_of_memory", "needs more memory than there is"))
-        case OSError(errno=errno.ENOSPC | errno.EDQUOT):
+        case Unwritable() as error:
             if mode.retry_after_s:
-                return WaitForSpace()
-            return Reject(Unreadable("no_space", "the disk for spool or results is full; free some space"))
+                return WaitForOutput(error.errno in (errno.ENOSPC, errno.EDQUOT))
+            return Stop(StartError(f"spool or results cannot be written: {error}"))
+        case Hung():
+            return Suspect()
         case error:
             return Reject(Unreadable("internal", f"{failed.stage}: {type(error).__name__}: {error}"))

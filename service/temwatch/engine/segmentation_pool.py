@@ -9,7 +9,7 @@ from concurrent.futures import Future
 from dataclasses import dataclass
 
 from temwatch.domain import Image, Segmenter
-from temwatch.engine.outcomes import Segmented, StageResult
+from temwatch.engine.outcomes import Hung, Segmented, StageResult
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -35,8 +35,12 @@ class SegmentationPool:
         self._alone: list[_Order] = []
         self._changed = threading.Condition()
         self._open = True
+        self._in_hand: dict[int, list[_Order]] = {}  # by the thread's number in the kernel, oldest first
         for number in range(threads):
-            threading.Thread(target=self._work, name=f"segment-{number}", daemon=True).start()
+            self._start_thread(number)
+
+    def _start_thread(self, number: int) -> None:
+        threading.Thread(target=self._work, name=f"segment-{number}", daemon=True).start()
 
     def submit(self, image: Image, index: int) -> Future[StageResult]:
         """The segmentation of micrograph `index` of a file, once its turn has come: a `Segmented`."""
@@ -45,6 +49,27 @@ class SegmentationPool:
             self._orders.append(_Order(future, image, index))
             self._changed.notify()
         return future
+
+    def busy(self) -> list[int]:
+        """Threads that segment something, by their number in the kernel; first what was begun first."""
+        return list(self._in_hand)
+
+    def abandon(self) -> None:
+        """Leave the busy threads, which hang, and go on with others.
+
+        What was begun first ends in `Hung`. The rest may have waited for it only, and is segmented again.
+        """
+        with self._changed:
+            hung, self._in_hand = self._in_hand, {}
+            for number in range(len(hung)):
+                self._start_thread(number)
+            if not hung:
+                return
+            first, *rest = hung.values()
+            self._orders.extendleft(order for batch in reversed(rest) for order in reversed(batch))
+            self._changed.notify_all()
+        for order in first:
+            order.future.set_exception(Hung("the segmentation does not advance"))
 
     def close(self) -> None:
         """Take no more orders; a segmentation that has begun is not waited for."""
@@ -64,9 +89,13 @@ class SegmentationPool:
             if not batch:
                 continue
             started = time.monotonic()
+            me = threading.get_native_id()
+            self._in_hand[me] = batch
             try:
                 found = self._segmenter.segment([order.image for order in batch])
             except BaseException as error:  # noqa: BLE001 - as in any executor, the future carries it
+                if not self._is_mine(me, batch):
+                    return
                 if len(batch) == 1:
                     batch[0].future.set_exception(error)
                 else:  # each again by itself, so that it costs one micrograph and not all of them
@@ -74,11 +103,21 @@ class SegmentationPool:
                         self._alone += batch
                         self._changed.notify_all()
                 continue
+            if not self._is_mine(me, batch):
+                return
             seconds = (time.monotonic() - started) / len(batch)
             for order, segmentation in zip(batch, found, strict=True):
                 order.future.set_result(
                     Segmented(index=order.index, segmentation=segmentation, seconds=seconds)
                 )
+
+    def _is_mine(self, thread: int, batch: list[_Order]) -> bool:
+        """Whether this thread still has the batch; one that was left behind ends."""
+        with self._changed:
+            if self._in_hand.get(thread) is not batch:
+                return False
+            del self._in_hand[thread]
+            return True
 
     def _take(self) -> list[_Order]:
         """The order that waited longest, and others of the same size; none once the pool is closed."""

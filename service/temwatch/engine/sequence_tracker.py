@@ -10,8 +10,8 @@ from __future__ import annotations
 import math
 import threading
 import time
-from collections.abc import Callable
-from concurrent.futures import Future, ProcessPoolExecutor
+from collections.abc import Callable, Collection
+from concurrent.futures import Future
 from concurrent.futures.process import BrokenProcessPool
 from dataclasses import dataclass
 from datetime import UTC, datetime
@@ -50,7 +50,7 @@ class _Worker:
 
     def __init__(self, wake: Callable[[], None]) -> None:
         self._wake = wake
-        self._pool: ProcessPoolExecutor | None = None
+        self._pool: worker_processes.WorkerPool | None = None
         self._task: _SequenceTask | None = None
 
     @property
@@ -62,7 +62,7 @@ class _Worker:
     ) -> None:
         if self._pool is None:
             self._pool, _ = worker_processes.start(1, None)
-        future = worker_processes.submit(self._pool, task, order)
+        future = worker_processes.submit(self._pool, None, task, order)
         self._task = _SequenceTask(order, future)
         future.add_done_callback(lambda _: self._wake())
 
@@ -75,6 +75,9 @@ class _Worker:
         if isinstance(task.future.exception(), BrokenProcessPool):
             self.end()
         return task
+
+    def busy(self) -> dict[int, int | None]:
+        return {} if self._pool is None else self._pool.busy()
 
     def end(self) -> None:
         if self._pool is not None:
@@ -129,6 +132,16 @@ class SequenceTracker:
         is_linking = self._linker.is_busy or self._begin_next(now, gap_s, mode)
         is_drawing = self._drawer.is_busy or self._begin_drawing()
         return is_linking or is_drawing
+
+    def busy(self) -> dict[int, int | None]:
+        """Worker processes that have something in hand."""
+        return self._linker.busy() | self._drawer.busy()
+
+    def replace_hung(self, pids: Collection[int]) -> None:
+        """End the workers that hang: what they had in hand counts as if they had died of it."""
+        for worker in (self._linker, self._drawer):
+            if worker.busy().keys() & set(pids):
+                worker.end()
 
     def close(self) -> None:
         """End the workers; what they had in hand is done at the next start."""

@@ -21,7 +21,7 @@ from temwatch.errors import Unreadable
 from temwatch.formats.read_errors import unreadable
 from temwatch.ledger import Result, pack
 from temwatch.outputs import film, paths, pictures, sample_folder
-from temwatch.outputs.files import replacing
+from temwatch.outputs.files import replacing, writing
 
 # frames of a stack that are read together; more of them would only come later to page and tables
 _BATCH_PIXELS = 16 * 1024**2
@@ -62,9 +62,10 @@ def read(order: ReadOrder) -> ReadDone:
     except OSError as error:
         raise unreadable(error) from None
     if order.small_pictures is not None:
-        _write_small_pictures(
-            order.small_pictures, order.name, micrographs, in_stack=source.frames is not None
-        )
+        with writing():
+            _write_small_pictures(
+                order.small_pictures, order.name, micrographs, in_stack=source.frames is not None
+            )
     return ReadDone(
         micrographs=micrographs,
         sha256=sha256,
@@ -163,7 +164,8 @@ def analyse(order: AnalyseOrder) -> Resolved:
     packed = pack(found)
     resolved = time.monotonic()
     if order.drawing is not None:
-        pictures.write_pictures(order.drawing.folder, order.drawing.name, order.drawing.image, analysis)
+        with writing():
+            pictures.write_pictures(order.drawing.folder, order.drawing.name, order.drawing.image, analysis)
     return Resolved(
         index=order.index,
         packed=packed,
@@ -179,7 +181,8 @@ def draw_micrograph(order: PictureOrder) -> PictureDone:
     image = order.image
     if image is None:
         image = formats.open_source(order.path, pixel_size_nm=order.pixel_size_nm).load(0)
-    pictures.write_micrograph(order.folder, order.name, image, order.pixel_size_nm)
+    with writing():
+        pictures.write_micrograph(order.folder, order.name, image, order.pixel_size_nm)
     return PictureDone(index=0, seconds=time.monotonic() - started)
 
 
@@ -187,7 +190,7 @@ def write_drawn(folder: Path, micrographs_png: dict[str, bytes]) -> float:
     """Write pictures of micrographs that were drawn elsewhere; gives the seconds it took."""
     started = time.monotonic()
     for name, png in micrographs_png.items():
-        with replacing(paths.picture(folder, name, "micrograph")) as stream:
+        with writing(), replacing(paths.picture(folder, name, "micrograph")) as stream:
             stream.write(png)
     return time.monotonic() - started
 

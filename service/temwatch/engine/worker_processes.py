@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import ctypes
 import multiprocessing
 import os
 import signal
@@ -9,16 +10,38 @@ import threading
 from collections.abc import Callable
 from concurrent.futures import Future, ProcessPoolExecutor
 from concurrent.futures.process import BrokenProcessPool
-from multiprocessing import connection, forkserver, resource_tracker
-from typing import ParamSpec, TypeVar
+from dataclasses import dataclass
+from multiprocessing import connection, forkserver, resource_tracker, sharedctypes
+from multiprocessing.sharedctypes import Synchronized
+from typing import Generic, ParamSpec, TypeVar
 
+from temwatch import library_internals
 from temwatch.choices import SeparationMethod
+
+_IDLE, _BUSY = 0, 1  # a number above names a file
 
 _Result = TypeVar("_Result")
 _Arguments = ParamSpec("_Arguments")
 
 
-def start(workers: int, method: SeparationMethod | None) -> tuple[ProcessPoolExecutor, Future[int]]:
+class WorkerPool(ProcessPoolExecutor):
+    """Worker processes, each of which says in shared memory what it has in hand."""
+
+    board: ctypes.Array[ctypes.c_longlong]  # of each worker its process and its task
+
+    def busy(self) -> dict[int, int | None]:
+        """Processes that have a task, and the file that it is about, if it is about one.
+
+        While a task waits, those that should take it are busy too: one that is stopped may hold the queue.
+        """
+        pairs = zip(self.board[::2], self.board[1::2], strict=True)
+        found = {pid: task - _BUSY - 1 if task > _BUSY else None for pid, task in pairs if task != _IDLE}
+        if library_internals.unfinished_tasks(self) > len(found):
+            found = dict.fromkeys(library_internals.worker_pids(self)) | found
+        return found
+
+
+def start(workers: int, method: SeparationMethod | None) -> tuple[WorkerPool, Future[int]]:
     """Up to `workers` processes, and the future of the first, which has then compiled the code of `method`.
 
     The others start when there is work for them and find the code compiled. All are forked from a clean
@@ -27,7 +50,10 @@ def start(workers: int, method: SeparationMethod | None) -> tuple[ProcessPoolExe
     context = multiprocessing.get_context("forkserver")
     context.set_forkserver_preload(["temwatch.engine.tasks"])
     _start_server()
-    pool = ProcessPoolExecutor(workers, mp_context=context, initializer=_begin, initargs=(method,))
+    board = sharedctypes.RawArray(ctypes.c_longlong, 2 * workers)
+    taken = context.Value("i", 0)
+    pool = WorkerPool(workers, mp_context=context, initializer=_begin, initargs=(method, board, taken))
+    pool.board = board
     # processes start with the first task, which is not to be a micrograph
     return pool, pool.submit(usable_cores)
 
@@ -46,14 +72,19 @@ def _start_server() -> None:
 
 
 def submit(
-    pool: ProcessPoolExecutor,
+    pool: WorkerPool,
+    file_id: int | None,
     task: Callable[_Arguments, _Result],
     *arguments: _Arguments.args,
     **named: _Arguments.kwargs,
 ) -> Future[_Result]:
-    """Have a worker do something; where the pool has lost its workers, the future carries that."""
+    """Have a worker do something, which may be about a file.
+
+    Where the pool has lost its workers, the future carries that.
+    """
     try:
-        return pool.submit(task, *arguments, **named)
+        tag = _BUSY if file_id is None else file_id + _BUSY + 1
+        return pool.submit(_Tagged(tag, task), *arguments, **named)
     except RuntimeError as error:  # one has died, or another thread has just killed them all
         failed: Future[_Result] = Future()
         failed.set_exception(BrokenProcessPool(str(error)))
@@ -65,8 +96,38 @@ def usable_cores() -> int:
     return len(os.sched_getaffinity(0))
 
 
-def _begin(method: SeparationMethod | None) -> None:
+class _Place:
+    """Where this worker notes what it has in hand."""
+
+    board: ctypes.Array[ctypes.c_longlong]
+    index = 0
+
+
+@dataclass(frozen=True, slots=True)
+class _Tagged(Generic[_Arguments, _Result]):
+    """A task that notes in its worker what it is about."""
+
+    tag: int
+    task: Callable[_Arguments, _Result]
+
+    def __call__(self, *arguments: _Arguments.args, **named: _Arguments.kwargs) -> _Result:
+        _Place.board[_Place.index + 1] = self.tag
+        try:
+            return self.task(*arguments, **named)
+        finally:
+            _Place.board[_Place.index + 1] = _IDLE
+
+
+def _begin(
+    method: SeparationMethod | None,
+    board: ctypes.Array[ctypes.c_longlong],
+    taken: Synchronized[int],
+) -> None:
     """First in a worker: leave signals to the daemon, die with it, compile before the first micrograph."""
+    with taken.get_lock():
+        _Place.board, _Place.index = board, 2 * taken.value
+        taken.value += 1
+    board[_Place.index] = os.getpid()
     signal.signal(signal.SIGINT, signal.SIG_IGN)
     signal.signal(signal.SIGTERM, signal.SIG_IGN)
     threading.Thread(target=_die_with_parent, daemon=True).start()

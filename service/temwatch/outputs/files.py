@@ -8,6 +8,8 @@ from contextlib import contextmanager
 from pathlib import Path
 from typing import BinaryIO
 
+from temwatch.errors import Unwritable
+
 _BLOCK_CHARACTERS = 1 << 20
 
 
@@ -30,6 +32,15 @@ def replacing(path: Path) -> Iterator[BinaryIO]:
         temporary.unlink(missing_ok=True)
         raise
     sync_folder(path.parent)
+
+
+@contextmanager
+def writing() -> Iterator[None]:
+    """Around what writes results: the file system's errors become `Unwritable`, unlike those of a reader."""
+    try:
+        yield
+    except OSError as error:
+        raise Unwritable(error.errno, error.strerror or str(error), error.filename) from None
 
 
 def make_folder(folder: Path) -> None:

@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import json
 import os
+import sqlite3
 from collections.abc import Callable, Generator, Iterable, Iterator, Mapping
 from functools import partial
 from itertools import chain
@@ -18,6 +19,7 @@ from typing import BinaryIO
 import structlog
 
 from temwatch.domain import Status
+from temwatch.errors import StartError
 from temwatch.ledger import EditedTable, Ledger, Publication, Reader, analyses, publications
 from temwatch.outputs import parquet, paths, pictures, sequence_files, workbook
 from temwatch.outputs.appending import Content, append_or_replace
@@ -87,10 +89,11 @@ def publish_tables(
 
     Raises
     ------
-    OSError
+    Exception
         Of the first table that could not be written. The others are up to date, and a later call goes on.
     """
-    trouble, folder = None, paths.sample_folder(output, sample)
+    trouble: Exception | None = None
+    folder = paths.sample_folder(output, sample)
     with ledger.publishing, ledger.reader() as reader, reader.snapshot():
         before, published = publications.published(reader, sample), []
         contents = {table.file: _content(table, reader, sample) for table in TABLES}
@@ -99,7 +102,9 @@ def publish_tables(
                 published += append_or_replace(
                     folder / file, before.get(file), content, _on_edited(ledger, sample, file)
                 )
-            except OSError as error:
+            except (sqlite3.Error, StartError):
+                raise  # the ledger itself
+            except Exception as error:  # noqa: BLE001 - see docs/decisions/0012: it costs this table
                 trouble = trouble or error
         if published or written:
             publications.record(ledger, sample, published, written)
@@ -242,9 +247,10 @@ def write_formats(
 
     Raises
     ------
-    OSError
-        A file could not be written; a later call goes on.
+    Exception
+        Of the first file that could not be written. The others are up to date, and a later call goes on.
     """
+    trouble: Exception | None = None
     wanted: list[tuple[str, Callable[[Reader, str, BinaryIO], None]]] = [
         (paths.SUMMARY, partial(_summary, statistics=statistics)),
         *(OUTPUTS[name] for name in formats if name in OUTPUTS),
@@ -254,8 +260,17 @@ def write_formats(
         for pattern, write in wanted:
             name = pattern.format(sample=sample)
             path = paths.sample_folder(output, sample) / name
-            if done := _replace(reader, sample, path, before.get(name), write):
-                publications.record(ledger, sample, done)
+            try:
+                done = _replace(reader, sample, path, before.get(name), write)
+            except (sqlite3.Error, StartError):
+                raise  # the ledger itself
+            except Exception as error:  # noqa: BLE001 - see docs/decisions/0012: it costs this format
+                trouble = trouble or error
+            else:
+                if done:
+                    publications.record(ledger, sample, done)
+    if trouble:
+        raise trouble
 
 
 def rebuild(ledger: Ledger, output: Path, sample: str) -> None:

@@ -15,7 +15,7 @@ from starlette.requests import Request
 
 import temwatch
 from temwatch.config import Config
-from temwatch.health import Vitals
+from temwatch.health import Vitals, obstacles
 from temwatch.ledger import Reader, post_request
 from temwatch.outputs import tables
 from temwatch.web import downloads, live, micrographs, page, population_views, sequence_views, serialize
@@ -76,13 +76,10 @@ def _health(app: FastAPI, vitals: Callable[[], Vitals], registry: CollectorRegis
     @app.get(
         "/readyz",
         responses={503: {"description": "not ready; says what is missing"}},
-        summary="200 when weights, folder and ledger are ready, else 503 and what is missing",
+        summary="200 when weights, folders, workers and ledger are ready, else 503 and what is missing",
     )
     def readyz() -> JSONResponse:
-        current = vitals()
-        missing = [] if current.watch_folder_up else ["the watched folder is missing"]
-        if not current.ready and not missing:
-            missing = ["starting: the workers or the first scan are not ready yet"]
+        missing = obstacles(vitals())
         return JSONResponse(
             {"status": "not ready" if missing else "ready", "missing": missing},
             status_code=503 if missing else 200,

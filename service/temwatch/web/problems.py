@@ -5,7 +5,7 @@ from __future__ import annotations
 from pathlib import Path
 from typing import Any
 
-from temwatch.health import Vitals
+from temwatch.health import Vitals, hung_in_words
 from temwatch.ledger import MicrographRow, Reader
 from temwatch.outputs import sample_folder
 from temwatch.web import serialize
@@ -69,7 +69,22 @@ def service_problems(vitals: Vitals) -> list[dict[str, str]]:
                 "what_to_do": "Check the network and the microscope PC. The service resumes automatically.",
             }
         )
-    elif not vitals.ready:
+    if not vitals.output_writable:
+        found.append(
+            {
+                "what": "The results cannot be written.",
+                "what_to_do": "Check the disk or share of the results. Micrographs wait and are analysed "
+                "once it is back.",
+            }
+        )
+    if vitals.workers_hung:
+        found.append(
+            {
+                "what": f"{hung_in_words(vitals.workers_hung).capitalize()}.",
+                "what_to_do": "Check the network and the share. The worker is replaced automatically.",
+            }
+        )
+    if not vitals.ready and vitals.gpu_healthy and not found:
         found.append({"what": "The service is starting.", "what_to_do": "It will be ready in a moment."})
     if not vitals.gpu_healthy:
         found.append(
