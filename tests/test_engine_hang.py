@@ -36,7 +36,7 @@ def look_often(monkeypatch):
 
 @pytest.fixture
 def workers():
-    pool = worker_processes.start(2, None)
+    pool, _ = worker_processes.start(2, None)
     yield pool
     kill_workers(pool)
 

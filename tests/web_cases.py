@@ -26,7 +26,8 @@ def copied(analysed, folder):
 class Site:
     """The application without a daemon; `vitals` and `hub` stand for it."""
 
-    def __init__(self, output, *, limits=GENEROUS, token=TOKEN, vitals=None, **http):
+    def __init__(self, output, *, limits=GENEROUS, token=TOKEN, vitals=None, deadlines=None, **http):
+        self.deadlines = deadlines
         self.output = output
         if token:
             self.token_file = output.parent / "token"
@@ -63,7 +64,7 @@ class Site:
     def __enter__(self):
         channel = server.bind(self.config.http)
         self.url = server.address(channel)
-        self.server = server.Server(self.app, channel)
+        self.server = server.Server(self.app, channel, self.deadlines)
         self.server.start()
         self.client = httpx.Client(base_url=self.url, timeout=60)
         return self

@@ -9,13 +9,16 @@ from __future__ import annotations
 import asyncio
 import contextlib
 import logging
+from collections.abc import Callable
 from concurrent.futures import ProcessPoolExecutor
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, ClassVar
 
 if TYPE_CHECKING:
     from uvicorn import Server as _UvicornServer
+    from uvicorn.protocols.http.h11_impl import H11Protocol as _H11Protocol
+    from uvicorn.protocols.http.h11_impl import RequestResponseCycle
 else:
-    _UvicornServer = object  # only the web loads uvicorn
+    _UvicornServer = _H11Protocol = object  # only the web loads uvicorn
 
 VERSIONS = {"uvicorn": ">=0.32,<1", "watchdog": ">=5.0,<8"}
 """Bounds of the libraries; concurrent.futures is that of Python 3.11 on."""
@@ -24,6 +27,10 @@ INOTIFY_LOGGER = "watchdog.observers.inotify_c"
 """watchdog tells of a lost event only in this log."""
 
 _TICK_SECONDS = 1.0
+_HEAD_SECONDS = 10.0  # for the first line and the headers of a request
+_MOST_WAITING = (
+    200  # connections without a request; each costs a file descriptor, of which a process has 1024
+)
 
 
 def has_dead_worker(pool: ProcessPoolExecutor) -> bool:
@@ -52,6 +59,53 @@ def unfinished_tasks(pool: ProcessPoolExecutor) -> int:
 def tells_of_lost_events(record: logging.LogRecord) -> bool:
     """Whether a record of `INOTIFY_LOGGER` says that the kernel's event queue overflowed."""
     return "events were lost" in record.getMessage()
+
+
+def cut_off(send: Callable[..., object]) -> None:
+    """End the connection that an ASGI `send` of uvicorn belongs to, whatever it has not sent yet."""
+    send.__self__.transport.abort()  # type: ignore[attr-defined]
+
+
+class HeadDeadline(_H11Protocol):
+    """For a subclass of uvicorn's protocol, which waits for the head of a request for ever; this does not.
+
+    A subclass has its own `waiting`: connections without a request, the oldest first, each with its timer.
+    """
+
+    waiting: ClassVar[dict[HeadDeadline, asyncio.TimerHandle]]
+
+    def connection_made(self, transport: asyncio.Transport) -> None:  # type: ignore[override]
+        """Begin to wait; where too many wait, the oldest has to go."""
+        super().connection_made(transport)
+        self._wait()
+
+    def data_received(self, data: bytes) -> None:
+        """The wait ends with a whole head, and begins again with the first byte of the next one."""
+        super().data_received(data)
+        cycle: RequestResponseCycle | None = self.cycle
+        if cycle is not None and not cycle.response_complete:
+            self._end_wait()
+        elif self not in self.waiting:
+            self._wait()
+
+    def connection_lost(self, exc: Exception | None) -> None:
+        """Nobody is waited for any more."""
+        self._end_wait()
+        super().connection_lost(exc)
+
+    def _wait(self) -> None:
+        self.waiting[self] = self.loop.call_later(_HEAD_SECONDS, self._cut_off)
+        if len(self.waiting) > _MOST_WAITING:
+            next(iter(self.waiting))._cut_off()  # noqa: SLF001 - of this class
+
+    def _cut_off(self) -> None:
+        self._end_wait()
+        self.transport.abort()
+
+    def _end_wait(self) -> None:
+        timer = self.waiting.pop(self, None)
+        if timer is not None:
+            timer.cancel()
 
 
 class WaitingLoop(_UvicornServer):

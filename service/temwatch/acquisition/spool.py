@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import hashlib
 import os
+import re
+from contextlib import suppress
 from pathlib import Path
 from typing import BinaryIO
 
@@ -13,6 +15,7 @@ from temwatch.formats.read_errors import open_regular, unreadable
 from temwatch.outputs.files import writing
 
 _BLOCK_BYTES = 4 * 1024**2
+_COPY = re.compile(r"\d+(\.\w+)?")  # number of the file in the ledger, and its extension
 
 
 class _Copy:
@@ -38,6 +41,20 @@ class _Copy:
         if self._stream is not None:
             with writing():
                 self._stream.close()
+
+
+def clear(folder: Path) -> None:
+    """Remove all copies, and create the folder if it is missing.
+
+    It may be a link or a mount point, and hold files of others: only what is named like a copy is removed.
+    """
+    target = Path(os.path.realpath(folder))
+    with suppress(FileExistsError):  # what is in its place is told of by the first copy
+        target.mkdir(parents=True, exist_ok=True)
+    with suppress(OSError):
+        for entry in list(os.scandir(target)):
+            if _COPY.fullmatch(entry.name) and entry.is_file(follow_symlinks=False):
+                Path(entry.path).unlink(missing_ok=True)
 
 
 def fetch(source: Path, target: Path | None) -> str:

@@ -6,7 +6,6 @@ does everything with a file before its record. The number of files in hand is li
 
 from __future__ import annotations
 
-import shutil
 import sys
 import threading
 import time
@@ -17,6 +16,7 @@ from typing import NamedTuple, assert_never
 
 import structlog
 
+from temwatch.acquisition import spool
 from temwatch.config import Config
 from temwatch.domain import Method, Segmenter, Stage, Status
 from temwatch.engine import retry, tasks
@@ -43,7 +43,7 @@ from temwatch.engine.sequence_tracker import SequenceTracker
 from temwatch.engine.worker_replacement import WorkerReplacement
 from temwatch.errors import InputError, StartError
 from temwatch.ledger import Ledger, Recorded, queue, recording
-from temwatch.outputs import paths
+from temwatch.outputs import leftovers, paths
 
 log = structlog.get_logger(__name__)
 
@@ -123,8 +123,8 @@ class Engine:
 
     def run(self, stop: threading.Event) -> None:
         """Work until `stop` is set or, in a run that ends by itself, until nothing is pending."""
-        shutil.rmtree(self._spool, ignore_errors=True)
-        self._spool.mkdir(parents=True)
+        spool.clear(self._spool)
+        leftovers.remove_meanwhile(self._config.output.folder, self._config.output.state)
         self._backend.start()
         self._publisher.publish_all()
         try:
@@ -145,7 +145,7 @@ class Engine:
             for job in self._jobs:
                 (queue.release_crashed if is_crash else queue.release)(self._ledger, job.file.id)
             unpublished = self._publisher.finish(interrupted=stop.is_set())
-            shutil.rmtree(self._spool, ignore_errors=True)
+            spool.clear(self._spool)
         if unpublished is not None and self._mode.ends_when_empty:
             raise StartError(f"results cannot be written: {unpublished}; run it again later")
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+import os
 from collections.abc import Callable
 from pathlib import Path
 
@@ -29,6 +30,7 @@ Canvas = NDArray[np.uint8]  # (y, x) grey or (y, x, 3) colours
 _PERCENTILES = (0.5, 99.5)  # of the grey values: a few hot pixels must not darken all others
 _MANY_PIXELS = 1 << 20
 _ENOUGH_PIXELS = 1 << 24
+_END = b"\0\0\0\0IEND\xaeB`\x82"  # of every PNG
 
 Image.MAX_IMAGE_PIXELS = None  # pictures of large mosaics are the service's own
 
@@ -68,11 +70,21 @@ def write_views(folder: Path, name: str, micrograph: Image.Image | Canvas, analy
 def draw_again(folder: Path, name: str, analysis: Callable[[], Analysis]) -> None:
     """Write mask and overlay again, if the picture of the micrograph was published."""
     path = paths.picture(folder, name, "micrograph")
-    if path.is_file():
+    if is_whole(path):
         with Image.open(path) as micrograph:
             found = analysis()
             if micrograph.size == found.mask.shape[::-1]:  # else a later revision has just been drawn
                 write_views(folder, name, micrograph, found)
+
+
+def is_whole(path: Path) -> bool:
+    """Whether a picture is there up to its last byte."""
+    try:
+        with path.open("rb") as stream:
+            stream.seek(-len(_END), os.SEEK_END)
+            return stream.read() == _END
+    except OSError:  # also of a file that is too short
+        return False
 
 
 def overlay(micrograph: Canvas, analysis: Analysis) -> Canvas:

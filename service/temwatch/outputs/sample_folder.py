@@ -20,8 +20,8 @@ import structlog
 
 from temwatch.domain import Status
 from temwatch.errors import StartError
-from temwatch.ledger import EditedTable, Ledger, Publication, Reader, analyses, publications
-from temwatch.outputs import parquet, paths, pictures, sequence_files, workbook
+from temwatch.ledger import EditedTable, Ledger, Publication, Reader, publications
+from temwatch.outputs import parquet, paths, redrawing, sequence_files, workbook
 from temwatch.outputs.appending import Content, append_or_replace
 from temwatch.outputs.files import length, replacing, write_whole
 from temwatch.outputs.incremental_statistics import IncrementalStatistics
@@ -148,7 +148,8 @@ def write_folder(state: Path, folder: Path, sample: str) -> None:
                 stream.write(header(PARTICLES.columns).encode())
                 for row in chain([first], rows):
                     name = paths.row_picture_name(row)
-                    pictures.draw_again(folder, name, partial(analyses.load, reader, row.id))
+                    if paths.picture(folder, name, "micrograph").exists():
+                        redrawing.redraw(reader, folder, row)
                     stream.write(lines(PARTICLES, reader, row).encode())
             return
     if folder.is_dir():

@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
+import functools
 from collections import deque
 from collections.abc import Callable
 from datetime import UTC, datetime
 from typing import Annotated, Any
 
+from anyio import CapacityLimiter, to_thread
 from fastapi import FastAPI, Query
 from fastapi.responses import JSONResponse, Response, StreamingResponse
 from prometheus_client import CollectorRegistry
@@ -19,11 +21,15 @@ from temwatch.health import Vitals, obstacles
 from temwatch.ledger import Reader, post_request
 from temwatch.outputs import tables
 from temwatch.web import downloads, live, micrographs, page, population_views, sequence_views, serialize
+from temwatch.web.bodies import add_refusal
 from temwatch.web.context import Context, known_sample
 from temwatch.web.events import Hub
+from temwatch.web.exports import Exports
 from temwatch.web.outline_cache import OutlineCache
 from temwatch.web.population_cache import PopulationCache
 from temwatch.web.security import Guard, RequestLimits, Token
+
+_SCRAPES_AT_ONCE = 2
 
 
 def build(
@@ -45,6 +51,7 @@ def build(
         redoc_url=None,
     )
     hosts = ["localhost", config.http.host, *config.http.allowed_hosts]
+    add_refusal(app)
     app.add_middleware(Guard, hosts=hosts, limits=limits)
 
     def post(kind: str, arguments: dict[str, Any]) -> int:
@@ -58,6 +65,7 @@ def build(
         outlines=OutlineCache(config.output.folder),
         token=Token(config.http.token_file, limits),
         post=post,
+        exports=Exports(config.output.state),
     )
     _health(app, vitals, registry)
     _samples(app, reader)
@@ -69,8 +77,11 @@ def build(
 
 
 def _health(app: FastAPI, vitals: Callable[[], Vitals], registry: CollectorRegistry) -> None:
+    """Routes that never wait for a thread that other routes use."""
+    threads = functools.cache(lambda: CapacityLimiter(_SCRAPES_AT_ONCE))
+
     @app.get("/healthz", summary="200 while the process is alive")
-    def healthz() -> dict[str, str]:
+    async def healthz() -> dict[str, str]:
         return {"status": "alive"}
 
     @app.get(
@@ -78,7 +89,7 @@ def _health(app: FastAPI, vitals: Callable[[], Vitals], registry: CollectorRegis
         responses={503: {"description": "not ready; says what is missing"}},
         summary="200 when weights, folders, workers and ledger are ready, else 503 and what is missing",
     )
-    def readyz() -> JSONResponse:
+    async def readyz() -> JSONResponse:
         missing = obstacles(vitals())
         return JSONResponse(
             {"status": "not ready" if missing else "ready", "missing": missing},
@@ -86,9 +97,10 @@ def _health(app: FastAPI, vitals: Callable[[], Vitals], registry: CollectorRegis
         )
 
     @app.get("/metrics", response_class=Response, summary="Prometheus metrics")
-    def metrics(request: Request) -> Response:
+    async def metrics(request: Request) -> Response:
         encode, content_type = choose_encoder(request.headers.get("accept", ""))
-        return Response(encode(registry), headers={"Content-Type": content_type})
+        content = await to_thread.run_sync(encode, registry, limiter=threads())
+        return Response(content, headers={"Content-Type": content_type})
 
 
 def _events(app: FastAPI, hub: Hub) -> None:

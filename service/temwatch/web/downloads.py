@@ -2,21 +2,22 @@
 
 from __future__ import annotations
 
-import io
-import threading
-from collections.abc import Iterator
+from collections.abc import Callable
 from datetime import UTC, datetime
-from typing import Any, Literal
+from typing import Any, BinaryIO, Literal
 from urllib.parse import quote
 
 from fastapi import FastAPI
-from fastapi.responses import HTMLResponse, Response, StreamingResponse
+from fastapi.responses import HTMLResponse, Response
 
+from temwatch.ledger import Reader
 from temwatch.outputs import charts, sample_report, sequence_files, tables, workbook
 from temwatch.web import serialize
 from temwatch.web.context import Context, ViewQuery, known_sample
+from temwatch.web.exports import write_text
 
 _UNKNOWN: dict[int | str, dict[str, Any]] = {404: {"description": "no such sample"}}
+_DOWNLOAD = _UNKNOWN | {503: {"description": "too many downloads at once"}}
 _TABLES = {"particles": tables.PARTICLES, "micrographs": tables.MICROGRAPHS, "rejections": tables.REJECTIONS}
 Table = Literal["particles", "micrographs", "rejections", "frames", "tracks", "events"]
 _CHART_TYPES = {"png": "image/png", "svg": "image/svg+xml"}
@@ -25,48 +26,48 @@ _EXCEL = "application/vnd.openxmlformats-officedocument.spreadsheetml.sheet"
 
 def add(app: FastAPI, service: Context) -> None:
     """Add the routes to the application."""
-    one_workbook = threading.Lock()  # that of a large sample takes seconds and much memory
 
-    @app.get("/api/samples/{sample}/particles", responses=_UNKNOWN, summary="All particles of a sample")
-    def particles(sample: str, format: Literal["json", "csv", "parquet"] = "json") -> Response:
+    def download(
+        sample: str, name: str, media_type: str, write: Callable[[Reader, BinaryIO], None]
+    ) -> Response:
+        """What `write` makes of one state of the ledger."""
         with service.reader() as ledger:
             known_sample(ledger, sample)
-        response = serialize.all_particles(service.reader, sample, format)
-        if format != "json":
-            response.headers["Content-Disposition"] = _attachment(f"{sample}_particles.{format}")
-        return response
+
+        def write_snapshot(stream: BinaryIO) -> None:
+            with service.reader() as ledger, ledger.snapshot():
+                write(ledger, stream)
+
+        headers = {"Content-Disposition": _attachment(name)} if name else {}
+        return service.exports.respond(write_snapshot, media_type, headers)
+
+    @app.get("/api/samples/{sample}/particles", responses=_DOWNLOAD, summary="All particles of a sample")
+    def particles(sample: str, format: serialize.ParticleFormat = "json") -> Response:
+        media_type, write = serialize.PARTICLE_FORMATS[format]
+        name = "" if format == "json" else f"{sample}_particles.{format}"
+        return download(sample, name, media_type, lambda ledger, stream: write(ledger, sample, stream))
 
     @app.get(
-        "/api/samples/{sample}/tables/{table}.csv", responses=_UNKNOWN, summary="One table of the sample"
+        "/api/samples/{sample}/tables/{table}.csv", responses=_DOWNLOAD, summary="One table of the sample"
     )
-    def table(sample: str, table: Table) -> StreamingResponse:
-        with service.reader() as ledger:
-            known_sample(ledger, sample)
+    def table(sample: str, table: Table) -> Response:
+        def write(ledger: Reader, stream: BinaryIO) -> None:
+            if table in _TABLES:
+                write_text(stream, tables.csv_text(_TABLES[table], ledger, sample))
+            else:
+                write_text(stream, sequence_files.csv_text(ledger, f"{table}.csv", sample))
 
-        def lines() -> Iterator[str]:
-            with service.reader() as ledger:
-                if table in _TABLES:
-                    yield from tables.csv_text(_TABLES[table], ledger, sample)
-                else:
-                    yield from sequence_files.csv_text(ledger, f"{table}.csv", sample)
-
-        return StreamingResponse(
-            lines(),
-            media_type="text/csv; charset=utf-8",
-            headers={"Content-Disposition": _attachment(f"{sample}_{table}.csv")},
-        )
+        return download(sample, f"{sample}_{table}.csv", serialize.CSV, write)
 
     @app.get(
-        "/api/samples/{sample}/workbook.xlsx", responses=_UNKNOWN, summary="Excel workbook with native charts"
+        "/api/samples/{sample}/workbook.xlsx",
+        responses=_DOWNLOAD,
+        summary="Excel workbook with native charts",
     )
     def workbook_file(sample: str) -> Response:
-        with service.reader() as ledger:
-            known_sample(ledger, sample)
-            stream = io.BytesIO()
-            with one_workbook, ledger.snapshot():
-                workbook.write(ledger, sample, stream)
-        headers = {"Content-Disposition": _attachment(f"{sample}.xlsx")}
-        return Response(stream.getvalue(), media_type=_EXCEL, headers=headers)
+        return download(
+            sample, f"{sample}.xlsx", _EXCEL, lambda ledger, stream: workbook.write(ledger, sample, stream)
+        )
 
     @app.get(
         "/api/samples/{sample}/charts/{chart}.{kind}",
@@ -82,15 +83,15 @@ def add(app: FastAPI, service: Context) -> None:
 
     @app.get(
         "/api/samples/{sample}/report",
-        responses=_UNKNOWN,
+        responses=_DOWNLOAD,
         response_class=HTMLResponse,
         summary="One-page report for printing",
     )
-    def report(sample: str) -> HTMLResponse:
-        with service.reader() as ledger:
-            known_sample(ledger, sample)
-            with ledger.snapshot():
-                return HTMLResponse(sample_report.report(ledger, sample, datetime.now(UTC)))
+    def report(sample: str) -> Response:
+        def write(ledger: Reader, stream: BinaryIO) -> None:
+            write_text(stream, [sample_report.report(ledger, sample, datetime.now(UTC))])
+
+        return download(sample, "", "text/html; charset=utf-8", write)
 
 
 def _attachment(name: str) -> str:

@@ -8,7 +8,7 @@ import threading
 from dataclasses import dataclass
 from typing import Annotated, Any, Literal
 
-from fastapi import Body, FastAPI, Path, Query
+from fastapi import APIRouter, Body, FastAPI, Path, Query
 from fastapi.responses import Response
 from starlette.requests import Request
 
@@ -22,6 +22,7 @@ from temwatch.names import as_text
 from temwatch.outputs import paths, sample_folder
 from temwatch.outputs.population_summary import View
 from temwatch.web import population_views, problems, serialize
+from temwatch.web.bodies import token_route
 from temwatch.web.cache import SingleFlightCache
 from temwatch.web.context import Context, JsonBody, ViewQuery, known_micrograph
 
@@ -190,6 +191,7 @@ def _with_arrival(ledger: Reader, rows: list[MicrographRow]) -> list[dict[str, A
 
 
 def _retry(app: FastAPI, service: Context) -> None:
+    changes = APIRouter(route_class=token_route(service.token))
     refusals: dict[int | str, dict[str, Any]] = {
         401: {"description": "the token is missing or wrong"},
         403: {"description": "the service is read-only"},
@@ -197,30 +199,28 @@ def _retry(app: FastAPI, service: Context) -> None:
         429: {"description": "too many requests"},
     }
 
-    @app.post(
+    @changes.post(
         "/api/retry",
         status_code=202,
         responses=refusals,
         summary="Retry all failed and refused files (token)",
     )
-    def retry_all(request: Request, pixel_size_nm: Size = None) -> dict[str, int]:
-        service.token.check(request)
+    def retry_all(pixel_size_nm: Size = None) -> dict[str, int]:
         return {"request": service.post("retry", {"paths": None, "pixel_size_nm": pixel_size_nm})}
 
-    @app.post(
+    @changes.post(
         "/api/micrographs/{id}/retry",
         status_code=202,
         responses=refusals,
         summary="Retry one file (token)",
     )
-    def retry_one(
-        request: Request, id: Annotated[int, Path(ge=1)], pixel_size_nm: Size = None
-    ) -> dict[str, int]:
-        service.token.check(request)
+    def retry_one(id: Annotated[int, Path(ge=1)], pixel_size_nm: Size = None) -> dict[str, int]:
         with service.reader() as ledger:
             row = known_micrograph(ledger, id)
         path = f"{row.root.rstrip('/')}/{row.micrograph}"
         return {"request": service.post("retry", {"paths": [path], "pixel_size_nm": pixel_size_nm})}
+
+    app.include_router(changes)
 
     @app.get("/api/requests/{number}", summary="Result of a request; null until it is done")
     def answer(number: Annotated[int, Path(ge=1, le=2**63 - 1)]) -> dict[str, Any]:

@@ -4,8 +4,10 @@ from __future__ import annotations
 
 import io
 import threading
+from collections.abc import Callable
+from contextlib import suppress
 from pathlib import Path
-from typing import Annotated, Any, Literal
+from typing import Annotated, Any, Literal, TypeVar
 
 from fastapi import FastAPI, HTTPException, Query
 from fastapi import Path as InPath
@@ -14,8 +16,8 @@ from PIL import Image
 from starlette.requests import Request
 
 from temwatch.domain import Status
-from temwatch.ledger import MicrographRow, analyses
-from temwatch.outputs import paths
+from temwatch.ledger import MicrographRow, Reader, analyses
+from temwatch.outputs import paths, pictures, redrawing
 from temwatch.web import rendering, serialize
 from temwatch.web.cache import SingleFlightCache
 from temwatch.web.context import Context, JsonBody, known_micrograph
@@ -25,6 +27,8 @@ Edge = Literal["320", "1600"]
 Stamp = Annotated[
     str, Query(max_length=40, description="time of the analysis; with it, the browser may cache the picture")
 ]
+
+Drawn = TypeVar("Drawn")
 
 _PREVIEW_BYTES = 32 * 1024**2
 _MAX_DECODED = 3  # micrographs of 4096 px take 16 MiB each
@@ -38,11 +42,37 @@ def add(app: FastAPI, service: Context) -> None:
     # the crops of a histogram bin come from few micrographs
     decoded = SingleFlightCache[Image.Image](_MAX_DECODED, lambda _: 1)
 
-    def published(row: MicrographRow, kind: paths.Picture) -> Path:
+    one_redraws = threading.Lock()
+
+    def redraw(ledger: Reader, row: MicrographRow) -> None:
+        """Draw damaged pictures again; where that fails, they are missing."""
+        with one_redraws, suppress(OSError, KeyError):
+            path = paths.row_picture(service.config.output.folder, row, "micrograph")
+            redrawing.redraw(ledger, path.parent, row)
+
+    def published(ledger: Reader, row: MicrographRow, kind: paths.Picture) -> Path:
         path = paths.row_picture(service.config.output.folder, row, kind)
-        if not path.is_file():
+        if path.is_file() and not pictures.is_whole(path):
+            redraw(ledger, row)
+        if not pictures.is_whole(path):
             raise HTTPException(404, f"micrograph {row.id} has no {kind} picture")
         return path
+
+    def decoding(id: int, use: Callable[[Path], Drawn]) -> Drawn:
+        """What is made of the picture of a micrograph, which is drawn again where it cannot be decoded."""
+        with service.reader() as ledger:
+            row = known_micrograph(ledger, id)
+            path = published(ledger, row, "micrograph")
+            try:
+                return use(path)
+            except rendering.DamagedPicture:
+                with suppress(OSError):
+                    path.unlink(missing_ok=True)
+                redraw(ledger, row)
+            try:
+                return use(published(ledger, row, "micrograph"))
+            except rendering.DamagedPicture as error:
+                raise HTTPException(404, f"micrograph {id} has no picture: {error}") from None
 
     @app.get("/api/micrographs", summary="Micrographs of all samples, newest first")
     def recent(limit: Annotated[int, Query(ge=1, le=1000)] = 20) -> list[dict[str, Any]]:
@@ -74,12 +104,13 @@ def add(app: FastAPI, service: Context) -> None:
     )
     def particle(id: int, number: Number) -> Response:
         with service.reader() as ledger, ledger.snapshot():
-            row = known_micrograph(ledger, id)
-            path = published(row, "micrograph")
+            known_micrograph(ledger, id)
             found, level = analyses.particles(ledger, id), analyses.level(ledger, id)
         if not 1 <= number <= len(found):
             raise HTTPException(404, f"micrograph {id} has no particle {number}")
-        picture = decoded.get((path, path.stat().st_mtime_ns), lambda: rendering.decode(path))
+        picture = decoding(
+            id, lambda path: decoded.get((path, path.stat().st_mtime_ns), lambda: rendering.decode(path))
+        )
         content = rendering.crop(picture, found[number - 1], level)
         return Response(content, media_type="image/png", headers={"Cache-Control": "no-cache"})
 
@@ -90,13 +121,15 @@ def add(app: FastAPI, service: Context) -> None:
         summary="Small JPEG of the micrograph, longest edge 320 or 1600 px",
     )
     def preview(id: int, edge_px: Edge = "1600", t: Stamp = "") -> Response:
-        with service.reader() as ledger:
-            path = published(known_micrograph(ledger, id), "micrograph")
-        modified = path.stat().st_mtime_ns
-        content = previews.get((path, modified, "1600"), lambda: rendering.preview(path, 1600))
-        if edge_px != "1600":
+        def draw(path: Path) -> bytes:
+            modified = path.stat().st_mtime_ns
+            content = previews.get((path, modified, "1600"), lambda: rendering.preview(path, 1600))
+            if edge_px == "1600":
+                return content
             large = io.BytesIO(content)  # pages that show the thumbnail show the large preview too
-            content = previews.get((path, modified, edge_px), lambda: rendering.preview(large, int(edge_px)))
+            return previews.get((path, modified, edge_px), lambda: rendering.preview(large, int(edge_px)))
+
+        content = decoding(id, draw)
         caching = "private, max-age=86400, immutable" if t else "no-cache"
         return Response(content, media_type="image/jpeg", headers={"Cache-Control": caching})
 
@@ -108,5 +141,5 @@ def add(app: FastAPI, service: Context) -> None:
     )
     def picture(id: int, kind: paths.Picture) -> FileResponse:
         with service.reader() as ledger:
-            path = published(known_micrograph(ledger, id), kind)
+            path = published(ledger, known_micrograph(ledger, id), kind)
         return FileResponse(path, media_type="image/png", headers={"Cache-Control": "no-cache"})

@@ -3,6 +3,10 @@
 from __future__ import annotations
 
 import io
+import struct
+import zlib
+from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
@@ -25,15 +29,28 @@ def warm_up() -> None:
     polygon(Region(origin_px=(0, 0), mask=np.ones((9, 9), bool)))
 
 
+class DamagedPicture(Exception):
+    """A picture cannot be decoded."""
+
+
+@contextmanager
+def _decoding() -> Iterator[None]:
+    """Pillow raises these on damaged pictures."""
+    try:
+        yield
+    except (OSError, SyntaxError, ValueError, struct.error, zlib.error) as error:
+        raise DamagedPicture(str(error)) from None
+
+
 def decode(path: Path) -> Image.Image:
-    """A published micrograph as 8-bit greyscale image; OSError where the file is missing."""
-    with Image.open(path) as picture:
+    """A published micrograph as 8-bit greyscale image; DamagedPicture where there is none."""
+    with _decoding(), Image.open(path) as picture:
         return picture.convert("L")
 
 
 def preview(source: Path | io.BytesIO, edge_px: int) -> bytes:
     """A micrograph as JPEG, longest edge at most `edge_px`, from its picture or a larger preview."""
-    with Image.open(source) as picture:
+    with _decoding(), Image.open(source) as picture:
         picture.draft("L", (edge_px, edge_px))  # a JPEG is decoded at reduced size, other formats in full
         small = picture.convert("L")
         small.thumbnail((edge_px, edge_px), Image.Resampling.LANCZOS, reducing_gap=2.0)

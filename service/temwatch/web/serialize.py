@@ -6,14 +6,15 @@ import json
 from collections.abc import Callable, Iterator
 from dataclasses import asdict, fields
 from datetime import datetime
-from typing import Any
-
-from fastapi.responses import Response, StreamingResponse
+from typing import Any, BinaryIO, Literal
 
 from temwatch.domain import particle_row, utc_text
 from temwatch.ledger import MicrographRow, Reader, SampleRow, analyses
 from temwatch.notes import join_notes, note_in_words
 from temwatch.outputs import parquet, tables
+from temwatch.web.exports import write_text
+
+CSV = "text/csv; charset=utf-8"
 
 _INTERNAL = ("root", "file_id", "reason_code", "rejected")
 _SHOWN = tuple(field.name for field in fields(MicrographRow) if field.name not in _INTERNAL)
@@ -66,29 +67,33 @@ def particles(reader: Reader, row: MicrographRow) -> list[dict[str, Any]]:
     return rows
 
 
-def all_particles(reader: Callable[[], Reader], sample: str, format: str) -> Response:
-    """All particles of a sample as json, csv or parquet; text is streamed."""
-    if format == "parquet":
-        with reader() as ledger:
-            content = parquet.particles_parquet(ledger, sample)
-        return Response(content, media_type="application/vnd.apache.parquet")
-    parts, kind = (_csv, "text/csv; charset=utf-8") if format == "csv" else (_json, "application/json")
-    return StreamingResponse(parts(reader, sample), media_type=kind)
+def _csv(reader: Reader, sample: str, stream: BinaryIO) -> None:
+    write_text(stream, tables.csv_text(tables.PARTICLES, reader, sample))
 
 
-def _csv(reader: Callable[[], Reader], sample: str) -> Iterator[str]:
-    # each step may run in another thread, so the stream has its own connection
-    with reader() as ledger:
-        yield from tables.csv_text(tables.PARTICLES, ledger, sample)
+def _parquet(reader: Reader, sample: str, stream: BinaryIO) -> None:
+    stream.write(parquet.particles_parquet(reader, sample))
 
 
-def _json(reader: Callable[[], Reader], sample: str) -> Iterator[str]:
+def _json(reader: Reader, sample: str, stream: BinaryIO) -> None:
+    write_text(stream, _json_text(reader, sample))
+
+
+ParticleFormat = Literal["json", "csv", "parquet"]
+PARTICLE_FORMATS: dict[ParticleFormat, tuple[str, Callable[[Reader, str, BinaryIO], None]]] = {
+    "json": ("application/json", _json),
+    "csv": (CSV, _csv),
+    "parquet": ("application/vnd.apache.parquet", _parquet),
+}
+"""All particles of a sample: media type, and what writes it."""
+
+
+def _json_text(reader: Reader, sample: str) -> Iterator[str]:
     names = [column.name for column in tables.PARTICLES.columns]
     between = "["
-    with reader() as ledger:
-        for row in ledger.micrographs(sample):
-            for values in tables.values(tables.PARTICLES, ledger, row):
-                plain = [utc_text(value) if isinstance(value, datetime) else value for value in values]
-                yield between + json.dumps(dict(zip(names, plain, strict=True)))
-                between = ",\n"
+    for row in reader.micrographs(sample):
+        for values in tables.values(tables.PARTICLES, reader, row):
+            plain = [utc_text(value) if isinstance(value, datetime) else value for value in values]
+            yield between + json.dumps(dict(zip(names, plain, strict=True)))
+            between = ",\n"
     yield "[]" if between == "[" else "]"

@@ -2,15 +2,19 @@
 
 from __future__ import annotations
 
+import asyncio
 import socket
 import threading
+from typing import ClassVar
 
 import uvicorn
 from fastapi import FastAPI
+from uvicorn.protocols.http.h11_impl import H11Protocol
 
 from temwatch.config import HttpSettings
 from temwatch.errors import StartError
-from temwatch.library_internals import WaitingLoop
+from temwatch.library_internals import HeadDeadline, WaitingLoop
+from temwatch.web.deadlines import Deadlines, WithDeadlines
 
 
 def bind(settings: HttpSettings) -> socket.socket:
@@ -43,6 +47,15 @@ def address(channel: socket.socket) -> str:
     return f"http://{shown}:{port}/"
 
 
+def _protocol() -> type[H11Protocol]:
+    class Protocol(HeadDeadline, H11Protocol):
+        """uvicorn's protocol with a time limit for the head of a request."""
+
+        waiting: ClassVar[dict[HeadDeadline, asyncio.TimerHandle]] = {}
+
+    return Protocol
+
+
 class _WaitingServer(WaitingLoop, uvicorn.Server):
     """uvicorn, woken to end instead of polling."""
 
@@ -50,11 +63,16 @@ class _WaitingServer(WaitingLoop, uvicorn.Server):
 class Server:
     """uvicorn in a thread."""
 
-    def __init__(self, app: FastAPI, channel: socket.socket) -> None:
+    def __init__(self, app: FastAPI, channel: socket.socket, deadlines: Deadlines | None = None) -> None:
         self._channel = channel
         self._server = _WaitingServer(
             uvicorn.Config(
-                app, log_config=None, access_log=False, lifespan="off", timeout_graceful_shutdown=1
+                WithDeadlines(app, deadlines or Deadlines()),
+                http=_protocol(),
+                log_config=None,
+                access_log=False,
+                lifespan="off",
+                timeout_graceful_shutdown=1,
             )
         )
         self._thread = threading.Thread(

@@ -1,0 +1,50 @@
+"""Pictures that were damaged after they were written, by a disk or a person, are drawn again."""
+
+from __future__ import annotations
+
+import hashlib
+from functools import partial
+from pathlib import Path
+
+from temwatch import formats
+from temwatch.errors import InputError
+from temwatch.ledger import MicrographRow, Reader, analyses
+from temwatch.outputs import paths, pictures
+
+
+def redraw(reader: Reader, folder: Path, row: MicrographRow) -> None:
+    """Draw all pictures of a micrograph again that its row and its original file allow.
+
+    The picture of the micrograph needs the original, with the content that was analysed; mask and overlay are
+    drawn on that picture. A damaged picture that cannot be drawn is removed: it would pass for a whole one.
+
+    Raises
+    ------
+    OSError
+        A picture cannot be written.
+    """
+    name = paths.row_picture_name(row)
+    path = paths.picture(folder, name, "micrograph")
+    if not pictures.is_whole(path) and not _redraw_micrograph(folder, name, row):
+        for kind in paths.PICTURES:
+            picture = paths.picture(folder, name, kind)
+            if not pictures.is_whole(picture):
+                picture.unlink(missing_ok=True)
+        return
+    pictures.draw_again(folder, name, partial(analyses.load, reader, row.id))
+
+
+def _redraw_micrograph(folder: Path, name: str, row: MicrographRow) -> bool:
+    original = Path(row.root, row.micrograph)
+    try:
+        if not original.is_file():
+            return False
+        with original.open("rb") as stream:
+            if hashlib.file_digest(stream, "sha256").hexdigest() != row.sha256:
+                return False
+        source = formats.open_source(original, pixel_size_nm=row.pixel_size_nm)
+        image = source.load(0 if row.frames_total is None else row.frame or 0)
+    except (OSError, InputError):
+        return False
+    pictures.write_micrograph(folder, name, image, row.pixel_size_nm or source.pixel_size_nm)
+    return True
