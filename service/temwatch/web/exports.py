@@ -34,14 +34,14 @@ class Exports:
 
     def __init__(self, folder: Path) -> None:
         self._folder = folder
-        self._places = threading.BoundedSemaphore(_MOST_DOWNLOADS)
+        self._slots = threading.BoundedSemaphore(_MOST_DOWNLOADS)
         self._turns = threading.Semaphore(_AT_ONCE)
 
     def respond(
         self, write: Callable[[BinaryIO], None], media_type: str, headers: Mapping[str, str] | None = None
     ) -> Download:
         """Write a download when its turn has come; 503 where too many wait already."""
-        if not self._places.acquire(blocking=False):
+        if not self._slots.acquire(blocking=False):
             raise HTTPException(
                 503, "too many downloads at once; try again in a moment", headers={"Retry-After": "10"}
             )
@@ -54,9 +54,9 @@ class Exports:
                     stream.close()
                     raise
         except BaseException:
-            self._places.release()
+            self._slots.release()
             raise
-        return Download(stream, self._places.release, media_type, headers)
+        return Download(stream, self._slots.release, media_type, headers)
 
 
 def write_text(stream: BinaryIO, texts: Iterable[str]) -> None:
