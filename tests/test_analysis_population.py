@@ -4,8 +4,17 @@ import math
 
 import numpy as np
 import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
 
-from temwatch.analysis.statistics import border, comparison, convergence, distributions, population
+from temwatch.analysis.statistics import (
+    border,
+    comparison,
+    convergence,
+    distributions,
+    manual_table,
+    population,
+)
 from temwatch.analysis.statistics.summary import summarise
 
 
@@ -292,11 +301,32 @@ def test_a_comparison_agrees_with_scipy_and_sees_a_shift():
         ("d\n2,1\n2,2\n2,3\n", [2.1, 2.2, 2.3], "d"),
         ("1\t2.1\n2\t2.2\n3\t2.3\n", [2.1, 2.2, 2.3], "column 2"),
         ("diameter_nm\n2.1\n\n-1\nnan\nx\n2.2\n2.3\n", [2.1, 2.2, 2.3], "diameter_nm"),
+        ("n;Durchmesser (nm);Max\n1;2,1;9\n2;2,2;9\n3;2,3;9\n", [2.1, 2.2, 2.3], "Durchmesser (nm)"),
+        ("n;Fläche [nm²];Max\n1;3,463606;9\n2;3,801327;9\n3;4,154756;9\n", [2.1, 2.2, 2.3], "Fläche [nm²]"),
+        ("no,rayon (µm),max\n1,0.00105,9\n2,0.0011,9\n3,0.00115,9\n", [2.1, 2.2, 2.3], "rayon (µm)"),
+        ("n\tDiámetro (Å)\tMax\n1\t21\t9\n2\t22\t9\n3\t23\t9\n", [2.1, 2.2, 2.3], "Diámetro (Å)"),
+        (
+            "n;diamètre équivalent;diamètre min\n1;2,1;9\n2;2,2;9\n3;2,3;9\n",
+            [2.1, 2.2, 2.3],
+            "diamètre équivalent",
+        ),
+        (
+            " ,Area,Mean,Min,Max,Feret,FeretX,FeretY,FeretAngle,MinFeret\n"
+            + "".join(f"{n},9,100,50,200,2.{n},5,6,45,1.9\n" for n in (1, 2, 3)),
+            [2.1, 2.2, 2.3],
+            "Feret",
+        ),
+        (
+            " ,Area,Mean,Min,Max,Angle,Length\n" + "".join(f"{n},9,100,50,200,45,2.{n}\n" for n in (1, 2, 3)),
+            [2.1, 2.2, 2.3],
+            "Length",
+        ),
+        ("sep=;\nDiameter\n2,1\n2,2\n2,3\n", [2.1, 2.2, 2.3], "Diameter"),
     ],
 )
 def test_tables_of_people_are_understood(text, expected, name):
     """Excel of two languages, ImageJ, a bare column."""
-    values, column = comparison.diameters(text)
+    values, column = manual_table.diameters(text)
     assert expected == pytest.approx(values.tolist())
     assert name == column
 
@@ -304,5 +334,73 @@ def test_tables_of_people_are_understood(text, expected, name):
 @pytest.mark.parametrize("text", ["", "\n\n", "a,b\nc,d\n", "1\n2\n", "\x00\x01"])
 def test_what_holds_no_diameters_is_said_in_words(text):
     """One line, no traceback."""
-    with pytest.raises(ValueError, match=r"^(the file is empty|no column holds)"):
-        comparison.diameters(text)
+    with pytest.raises(ValueError, match=r"^(the file is empty|no column )"):
+        manual_table.diameters(text)
+
+
+@pytest.mark.parametrize(
+    ("text", "candidates"),
+    [
+        (" ,Label,Mean,Min,Max\n1,a,9,5,20\n2,a,8,4,21\n3,a,7,3,22\n", (" ", "Mean", "Min", "Max")),
+        ("diameter 1,diameter 2\n1,2\n2,3\n3,4\n", ("diameter 1", "diameter 2")),
+        ("1.5\t2.1\n2.5\t2.2\n2.5\t2.3\n", ("column 1", "column 2")),
+        ("value\n1\n2\n3\n", ("value",)),
+    ],
+)
+def test_a_table_without_a_known_column_asks_for_a_choice(text, candidates):
+    """The grey value `Max` of ImageJ is no diameter; a person may choose any column."""
+    with pytest.raises(manual_table.ChoiceNeeded) as asked:
+        manual_table.diameters(text)
+    assert tuple(name.strip() or "column 1" for name in candidates) == asked.value.candidates
+    last = asked.value.candidates[-1]
+    assert last == manual_table.diameters(text, last)[1]
+    with pytest.raises(manual_table.NoColumn):
+        manual_table.diameters(text, "none")
+
+
+def test_pixels_are_no_nanometres():
+    """The scale of the picture is not in the table."""
+    with pytest.raises(manual_table.NoColumn, match="in pixels"):
+        manual_table.diameters("Diameter (px)\n1\n2\n3\n")
+
+
+HEADINGS = [
+    "",
+    "Max",
+    "Area",
+    "Fläche [nm²]",
+    "Feret",
+    "diamètre",
+    "radio (µm)",
+    "d",
+    "x",
+    "Länge (px)",
+    "\0",
+    '"',
+]
+CELLS = ["1", "2,5", "1e308", "-1", "nan", "", "a", '"', "1_0", "9" * 400, "\0", "\r", "½", "0x1", "1.2.3"]
+
+
+@pytest.mark.filterwarnings("ignore::RuntimeWarning")  # scipy: of samples that are nearly constant
+@settings(max_examples=300, deadline=None, derandomize=True, database=None)
+@given(
+    rows=st.lists(
+        st.lists(st.sampled_from(CELLS) | st.text(max_size=4) | st.floats().map(str), max_size=5), max_size=9
+    ),
+    heading=st.lists(st.sampled_from(HEADINGS) | st.text(max_size=8), max_size=5),
+    separator=st.sampled_from(",;\t "),
+    end=st.sampled_from(["\n", "\r\n", "\r"]),
+    chosen=st.none() | st.sampled_from(HEADINGS) | st.just("column 1"),
+)
+def test_no_table_is_too_odd(rows, heading, separator, end, chosen):
+    """Diameters in nm, finite and positive, or one line for a person."""
+    text = end.join(separator.join(row) for row in [heading, *rows])
+    try:
+        values, name = manual_table.diameters(text, chosen)
+    except (manual_table.NoColumn, manual_table.ChoiceNeeded):
+        return
+    assert name
+    assert len(values) >= manual_table.FEWEST_VALUES
+    assert np.isfinite(values).all()
+    assert (values > 0).all()
+    comparison.compare(np.linspace(1, 2, 20), values)

@@ -203,6 +203,13 @@ def test_a_comparison_reads_a_manual_table(site):
     bad = site.client.post("/api/samples/Au/comparison", content=b"hello", headers=headers)
     assert 422 == bad.status_code
     assert "no column" in bad.json()["detail"]
+    odd = " ,Mean,Max\n" + "".join(
+        f"{n},{9 + n},{row['feret_max_nm']}\n" for n, row in enumerate(table(site), 1)
+    )
+    asked = site.client.post("/api/samples/Au/comparison", content=odd.encode(), headers=headers)
+    assert (422, ["column 1", "Mean", "Max"]) == (asked.status_code, asked.json()["candidates"])
+    chosen = site.client.post("/api/samples/Au/comparison?column=Max", content=odd.encode(), headers=headers)
+    assert (200, "Max") == (chosen.status_code, chosen.json()["column"])
     gone = site.client.post("/api/samples/none/comparison", content=text.encode(), headers=headers)
     assert 404 == gone.status_code
 

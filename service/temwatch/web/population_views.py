@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 from collections.abc import Callable, Hashable, Mapping
 from functools import partial
 from typing import Annotated, Any
@@ -11,7 +12,7 @@ from starlette.concurrency import run_in_threadpool
 from starlette.requests import Request
 from starlette.responses import Response
 
-from temwatch.analysis.statistics import comparison
+from temwatch.analysis.statistics import manual_table
 from temwatch.descriptors import SHAPE, SIZE
 from temwatch.outputs import population_summary
 from temwatch.outputs.population_summary import DescriptorName, View, Weighting
@@ -144,32 +145,50 @@ def _particles(app: FastAPI, service: Context) -> None:
 def _comparison(app: FastAPI, service: Context) -> None:
     @app.post(
         "/api/samples/{sample}/comparison",
-        responses=_UNKNOWN | {415: {"description": "not csv"}, 422: {"description": "no diameters found"}},
+        responses=_UNKNOWN
+        | {
+            415: {"description": "not csv"},
+            422: {"description": "no diameters found, or a choice of `candidates` is needed"},
+        },
         openapi_extra={
             "requestBody": {"required": True, "content": {"text/csv": {"schema": {"type": "string"}}}}
         },
         summary="Compare manually measured diameters (csv) with the automatic ones; nothing is stored",
     )
-    async def compare(request: Request, sample: str) -> dict[str, Any]:
+    async def compare(
+        request: Request,
+        sample: str,
+        column: Annotated[
+            str | None, Query(max_length=1000, description="heading of the column to use; empty: by its name")
+        ] = None,
+    ) -> Response:
         # a form on another site can send text/plain, but for text/csv the browser asks this service first
         if request.headers.get("content-type", "").partition(";")[0].strip().lower() != "text/csv":
             raise HTTPException(415, "send the table as text/csv")
         body = await request.body()
-        return await run_in_threadpool(_compare, service, sample, body)
+        return await run_in_threadpool(_compare, service, sample, body, column or None)
 
 
-def _compare(service: Context, sample: str, body: bytes) -> dict[str, Any]:
+def _compare(service: Context, sample: str, body: bytes, column: str | None) -> Response:
     with service.reader() as ledger:
         known_sample(ledger, sample)
     try:
-        text = body.decode("utf-8")
-    except UnicodeDecodeError:
-        text = body.decode("latin-1")  # latin-1 decodes any byte, and numbers are the same in both
-    try:
-        manual, column = comparison.diameters(text)
-    except ValueError as error:
+        manual, column = manual_table.diameters(_text(body), column)
+    except manual_table.ChoiceNeeded as choice:
+        answer = {"detail": str(choice), "candidates": list(choice.candidates)}
+        return Response(json.dumps(answer), status_code=422, media_type="application/json")
+    except manual_table.NoColumn as error:
         raise HTTPException(422, f"no diameters found: {error}") from None
     found = population_summary.compare_manual(service.populations.fields(sample), manual, column)
     if found is None:
         raise HTTPException(422, "the sample has too few particles for a comparison")
-    return found
+    return Response(json.dumps(found, allow_nan=False), media_type="application/json")
+
+
+def _text(body: bytes) -> str:
+    """A table as text: UTF-8, UTF-16 as Excel saves it, else latin-1, which decodes any byte."""
+    encoding = "utf-16" if body.startswith((b"\xff\xfe", b"\xfe\xff")) else "utf-8"
+    try:
+        return body.decode(encoding)
+    except UnicodeDecodeError:
+        return body.decode("latin-1")

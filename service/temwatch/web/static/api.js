@@ -1,8 +1,9 @@
 // Requests to the service. An error carries the message that the service responded with.
 class ApiError extends Error {
-  constructor(status, text) {
+  constructor(status, text, candidates = []) {
     super(text);
     this.status = status;
+    this.candidates = candidates; // what can be chosen, where the service asks for a choice
   }
 }
 
@@ -21,7 +22,7 @@ async function request(path, options) {
     if (response.ok) throw error;
     return {};
   });
-  if (!response.ok) throw new ApiError(response.status, typeof body.detail === "string" ? body.detail : `The service answered with status ${response.status}.`);
+  if (!response.ok) throw new ApiError(response.status, typeof body.detail === "string" ? body.detail : `The service answered with status ${response.status}.`, body.candidates);
   etags.set(body, response.headers.get("ETag"));
   return body;
 }

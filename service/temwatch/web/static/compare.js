@@ -17,6 +17,7 @@ export function mount(section, page) {
     input,
     drop: make("label", { className: "drop", htmlFor: "manual" }, make("strong", {}, "Drop a csv of diameters here"), make("span", {}, "or choose a file. Tables of ImageJ and Excel are accepted. Without a unit in the heading, values are in nm.")),
     error: make("p", { className: "failed", role: "alert", hidden: true }),
+    choice: make("p", { className: "line", hidden: true }),
     result: make("div", { className: "result", hidden: true }),
     headline: make("h1", { className: "giant headline" }),
     lead: make("p", { className: "lead" }),
@@ -25,7 +26,7 @@ export function mount(section, page) {
   };
   parts.result.append(make("div", { className: "head" }, make("div", {}, parts.headline, parts.lead)),
     make("div", { className: "columns wide-first" }, make("div", { className: "panel" }, parts.chart), make("div", { className: "panel" }, parts.table)));
-  section.append(make("div", { className: "dropzone" }, input, parts.drop), parts.error, parts.result);
+  section.append(make("div", { className: "dropzone" }, input, parts.drop), parts.error, parts.choice, parts.result);
   section.addEventListener("dragover", (event) => { event.preventDefault(); parts.drop.classList.add("over"); });
   section.addEventListener("dragleave", () => parts.drop.classList.remove("over"));
   section.addEventListener("drop", (event) => {
@@ -38,9 +39,18 @@ export function mount(section, page) {
 async function load(given, page) {
   if (!given) return;
   if (given.size > MAX_BYTES) return showError("The file is larger than 2 MiB. Upload only the column of diameters.");
-  file = { name: given.name, bytes: await given.arrayBuffer() };
+  file = { name: given.name, bytes: await given.arrayBuffer(), column: "" };
   parts.input.value = "";
   page.refresh();
+}
+
+// several columns might hold the diameters: a button for each
+function askForColumn(candidates, page) {
+  parts.choice.hidden = !candidates.length;
+  parts.choice.replaceChildren(...candidates.map((column) => make("button", { type: "button", onclick: () => {
+    file.column = column;
+    page.refresh();
+  } }, column)));
 }
 
 function showError(text) {
@@ -52,13 +62,16 @@ export async function update(section, page, signal) {
   if (!file || !page.sample) return;
   let answer;
   try {
-    answer = await post(sampleUrl(page.sample, "comparison"), file.bytes, { "Content-Type": "text/csv" }, signal);
+    const column = file.column ? `?column=${encodeURIComponent(file.column)}` : "";
+    answer = await post(`${sampleUrl(page.sample, "comparison")}${column}`, file.bytes, { "Content-Type": "text/csv" }, signal);
   } catch (error) {
     if (error.name === "AbortError") throw error;
     parts.result.hidden = true;
+    askForColumn(error.candidates ?? [], page);
     return showError(`${file.name}: ${error.message}`);
   }
   showError(null);
+  askForColumn([], page);
   parts.result.hidden = false;
   await show(answer, page.sample);
 }
