@@ -164,9 +164,8 @@ class Engine:
 
     def _claim(self) -> None:
         """Start files while there is room; a file on which a worker died before runs alone."""
-        if time.monotonic() < self._paused_until_s:
-            return
-        if not self._hooks.is_source_up() or not self._hooks.is_output_writable():
+        is_up = self._hooks.is_source_up() and self._hooks.is_output_writable()
+        if time.monotonic() < self._paused_until_s or not is_up:
             return
         while self._has_room():
             claimed = queue.claim(self._ledger, 1, datetime.now(UTC), self._mode.longest_wait)
@@ -295,14 +294,12 @@ class Engine:
             case retry.Retry(after_s=wait_s, code=code):
                 log.warning("cannot read, will retry", **job.about, reason=str(error), wait_s=wait_s)
                 self._put_back(job, wait_s, code)
-            case retry.WaitForOutput(is_full=is_full):
-                words = "disk full, waiting for space" if is_full else "cannot write, waiting"
-                log.warning(words, **job.about, reason=str(error))
-                if is_full or not self._hooks.check_output():
+            case retry.WaitForOutput() as wait:
+                log.warning(wait.in_words, **job.about, reason=str(error))
+                is_down = wait.is_full or not self._hooks.check_output()
+                if is_down:
                     self._paused_until_s = time.monotonic() + retry.OUTPUT_PAUSE_S
-                    self._put_back(job, 0, None)
-                else:
-                    self._put_back(job, retry.ONE_FOLDER_PAUSE_S, None)
+                self._put_back(job, 0 if is_down else retry.ONE_FOLDER_PAUSE_S, None)
             case retry.Suspect():
                 self._set_back(job)
             case retry.Stop(error=reason):

@@ -58,6 +58,11 @@ class WaitForOutput:
 
     is_full: bool
 
+    @property
+    def in_words(self) -> str:
+        """What the log says of it."""
+        return "disk full, waiting for space" if self.is_full else "cannot write, waiting"
+
 
 @dataclass(frozen=True, slots=True)
 class Suspect:
