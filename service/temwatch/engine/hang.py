@@ -97,7 +97,7 @@ def _has_ended(pid: int) -> bool:
 
 
 @dataclass(frozen=True, slots=True)
-class Hung:
+class HangReport:
     """What is to be replaced: worker processes, the files they have in hand, and whether the segmentation."""
 
     processes: frozenset[int] = frozenset()
@@ -127,11 +127,11 @@ class HangDetector:
         self.workers_hung = 0
         self.hanging_s = 0.0
 
-    def look(self) -> Hung:
+    def look(self) -> HangReport:
         """What has not advanced for too long; nothing between two looks."""
         now_s = time.monotonic()
         if now_s - self._looked_s < LOOK_SECONDS:
-            return Hung()
+            return HangReport()
         self._looked_s = now_s
         processes, threads = self._processes(), self._threads()
         marks: dict[Hashable, Mark] = {("process", pid): process_mark(pid) for pid in processes}
@@ -146,4 +146,4 @@ class HangDetector:
         self.workers_hung += self._survivors.count()
         self._survivors.add(hung)
         files = frozenset(file for pid in hung if (file := processes[pid]) is not None)
-        return Hung(hung, files, of_threads >= HANG_SECONDS)
+        return HangReport(hung, files, of_threads >= HANG_SECONDS)

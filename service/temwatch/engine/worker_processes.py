@@ -96,7 +96,7 @@ def usable_cores() -> int:
     return len(os.sched_getaffinity(0))
 
 
-class _Place:
+class _WorkerNote:
     """Where this worker notes what it has in hand."""
 
     board: ctypes.Array[ctypes.c_longlong]
@@ -111,11 +111,11 @@ class _Tagged(Generic[_Arguments, _Result]):
     task: Callable[_Arguments, _Result]
 
     def __call__(self, *arguments: _Arguments.args, **named: _Arguments.kwargs) -> _Result:
-        _Place.board[_Place.index + 1] = self.tag
+        _WorkerNote.board[_WorkerNote.index + 1] = self.tag
         try:
             return self.task(*arguments, **named)
         finally:
-            _Place.board[_Place.index + 1] = _IDLE
+            _WorkerNote.board[_WorkerNote.index + 1] = _IDLE
 
 
 def _begin(
@@ -125,9 +125,9 @@ def _begin(
 ) -> None:
     """First in a worker: leave signals to the daemon, die with it, compile before the first micrograph."""
     with taken.get_lock():
-        _Place.board, _Place.index = board, 2 * taken.value
+        _WorkerNote.board, _WorkerNote.index = board, 2 * taken.value
         taken.value += 1
-    board[_Place.index] = os.getpid()
+    board[_WorkerNote.index] = os.getpid()
     signal.signal(signal.SIGINT, signal.SIG_IGN)
     signal.signal(signal.SIGTERM, signal.SIG_IGN)
     threading.Thread(target=_die_with_parent, daemon=True).start()

@@ -77,7 +77,7 @@ class ChoiceNeeded(ValueError):
 
 
 @dataclass(frozen=True, slots=True, eq=False)
-class _Column:
+class _MeasuredValues:
     name: str
     quantity: Quantity | None
     values: NDArray[np.float64]
@@ -116,7 +116,7 @@ def diameters(text: str, chosen: str | None = None) -> tuple[NDArray[np.float64]
     return _in_nm(column), column.name
 
 
-def _best(columns: list[_Column]) -> list[_Column]:
+def _best(columns: list[_MeasuredValues]) -> list[_MeasuredValues]:
     for quantity in Quantity:
         named = [column for column in columns if column.quantity is quantity]
         if len(named) == 1:
@@ -140,7 +140,7 @@ def _is_counter(values: NDArray[np.float64]) -> bool:
     return bool(values[0] in (1.0, 2.0) and (np.diff(values) == 1).all())
 
 
-def _columns(text: str) -> list[_Column]:
+def _columns(text: str) -> list[_MeasuredValues]:
     """Columns that hold enough positive numbers."""
     lines = [line for line in text.lstrip("\ufeff").splitlines() if line.strip()]
     separator = None
@@ -162,7 +162,7 @@ def _columns(text: str) -> list[_Column]:
         if len(values) < FEWEST_VALUES:
             continue
         heading = rows[0][index].strip() if has_heading and index < len(rows[0]) else ""
-        found.append(_Column(heading or _number_of(index), _quantity(heading), values))
+        found.append(_MeasuredValues(heading or _number_of(index), _quantity(heading), values))
     if not found:
         raise NoColumn("no column holds three positive numbers")
     return found
@@ -222,7 +222,7 @@ def _quantity(heading: str) -> Quantity | None:
     return next((_WHOLE_WORDS[word] for word in words if word in _WHOLE_WORDS), None)
 
 
-def _in_nm(column: _Column) -> NDArray[np.float64]:
+def _in_nm(column: _MeasuredValues) -> NDArray[np.float64]:
     words = set(_words(column.name))
     if words & _PIXELS:
         raise NoColumn(f"the column {column.name} is in pixels; save it in nm")
