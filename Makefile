@@ -6,13 +6,14 @@ BIN    := $(VENV)/bin
 SYNC   := --python $(BIN)/python --require-hashes --compile-bytecode
 
 .DEFAULT_GOAL := help
-.PHONY: help setup demo compiled test slow lint docs check soak format lock clean
+.PHONY: help setup demo compiled test slow attack lint docs check soak format lock clean
 
 help:
 	@echo "make demo    set up, then watch a simulated microscope being analysed (ends by itself)"
 	@echo "make test    set up, then run the tests"
 	@echo "make setup   set up only: .venv/bin/temwatch is then ready"
 	@echo "make slow    the tests that go into depth: many kills, many examples, benchmark, long trainings"
+	@echo "make attack  one service, odd entries of every kind, kills and a memory limit; ends with a table"
 	@echo "make check   lint, types, import rules, documentation and all tests, as the continuous integration runs them"
 	@echo "make docs    the documentation as a site, in build/site"
 	@echo "make soak    long runs (hours); not part of the tests"
@@ -61,6 +62,9 @@ test: $(VENV)/ready-dev compiled
 
 slow: $(VENV)/ready-dev compiled
 	@$(BIN)/python -m pytest $(WORKERS) -m slow
+
+attack: $(VENV)/ready-dev compiled
+	@PYTHONPATH=tests $(BIN)/python tests/attack.py
 
 lint: $(VENV)/ready-dev
 	$(BIN)/ruff check .

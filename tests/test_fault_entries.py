@@ -10,7 +10,7 @@ import pytest
 from odd_entries import ENTRIES, FOLDERS
 from system import Service, rows, temwatch, wait_until
 from temwatch.ledger import Reader
-from temwatch.names import as_text
+from temwatch.names import as_text, from_cell, name_key, text_cell
 
 pytestmark = [pytest.mark.system, pytest.mark.slow]  # every sample has its workbook, and each costs
 
@@ -101,8 +101,30 @@ def test_every_sample_has_all_of_its_files(service):
     for sample in samples(service):
         assert is_whole(service, sample)
         folder = service.output / sample
-        listed |= {row["micrograph"]: row["status"] for row in rows(folder / "micrographs.csv")}
+        listed |= {from_cell(row["micrograph"]): row["status"] for row in rows(folder / "micrographs.csv")}
     assert listed == found
+
+
+def test_samples_are_distinct_folders_with_their_true_names(service):
+    """Also for a client that takes Au for AU, or one form of an accent for the other."""
+    true = {}
+    for folder in service.output.iterdir():
+        if folder.name[0] != ".":
+            true[name_key(folder.name)] = rows(folder / "micrographs.csv")[0]["sample"]
+    assert {text_cell(as_text(name)) for name in FOLDERS} <= set(true.values())
+    assert len(true) == len(samples(service)) == len(set(true.values()))
+
+
+def test_a_file_saved_again_with_equal_size_and_time_is_analysed_again(service, contents):
+    """As `cp -p` does; its earlier revision is superseded."""
+    path = service.watched / "Au" / "good_1.dm3"
+    before = path.stat()
+    path.write_bytes(contents())
+    os.utime(path, ns=(before.st_atime_ns, before.st_mtime_ns))
+    assert before.st_size == path.stat().st_size
+    superseded = service.receipt()["superseded"]
+    service.count_of(superseded=superseded + 1)
+    assert "done" == micrographs(service)["Au/good_1.dm3"]
 
 
 def test_page_and_metrics_answer(service):
