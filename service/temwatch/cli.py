@@ -254,8 +254,8 @@ def _train(commands: _Commands) -> None:
 _EDGES = """
 
 This network moves outlines to where particles end. It learns from simulated micrographs alone: their true
-outlines are made rough, and it learns the way back. With the defaults it takes about two hours on two cores,
-and 2 GB of disk. Ctrl-C keeps the weights so far; the same command continues."""
+outlines are made rough, and it learns the way back. With the defaults it takes about an hour on two cores,
+and 1.3 GB of disk. Ctrl-C keeps the weights so far; the same command continues."""
 
 
 def _train_edges(commands: _Commands) -> None:

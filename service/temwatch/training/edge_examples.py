@@ -1,7 +1,7 @@
 """Examples for the edge network: a rough outline of simulated particles, and the way back to the truth.
 
 The rough outlines are true ones, moved by smooth noise and by a common distance, as those of a mask that a
-network made. A second copy is moved contour by contour, as the outlines are after the first pass.
+network made. A second copy is moved contour by contour, so that the mask does not give the answer away.
 """
 
 from __future__ import annotations
