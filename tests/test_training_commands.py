@@ -166,6 +166,7 @@ def test_the_table_has_pixels_particles_by_both_ways_confusion_and_every_microgr
     for name in ("iou_particle", "dice_background", "particle_f1", "diameter_bias", "service_particle_f1"):
         assert f"\n  {name} " in text
     assert "as the service itself reports them (uecs)" in text
+    assert "outlines, as the service itself reports them: medians" in text
     assert "taken for particle" in text
     assert all(f"\n  discs/{number} " in text for number in range(5))
     with Picture.open(picture) as drawn:
@@ -188,6 +189,47 @@ def test_the_threshold_is_the_baseline(labelled, capsys):
     assert found["segmentation"] == "threshold"
     assert found["pooled"]["iou_particle"] > 0.9
     assert found["pooled"]["service_particle_f1"] > 0.5
+    (outlines,) = found["outlines"]
+    assert outlines["data_set"] == "discs"
+    assert outlines["edge_distance_px"]["number"] >= 5
+    assert abs(outlines["edge_distance_px"]["median"]) < 1
+    assert outlines["diameter_ratio"]["median"] == pytest.approx(1, abs=0.1)
+
+
+def test_outlines_are_looked_at_without_labels_too(labelled, tmp_path, capsys):
+    """In micrographs of any format; what cannot be read is named, and the others are looked at."""
+    base = ("evaluate", "--method", "threshold")
+    assert run(*base, "--data", labelled, "--json") == 0
+    with_labels = json.loads(capsys.readouterr().out)["outlines"][0]["edge_distance_px"]
+    assert run(*base, "--unlabelled", labelled / "images", "--json") == 0
+    found = json.loads(capsys.readouterr().out)
+    assert "pooled" not in found
+    (outlines,) = found["outlines"]
+    assert outlines["data_set"] == "images"
+    assert outlines["diameter_ratio"]["number"] == 0
+    assert outlines["edge_distance_px"]["number"] == with_labels["number"]
+    assert outlines["edge_distance_px"]["median"] == pytest.approx(with_labels["median"], abs=0.02)
+
+    (tmp_path / "lab").mkdir()
+    with Picture.open(labelled / "images" / "0.png") as picture:
+        picture.save(tmp_path / "lab" / "0.tif")
+    (tmp_path / "lab" / "1.dm3").write_bytes(b"no micrograph")
+    assert run(*base, "--unlabelled", tmp_path / "lab") == 1
+    said = capsys.readouterr()
+    assert said.err.startswith(f"temwatch: {tmp_path / 'lab' / '1.dm3'}: ")
+    assert said.err.count("\n") == 1
+    assert said.out.splitlines()[-1].split()[0] == "lab"
+
+
+def test_labelled_micrographs_are_needed_for_scores(labelled, tmp_path, capsys):
+    base = ("evaluate", "--method", "threshold")
+    unlabelled = (*base, "--unlabelled", labelled / "images")
+    assert "--data or --unlabelled" in refusal(capsys, *base)
+    assert "--picture" in refusal(capsys, *unlabelled, "--picture", tmp_path / "cases.png")
+    assert "--part" in refusal(capsys, *unlabelled, "--part", "train")
+    assert "no such file" in refusal(capsys, *base, "--unlabelled", tmp_path / "none")
+    (tmp_path / "empty").mkdir()
+    assert "no micrograph" in refusal(capsys, *base, "--unlabelled", tmp_path / "empty")
 
 
 def test_a_part_of_the_division_is_evaluated_alone(labelled, trained, capsys):

@@ -11,7 +11,7 @@ from temwatch.config import SegmentationSettings
 from temwatch.domain import Segmentation
 from temwatch.training import evaluation_report
 from temwatch.training.datasets import LabelledMicrograph
-from temwatch.training.evaluate import compare, evaluate, pipeline_regions, summary
+from temwatch.training.evaluate import compare, evaluate, pipeline_particles, summary
 from temwatch.training.scores import watershed
 
 
@@ -36,6 +36,10 @@ def test_a_summary_pools_pixels_and_particles_and_means_micrographs_where_it_say
     assert measures["particle_f1"] == pytest.approx(2 * 3 / (4 + 3))
     assert measures["particle_f1_per_micrograph"] == pytest.approx((1 + 2 / 3) / 2)
     assert measures["count_error"] == pytest.approx(-1 / 4)
+
+
+def pipeline_regions(found):
+    return [particle.region for particle in pipeline_particles(found)]
 
 
 @pytest.mark.parametrize("separate", [watershed, pipeline_regions])
@@ -71,7 +75,9 @@ def test_what_is_not_defined_is_null_in_json():
 def test_the_table_has_a_line_a_measure_and_a_line_a_micrograph():
     items = [labelled("good"), labelled("poor")]
     found = [Segmentation(mask=items[0].labels > 0), Segmentation(mask=items[1].labels == 1)]
-    results = [compare(item, mask, service=pipeline_regions) for item, mask in zip(items, found, strict=True)]
+    results = [
+        compare(item, mask, service=pipeline_particles) for item, mask in zip(items, found, strict=True)
+    ]
     lines = evaluation_report.as_table(results, "uecs").splitlines()
     assert lines[0].startswith("2 micrographs, ")
     first_words = [line.split()[0] for line in lines if line.startswith("  ")]
@@ -85,11 +91,11 @@ def test_particles_of_the_services_own_pipeline_are_counted_apart():
     item = labelled("a")
     mask = item.labels > 0
     mask[55, 5:16] = True
-    (result,) = evaluate(lambda _: [Segmentation(mask=mask)], [item], service=pipeline_regions)
+    (result,) = evaluate(lambda _: [Segmentation(mask=mask)], [item], service=pipeline_particles)
     measures = summary([result])
     assert measures["particle_f1"] == measures["service_particle_f1"] == 1
     mask[56, 5] = True
-    (result,) = evaluate(lambda _: [Segmentation(mask=mask)], [item], service=pipeline_regions)
+    (result,) = evaluate(lambda _: [Segmentation(mask=mask)], [item], service=pipeline_particles)
     assert result.counts.found == result.service_counts.found == 3
 
 

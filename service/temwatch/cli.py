@@ -270,11 +270,14 @@ def _train_edges(commands: _Commands) -> None:
 
 
 def _evaluate(commands: _Commands) -> None:
-    text = "score a segmenter on labelled micrographs"
+    text = "score a segmenter on labelled micrographs, and its outlines on any"
     example = "--weights training/deeplab.safetensors --data labelled --part test"
-    command = _add(commands, "evaluate", text, example, "--method threshold --data labelled")
+    others = ("--method threshold --data labelled", "--unlabelled /data/2024-05-17")
+    command = _add(commands, "evaluate", text, example, *others)
     option = command.add_argument
-    _data(command)
+    _data(command, required=False)
+    text = "micrographs or folders without labels: how far outlines lie from the edges they show"
+    option("--unlabelled", type=Path, nargs="+", action="extend", default=[], metavar="PATH", help=text)
     option("--weights", type=Path, metavar="FILE", help="default: the service's segmenter")
     option("--method", choices=get_args(SegmentationMethod), help="default: deeplab")
     option("--separate", choices=get_args(SeparationMethod), help="how to separate overlapping particles")
@@ -295,26 +298,24 @@ def _convert_antema(commands: _Commands) -> None:
 
 
 def _benchmark(commands: _Commands) -> None:
-    text = "time every stage, and micrographs end to end"
-    command = _add(commands, "benchmark", text, "", "--size 1024 --particles 500")
-    option = command.add_argument
+    text = "time every stage, and micrographs end to end; or measure how true sizes are"
+    examples = ("", "--size 1024 --particles 500", "--accuracy --picture accuracy.png")
+    option = _add(commands, "benchmark", text, *examples).add_argument
     option("--json", action="store_true", help="JSON instead of tables")
-    sizes = "this size only (default: 2048 px in detail, then 1024 to 4096 px with 50 to 5000 particles)"
-    option("--size", type=_positive, metavar="PX", help=sizes)
-    option("--particles", type=_positive, default=2000, metavar="N", help="particles in it (default 2000)")
-    option("--repeat", type=_positive, default=5, metavar="N", help="their median is shown (default 5)")
+    text = "this size only (default: 2048 px in detail, then 1024 to 4096 px with 50 to 5000 particles)"
+    option("--size", type=_positive, metavar="PX", help=text)
+    option("--particles", type=_positive, metavar="N", help="particles in it (default 2000)")
+    text = "repeats; their median is shown (default 5); with --accuracy micrographs of each kind (default 1)"
+    option("--repeat", type=_positive, metavar="N", help=text)
+    text = "diameters against simulated truth, by size, defocus, dose, pixel size and shape (minutes)"
+    option("--accuracy", action="store_true", help=text)
+    option("--picture", type=Path, metavar="FILE", help="png of the bias against defocus, for --accuracy")
 
 
-def _data(command: argparse.ArgumentParser) -> None:
-    command.add_argument(
-        "--data",
-        type=Path,
-        nargs="+",
-        action="extend",
-        required=True,
-        metavar="DIR",
-        help="data sets, or folders of them: images/ with instances/ or masks/ beside it",
-    )
+def _data(command: argparse.ArgumentParser, *, required: bool = True) -> None:
+    text = "data sets, or folders of them: images/ with instances/ or masks/ beside it"
+    option = command.add_argument
+    option("--data", type=Path, nargs="+", action="extend", required=required, metavar="DIR", help=text)
 
 
 def _device(command: argparse.ArgumentParser, default: str | None = "auto") -> None:

@@ -1,4 +1,4 @@
-"""`temwatch benchmark`: measures how long each stage takes on this machine."""
+"""`temwatch benchmark`: measures how long each stage takes on this machine, or how true sizes are."""
 
 from __future__ import annotations
 
@@ -13,23 +13,33 @@ from rich.console import Console
 from rich.table import Table
 
 from temwatch import compiled_code
+from temwatch.analysis import segmentation
+from temwatch.commands import terminal
+from temwatch.config import SegmentationSettings
 from temwatch.domain import Stage
+from temwatch.errors import StartError, UsageError
 
 if TYPE_CHECKING:
     from temwatch.benchmark import BenchmarkReport
 
+_PARTICLES, _REPEAT = 2000, 5
+
 
 def run(arguments: argparse.Namespace) -> int:
-    """Print two tables, or JSON."""
+    """Print tables, or JSON."""
     compiled_code.keep_in(compiled_code.user_folder())
+    if arguments.accuracy:
+        return _accuracy(arguments)
+    if arguments.picture:
+        raise UsageError("--picture: needs --accuracy, too")
     from temwatch import benchmark  # loads numba
 
     structlog.configure(wrapper_class=structlog.make_filtering_bound_logger("critical"))
     with Console(stderr=True).status("") as status:
         report = benchmark.run(
             size_px=arguments.size or 2048,
-            particles=arguments.particles,
-            repeat=arguments.repeat,
+            particles=arguments.particles or _PARTICLES,
+            repeat=arguments.repeat or _REPEAT,
             others=() if arguments.size else benchmark.FURTHER_FIELDS,
             tell=status.update,
         )
@@ -58,6 +68,43 @@ def run(arguments: argparse.Namespace) -> int:
         "the network's arithmetic alone, at the speed of a large matrix product on one core\n"
     )
     console.print(_limits(report))
+    return 0
+
+
+def _accuracy(arguments: argparse.Namespace) -> int:
+    """Measure diameters against simulated truth with the service's own segmenter."""
+    for option in ("size", "particles"):
+        if getattr(arguments, option):
+            raise UsageError(f"--{option}: the cells of --accuracy have their own")
+    if arguments.picture is not None:
+        terminal.check_png(arguments.picture)
+    from temwatch.benchmark import accuracy, accuracy_report  # loads numba
+
+    try:
+        segmenter = segmentation.build(SegmentationSettings())
+    except StartError as error:  # no service is started here
+        raise UsageError(str(error)) from None
+    cells = terminal.progress(accuracy.CELLS, "measuring", len(accuracy.CELLS))
+    results = [accuracy.measure_cell(cell, segmenter, arguments.repeat or 1) for cell in cells]
+    if arguments.json:
+        head = {"segmentation": segmenter.name, "model_sha256": segmenter.model_sha256}
+        report = head | {"parameters": dict(segmenter.parameters)} | accuracy_report.as_json(results)
+        print(json.dumps(report, indent=1, allow_nan=False))  # noqa: T201
+    else:
+        console = Console(highlight=False)
+        console.print(f"{segmenter.name} {segmenter.model_sha256[:12]}".rstrip())
+        console.print(accuracy_report.cells_table(results), width=max(140, console.width))
+        console.print(accuracy_report.groups_table(results))
+        console.print(
+            "bias: median error of the equivalent diameter of the matched particles; edge: how far outlines "
+            "lie outside the steepest edge of the picture, median",
+            soft_wrap=True,
+        )
+    if arguments.picture is not None:
+        try:
+            accuracy_report.draw(results, arguments.picture)
+        except OSError as error:
+            raise UsageError(f"--picture {arguments.picture}: {error.strerror or error}") from None
     return 0
 
 

@@ -1,24 +1,26 @@
-"""`temwatch evaluate`: scores a segmenter on labelled micrographs."""
+"""`temwatch evaluate`: scores a segmenter on labelled micrographs, and its outlines on any."""
 
 from __future__ import annotations
 
 import argparse
 import json
 import sys
+from collections.abc import Callable, Sequence
 from functools import partial
 from pathlib import Path
-from typing import Any
-
-from rich.progress import track
+from typing import TYPE_CHECKING, Any
 
 from temwatch import compiled_code
 from temwatch.analysis import segmentation
 from temwatch.commands import terminal
 from temwatch.config import SegmentationSettings, SeparationSettings
-from temwatch.domain import Segmenter
+from temwatch.domain import Particle, Segmentation, Segmenter
 from temwatch.errors import StartError, UsageError
 from temwatch.training import datasets
 from temwatch.training.datasets import LabelledMicrograph
+
+if TYPE_CHECKING:
+    from temwatch.training.edge_accuracy import Outlines
 
 _PARTS = ("train", "validation", "test")
 
@@ -26,41 +28,70 @@ _PARTS = ("train", "validation", "test")
 def run(arguments: argparse.Namespace) -> int:
     """Print a table or JSON, and draw the best and worst cases if a picture is requested."""
     separation = arguments.separate or SeparationSettings().method
+    if not arguments.data and not arguments.unlabelled:
+        raise UsageError("needs --data or --unlabelled")
+    for option in ("part", "picture"):
+        if not arguments.data and getattr(arguments, option):
+            raise UsageError(f"--{option}: needs --data, too")
     picture = arguments.picture
-    if picture is not None and (picture.suffix.lower() != ".png" or not picture.absolute().parent.is_dir()):
-        raise UsageError(f"--picture {picture}: needs a name ending in .png, in an existing folder")
+    if picture is not None:
+        terminal.check_png(picture)
     compiled_code.keep_in(compiled_code.user_folder())
     segmenter = _segmenter(arguments)
-    from temwatch.training import evaluation_report  # loads numba, and torch
-    from temwatch.training.evaluate import evaluate, pipeline_regions
+    from temwatch.training import edge_accuracy, evaluation_report  # loads numba, and torch
+    from temwatch.training.evaluate import evaluate, outlines, pipeline_particles
 
-    items = _select_part(arguments, datasets.load_all(arguments.data))
+    resolve = partial(pipeline_particles, method=separation)
+    unlabelled = list(edge_accuracy.find_unlabelled(arguments.unlabelled))
+    items = _select_part(arguments, datasets.load_all(arguments.data)) if arguments.data else []
     results = list(
-        track(
-            evaluate(segmenter.segment, items, service=partial(pipeline_regions, method=separation)),
-            "evaluating",
-            total=len(items),
-            console=terminal.console(stderr=True),
-            transient=True,
-            disable=not sys.stderr.isatty(),
-        )
+        terminal.progress(evaluate(segmenter.segment, items, service=resolve), "evaluating", len(items))
     )
+    looked_at = [
+        one
+        for name, path in terminal.progress(unlabelled, "looking at outlines", len(unlabelled))
+        if (one := _outlines(name, path, segmenter, resolve)) is not None
+    ]
+    sets = edge_accuracy.by_data_set([*outlines(results), *looked_at])
     if arguments.json:
         head: dict[str, Any] = {
             "segmentation": segmenter.name,
             "model_sha256": segmenter.model_sha256,
             "separation": separation,
         }
-        print(json.dumps(head | evaluation_report.as_json(results), indent=1, allow_nan=False))  # noqa: T201
+        scored = evaluation_report.as_json(results) if results else {}
+        found = head | scored | {"outlines": edge_accuracy.as_json(sets)}
+        print(json.dumps(found, indent=1, allow_nan=False))  # noqa: T201
     else:
         print(f"{segmenter.name} {segmenter.model_sha256[:12]}".rstrip())  # noqa: T201
-        print(evaluation_report.as_table(results, separation))  # noqa: T201
+        if results:
+            print(evaluation_report.as_table(results, separation))  # noqa: T201
+        print(edge_accuracy.as_table(sets))  # noqa: T201
     if picture is not None:
         try:
             evaluation_report.picture(results).save(picture)
         except OSError as error:
             raise UsageError(f"--picture {picture}: {error.strerror or error}") from None
-    return 0
+    return int(len(looked_at) < len(unlabelled))
+
+
+def _outlines(
+    name: str,
+    path: Path,
+    segmenter: Segmenter,
+    resolve: Callable[[Segmentation], Sequence[Particle]],
+) -> Outlines | None:
+    """The outlines in a micrograph without labels; None, and a line, where it cannot be read."""
+    from temwatch.training import edge_accuracy
+
+    try:
+        image = edge_accuracy.read_unlabelled(path)
+    except UsageError as error:
+        print(f"temwatch: {error}", file=sys.stderr)  # noqa: T201
+        return None
+    (found,) = segmenter.segment([image])
+    distances = edge_accuracy.distances_px(image, found, resolve(found))
+    return edge_accuracy.Outlines(data_set=name, edge_distances_px=distances)
 
 
 def _segmenter(arguments: argparse.Namespace) -> Segmenter:

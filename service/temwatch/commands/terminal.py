@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+import sys
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from pathlib import Path
-from typing import Any
+from typing import Any, TypeVar
 
 from rich.console import Console
+from rich.progress import track
 from rich.table import Table
 
 from temwatch.descriptors import SIZE, Shown, shown
@@ -16,11 +18,36 @@ from temwatch.names import printable
 from temwatch.outputs import paths, tables
 
 _MOST_TABLES = 3
+Item = TypeVar("Item")
 
 
 def console(*, stderr: bool = False) -> Console:
     """The terminal; prints text as it is: names of files may look like rich's markup or emoji codes."""
     return Console(stderr=stderr, highlight=False, markup=False, emoji=False)
+
+
+def progress(items: Iterable[Item], doing: str, total: int) -> Iterator[Item]:
+    """The items, with a bar on standard error where that is a terminal."""
+    yield from track(
+        items,
+        doing,
+        total=total,
+        console=console(stderr=True),
+        transient=True,
+        disable=not sys.stderr.isatty(),
+    )
+
+
+def check_png(picture: Path) -> None:
+    """Refuse a `--picture` that could not be written, before the long work.
+
+    Raises
+    ------
+    UsageError
+        It is no .png, or its folder does not exist.
+    """
+    if picture.suffix.lower() != ".png" or not picture.absolute().parent.is_dir():
+        raise UsageError(f"--picture {picture}: needs a name ending in .png, in an existing folder")
 
 
 def results(reader: Reader, output: Path, samples: Sequence[str]) -> None:

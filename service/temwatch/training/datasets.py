@@ -32,7 +32,7 @@ from temwatch.errors import UsageError
 
 Labels = NDArray[np.integer]
 
-_PICTURES = (".png", ".tif", ".tiff", ".jpg", ".jpeg")
+PICTURES = (".png", ".tif", ".tiff", ".jpg", ".jpeg")
 
 
 @dataclass(frozen=True, slots=True, kw_only=True, eq=False)
@@ -120,7 +120,7 @@ def _load_set(folder: Path) -> list[LabelledMicrograph]:
 
 
 def _pictures(folder: Path) -> list[Path]:
-    return sorted(path for path in folder.iterdir() if path.suffix.lower() in _PICTURES)
+    return sorted(path for path in folder.iterdir() if path.suffix.lower() in PICTURES)
 
 
 def _sources(folder: Path) -> dict[str, str]:

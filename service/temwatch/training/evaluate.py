@@ -4,20 +4,22 @@ from __future__ import annotations
 
 import math
 from collections.abc import Callable, Iterable, Iterator, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from functools import reduce
 from operator import add
 
 import numpy as np
+from numpy.typing import NDArray
 
 from temwatch.analysis import pipeline
 from temwatch.choices import SeparationMethod
 from temwatch.config import SeparationSettings
-from temwatch.domain import Image, Region, Segmentation
-from temwatch.training import scores
+from temwatch.domain import Image, Particle, Region, Segmentation
+from temwatch.training import edge_accuracy, scores
 from temwatch.training.datasets import LabelledMicrograph
 
 Separate = Callable[[Segmentation], Sequence[Region]]
+Resolve = Callable[[Segmentation], Sequence[Particle]]
 
 
 @dataclass(frozen=True, slots=True, kw_only=True, eq=False)
@@ -25,7 +27,8 @@ class Evaluation:
     """The scores of one micrograph.
 
     `counts` are particles separated by the reference method, `service_counts` by the service's own pipeline;
-    both are None without instance labels, the second also where it was not requested.
+    both are None without instance labels, the second also where it was not requested. `edge_distances_px` are
+    those of `edge_accuracy`, of the service's single particles; they need no labels.
     """
 
     item: LabelledMicrograph
@@ -34,13 +37,14 @@ class Evaluation:
     boundary_f1: float
     counts: scores.ParticleCounts | None
     service_counts: scores.ParticleCounts | None = None
+    edge_distances_px: NDArray[np.float64] = field(default_factory=lambda: np.empty(0))
 
 
 def evaluate(
     segment: Callable[[Sequence[Image]], list[Segmentation]],
     items: Iterable[LabelledMicrograph],
     separate: Separate = scores.watershed,
-    service: Separate | None = None,
+    service: Resolve | None = None,
 ) -> Iterator[Evaluation]:
     """Segment one micrograph after the other and compare each with its truth.
 
@@ -54,20 +58,20 @@ def evaluate(
         Finds the particles of a segmentation; by default a plain watershed, by which the best weights are
         selected.
     service
-        A second such function, counted separately: `pipeline_regions`.
+        Finds the particles that are counted separately: `pipeline_particles`.
     """
     for item in items:
         (found,) = segment([np.asarray(item.image, np.float32)])
         yield compare(item, found, separate, service)
 
 
-def pipeline_regions(found: Segmentation, method: SeparationMethod | None = None) -> list[Region]:
+def pipeline_particles(found: Segmentation, method: SeparationMethod | None = None) -> list[Particle]:
     """The particles that the service itself would report, with the speckle limit of the reference method.
 
     Parameters
     ----------
     found
-        Mask and contacts.
+        Mask, contacts and level.
     method
         A key of `SEPARATORS`; without it the service's default.
     """
@@ -77,26 +81,29 @@ def pipeline_regions(found: Segmentation, method: SeparationMethod | None = None
         found.mask,
         pixel_size_nm=1.0,
         contacts=found.contacts,
+        level=found.level,
         separate=method,
         settings=SeparationSettings(min_diameter_nm=diameter),
     )
-    return [particle.region for particle in analysis.particles]
+    return list(analysis.particles)
 
 
 def compare(
     item: LabelledMicrograph,
     found: Segmentation,
     separate: Separate = scores.watershed,
-    service: Separate | None = None,
+    service: Resolve | None = None,
 ) -> Evaluation:
     """Compare a segmentation with the truth, in pixels and in particles."""
     truth = np.asarray(item.labels > 0)
     counts = service_counts = None
+    reported = None if service is None else service(found)
     if item.instances:
         particles = scores.regions(item.labels)
         counts = scores.match_particles(separate(found), particles, truth.shape)
-        if service is not None:
-            service_counts = scores.match_particles(service(found), particles, truth.shape)
+        if reported is not None:
+            regions = [particle.region for particle in reported]
+            service_counts = scores.match_particles(regions, particles, truth.shape)
     return Evaluation(
         item=item,
         segmentation=found,
@@ -104,7 +111,22 @@ def compare(
         boundary_f1=scores.boundary_f1(found.mask, truth),
         counts=counts,
         service_counts=service_counts,
+        edge_distances_px=edge_accuracy.distances_px(
+            np.asarray(item.image, np.float32), found, reported or ()
+        ),
     )
+
+
+def outlines(results: Iterable[Evaluation]) -> list[edge_accuracy.Outlines]:
+    """What is known of the outlines of each micrograph."""
+    return [
+        edge_accuracy.Outlines(
+            data_set=result.item.name.rpartition("/")[0] or result.item.name,
+            edge_distances_px=result.edge_distances_px,
+            diameter_ratios=result.service_counts.diameter_ratios if result.service_counts else (),
+        )
+        for result in results
+    ]
 
 
 def summary(results: Sequence[Evaluation]) -> dict[str, float]:

@@ -117,7 +117,8 @@ def _percent(value: float) -> str:
 def picture(results: Sequence[Evaluation], each: int = 6) -> Pillow.Image:
     """The best micrographs in the upper row, the worst below: truth in green, what was found in red.
 
-    They are ordered by the F1 of their particles, or by the IoU of pixels where particles are not known.
+    They are ordered by the F1 of their particles, or by the IoU of pixels where particles are not known; the
+    median distance of outlines from the steepest edge stands behind it.
     """
     ranked = sorted(results, key=_rank, reverse=True)
     each = max(1, min(each, len(ranked)))
@@ -146,7 +147,10 @@ def _comparison(result: Evaluation) -> Rgb:
     small = Pillow.fromarray(canvas)
     small.thumbnail((TILE_PX, TILE_PX))
     framed.paste(small)
-    ImageDraw.Draw(framed).text((4, 4), f"{result.item.name}  {_rank(result):.2f}", fill=(255, 255, 0))
+    text = f"{result.item.name}  {_rank(result):.2f}"
+    if result.edge_distances_px.size:
+        text += f"  {np.median(result.edge_distances_px):+.1f} px"
+    ImageDraw.Draw(framed).text((4, 4), text, fill=(255, 255, 0))
     return np.asarray(framed)
 
 

@@ -14,6 +14,7 @@ import numpy as np
 from scipy import ndimage
 from skimage import morphology, segmentation
 
+from temwatch.analysis.measurement.shape import outline_of_region
 from temwatch.domain import Mask, Region, Segmentation
 from temwatch.training.datasets import Labels
 
@@ -88,13 +89,14 @@ def boundary_f1(found: Mask, truth: Mask) -> float:
 class ParticleCounts:
     """Particles of the truth, found ones, and pairs of them with an IoU of at least one half; add to pool.
 
-    `log_diameter_ratio` is the sum over the pairs of ln(found diameter / true diameter).
+    `diameter_ratios` are found diameter / true diameter of the pairs, the found one as it is reported: of the
+    outline between the pixels where that is known.
     """
 
     truth: int
     found: int
     matched: int
-    log_diameter_ratio: float = 0.0
+    diameter_ratios: tuple[float, ...] = ()
 
     def __add__(self, other: ParticleCounts) -> ParticleCounts:
         """Pool two."""
@@ -102,12 +104,13 @@ class ParticleCounts:
             self.truth + other.truth,
             self.found + other.found,
             self.matched + other.matched,
-            self.log_diameter_ratio + other.log_diameter_ratio,
+            self.diameter_ratios + other.diameter_ratios,
         )
 
     def measures(self) -> dict[str, float]:
         """F1 with its recall and precision, relative error of the count, relative bias of the diameter."""
-        bias = math.expm1(self.log_diameter_ratio / self.matched) if self.matched else math.nan
+        ratios = self.diameter_ratios
+        bias = math.expm1(sum(map(math.log, ratios)) / len(ratios)) if ratios else math.nan
         return {
             "particle_f1": _ratio(2 * self.matched, self.truth + self.found),
             "particle_recall": _ratio(self.matched, self.truth),
@@ -134,13 +137,17 @@ def match_particles(
     kept = {j for j in range(len(inside)) if not (j in best and ignored[best[j]])}
     used_truth: set[int] = set()
     used_found: set[int] = set()
-    log_ratio = 0.0
+    ratios: list[float] = []
     for iou, i, j in ious:
         if iou >= 0.5 and not ignored[i] and j in kept and i not in used_truth and j not in used_found:
             used_truth.add(i)
             used_found.add(j)
-            log_ratio += 0.5 * math.log(inside[j].mask.sum() / truth[i].mask.sum())
-    return ParticleCounts(len(truth) - sum(ignored), len(kept), len(used_truth), log_ratio)
+            ratios.append(math.sqrt(_area_px(inside[j]) / _area_px(truth[i])))
+    return ParticleCounts(len(truth) - sum(ignored), len(kept), len(used_truth), tuple(ratios))
+
+
+def _area_px(region: Region) -> float:
+    return float(region.mask.sum()) if region.outline is None else outline_of_region(region).area
 
 
 def _ious(truth: Sequence[Region], found: Sequence[Region]) -> list[tuple[float, int, int]]:
