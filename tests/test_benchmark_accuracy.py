@@ -1,5 +1,6 @@
 """`temwatch benchmark --accuracy`: diameters against simulated truth, as table, JSON and picture."""
 
+import io
 import json
 import math
 from dataclasses import replace
@@ -94,7 +95,7 @@ def test_json_has_every_cell_and_null_where_nothing_was_found(results):
 
 
 def test_the_tables_have_a_line_a_cell_and_a_line_a_group(results):
-    console = Console(width=140, record=True, quiet=True)
+    console = Console(width=140, file=io.StringIO(), record=True)
     console.print(accuracy_report.cells_table(results), accuracy_report.groups_table(results))
     text = console.export_text()
     for words in ("recall, %", "+20.0", "+10.0 to +30.0", "-3.0 to +0.0", "1 of 3"):

@@ -8,6 +8,7 @@ from dataclasses import asdict
 from pathlib import Path
 from typing import Any
 
+from rich import box
 from rich.table import Table
 
 from temwatch.benchmark.accuracy import CellAccuracy, by_group
@@ -38,19 +39,15 @@ def _known(values: dict[str, Any]) -> dict[str, Any]:
 
 
 def cells_table(results: Sequence[CellAccuracy]) -> Table:
-    """One line per cell."""
-    table = Table(title="diameters against simulated truth", title_justify="left")
+    """One line per cell; as Markdown, so that a document can take it as it is."""
+    table = Table(title="diameters against simulated truth", title_justify="left", box=box.MARKDOWN)
     for name in ("diameter, px", "nm/px", "defocus, nm", "e/px"):
         table.add_column(name, justify="right")
     table.add_column("shape")
     for name in ("true", "matched", "recall, %", "bias, %", "quartiles, %", "edge, px"):
         table.add_column(name, justify="right")
-    before = None
     for result in results:
         cell = result.cell
-        if before not in (None, cell.group):
-            table.add_section()
-        before = cell.group
         table.add_row(
             str(cell.diameter_px),
             f"{cell.pixel_size_nm:g}",
@@ -69,7 +66,7 @@ def cells_table(results: Sequence[CellAccuracy]) -> Table:
 
 def groups_table(results: Sequence[CellAccuracy]) -> Table:
     """One line per group of cells."""
-    table = Table(title="bias of the median diameter, by group", title_justify="left")
+    table = Table(title="bias of the median diameter, by group", title_justify="left", box=box.MARKDOWN)
     table.add_column("group")
     for name in ("target, %", "mean, %", "largest, %", "cells within"):
         table.add_column(name, justify="right")
