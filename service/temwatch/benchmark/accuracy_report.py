@@ -110,7 +110,7 @@ def draw(results: Sequence[CellAccuracy], path: Path) -> None:
         ),
     }
     with matplotlib_lock, mpl.rc_context(STYLE):
-        figure = Figure(figsize=(10, 3.6), layout="constrained")
+        figure = Figure(figsize=(10, 4.6), layout="constrained")
         FigureCanvasAgg(figure)
         for axes, (title, (belongs, label)) in zip(
             figure.subplots(1, len(panels), sharey=True), panels.items(), strict=True
@@ -138,7 +138,7 @@ def draw(results: Sequence[CellAccuracy], path: Path) -> None:
                 )
             axes.set(title=title, xlabel="defocus / nm")
             if lines:
-                axes.legend()
+                axes.legend(loc="upper center", bbox_to_anchor=(0.5, -0.18), ncols=2)
         figure.axes[0].set_ylabel("median diameter, found against true / %")
         temporary = path.with_name(path.name + ".tmp")
         figure.savefig(temporary, format="png", dpi=150)
