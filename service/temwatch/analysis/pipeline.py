@@ -21,6 +21,9 @@ from temwatch.analysis.arguments import (
 )
 from temwatch.analysis.measurement.shape import with_outlines
 from temwatch.analysis.measurement.units import disc_area_px, measure
+from temwatch.analysis.refinement.contours import find_contours, moved, subdivided
+from temwatch.analysis.refinement.level import OUTLINE, draw_level
+from temwatch.analysis.refinement.strips import profiles
 from temwatch.analysis.separation import antema
 from temwatch.analysis.separation.cleaning import close_small_holes, find_regions, find_speckles
 from temwatch.analysis.separation.clumps import filter_particles, separate_clumps
@@ -201,5 +204,12 @@ def warm_up(methods: Iterable[str]) -> None:
     discs = ((x - 20) ** 2 + (y - 32) ** 2 < 150) | ((x - 43) ** 2 + (y - 32) ** 2 < 150)
     discs |= (x - 12) ** 2 + (y - 57) ** 2 < 40
     corner = (y > 70) & (y < 110) & (x > 10) & (x < 50) & ((y > 90) | (x < 30))
+    mask = discs | corner
+    contours = find_contours(mask)
+    profiles(mask.astype(np.float32), 0.1, mask, contours)
+    points, begin = subdivided(moved(contours, np.zeros(len(contours.points), np.float32)))
+    level = draw_level(points, begin, mask.shape)
     for method in methods:
-        resolve(discs | corner, pixel_size_nm=0.5, settings=check_separation(method, None))
+        settings = check_separation(method, None)
+        resolve(mask, pixel_size_nm=0.5, settings=settings)
+        resolve(level > OUTLINE, pixel_size_nm=0.5, level=level, settings=settings)
