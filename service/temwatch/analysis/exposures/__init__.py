@@ -1,0 +1,1 @@
+"""Which micrographs are copies of one exposure, and which are exposures of one area."""
