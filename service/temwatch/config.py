@@ -81,6 +81,9 @@ class SampleSettings(Section):
     )
     """nm per pixel of files that state none; not set: such files are refused"""
 
+    count_copies: bool = False
+    """true or false; true counts copies of one exposure (exports) as micrographs of their own"""
+
     @field_validator("pattern")
     @classmethod
     def _has_a_group(cls, value: str) -> str:

@@ -87,11 +87,28 @@ class Frame:
     elapsed_s: float | None = None
 
 
+@dataclass(frozen=True, slots=True, kw_only=True)
+class PackedFingerprint:
+    """What tells a micrograph's exposure and area: a coarse map for a first search, and the whole."""
+
+    coarse: bytes
+    whole: bytes
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Kin:
+    """Earlier micrographs of the sample, by id: a copy of the exposure, or another exposure of its area."""
+
+    copy: int | None = None
+    repeat: int | None = None
+
+
 @dataclass(frozen=True, slots=True, kw_only=True, eq=False)
 class Micrograph:
     """One calibrated real-space image: float32 (y, x), square pixels of `pixel_size_nm`.
 
-    `stated_pixel_size_nm` is what the file itself states, None where it states nothing.
+    `stated_pixel_size_nm` is what the file itself states, None where it states nothing. The engine takes the
+    fingerprint of single micrographs.
     """
 
     source: Path | None
@@ -103,6 +120,7 @@ class Micrograph:
     metadata: Metadata = Metadata()
     pixel_size_source: PixelSizeSource = PixelSizeSource.FILE
     stated_pixel_size_nm: float | None = None
+    fingerprint: PackedFingerprint | None = None
 
 
 @dataclass(frozen=True, slots=True, kw_only=True, eq=False)

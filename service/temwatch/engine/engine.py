@@ -19,7 +19,7 @@ import structlog
 from temwatch.acquisition import spool
 from temwatch.config import Config
 from temwatch.domain import Method, Segmenter, Stage, Status
-from temwatch.engine import retry, tasks
+from temwatch.engine import kinship, retry, tasks
 from temwatch.engine.admission import Admission
 from temwatch.engine.artifacts import ArtifactWriter
 from temwatch.engine.backend import Backend
@@ -226,8 +226,7 @@ class Engine:
                 self._end(job)
                 self._admission.forget(job.file)
                 job.recorded = outcome
-                if outcome.duplicate_of is not None:
-                    job.reason = f"same content as {outcome.duplicate_of}"
+                job.reason = outcome.reason or job.reason
                 self._publisher.add(job)
             case Failed():
                 self._recover(job, outcome)
@@ -256,8 +255,10 @@ class Engine:
             is_last = job.frames_total is None or done >= job.frames_total
             job.log_start(Stage.RECORD)
             started = time.monotonic()
+            ledger, file, total = self._ledger, job.file, job.frames_total
+            kin = kinship.find(ledger, file, results, self._config.samples)
             recorded = recording.record(
-                self._ledger, job.file.id, results, finished=is_last, frames_total=job.frames_total
+                ledger, file.id, results, finished=is_last, frames_total=total, kin=kin
             )
             job.took(Stage.RECORD, time.monotonic() - started)
             if recorded.status is not Status.PENDING:

@@ -8,7 +8,16 @@ from pathlib import Path
 
 from temwatch import memory
 from temwatch.config import Config, SeparationSettings
-from temwatch.domain import Frame, Image, Metadata, Method, Micrograph, PixelSizeSource, Segmentation
+from temwatch.domain import (
+    Frame,
+    Image,
+    Metadata,
+    Method,
+    Micrograph,
+    PackedFingerprint,
+    PixelSizeSource,
+    Segmentation,
+)
 from temwatch.engine.job import Job, MemoryShare
 from temwatch.ledger import File
 from temwatch.outputs import paths
@@ -59,6 +68,7 @@ class Origin:
     metadata: Metadata
     pixel_size_source: PixelSizeSource
     stated_pixel_size_nm: float | None
+    fingerprint: PackedFingerprint | None
 
 
 @dataclass(frozen=True, slots=True, kw_only=True, eq=False)
@@ -144,6 +154,7 @@ def origin(micrograph: Micrograph) -> Origin:
         metadata=micrograph.metadata,
         pixel_size_source=micrograph.pixel_size_source,
         stated_pixel_size_nm=micrograph.stated_pixel_size_nm,
+        fingerprint=micrograph.fingerprint,
     )
 
 

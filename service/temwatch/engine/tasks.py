@@ -11,8 +11,9 @@ from pathlib import Path
 from temwatch import formats, memory
 from temwatch.acquisition import spool
 from temwatch.analysis import pipeline
+from temwatch.analysis.exposures.fingerprint import take_fingerprint
 from temwatch.choices import SeparationMethod
-from temwatch.domain import Analysis, Frame, Image, Micrograph, PixelSizeSource
+from temwatch.domain import Analysis, Frame, Image, Micrograph, PackedFingerprint, PixelSizeSource
 from temwatch.engine import spooled_image
 from temwatch.engine.job import MemoryShare
 from temwatch.engine.orders import AnalyseOrder, PictureOrder, ReadOrder, ResolveOrder
@@ -59,6 +60,8 @@ def read(order: ReadOrder) -> ReadDone:
             )
             for index in batch
         )
+        if len(micrographs) == 1 and micrographs[0].frame is None:
+            micrographs = (_with_fingerprint(micrographs[0]),)
     except OSError as error:
         raise unreadable(error) from None
     if order.small_pictures is not None:
@@ -103,6 +106,14 @@ def _image(source: formats.Source, index: int, spooled: Path) -> Image:
     if memory.is_large(source.shape):
         return spooled_image.put(image, spooled.with_name(f"{spooled.stem}_{index}.pixels"))
     return image
+
+
+def _with_fingerprint(micrograph: Micrograph) -> Micrograph:
+    """Frames of a sequence have none: a repeated frame is a point in time."""
+    taken = take_fingerprint(micrograph.image)
+    if taken is None:
+        return micrograph
+    return replace(micrograph, fingerprint=PackedFingerprint(coarse=taken.coarse, whole=taken.pack()))
 
 
 def _write_small_pictures(
@@ -160,6 +171,7 @@ def analyse(order: AnalyseOrder) -> Resolved:
         metadata=order.origin.metadata,
         pixel_size_source=order.origin.pixel_size_source,
         stated_pixel_size_nm=order.origin.stated_pixel_size_nm,
+        fingerprint=order.origin.fingerprint,
     )
     packed = pack(found)
     resolved = time.monotonic()

@@ -19,6 +19,7 @@ from temwatch import descriptors
 from temwatch.domain import (
     Analysis,
     Level,
+    PackedFingerprint,
     Particle,
     Reason,
     Region,
@@ -38,7 +39,7 @@ from temwatch.ledger.reader import Reader
 from temwatch.ledger.rows import Result, metadata_text, method_from
 from temwatch.ledger.supersede import make_stale
 from temwatch.ledger.writer import Ledger
-from temwatch.notes import join_notes, split_notes
+from temwatch.notes import Note, join_notes, split_notes
 
 _BOX = "bbox_x_px, bbox_y_px, bbox_width_px, bbox_height_px"
 
@@ -52,6 +53,7 @@ class PackedAnalysis:
     particles: Sequence[tuple[Any, ...]]
     rejections: Sequence[tuple[Any, ...]]
     segmentation: tuple[Any, ...]
+    fingerprint: PackedFingerprint | None = None
 
     def at(self, analysed_at: datetime, seconds: float) -> PackedAnalysis:
         """The same, analysed at another moment or in other seconds."""
@@ -79,7 +81,13 @@ def pack(result: Result) -> PackedAnalysis:
         particles=[_particle(particle) for particle in result.analysis.particles],
         rejections=[_rejection(rejection) for rejection in result.analysis.rejections],
         segmentation=_pixels(result),
+        fingerprint=result.fingerprint if _is_comparable(result.analysis) else None,
     )
+
+
+def _is_comparable(analysis: Analysis) -> bool:
+    """Whether there is something in the field that tells it from others."""
+    return bool(analysis.particles) and Note.BLANK_FIELD not in analysis.notes
 
 
 def _of_analysis(analysis: Analysis) -> dict[str, Any]:
@@ -149,6 +157,14 @@ def insert(connection: sqlite3.Connection, micrograph_id: int, packed: PackedAna
         "INSERT INTO segmentations VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?)",
         (micrograph_id, *packed.segmentation),
     )
+    if packed.fingerprint is not None:
+        connection.execute(
+            "INSERT INTO coarse_maps SELECT id, sample, ? FROM micrographs WHERE id = ?",
+            (packed.fingerprint.coarse, micrograph_id),
+        )
+        connection.execute(
+            "INSERT INTO fingerprints VALUES (?, ?)", (micrograph_id, packed.fingerprint.whole)
+        )
 
 
 def _insert_details(

@@ -9,7 +9,13 @@ from datetime import datetime, timedelta
 from temwatch.domain import Status, utc_text
 from temwatch.ledger import counters, output_names
 from temwatch.ledger.rows import FILE_COLUMNS, Arrival, File, file_from
-from temwatch.ledger.supersede import IS_NEWEST, make_stale, release_duplicates, set_superseded
+from temwatch.ledger.supersede import (
+    IS_NEWEST,
+    make_stale,
+    release_duplicates,
+    set_superseded,
+    settle_copies_of,
+)
 from temwatch.ledger.writer import Ledger
 from temwatch.names import as_text, from_cell, from_stored, name_key, to_stored
 
@@ -255,5 +261,7 @@ def _reopen(connection: sqlite3.Connection, file: File) -> None:
         (file.id,),
     )
     make_stale(connection, file.sample, particles=file.status is Status.DONE or file.frames_recorded > 0)
+    settle_copies_of(connection, file.id)
+    connection.execute("UPDATE files SET exposure = NULL, area = NULL WHERE id = ?", (file.id,))
     if file.status is Status.DONE and file.sha256:
         release_duplicates(connection, file.sample, file.sha256)

@@ -7,9 +7,10 @@ from collections.abc import Mapping, Sequence
 from datetime import datetime
 from typing import Any
 
-from temwatch.domain import Reason, Status, utc_text
+from temwatch.domain import Kin, Reason, Status, utc_text
 from temwatch.ledger import analyses, counters
 from temwatch.ledger.analyses import PackedAnalysis, pack
+from temwatch.ledger.exposures import relate
 from temwatch.ledger.rows import FILE_COLUMNS, File, Recorded, Result, file_from
 from temwatch.ledger.supersede import make_stale, supersede_earlier
 from temwatch.ledger.writer import Ledger
@@ -23,12 +24,14 @@ def record(
     *,
     finished: bool = True,
     frames_total: int | None = None,
+    kin: Kin | None = None,
 ) -> Recorded:
     """Add the results of a file, whole or not at all.
 
     Recording is idempotent: a file that is finished and a frame that is there change nothing. A stack
     comes in batches, `finished=False` before the last; after a crash it resumes from
-    `File.frames_recorded`. Whether the content is a duplicate is decided here, once more.
+    `File.frames_recorded`. Whether the content is a duplicate is decided here, once more; `kin` says what
+    else the micrograph of a file belongs to.
     """
     packed = [result if isinstance(result, PackedAnalysis) else pack(result) for result in results]
     with ledger.transaction() as connection:
@@ -55,9 +58,13 @@ def record(
         ids = tuple(
             _insert(connection, file, item) for item in packed if item.micrograph["frame"] not in there
         )
-        status = Status.DONE if finished else Status.PENDING
+        status, reason = Status.DONE if finished else Status.PENDING, ""
+        if kin is not None and finished and len(ids) == 1:
+            relate(connection, file.id, ids[0], kin)
+            found = connection.execute("SELECT status, reason FROM micrographs WHERE id = ?", ids).fetchone()
+            status, reason = Status(found[0]), found[1] or ""
         _settle(connection, file, status, sha256 if packed else None, frames_total)
-        return Recorded(status=status, micrograph_ids=ids)
+        return Recorded(status=status, micrograph_ids=ids, reason=reason)
 
 
 def _insert(connection: sqlite3.Connection, file: File, packed: PackedAnalysis) -> int:
@@ -160,15 +167,18 @@ def _duplicate(
     """The row of a file whose content its sample has; frames that were recorded before leave."""
     if connection.execute("DELETE FROM micrographs WHERE file_id = ?", (file.id,)).rowcount:
         make_stale(connection, file.sample, particles=True)
+    reason = f"same content as {original}"
     row = {
-        "reason": f"same content as {original}",
+        "reason": reason,
         "sha256": sha256,
         "analysed_at": analysed_at,
         "seconds": seconds,
     }
     micrograph_id = _insert_micrograph(connection, file, Status.DUPLICATE, row)
     _settle(connection, file, Status.DUPLICATE, sha256, None)
-    return Recorded(status=Status.DUPLICATE, micrograph_ids=(micrograph_id,), duplicate_of=original)
+    return Recorded(
+        status=Status.DUPLICATE, micrograph_ids=(micrograph_id,), duplicate_of=original, reason=reason
+    )
 
 
 def _duplicate_of(connection: sqlite3.Connection, file: File, sha256: str) -> str | None:

@@ -16,6 +16,7 @@ from temwatch.domain import (
     Frame,
     Metadata,
     Method,
+    PackedFingerprint,
     PixelSizeSource,
     Reason,
     Segmentation,
@@ -97,6 +98,7 @@ class Result:
     metadata: Metadata = field(default_factory=Metadata)
     pixel_size_source: PixelSizeSource = PixelSizeSource.FILE
     stated_pixel_size_nm: float | None = None
+    fingerprint: PackedFingerprint | None = None
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -104,12 +106,14 @@ class Recorded:
     """Outcome of recording a file: its status, and the rows that were added.
 
     `status` is PENDING for a stack with frames to come, DUPLICATE if the sample already has the same content,
-    under the path `duplicate_of`, and SUPERSEDED if a later revision has replaced the file.
+    under the path `duplicate_of`, or another copy of its exposure, and SUPERSEDED if a later revision has
+    replaced the file. `reason` says why it is a duplicate.
     """
 
     status: Status
     micrograph_ids: tuple[int, ...] = ()
     duplicate_of: str | None = None
+    reason: str = ""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -231,6 +235,14 @@ MICROGRAPH_COLUMNS = """m.id, m.file_id, f.name, f.root, m.sample,
     m.stated_pixel_size_nm, m.notes, m.notes_of_record"""
 
 
+_NOT_MEASURED = {
+    "particles": 0,
+    "particle_fraction": None,
+    "mean_equivalent_diameter_nm": None,
+    "method": None,
+}
+
+
 def file_from(cursor: sqlite3.Cursor, row: tuple[Any, ...]) -> File:
     """A row of FILE_COLUMNS; fits `sqlite3.Cursor.row_factory`."""
     values = _named(cursor, row)
@@ -251,6 +263,8 @@ def micrograph_from(cursor: sqlite3.Cursor, row: tuple[Any, ...]) -> MicrographR
         moment(values["acquired_at"]),
         moment(values["analysed_at"]),
     )
+    if values["status"] is Status.DUPLICATE:  # its analysis is kept, but nothing of it counts
+        values |= _NOT_MEASURED | {"rejected": dict.fromkeys(Reason, 0)}
     values["metadata"] = Metadata(**json.loads(values["metadata"]))
     notes = (values.pop("notes_of_record"), values["notes"])
     values["notes"] = split_notes(join_notes(chain(*map(split_notes, notes)))) if any(notes) else ()

@@ -14,6 +14,7 @@ from numpy.typing import NDArray
 
 from temwatch.descriptors import Shown, shown
 from temwatch.ledger import publications
+from temwatch.ledger.exposures import FIELD
 from temwatch.ledger.reader import Reader, number_table
 from temwatch.ledger.rows import moment
 
@@ -26,7 +27,7 @@ PARTICLE_VALUES = (*_DIGITS, "bbox_width_px", "bbox_height_px")
 class Fields:
     """Analysed micrographs and frames of a sample in the order of their ids, and their particles.
 
-    `field` names what counts as one independent field of view: the file, or the sequence it is a frame of.
+    `field` names what counts as one independent field of view, see `exposures.FIELD`.
     `micrograph` and `number` place every particle: index into `ids`, and its number in the micrograph.
     `order` holds places in ascending order for columns that were sorted before, perhaps with fewer particles:
     later ones are then merged into them. `derived` is for what a reader of them computes and needs again.
@@ -76,7 +77,7 @@ def fields(reader: Reader, sample: str, *, after_id: int = 0) -> Fields:
     """
     connection = reader.connection
     rows = connection.execute(
-        """SELECT m.id, coalesce('s' || f.sequence, 'f' || f.id), m.width_px, m.height_px, m.pixel_size_nm
+        f"""SELECT m.id, {FIELD}, m.width_px, m.height_px, m.pixel_size_nm
             FROM micrographs m JOIN files f ON f.id = m.file_id
             WHERE m.sample = ? AND m.status = 'done' AND m.id > ? ORDER BY m.id""",
         (sample, after_id),

@@ -12,7 +12,7 @@ from pathlib import Path
 
 from temwatch import descriptors
 from temwatch.errors import LedgerMissing, StartError
-from temwatch.ledger import output_names
+from temwatch.ledger import exposures, output_names
 from temwatch.ledger.sequences import tables
 
 FILE_NAME = "ledger.sqlite3"
@@ -216,6 +216,7 @@ MIGRATIONS: tuple[Callable[[sqlite3.Connection], None], ...] = (
     _notes,
     _levels,
     output_names.migrate,
+    exposures.create,
 )
 """Migration n brings a ledger from version n to version n + 1."""
 

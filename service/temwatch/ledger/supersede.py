@@ -6,6 +6,12 @@ Every function works inside the transaction of its caller.
 from __future__ import annotations
 
 import sqlite3
+from typing import Any
+
+from temwatch.names import as_text
+from temwatch.notes import Note, join_notes, kind_of, split_notes
+
+_OWN_FORMATS = (".dm3", ".dm4")
 
 IS_NEWEST = """NOT EXISTS (
     SELECT 1 FROM files n WHERE n.root = f.root AND n.path = f.path AND n.revision > f.revision)"""
@@ -32,6 +38,7 @@ def supersede_earlier(connection: sqlite3.Connection, file_id: int) -> None:
     ).fetchall()
     for earlier_id, sample, sha256, was_done, elsewhere, has_particles in earlier:
         set_superseded(connection, earlier_id)
+        settle_copies_of(connection, earlier_id)
         if elsewhere:  # no later revision overwrites a folder in another sample
             connection.execute("UPDATE files SET changes = changes + 1 WHERE id = ?", (earlier_id,))
         make_stale(connection, sample, particles=bool(has_particles))
@@ -71,3 +78,73 @@ def _is_done(connection: sqlite3.Connection, sample: str, sha256: str) -> bool:
         "SELECT 1 FROM files WHERE sample = ? AND sha256 = ? AND status = 'done' LIMIT 1", (sample, sha256)
     ).fetchone()
     return found is not None
+
+
+def settle_copies_of(connection: sqlite3.Connection, file_id: int) -> None:
+    """What `settle_copies` does for the copies of a file whose row was replaced or removed, if it has any."""
+    sample, exposure = connection.execute(
+        "SELECT sample, exposure FROM files WHERE id = ?", (file_id,)
+    ).fetchone()
+    if exposure is not None:
+        settle_copies(connection, sample, exposure)
+
+
+def settle_copies(
+    connection: sqlite3.Connection, sample: str, exposure: int, new_file: int | None = None
+) -> None:
+    """Of the analysed copies of one exposure, the best is done and the others are its duplicates.
+
+    The best is the same whichever came first: the microscope's own format before an export, one that states
+    its pixel size before one that does not, and the larger one; only then the first.
+    """
+    copies = connection.execute(
+        """SELECT m.id, f.id, f.path, m.sha256, m.status, m.stated_pixel_size_nm IS NULL, m.width_px,
+                m.notes_of_record
+            FROM files f JOIN micrographs m ON m.file_id = f.id
+            WHERE f.sample = ? AND f.exposure = ? AND m.status IN ('done', 'duplicate')
+                AND m.method IS NOT NULL""",
+        (sample, exposure),
+    ).fetchall()
+    if not copies:
+        contents = "SELECT DISTINCT sha256 FROM files WHERE sample = ? AND exposure = ?"
+        for (sha256,) in connection.execute(contents, (sample, exposure)).fetchall():
+            if sha256 is not None:
+                release_duplicates(connection, sample, sha256)
+        return
+    best = min(copies, key=_rank)
+    for number, file_id, _, _, before, _, _, notes in copies:
+        kept = [note for note in split_notes(notes) if kind_of(note) is not Note.SAME_FIELD_AS]
+        status, reason = "done", None
+        if number != best[0]:
+            status, reason = "duplicate", f"copy of the exposure in {as_text(best[2])}"
+            kept.append(Note.SAME_FIELD_AS.about(best[3]))
+        after = join_notes(kept)
+        if (status, after) == (before, notes):
+            continue
+        connection.execute(
+            "UPDATE micrographs SET status = ?, reason = ?, notes_of_record = ? WHERE id = ?",
+            (status, reason, after, number),
+        )
+        connection.execute(
+            "UPDATE files SET status = ?, changes = changes + 1 WHERE id = ?", (status, file_id)
+        )
+        if file_id != new_file:  # it may be published already
+            make_stale(connection, sample, particles=status != before)
+
+
+def _rank(copy: tuple[Any, ...]) -> tuple[Any, ...]:
+    """The lower, the better."""
+    number, _, path, _, _, has_no_size, width_px, _ = copy
+    is_export = not as_text(path).lower().endswith(_OWN_FORMATS)
+    return is_export, has_no_size, -width_px, number
+
+
+def add_note(connection: sqlite3.Connection, micrograph_id: int, note: str) -> None:
+    """Add to what the ledger itself has found of a micrograph."""
+    (text,) = connection.execute(
+        "SELECT notes_of_record FROM micrographs WHERE id = ?", (micrograph_id,)
+    ).fetchone()
+    connection.execute(
+        "UPDATE micrographs SET notes_of_record = ? WHERE id = ?",
+        (join_notes([*split_notes(text), note]), micrograph_id),
+    )

@@ -30,8 +30,8 @@ class AreaParameters:
     (standard deviation of a Gaussian), at most `most_deviations` standard deviations. Two maps show one area
     where they correlate by `least_correlation` at some drift that leaves `least_overlap` of them in common;
     where this is `least_z` standard errors above chance, and `least_lead` times the correlation at any drift
-    further than `peak_cells` from it (a regular array fits at many); and where `fewest_tiles` tiles of
-    `tile_cells` carry it (one particle fits any other).
+    further than `peak_cells` from it (a regular array fits at many); and where `fewest_carriers` separate
+    patches, of which the product is above `least_product`, carry it (one particle fits any other).
     """
 
     rows: int = 96
@@ -43,8 +43,8 @@ class AreaParameters:
     least_z: float = 8.0
     least_lead: float = 1.5
     peak_cells: int = 4
-    tile_cells: int = 8
-    fewest_tiles: float = 5.0
+    least_product: float = 0.5
+    fewest_carriers: float = 5.0
 
 
 PARAMETERS = AreaParameters()
@@ -142,7 +142,7 @@ def is_same_area(one: AreaMap, other: AreaMap) -> bool:
     return (
         z >= PARAMETERS.least_z
         and peak >= PARAMETERS.least_lead * float(correlation.max())
-        and _tiles(a, b, drift) >= PARAMETERS.fewest_tiles
+        and _carriers(a, b, drift) >= PARAMETERS.fewest_carriers
     )
 
 
@@ -177,19 +177,16 @@ def _shared_extent(a: NDArray[np.float64], b: NDArray[np.float64], size: tuple[i
     return float(np.sum(extents[0] * extents[1])) / norm if norm > 0 else math.inf
 
 
-def _tiles(a: NDArray[np.float64], b: NDArray[np.float64], drift: tuple[int, int]) -> float:
-    """Effective number of tiles that carry the correlation at a drift of `b` against `a`."""
+def _carriers(a: NDArray[np.float64], b: NDArray[np.float64], drift: tuple[int, int]) -> float:
+    """Effective number of separate patches that carry the correlation at a drift of `b` against `a`."""
     (top_a, top_b, rows), (left_a, left_b, columns) = (
         (max(0, by), max(0, -by), min(p - max(0, by), q - max(0, -by)))
         for by, p, q in zip(drift, a.shape, b.shape, strict=True)
     )
     mine = a[top_a : top_a + rows, left_a : left_a + columns]
     theirs = b[top_b : top_b + rows, left_b : left_b + columns]
-    product = (mine - mine.mean()) * (theirs - theirs.mean())
-    side = PARAMETERS.tile_cells
-    parts = np.add.reduceat(
-        np.add.reduceat(product, np.arange(0, rows, side), axis=0), np.arange(0, columns, side), axis=1
-    )
-    parts = np.maximum(parts, 0)
-    total = float((parts**2).sum())
-    return float(parts.sum()) ** 2 / total if total > 0 else 0.0
+    product = mine * theirs / _SCALE**2
+    patches, count = ndimage.label(product > PARAMETERS.least_product)
+    sums = np.bincount(patches.ravel(), product.ravel(), count + 1)[1:]
+    total = float((sums**2).sum())
+    return float(sums.sum()) ** 2 / total if total > 0 else 0.0

@@ -96,15 +96,9 @@ def is_copy(one: Fingerprint, other: Fingerprint) -> bool:
     )
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Kin:
-    """Places of a copy of a micrograph, and of another exposure of its area, among earlier ones."""
-
-    copy: int | None = None
-    repeat: int | None = None
-
-
-def find_kin(fingerprint: Fingerprint, coarse: NDArray[np.int8], load: Callable[[int], Fingerprint]) -> Kin:
+def find_kin(
+    fingerprint: Fingerprint, coarse: NDArray[np.int8], load: Callable[[int], Fingerprint]
+) -> tuple[int | None, int | None]:
     """Look for a micrograph's kin among earlier ones.
 
     Parameters
@@ -115,6 +109,11 @@ def find_kin(fingerprint: Fingerprint, coarse: NDArray[np.int8], load: Callable[
         Coarse maps of the earlier ones.
     load : callable
         `load(place)` gives the whole fingerprint of an earlier one.
+
+    Returns
+    -------
+    copy, repeat
+        Place of a copy of the exposure; where there is none, of another exposure of its area.
     """
     alike = area.similarity(np.frombuffer(fingerprint.coarse, np.int8).reshape(COARSE_SHAPE), coarse)
     likely = np.argsort(-alike, kind="stable")[: PARAMETERS.likely]
@@ -122,8 +121,8 @@ def find_kin(fingerprint: Fingerprint, coarse: NDArray[np.int8], load: Callable[
         (int(place), load(int(place))) for place in likely if alike[place] >= PARAMETERS.least_similarity
     ]
     copy = next((place for place, other in candidates if is_copy(fingerprint, other)), None)
-    likeliest = candidates[: PARAMETERS.likeliest]
     if copy is not None:
-        return Kin(copy=copy)
+        return copy, None
+    likeliest = candidates[: PARAMETERS.likeliest]
     repeat = (place for place, other in likeliest if area.is_same_area(fingerprint.area, other.area))
-    return Kin(repeat=next(repeat, None))
+    return None, next(repeat, None)

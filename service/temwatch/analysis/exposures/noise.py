@@ -11,6 +11,7 @@ from __future__ import annotations
 import itertools
 from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
+from statistics import fmean
 
 import numpy as np
 import scipy.fft
@@ -44,8 +45,8 @@ class NoiseParameters:
     `columns` and `rows` are the most blocks that are taken. A detail below `weakest` times the median of its
     band has no sign. A band says nothing where its median is below `least_median` grey levels: where rounding
     or JPEG has taken the noise, what is left is the specimen. Of the bands of full and half size,
-    `fewest_bands` have to say something, by `fewest_details` each, and in every one of them `least_agreement`
-    of the signs must agree.
+    `fewest_bands` have to say something, by `fewest_details` each. In every one of them `least_agreement` of
+    the signs must agree, and `least_mean_agreement` on average; clipping costs some in the finest band.
     """
 
     columns: int = 32
@@ -54,7 +55,8 @@ class NoiseParameters:
     least_median: float = 1.5
     fewest_bands: int = 3
     fewest_details: int = 100
-    least_agreement: float = 0.98
+    least_agreement: float = 0.96
+    least_mean_agreement: float = 0.985
 
 
 PARAMETERS = NoiseParameters()
@@ -95,8 +97,11 @@ def grey_step(image: Image) -> float:
 def is_same_noise(pairs: Iterable[tuple[Signs, Signs]]) -> bool:
     """Whether two images are copies of one exposure, by signs of both at one or several sizes."""
     agreements = [agreement for one, other in pairs for agreement in _agreements(one, other)]
-    is_enough = len(agreements) >= PARAMETERS.fewest_bands
-    return is_enough and min(agreements) >= PARAMETERS.least_agreement
+    return (
+        len(agreements) >= PARAMETERS.fewest_bands
+        and min(agreements) >= PARAMETERS.least_agreement
+        and fmean(agreements) >= PARAMETERS.least_mean_agreement
+    )
 
 
 def _agreements(one: Signs, other: Signs) -> Iterator[float]:
