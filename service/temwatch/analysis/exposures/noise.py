@@ -55,8 +55,8 @@ class NoiseParameters:
     least_median: float = 1.5
     fewest_bands: int = 3
     fewest_details: int = 100
-    least_agreement: float = 0.96
-    least_mean_agreement: float = 0.985
+    least_agreement: float = 0.965
+    least_mean_agreement: float = 0.992
 
 
 PARAMETERS = NoiseParameters()

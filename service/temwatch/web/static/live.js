@@ -124,7 +124,7 @@ export function verdict(convergence, name = "mean") {
   const { percent: half, enough, fields_more: more } = convergence[name];
   if (half === null) {
     return ["No interval yet", convergence.micrographs > 1 && convergence.fields === 1
-      ? "Frames of one sequence show the same particles"
+      ? "All of them show the same particles"
       : "An interval needs at least two micrographs"];
   }
   if (enough) return ["Enough", `±${percent(half)}, target ±${percent(convergence.target_percent)}`];
