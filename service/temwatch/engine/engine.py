@@ -255,10 +255,9 @@ class Engine:
             is_last = job.frames_total is None or done >= job.frames_total
             job.log_start(Stage.RECORD)
             started = time.monotonic()
-            ledger, file, total = self._ledger, job.file, job.frames_total
-            kin = kinship.find(ledger, file, results, self._config.samples)
+            kin = kinship.find(self._ledger, job.file, results, self._config.samples)
             recorded = recording.record(
-                ledger, file.id, results, finished=is_last, frames_total=total, kin=kin
+                self._ledger, job.file.id, results, finished=is_last, frames_total=job.frames_total, kin=kin
             )
             job.took(Stage.RECORD, time.monotonic() - started)
             if recorded.status is not Status.PENDING:

@@ -95,7 +95,7 @@ def settle_copies(
     """Of the analysed copies of one exposure, the best is done and the others are its duplicates.
 
     The best is the same whichever came first: the microscope's own format before an export, one that states
-    its pixel size before one that does not, and the larger one; only then the first.
+    its pixel size before one that does not, the larger one, and last the one of the shorter path.
     """
     copies = connection.execute(
         """SELECT m.id, f.id, f.path, m.sha256, m.status, m.stated_pixel_size_nm IS NULL, m.width_px,
@@ -134,9 +134,9 @@ def settle_copies(
 
 def _rank(copy: tuple[Any, ...]) -> tuple[Any, ...]:
     """The lower, the better."""
-    number, _, path, _, _, has_no_size, width_px, _ = copy
-    is_export = not as_text(path).lower().endswith(_OWN_FORMATS)
-    return is_export, has_no_size, -width_px, number
+    _, _, stored, _, _, has_no_size, width_px, _ = copy
+    path = as_text(stored)
+    return not path.lower().endswith(_OWN_FORMATS), has_no_size, -width_px, len(path), path
 
 
 def add_note(connection: sqlite3.Connection, micrograph_id: int, note: str) -> None:

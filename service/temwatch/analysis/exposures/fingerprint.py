@@ -79,6 +79,7 @@ def take_fingerprint(image: Image) -> Fingerprint | None:
     """The fingerprint of a micrograph; None where it is too small to have one."""
     if min(image.shape) < LEAST_SIDE_PX:
         return None
+    image = np.asarray(image)  # a large one may be a mapped file
     step = noise.grey_step(image)
     return Fingerprint(
         area=area.area_map(image),

@@ -79,7 +79,7 @@ def noise_signs(image: Image, step: float, *, halved: bool = False) -> Signs:
     written = blocks.max(axis=(2, 3)) > blocks.min(axis=(2, 3))
     details = scipy.fft.dctn(blocks, axes=(2, 3), norm="ortho")[:, :, _ROWS, _COLUMNS]
     signs: Signs = np.sign(details).astype(np.int8)
-    for place in _places():
+    for place in _band_slices():
         size = np.abs(details[:, :, place])
         median = float(np.median(size[written])) if written.any() else 0.0
         is_sound = median > 0 and median >= PARAMETERS.least_median * step
@@ -110,13 +110,13 @@ def _agreements(one: Signs, other: Signs) -> Iterator[float]:
         return
     rows = min(len(one), len(other))
     both = one[:rows] * other[:rows]
-    for place in _places():
+    for place in _band_slices():
         count = np.count_nonzero(both[:, :, place])
         if count >= PARAMETERS.fewest_details:
             yield np.count_nonzero(both[:, :, place] > 0) / count
 
 
-def _places() -> list[slice]:
+def _band_slices() -> list[slice]:
     """Where the details of each band lie."""
     ends = np.cumsum([0, *map(len, _BANDS)]).tolist()
     return [slice(start, end) for start, end in itertools.pairwise(ends)]
