@@ -261,9 +261,14 @@ def segmentation(reader: Reader, micrograph_id: int) -> Segmentation:
 
 
 def level(reader: Reader, micrograph_id: int) -> Level | None:
-    """Where outlines lie between the pixels, None where that is not known; KeyError as for `load`."""
-    height, width, packed = _blobs(reader, micrograph_id, "level")
-    return None if packed is None else unpack_level(packed, (height, width))
+    """Where outlines lie between the pixels; None where that is not known, or there is no result."""
+    found = reader.connection.execute(
+        "SELECT height_px, width_px, level FROM segmentations WHERE micrograph_id = ?", (micrograph_id,)
+    ).fetchone()
+    if found is None or found[2] is None:
+        return None
+    height, width, packed = found
+    return unpack_level(packed, (height, width))
 
 
 def particles(reader: Reader, micrograph_id: int) -> tuple[Particle, ...]:
