@@ -18,8 +18,11 @@ VARIANTS = {
     "plain": (PIXELS, {}),
     "lzw": (PIXELS, {"compression": "lzw"}),
     "tiles": (PIXELS, {"compression": "zlib", "tile": (16, 16)}),
-    "imagej": (STACK, {"imagej": True, "resolution": (4, 4), "metadata": {"unit": "nm"}}),
-    "ome": (STACK, {"ome": True, "metadata": {"PhysicalSizeX": 0.1, "PhysicalSizeXUnit": "nm"}}),
+    "imagej": (STACK, {"imagej": True, "resolution": (4, 4), "metadata": {"unit": "nm", "axes": "TYX"}}),
+    "ome": (
+        STACK,
+        {"ome": True, "metadata": {"axes": "TYX", "PhysicalSizeX": 0.1, "PhysicalSizeXUnit": "nm"}},
+    ),
     "pages": (STACK, {"compression": "zlib", "photometric": "minisblack"}),
 }
 many = settings(deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])

@@ -9,6 +9,7 @@ import pytest
 
 import temwatch
 from temwatch.analysis.measurement.shape import outline_of_region, with_outlines
+from temwatch.analysis.measurement.sub_pixel import describe_polygon, simplified
 from temwatch.analysis.refinement.level import OUTLINE, draw_level
 from temwatch.domain import Region
 from temwatch.errors import UsageError
@@ -123,3 +124,24 @@ def test_a_level_of_another_shape_is_refused():
     """Before anything is computed."""
     with pytest.raises(UsageError, match="level"):
         temwatch.resolve(np.ones((9, 9), bool), pixel_size_nm=1.0, level=np.zeros((8, 9), np.uint8))
+
+
+def test_a_page_gets_few_corners_and_loses_nothing():
+    """A tenth of a pixel is not seen; corners of a square stay."""
+    fine = ellipse(40, 40, 20)
+    few = simplified(fine, 0.1)
+    assert 15 < len(few) < 60
+    assert describe_polygon(few)[0] == pytest.approx(math.pi * 400, rel=0.01)
+    steps = np.arange(10.0)
+    square = np.concatenate(
+        [
+            np.stack(side, axis=1)
+            for side in (
+                (0 * steps, steps),
+                (steps, 0 * steps + 10),
+                (0 * steps + 10, 10 - steps),
+                (10 - steps, 0 * steps),
+            )
+        ]
+    )
+    assert [[0, 0], [0, 10], [10, 10], [10, 0]] == simplified(square, 0.1).tolist()

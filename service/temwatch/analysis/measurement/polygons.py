@@ -2,10 +2,8 @@
 
 from __future__ import annotations
 
-import numpy as np
-from skimage.measure import approximate_polygon
-
 from temwatch.analysis.measurement import outline
+from temwatch.analysis.measurement.sub_pixel import simplified
 from temwatch.domain import Region
 
 _FEWEST_CORNERS = 3
@@ -22,10 +20,9 @@ def polygon(region: Region) -> list[float]:
     its pixels.
     """
     if region.outline is not None:
-        whole = np.vstack([region.outline, region.outline[:1]])
-        closed = approximate_polygon(whole, _TOLERANCE_PX)[:-1]  # type: ignore[no-untyped-call]
-        if len(closed) >= _FEWEST_CORNERS:
-            found: list[float] = (closed[:, ::-1] + 0.5).ravel().tolist()
+        fewer = simplified(region.outline, _TOLERANCE_PX)
+        if len(fewer) >= _FEWEST_CORNERS:
+            found: list[float] = (fewer[:, ::-1] + 0.5).ravel().tolist()
             return found
     corners, inside, outside = outline.trace(region.mask)
     points, offset = outline.shortest_polygon(inside, outside), 0.5

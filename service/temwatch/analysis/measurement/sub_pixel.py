@@ -188,3 +188,39 @@ def _feret(hull: Polygon) -> tuple[float, float]:
         side = max(math.hypot(ahead[0] - here[0], ahead[1] - here[1]), 1e-12)
         smallest = min(smallest, _cross(here, ahead, hull[opposite]) / side)
     return smallest, math.sqrt(largest)
+
+
+@njit(cache=True, nogil=True)
+def simplified(polygon: Polygon, tolerance: float) -> Polygon:
+    """A polygon without the corners that lie within `tolerance` px of a line between those that are kept."""
+    count = len(polygon)
+    kept = np.empty(count, np.int64)
+    kept[0] = first = 0
+    corners, last = 1, 1
+    while last < count:
+        # as far as a line from the last corner that is kept passes by all corners between
+        while last + 1 <= count and _passes(polygon, first, last + 1, tolerance):
+            last += 1
+        if last >= count:
+            break
+        kept[corners] = first = last
+        corners += 1
+        last = first + 1
+    return polygon[kept[:corners]]
+
+
+@njit(cache=True, nogil=True)
+def _passes(polygon: Polygon, first: int, last: int, tolerance: float) -> bool:
+    start, end = polygon[first], polygon[last % len(polygon)]
+    down, right = end[0] - start[0], end[1] - start[1]
+    length = math.hypot(down, right)
+    for index in range(first + 1, last):
+        away_down, away_right = polygon[index, 0] - start[0], polygon[index, 1] - start[1]
+        along = 0.0
+        if length > 0:
+            along = min(max((away_down * down + away_right * right) / length, 0.0), length)
+            away_down -= along * down / length
+            away_right -= along * right / length
+        if math.hypot(away_down, away_right) > tolerance:
+            return False
+    return True
