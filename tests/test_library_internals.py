@@ -45,6 +45,25 @@ def test_a_pool_with_a_dead_worker_is_told_from_a_sound_one():
         assert library_internals.has_dead_worker(pool)
 
 
+def send_much(_):
+    """A result that takes a while to send."""
+    return bytes(200_000_000)
+
+
+@pytest.mark.parametrize("delay_s", [0.1, 0.15, 0.2, 0.25])
+def test_a_worker_that_is_killed_while_it_sends_holds_nobody_up(delay_s):
+    """The pool's thread, for which Python waits at its end, does not wait for the rest of the result."""
+    pool = ProcessPoolExecutor(1)
+    pool.submit(os.getpid).result(timeout=60)
+    thread = pool._executor_manager_thread
+    future = pool.submit(send_much, None)
+    time.sleep(delay_s)
+    library_internals.kill_workers(pool)
+    thread.join(30)
+    assert not thread.is_alive()
+    assert future.done()
+
+
 def test_killed_workers_leave_nothing_running_and_nothing_waiting():
     """What a worker does ends with it; what has not begun is cancelled."""
     pool = ProcessPoolExecutor(1)

@@ -41,9 +41,14 @@ def has_dead_worker(pool: ProcessPoolExecutor) -> bool:
 def kill_workers(pool: ProcessPoolExecutor) -> None:
     """Kill the worker processes and cancel what has not begun; public from Python 3.14 on."""
     processes = list((pool._processes or {}).values())  # noqa: SLF001
+    results = pool._result_queue  # noqa: SLF001
     pool.shutdown(wait=False, cancel_futures=True)
     for process in processes:
         process.kill()
+    # of a worker that is killed while it sends, half a result is left: the pool's thread, for which Python
+    # waits at its end, would wait for the rest as long as any writer is open, and this process has one
+    if results is not None:
+        results._writer.close()  # type: ignore[attr-defined]  # noqa: SLF001
 
 
 def worker_pids(pool: ProcessPoolExecutor) -> list[int]:
