@@ -1,0 +1,66 @@
+"""A sample or a format that cannot be written costs itself only, and is written once it can be."""
+
+import pytest
+
+from ledger_cases import START, arrival, result
+from temwatch.config import Config
+from temwatch.engine.artifacts import ArtifactWriter
+from temwatch.engine.publishing import Publisher
+from temwatch.engine.run_mode import RunMode
+from temwatch.ledger import open_ledger, queue, recording
+
+
+@pytest.fixture
+def ledger(tmp_path):
+    """Two samples of one micrograph each are recorded."""
+    with open_ledger(tmp_path / ".temwatch") as ledger:
+        for sample in ("Ag", "Au"):
+            queue.add(ledger, arrival(f"{sample}/1.dm3", sample=sample))
+            (file,) = queue.claim(ledger, 1, START)
+            recording.record(ledger, file.id, [result(f"{sample} 1", 3)])
+        yield ledger
+
+
+def publisher(ledger, tmp_path):
+    """That of `temwatch analyse`: it writes every format before it ends."""
+    output = {"folder": tmp_path, "formats": ("csv", "xlsx", "parquet")}
+    config = Config.model_validate({"watch": {"folder": tmp_path}, "output": output})
+    mode = RunMode.one_shot()
+    artifacts = ArtifactWriter(ledger, tmp_path, mode, submit=lambda *_: None, wake=lambda: None)
+    return Publisher(ledger, config, mode, artifacts, lambda _: None, lambda: True)
+
+
+def files(folder):
+    return {path.name for path in folder.iterdir() if path.is_file()}
+
+
+def test_a_sample_that_cannot_be_written_holds_up_no_other(ledger, tmp_path):
+    """A folder has the name of its table; when that is gone, the table is written."""
+    blocked = tmp_path / "Ag" / "particles.csv"
+    blocked.mkdir(parents=True)
+    publishing = publisher(ledger, tmp_path)
+    for _ in range(2):
+        publishing.publish("Ag")
+        publishing.publish("Au")
+    assert "particles.csv" in files(tmp_path / "Au")
+    assert "particles.csv" not in files(tmp_path / "Ag")
+    blocked.rmdir()
+    assert publishing.finish(interrupted=False) is None
+    assert "particles.csv" in files(tmp_path / "Ag")
+
+
+def test_a_format_that_cannot_be_written_holds_up_no_other(ledger, tmp_path):
+    """What kept it is told at the end of the run, and the next run writes it."""
+    blocked = tmp_path / "Au" / "Au.xlsx"
+    blocked.mkdir(parents=True)
+    publishing = publisher(ledger, tmp_path)
+    for sample in ("Ag", "Au"):
+        publishing.publish(sample)
+    assert isinstance(publishing.finish(interrupted=False), OSError)
+    assert {"Ag.xlsx", "particles.parquet"} <= files(tmp_path / "Ag")
+    assert {"particles.parquet", "particles.csv", "summary.json"} <= files(tmp_path / "Au")
+    blocked.rmdir()
+    again = publisher(ledger, tmp_path)
+    again.publish("Au")
+    assert again.finish(interrupted=False) is None
+    assert "Au.xlsx" in files(tmp_path / "Au")
