@@ -19,6 +19,7 @@ from temwatch.analysis.arguments import (
     check_pixel_size,
     check_separation,
 )
+from temwatch.analysis.measurement.polygons import polygon
 from temwatch.analysis.measurement.shape import with_outlines
 from temwatch.analysis.measurement.units import disc_area_px, measure
 from temwatch.analysis.refinement.contours import find_contours, moved, subdivided
@@ -212,4 +213,6 @@ def warm_up(methods: Iterable[str]) -> None:
     for method in methods:
         settings = check_separation(method, None)
         resolve(mask, pixel_size_nm=0.5, settings=settings)
-        resolve(level > OUTLINE, pixel_size_nm=0.5, level=level, settings=settings)
+        found = resolve(level > OUTLINE, pixel_size_nm=0.5, level=level, settings=settings)
+        for particle in found.particles:
+            polygon(particle.region)
