@@ -151,6 +151,7 @@ class Service:
             "output": {"folder": str(self.output)},
             "segmentation": {"method": "threshold"},  # seconds of network would hide what these tests watch
             "http": {"listen": "127.0.0.1:0"},
+            "samples": {"count_copies": True},  # many files are made of few pictures, with bytes added
         }
         for section, keys in sections.items():
             settings.setdefault(section, {}).update(keys)
