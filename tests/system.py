@@ -111,6 +111,8 @@ def threshold(folder, *, pictures=True):
     """A configuration for `analyse` without the network, whose seconds would hide what most tests watch."""
     path = folder / "temwatch.toml"
     path.write_text(
+        # many files are made of few pictures, with bytes added
+        "[samples]\ncount_copies = true\n"
         f'[watch]\nfolder = "."\n[output]\nfolder = "."\npictures = {json.dumps(pictures)}\n'
         '[segmentation]\nmethod = "threshold"\n'
     )

@@ -77,6 +77,7 @@ def test_ended_in_a_stage(tmp_path, contents, number, stages):
     service = Service(tmp_path, logging={"level": "debug"}, engine={"workers": 1})
     for count, stage in enumerate(stages, 1):
         service.start()
+        service.count_of(done=count - 1)  # a file that is in hand at three kills would be put aside
         (service.watched / f"Au_{count:02d}.dm3").write_bytes(contents())
         wait_until(lambda stage=stage: in_stage(service, stage), what=f"stage {stage}")
         service.process.send_signal(number)

@@ -63,6 +63,7 @@ def end_to_end(method: SegmentationMethod, field: Simulated, micrographs: int) -
         config = Config.model_validate(
             {
                 "watch": {"folder": folder},
+                "samples": {"count_copies": True},  # one picture, many times
                 "output": {"folder": Path(scratch, "results")},
                 "segmentation": {"method": method},
             }

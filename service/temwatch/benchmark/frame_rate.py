@@ -61,6 +61,7 @@ def sequence(field: Simulated, frames: int) -> FrameRate:
         config = Config.model_validate(
             {
                 "watch": {"folder": scratch},
+                "samples": {"count_copies": True},  # one picture, many times
                 "output": {"folder": Path(scratch, "results"), "pictures": False},
                 "segmentation": {"method": "threshold"},
             }

@@ -67,9 +67,10 @@ def build_lazily(settings: SegmentationSettings) -> Segmenter:
     """
     if settings.method != "deeplab":
         return build(settings)
+    file = weights.read(weights.find_weights(settings))
     return Segmenter(
         name="deeplab",
         segment=lambda images: build(settings).segment(images),
-        parameters=weights.parameters(settings),
-        model_sha256=weights.read(weights.find_weights(settings)).sha256,
+        parameters=weights.parameters(settings, file),
+        model_sha256=file.sha256,
     )

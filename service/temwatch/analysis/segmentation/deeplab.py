@@ -57,10 +57,8 @@ def build(settings: SegmentationSettings, on_out_of_memory: Callable[[], None] =
     """
     file = weights.read(weights.find_weights(settings))
     edges = None
-    parameters = weights.parameters(settings)
     if file.description.architecture != weights.ANTEMA:
-        edges, digest = edge_network.load(weights.find_edges())
-        parameters = (*parameters, ("edges", digest))
+        edges, _ = edge_network.load(weights.find_edges())
     device = find_device(settings.device)
     net = fused(load(file))
     net = net.to(device=device, memory_format=torch.channels_last)  # type: ignore[call-overload]
@@ -83,7 +81,7 @@ def build(settings: SegmentationSettings, on_out_of_memory: Callable[[], None] =
     return Segmenter(
         name="deeplab",
         segment=segment,
-        parameters=parameters,
+        parameters=weights.parameters(settings, file),
         model_sha256=file.sha256,
         probe=functools.partial(probe, device) if device.type == "cuda" else None,
         together=together,

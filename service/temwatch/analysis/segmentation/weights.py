@@ -108,13 +108,17 @@ def find_weights(settings: SegmentationSettings) -> Path:
     return path
 
 
-def parameters(settings: SegmentationSettings) -> tuple[tuple[str, str | float], ...]:
-    """What decides the mask beside the weights."""
+def parameters(settings: SegmentationSettings, file: WeightsFile) -> tuple[tuple[str, str | float], ...]:
+    """What decides mask and outlines beside the weights; `edges` is the digest of the edge network."""
+    edges: tuple[tuple[str, str | float], ...] = ()
+    if file.description.architecture != ANTEMA:
+        edges = (("edges", hashlib.sha256(find_edges().read_bytes()).hexdigest()),)
     return (
         ("particles", settings.particles),
         ("threshold", PARAMETERS.threshold),
         ("sure", PARAMETERS.sure),
         ("hole_level", PARAMETERS.hole_level),
+        *edges,
     )
 
 
