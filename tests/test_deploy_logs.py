@@ -39,10 +39,11 @@ def quiet(series, tmp_path_factory):
     token.chmod(0o600)
     with Service(folder, http={"listen": "127.0.0.1:0", "token_file": str(token)}) as running:
         sources = sorted(series.glob("*.dm3"))
-        shutil.copy(sources[0], running.watched / "Au_01.dm3")
-        shutil.copy(sources[1], running.watched / "Au_02.dm3")
+        # `copy` sets permissions when the content is there: a change, for which the file is read again
+        shutil.copyfile(sources[0], running.watched / "Au_01.dm3")
+        shutil.copyfile(sources[1], running.watched / "Au_02.dm3")
         wait_until(lambda: len(running.micrographs()) == 2, what="two rows")
-        shutil.copy(sources[0], running.watched / "Au_03.dm3")
+        shutil.copyfile(sources[0], running.watched / "Au_03.dm3")
         (running.watched / "Au_99.dm3").write_text("not a micrograph")
         wait_until(lambda: len(running.micrographs()) == 4, what="four rows")
         for value in (SECRET, SECRET[::-1]):
@@ -94,7 +95,7 @@ def test_secrets_are_not_logged(quiet):
 def test_at_debug_the_id_is_bound_through_all_stages(tmp_path, series):
     """From taking it up to the finished row, and again when it is retried."""
     with Service(tmp_path, logging={"level": "debug"}) as running:
-        shutil.copy(sorted(series.glob("*.dm3"))[0], running.watched / "Au_01.dm3")
+        shutil.copyfile(sorted(series.glob("*.dm3"))[0], running.watched / "Au_01.dm3")
         (running.watched / "Au_99.dm3").write_text("not a micrograph")
         wait_until(lambda: len(running.micrographs()) == 2, what="two rows")
         assert 0 == command("retry", "--config", running.config, "Au_99.dm3").returncode

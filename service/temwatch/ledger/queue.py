@@ -49,10 +49,6 @@ def _add_one(
     newest = _newest(connection, root, path)
     if newest and newest.sample == sample:
         if _is_same(newest, arrival):
-            if arrival.ctime_ns is not None and newest.ctime_ns != arrival.ctime_ns:
-                connection.execute(
-                    "UPDATE files SET ctime_ns = ? WHERE id = ?", (arrival.ctime_ns, newest.id)
-                )
             return None
         if newest.status is Status.PENDING and not newest.claimed and not newest.frames_recorded:
             # it changed before it was claimed: the same row, and earlier failures no longer count
@@ -89,17 +85,11 @@ def _add_one(
     return inserted.lastrowid
 
 
-_ONE_SAVE_NS = 200_000_000
-"""Who has written a file may set its permissions: a ctime so little later is part of the same save."""
-
-
 def _is_same(file: File, arrival: Arrival) -> bool:
     """Whether nothing tells of a change; a time of the last change that one of them lacks tells nothing."""
     if arrival.written_again or (file.size_bytes, file.mtime_ns) != (arrival.size_bytes, arrival.mtime_ns):
         return False
-    if file.ctime_ns is None or arrival.ctime_ns is None:
-        return True
-    return abs(arrival.ctime_ns - file.ctime_ns) <= _ONE_SAVE_NS
+    return None in (file.ctime_ns, arrival.ctime_ns) or file.ctime_ns == arrival.ctime_ns
 
 
 def _newest(connection: sqlite3.Connection, root: str | bytes, path: str | bytes) -> File | None:
