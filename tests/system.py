@@ -107,12 +107,14 @@ def _run_forked(main, arguments, out, err):
     sys.exit(main(arguments))
 
 
-def threshold(folder, *, pictures=True):
-    """A configuration for `analyse` without the network, whose seconds would hide what most tests watch."""
+def threshold(folder, *, pictures=True, count_copies=True):
+    """A configuration for `analyse` without the network, whose seconds would hide what most tests watch.
+
+    Copies of an exposure count: many files are made of few pictures, with bytes added.
+    """
     path = folder / "temwatch.toml"
     path.write_text(
-        # many files are made of few pictures, with bytes added
-        "[samples]\ncount_copies = true\n"
+        f"[samples]\ncount_copies = {json.dumps(count_copies)}\n"
         f'[watch]\nfolder = "."\n[output]\nfolder = "."\npictures = {json.dumps(pictures)}\n'
         '[segmentation]\nmethod = "threshold"\n'
     )

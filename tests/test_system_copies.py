@@ -42,10 +42,9 @@ def acquisition(tmp_path_factory):
     return folder.parent
 
 
-def run(acquisition, folder, more=""):
+def run(acquisition, folder, *, count_copies=False):
     """Analyse it; gives the rows by path."""
-    config = threshold(folder)
-    config.write_text(config.read_text() + more)
+    config = threshold(folder, count_copies=count_copies)
     done = temwatch("analyse", acquisition, "--output", folder / "results", "--config", config)
     assert 0 == done.returncode, done.stderr
     return config, {row["micrograph"]: row for row in rows(folder / "results" / "Au" / paths.MICROGRAPHS)}
@@ -85,7 +84,7 @@ def test_each_exposure_counts_once_and_each_area_is_one_field(acquisition, tmp_p
 
 def test_copies_count_where_the_settings_say_so(acquisition, tmp_path):
     """They are still of one field of view."""
-    _, found = run(acquisition, tmp_path, "[samples]\ncount_copies = true\n")
+    _, found = run(acquisition, tmp_path, count_copies=True)
     assert {"done"} == {row["status"] for row in found.values()}
     with Reader(tmp_path / "results" / ".temwatch") as reader:
         assert 2 == len(set(fields(reader, "Au").field))
