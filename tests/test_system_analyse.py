@@ -148,24 +148,25 @@ def test_bad_input_is_a_row_with_a_reason_and_the_rest_goes_on(series, tmp_path)
 
 
 def test_a_missing_pixel_size_is_cured_by_the_option(tmp_path):
-    """The remedy that the reason names works, on the same output."""
+    """The remedy that the reason names works, on the same output, also for a name that is not UTF-8."""
     folder = tmp_path / "in"
     folder.mkdir()
     y, x = np.mgrid[:256, :256]
     image = np.random.default_rng(0).normal(180, 5, (256, 256))
     image[(x - 90) ** 2 + (y - 120) ** 2 < 400] -= 100
-    Image.fromarray(image.astype(np.uint8)).save(folder / "Au_1.tif")
+    Image.fromarray(image.astype(np.uint8)).save(folder / os.fsdecode(b"Au_\xe9_1.tif"))
     options = ("--output", tmp_path / "out", "--config", threshold(tmp_path))
     first = temwatch("analyse", folder, *options)
     assert 1 == first.returncode
     second = temwatch("analyse", folder, *options, "--pixel-size", "0.5")
     assert 0 == second.returncode, second.stderr
-    found = rows(tmp_path / "out" / "Au" / "micrographs.csv")
+    (sample,) = (entry for entry in (tmp_path / "out").iterdir() if (entry / "micrographs.csv").is_file())
+    found = rows(sample / "micrographs.csv")
     assert [("done", "0.5", "user", "")] == [
         (row["status"], row["pixel_size_nm"], row["pixel_size_source"], row["stated_pixel_size_nm"])
         for row in found
     ]
-    particle = rows(tmp_path / "out" / "Au" / "particles.csv")
+    particle = rows(sample / "particles.csv")
     assert 1 == len(particle)
     assert float(particle[0]["equivalent_diameter_nm"]) == pytest.approx(20, rel=0.1)
 
