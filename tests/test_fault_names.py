@@ -55,7 +55,9 @@ def test_every_name_that_a_file_system_takes(service, contents):
         lambda: len(paths(service, "odd")) == len(NAMES), what=lambda: f"all of {paths(service, 'odd')}"
     )
     service.count_of()
-    assert sorted((f"odd/{as_text(name)}", "done") for name in NAMES.values()) == sorted(paths(service, "odd"))
+    assert sorted((f"odd/{as_text(name)}", "done") for name in NAMES.values()) == sorted(
+        paths(service, "odd")
+    )
     made = service.output / "odd" / "micrographs"
     wait_until(lambda: len(list(made.glob("*/*_particles.csv"))) == len(NAMES), what="the last table")
     assert len(NAMES) == len(rows(service.output / "odd" / "micrographs.csv"))

@@ -7,12 +7,14 @@ duplicate, one empty) and a sequence of eleven frames, one blank, with a track t
 import csv
 import json
 import tarfile
+from datetime import UTC, datetime
 from pathlib import Path
 
 import pytest
 
 from temwatch.cli import main
-from temwatch.ledger import Reader, analyses, open_ledger
+from temwatch.ledger import Reader, analyses, exclusions, open_ledger
+from temwatch.ledger.changes import Author
 from temwatch.outputs import paths, sample_folder
 from temwatch.outputs.tables import MICROGRAPH_COLUMNS
 
@@ -98,3 +100,40 @@ def test_rebuild_gives_the_same_tables(output, config, capsys):
             assert {name: close_to(value(old[name])) for name in kept} == {
                 name: value(new[name]) for name in kept
             }
+
+
+def test_what_it_holds_can_be_excluded_and_comes_back(output):
+    """Micrographs, particles and frames of 0.1.0; its tables are then what they were."""
+    author = Author(by="anna", at=datetime.now(UTC), source="command")
+    with open_ledger(output / ".temwatch") as ledger:
+        for sample in ("Au", "X"):
+            sample_folder.publish(ledger, output, sample)
+        before = tables(output)
+        with ledger.reader() as reader:
+            done = {
+                sample: [row for row in reader.micrographs(sample) if row.has_result]
+                for sample in ("Au", "X")
+            }
+        (first, second), frame = done["Au"], done["X"][4]
+        with ledger.transaction() as connection:
+            exclusions.exclude_file(connection, first.file_id, None, author)
+            exclusions.exclude_particles(connection, second.id, [1], author)
+            exclusions.exclude_file(connection, frame.file_id, None, author)
+        for sample in ("Au", "X"):
+            sample_folder.publish(ledger, output, sample)
+        after = tables(output)
+        particles = next(path for path in before if path.match("Au/particles.csv"))
+        assert second.particles - 1 == len(after[particles])
+        states = {
+            path.parts[0]: [row["status"] for row in rows]
+            for path, rows in after.items()
+            if path.name == paths.MICROGRAPHS
+        }
+        assert (1, 1) == tuple(states[sample].count("excluded") for sample in ("Au", "X"))
+        with ledger.transaction() as connection:
+            exclusions.include_file(connection, first.file_id, None, author)
+            exclusions.include_particles(connection, second.id, [1], author)
+            exclusions.include_file(connection, frame.file_id, None, author)
+        for sample in ("Au", "X"):
+            sample_folder.publish(ledger, output, sample)
+        assert before == tables(output)

@@ -140,7 +140,7 @@ def test_an_event_tells_the_page_of_a_finished_micrograph(service, series):
 
 
 def test_status_ends_with_a_receipt_that_adds_up(service):
-    """seen = done + refused + failed + duplicates + superseded + pending."""
+    """seen = done + refused + failed + duplicates + superseded + pending + excluded."""
     done = temwatch("status", "--config", service.config)
     assert 0 == done.returncode, done.stderr
     receipt = done.stdout.strip().splitlines()[-1]

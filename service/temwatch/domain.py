@@ -30,7 +30,10 @@ Level = NDArray[np.uint8]
 
 
 class Status(StrEnum):
-    """What became of a file, as in micrographs.csv."""
+    """What became of a file, as in micrographs.csv.
+
+    EXCLUDED is shown in place of DONE; the ledger keeps exclusion apart.
+    """
 
     DONE = "done"
     FAILED = "failed"
@@ -38,6 +41,7 @@ class Status(StrEnum):
     DUPLICATE = "duplicate"
     PENDING = "pending"
     SUPERSEDED = "superseded"
+    EXCLUDED = "excluded"
 
 
 class Stage(StrEnum):
@@ -58,6 +62,10 @@ class Reason(StrEnum):
     LOW_CONVEXITY = "low_convexity"
     TOO_MANY_HOLES = "too_many_holes"
     NOT_SEPARABLE = "not_separable"
+
+
+EXCLUDED = "excluded"
+"""What rejections.csv says of a particle that somebody has excluded, beside the reasons of the analysis."""
 
 
 class PixelSizeSource(StrEnum):

@@ -20,6 +20,7 @@ class Note(StrEnum):
     TWO_KINDS = "two_kinds"
     OUT_OF_DOMAIN = "out_of_domain"
     FILE_GONE = "file_gone"
+    EXCLUSION_LOST = "exclusion_lost"
 
     def about(self, value: str) -> str:
         """The note with the value that it carries."""
@@ -40,6 +41,7 @@ _NOTE_WORDS = {
     Note.TWO_KINDS: "particles look like two kinds",
     Note.OUT_OF_DOMAIN: "unlike the micrographs that the network was trained on: check the outlines",
     Note.FILE_GONE: "the file is no longer in the watched folder",
+    Note.EXCLUSION_LOST: "an excluded particle is no longer found: its exclusion does not apply",
 }
 
 

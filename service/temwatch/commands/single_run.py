@@ -104,8 +104,7 @@ def _without_result(reader: Reader, arrivals: list[Arrival], method: str) -> lis
         for row in reader.micrographs(reader.sample_named(name) or name):
             path = str(Path(row.root, row.micrograph))
             if path in asked and (
-                row.status in (Status.FAILED, Status.REFUSED)
-                or (row.status is Status.DONE and row.method != method)
+                row.status in (Status.FAILED, Status.REFUSED) or (row.has_result and row.method != method)
             ):
                 again.append(path)
     return list(dict.fromkeys(again))

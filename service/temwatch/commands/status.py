@@ -40,7 +40,8 @@ def run(arguments: argparse.Namespace) -> int:
         receipt = reader.receipt()
     console.print(
         f"seen {receipt.seen} = done {receipt.done} + refused {receipt.refused} + failed {receipt.failed} "
-        f"+ duplicates {receipt.duplicates} + superseded {receipt.superseded} + pending {receipt.pending}",
+        f"+ duplicates {receipt.duplicates} + superseded {receipt.superseded} + pending {receipt.pending} "
+        f"+ excluded {receipt.excluded}",
         soft_wrap=True,
     )
     return 0
@@ -80,7 +81,7 @@ def _sequences(reader: Reader) -> Iterator[str]:
 def _differences(reader: Reader) -> Iterator[str]:
     """Every file that is not done, by name; at most the last 50."""
     receipt = reader.receipt()
-    different = receipt.seen - receipt.done - receipt.pending
+    different = receipt.seen - receipt.done - receipt.excluded - receipt.pending
     if different > _MOST_LINES:
         yield f"the last {_MOST_LINES} of {different} files without a result (all are in micrographs.csv):"
     for row in reversed(reader.without_result(_MOST_LINES)):

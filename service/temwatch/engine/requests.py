@@ -21,7 +21,7 @@ import structlog
 from temwatch.analysis import pipeline
 from temwatch.choices import implausible_pixel_size, is_plausible_pixel_size
 from temwatch.config import Config, SeparationSettings
-from temwatch.domain import Analysis, Method, Segmentation, Segmenter, Status
+from temwatch.domain import Analysis, Method, Segmentation, Segmenter
 from temwatch.engine import tasks
 from temwatch.engine.orders import ResolveOrder
 from temwatch.ledger import Ledger, Reader, Request, analyses, queue
@@ -197,11 +197,7 @@ def _resolve_outdated(
             for digest, recorded in reader.methods().items()
             if (method := renewed(recorded, separation)).digest != digest
         }
-        outdated = [
-            row.id
-            for row in reader.micrographs(sample)
-            if row.status is Status.DONE and row.method in methods
-        ]
+        outdated = [row.id for row in reader.micrographs(sample) if row.has_result and row.method in methods]
     count = 0
     for number in outdated:
         with ledger.reader() as reader:
@@ -235,7 +231,7 @@ class _Outdated(NamedTuple):
 def _outdated(reader: Reader, number: int, methods: Mapping[str, Method]) -> _Outdated | None:
     """The micrograph, unless it was retried, replaced or renewed since it was found outdated."""
     row = reader.micrograph(number)
-    if row is None or row.status is not Status.DONE or row.method is None or row.method not in methods:
+    if row is None or not row.has_result or row.method is None or row.method not in methods:
         return None
     assert row.pixel_size_nm is not None
     return _Outdated(row.pixel_size_nm, row.method)

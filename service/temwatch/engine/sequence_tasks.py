@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import dataclasses
 import math
 import os
 from dataclasses import dataclass
@@ -12,7 +13,7 @@ import numpy as np
 from temwatch.analysis.tracking import tracker
 from temwatch.config import TrackingSettings
 from temwatch.domain import Analysis
-from temwatch.ledger import MicrographRow, Publication, Reader, analyses
+from temwatch.ledger import MicrographRow, Publication, Reader, analyses, exclusions
 from temwatch.ledger.sequences import progress
 from temwatch.ledger.sequences.progress import LinkedFrame, PendingFrame, Progress, SequenceEvent
 from temwatch.outputs import sequence_files
@@ -61,13 +62,14 @@ def link(order: LinkOrder) -> LinkResult:
             if waiting.micrograph_id is None:
                 continue
             try:
-                analysis = analyses.load(reader, waiting.micrograph_id)
+                with reader.snapshot():
+                    analysis, numbers = _included(reader, waiting.micrograph_id)
+                    row = reader.micrograph(waiting.micrograph_id)
             except KeyError:
                 continue
-            row = reader.micrograph(waiting.micrograph_id)
             assert row is not None
             state, tracked = tracker.add_frame(state, tracker.observe(analysis, waiting.frame))
-            found.append(_row(row, analysis, tracked, state.next_track - 1))
+            found.append(_row(row, analysis, numbers, tracked, state.next_track - 1))
     return LinkResult(frames=tuple(found), state=tracker.dump(state))
 
 
@@ -94,11 +96,22 @@ def _state(reader: Reader, order: LinkOrder) -> tracker.TrackerState:
         raise StaleState(str(error)) from None
 
 
-def _row(row: MicrographRow, analysis: Analysis, tracked: tracker.TrackedFrame, tracks: int) -> LinkedFrame:
+def _included(reader: Reader, micrograph_id: int) -> tuple[Analysis, list[int]]:
+    """The analysis of a frame without excluded particles, and the numbers of the others."""
+    analysis = analyses.load(reader, micrograph_id)
+    excluded = exclusions.excluded_numbers(reader, micrograph_id)
+    kept = {
+        number: particle for number, particle in enumerate(analysis.particles, 1) if number not in excluded
+    }
+    return dataclasses.replace(analysis, particles=tuple(kept.values())), [*kept]
+
+
+def _row(
+    row: MicrographRow, analysis: Analysis, numbers: list[int], tracked: tracker.TrackedFrame, tracks: int
+) -> LinkedFrame:
     diameters_nm = np.array([particle.equivalent_diameter_nm for particle in analysis.particles])
     areas_nm2 = [particle.area_nm2 for particle in analysis.particles]
     y_nm, x_nm = tracked.positions_nm.T.tolist() if len(diameters_nm) else ([], [])
-    numbers = range(1, len(diameters_nm) + 1)
     drift_y_nm, drift_x_nm = tracked.drift_nm.tolist()
     return LinkedFrame(
         frame=tracked.index,

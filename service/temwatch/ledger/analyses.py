@@ -27,6 +27,7 @@ from temwatch.domain import (
     Segmentation,
     utc_text,
 )
+from temwatch.ledger import exclusions
 from temwatch.ledger.packing import (
     pack_level,
     pack_mask,
@@ -220,6 +221,8 @@ def replace(ledger: Ledger, micrograph_id: int, analysis: Analysis, at: datetime
         ).fetchone()
         connection.execute("UPDATE files SET changes = changes + 1 WHERE id = ?", (file_id,))
         make_stale(connection, sample, particles=True)
+        connection.execute("UPDATE micrographs SET excluded_particles = 0 WHERE id = ?", (micrograph_id,))
+        exclusions.apply(connection, micrograph_id)
 
 
 def load(reader: Reader, micrograph_id: int) -> Analysis:

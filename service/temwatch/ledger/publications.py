@@ -32,7 +32,7 @@ def particles_after(reader: Reader, sample: str, micrograph_id: int) -> int:
     return int(
         reader.value(
             """SELECT coalesce(sum(particles), 0) FROM micrographs
-                WHERE sample = ? AND id > ? AND status = 'done'""",
+                WHERE sample = ? AND id > ? AND status = 'done' AND NOT excluded""",
             sample,
             micrograph_id,
         )

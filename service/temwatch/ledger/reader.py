@@ -35,8 +35,12 @@ from temwatch.notes import Note, kind_of, split_notes
 
 _BATCH_ROWS = 50_000  # rows between SQLite and numpy at a time
 _COUNTS = "count(*), " + ", ".join(
-    f"coalesce(sum(status = '{status}'), 0)"
-    for status in ("done", "refused", "failed", "duplicate", "superseded", "pending")
+    f"coalesce(sum({condition}), 0)"
+    for condition in (
+        "status = 'done' AND NOT excluded",
+        *(f"status = '{each}'" for each in ("refused", "failed", "duplicate", "superseded", "pending")),
+        "status = 'done' AND excluded",
+    )
 )
 
 
@@ -89,7 +93,7 @@ class Reader:
             row[0]: row[1:]
             for row in self.connection.execute(
                 f"""SELECT sample, count(*), sum(particles), max(analysed_at), group_concat(DISTINCT method),
-                    {sums} FROM micrographs WHERE status = 'done'{where} GROUP BY sample""",
+                    {sums} FROM micrographs WHERE status = 'done' AND NOT excluded{where} GROUP BY sample""",
                 values,
             )
         }
@@ -232,8 +236,18 @@ class Reader:
 
     def particle_values(self, micrograph_id: int, columns: Sequence[str]) -> list[tuple[Any, ...]]:
         """Chosen columns of the particles of one micrograph; `number` is the particle's number."""
+        return self._particle_values(micrograph_id, columns, "NOT excluded")
+
+    def excluded_values(self, micrograph_id: int, columns: Sequence[str]) -> list[tuple[Any, ...]]:
+        """The same of the particles that somebody has excluded."""
+        return self._particle_values(micrograph_id, columns, "excluded")
+
+    def _particle_values(
+        self, micrograph_id: int, columns: Sequence[str], condition: str
+    ) -> list[tuple[Any, ...]]:
         return self.connection.execute(
-            f"SELECT {', '.join(columns)} FROM particles WHERE micrograph_id = ? ORDER BY number",
+            f"""SELECT {", ".join(columns)} FROM particles
+                WHERE micrograph_id = ? AND {condition} ORDER BY number""",
             (micrograph_id,),
         ).fetchall()
 
@@ -254,7 +268,8 @@ class Reader:
         cursor = self.connection.execute(
             f"""SELECT {", ".join(f"p.{column}" for column in columns)} FROM micrographs m
                 JOIN particles p ON p.micrograph_id = m.id
-                WHERE m.sample = ? AND m.id > ? AND m.status = 'done' ORDER BY m.id, p.number""",
+                WHERE m.sample = ? AND m.id > ? AND m.status = 'done' AND NOT m.excluded AND NOT p.excluded
+                ORDER BY m.id, p.number""",
             (sample, after_id),
         )
         table = number_table(cursor, len(columns))
@@ -274,7 +289,7 @@ def number_table(cursor: sqlite3.Cursor, columns: int) -> NDArray[np.float64]:
 
 
 def _receipt(counts: Sequence[int]) -> Receipt:
-    seen, done, refused, failed, duplicates, superseded, pending = counts
+    seen, done, refused, failed, duplicates, superseded, pending, excluded = counts
     return Receipt(
         seen=seen,
         done=done,
@@ -283,4 +298,5 @@ def _receipt(counts: Sequence[int]) -> Receipt:
         duplicates=duplicates,
         superseded=superseded,
         pending=pending,
+        excluded=excluded,
     )

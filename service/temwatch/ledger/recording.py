@@ -8,7 +8,7 @@ from datetime import datetime
 from typing import Any
 
 from temwatch.domain import Kin, Reason, Status, utc_text
-from temwatch.ledger import analyses, counters
+from temwatch.ledger import analyses, counters, exclusions
 from temwatch.ledger.analyses import PackedAnalysis, pack
 from temwatch.ledger.exposures import relate
 from temwatch.ledger.rows import FILE_COLUMNS, File, Recorded, Result, file_from
@@ -59,6 +59,8 @@ def record(
             _insert(connection, file, item) for item in packed if item.micrograph["frame"] not in there
         )
         status, reason = Status.DONE if finished else Status.PENDING, ""
+        for micrograph_id in ids:
+            exclusions.apply(connection, micrograph_id, is_published=False)
         if kin is not None and finished and len(ids) == 1:
             relate(connection, file.id, ids[0], kin)
             found = connection.execute("SELECT status, reason FROM micrographs WHERE id = ?", ids).fetchone()

@@ -153,11 +153,20 @@ class MicrographRow:
     pixel_size_source: str | None
     stated_pixel_size_nm: float | None
     notes: tuple[str, ...]
+    excluded_particles: int
+
+    @property
+    def has_result(self) -> bool:
+        """Whether there is an analysis that counts, or would if the micrograph were not excluded."""
+        return self.status in (Status.DONE, Status.EXCLUDED)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Receipt:
-    """Number of files by status, each revision counted; the parts add up to `seen`."""
+    """Number of files by status, each revision counted; the parts add up to `seen`.
+
+    `excluded` are those that are done, but excluded as a whole.
+    """
 
     seen: int
     done: int
@@ -166,6 +175,7 @@ class Receipt:
     duplicates: int
     superseded: int
     pending: int
+    excluded: int
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -232,11 +242,12 @@ MICROGRAPH_COLUMNS = """m.id, m.file_id, f.name, f.root, m.sample,
     m.pixel_size_nm, m.particles, m.rejected_touches_border, m.rejected_too_small, m.rejected_low_convexity,
     m.rejected_too_many_holes, m.rejected_not_separable, m.particle_fraction, m.mean_equivalent_diameter_nm,
     m.acquired_at, m.analysed_at, m.seconds, m.method, m.metadata, m.pixel_size_source,
-    m.stated_pixel_size_nm, m.notes, m.notes_of_record"""
+    m.stated_pixel_size_nm, m.notes, m.notes_of_record, m.excluded, m.excluded_particles"""
 
 
 _NOT_MEASURED = {
     "particles": 0,
+    "excluded_particles": 0,
     "particle_fraction": None,
     "mean_equivalent_diameter_nm": None,
     "method": None,
@@ -258,6 +269,8 @@ def micrograph_from(cursor: sqlite3.Cursor, row: tuple[Any, ...]) -> MicrographR
     for name in ("root", "sample_name", "micrograph"):
         values[name] = as_text(values[name])
     values["status"] = Status(values["status"])
+    if values.pop("excluded") and values["status"] is Status.DONE:
+        values["status"] = Status.EXCLUDED
     values["rejected"] = {reason: values.pop(f"rejected_{reason}") for reason in Reason}
     values["acquired_at"], values["analysed_at"] = (
         moment(values["acquired_at"]),

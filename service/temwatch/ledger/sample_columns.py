@@ -79,7 +79,7 @@ def fields(reader: Reader, sample: str, *, after_id: int = 0) -> Fields:
     rows = connection.execute(
         f"""SELECT m.id, {FIELD}, m.width_px, m.height_px, m.pixel_size_nm
             FROM micrographs m JOIN files f ON f.id = m.file_id
-            WHERE m.sample = ? AND m.status = 'done' AND m.id > ? ORDER BY m.id""",
+            WHERE m.sample = ? AND m.status = 'done' AND NOT m.excluded AND m.id > ? ORDER BY m.id""",
         (sample, after_id),
     ).fetchall()
     ids = np.array([row[0] for row in rows], np.int64)
@@ -87,7 +87,8 @@ def fields(reader: Reader, sample: str, *, after_id: int = 0) -> Fields:
     cursor = connection.execute(
         f"""SELECT m.id, p.number, {", ".join(f"p.{name}" for name in PARTICLE_VALUES)}
             FROM micrographs m JOIN particles p ON p.micrograph_id = m.id
-            WHERE m.sample = ? AND m.status = 'done' AND m.id > ? ORDER BY m.id, p.number""",
+            WHERE m.sample = ? AND m.status = 'done' AND NOT m.excluded AND m.id > ? AND NOT p.excluded
+            ORDER BY m.id, p.number""",
         (sample, after_id),
     )
     table = number_table(cursor, 2 + len(PARTICLE_VALUES))

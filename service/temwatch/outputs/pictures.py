@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import math
 import os
-from collections.abc import Callable
+from collections.abc import Callable, Collection
 from pathlib import Path
 
 import imagecodecs
@@ -24,6 +24,7 @@ SEPARATED = (240, 228, 66)
 OVERLAPPING = (230, 159, 0)
 REJECTED = (213, 94, 0)
 REMOVED = (204, 121, 167)
+EXCLUDED = (170, 170, 170)
 
 Canvas = NDArray[np.uint8]  # (y, x) grey or (y, x, 3) colours
 
@@ -61,20 +62,31 @@ def write_micrograph(folder: Path, name: str, image: Pixels, pixel_size_nm: floa
     return canvas
 
 
-def write_views(folder: Path, name: str, micrograph: Image.Image | Canvas, analysis: Analysis) -> None:
-    """Write mask and overlay, drawn on the published grey picture of the micrograph."""
+def write_views(
+    folder: Path,
+    name: str,
+    micrograph: Image.Image | Canvas,
+    analysis: Analysis,
+    excluded: Collection[int] = (),
+) -> None:
+    """Write mask and overlay, drawn on the published grey picture of the micrograph.
+
+    `excluded` are the numbers of particles that somebody has excluded.
+    """
     _save(analysis.mask.view(np.uint8) * np.uint8(255), paths.picture(folder, name, "mask"))
-    _save(overlay(np.asarray(micrograph), analysis), paths.picture(folder, name, "overlay"))
+    _save(overlay(np.asarray(micrograph), analysis, excluded), paths.picture(folder, name, "overlay"))
 
 
-def draw_again(folder: Path, name: str, analysis: Callable[[], Analysis]) -> None:
+def draw_again(
+    folder: Path, name: str, analysis: Callable[[], Analysis], excluded: Collection[int] = ()
+) -> None:
     """Write mask and overlay again, if the picture of the micrograph was published."""
     path = paths.picture(folder, name, "micrograph")
     if is_whole(path):
         with Image.open(path) as micrograph:
             found = analysis()
             if micrograph.size == found.mask.shape[::-1]:  # else a later revision has just been drawn
-                write_views(folder, name, micrograph, found)
+                write_views(folder, name, micrograph, found, excluded)
 
 
 def is_whole(path: Path) -> bool:
@@ -87,9 +99,10 @@ def is_whole(path: Path) -> bool:
         return False
 
 
-def overlay(micrograph: Canvas, analysis: Analysis) -> Canvas:
+def overlay(micrograph: Canvas, analysis: Analysis, excluded: Collection[int] = ()) -> Canvas:
     """The published grey picture with the outline of every particle, coloured by kind.
 
+    `excluded` are the numbers of particles that somebody has excluded: their outlines are grey.
     Lines lie inside the region, so the edge of the particle stays visible.
     """
     canvas = np.empty((*micrograph.shape, 3), np.uint8)
@@ -99,8 +112,11 @@ def overlay(micrograph: Canvas, analysis: Analysis) -> Canvas:
         canvas[analysis.removed] = REMOVED
     for rejection in analysis.rejections:
         _outline(canvas, rejection.region, REJECTED, width_px)
-    for particle in analysis.particles:
-        _outline(canvas, particle.region, _colour(particle), width_px)
+    # excluded ones first, so that they cross no other
+    numbered = sorted(enumerate(analysis.particles, 1), key=lambda one: one[0] not in excluded)
+    for number, particle in numbered:
+        colour = EXCLUDED if number in excluded else _colour(particle)
+        _outline(canvas, particle.region, colour, width_px)
     _draw_scale_bar_on(canvas, analysis.pixel_size_nm)  # outlines must not cross it
     return canvas
 

@@ -8,7 +8,7 @@ from pathlib import Path
 
 from temwatch import formats
 from temwatch.errors import InputError
-from temwatch.ledger import MicrographRow, Reader, analyses
+from temwatch.ledger import MicrographRow, Reader, analyses, exclusions
 from temwatch.outputs import paths, pictures
 
 
@@ -31,7 +31,8 @@ def redraw(reader: Reader, folder: Path, row: MicrographRow) -> None:
             if not pictures.is_whole(picture):
                 picture.unlink(missing_ok=True)
         return
-    pictures.draw_again(folder, name, partial(analyses.load, reader, row.id))
+    excluded = exclusions.excluded_numbers(reader, row.id)
+    pictures.draw_again(folder, name, partial(analyses.load, reader, row.id), excluded)
 
 
 def _redraw_micrograph(folder: Path, name: str, row: MicrographRow) -> bool:

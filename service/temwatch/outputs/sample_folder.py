@@ -18,7 +18,6 @@ from typing import BinaryIO
 
 import structlog
 
-from temwatch.domain import Status
 from temwatch.errors import StartError
 from temwatch.ledger import EditedTable, Ledger, Publication, Reader, publications
 from temwatch.outputs import parquet, paths, redrawing, sequence_files, workbook
@@ -142,7 +141,7 @@ def write_folder(state: Path, folder: Path, sample: str) -> None:
     """
     with Reader(state) as reader, reader.snapshot():
         # a stack may have more frames than fit into memory
-        rows = (row for row in reader.micrographs_named(sample, folder.name) if row.status is Status.DONE)
+        rows = (row for row in reader.micrographs_named(sample, folder.name) if row.has_result)
         if (first := next(rows, None)) is not None:
             with replacing(paths.micrograph_table(folder)) as stream:
                 stream.write(header(PARTICLES.columns).encode())

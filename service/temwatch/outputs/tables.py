@@ -16,7 +16,7 @@ from numpy.typing import NDArray
 
 from temwatch.analysis.statistics.summary import SUMMARISED, summarise
 from temwatch.columns import BOX, ORIGIN, PARTICLE_COLUMNS, ROW, Column
-from temwatch.domain import Reason, Status, utc_text
+from temwatch.domain import EXCLUDED, Reason, Status, utc_text
 from temwatch.ledger import MicrographRow, Reader
 from temwatch.names import path_cell, text_cell
 from temwatch.notes import Note, join_notes
@@ -26,7 +26,7 @@ _PIXEL_SIZE, _ACQUIRED_AT, _ANALYSED_AT, _METHOD = ORIGIN
 
 MICROGRAPH_COLUMNS: tuple[Column, ...] = (
     *ROW,
-    Column("status", "text", "done, failed, refused, duplicate, pending or superseded"),
+    Column("status", "text", ", ".join(Status)),
     Column("sha256", "text", "digest of the file's content"),
     Column("width_px", "integer", "width of the micrograph"),
     Column("height_px", "integer", "height of the micrograph"),
@@ -43,12 +43,13 @@ MICROGRAPH_COLUMNS: tuple[Column, ...] = (
     Column("pixel_size_source", "text", "who states the pixel size: file, config or user"),
     Column("stated_pixel_size_nm", "real", "pixel size that the file states, empty where it states none"),
     Column("notes", "text", f"remarks, joined by ;: {', '.join(Note)}"),
+    Column("excluded_particles", "integer", "number of particles that somebody has excluded"),
 )
 
 REJECTION_COLUMNS: tuple[Column, ...] = (
     *ROW,
     Column("rejection", "integer", "number of the rejection in its micrograph, from 1"),
-    Column("reason", "text", ", ".join(Reason)),
+    Column("reason", "text", f"{', '.join(Reason)}, or {EXCLUDED} by somebody"),
     Column("area_nm2", "real", "area of the rejected region"),
     Column("equivalent_diameter_nm", "real", "diameter of the disc of equal area"),
     *BOX,
@@ -77,12 +78,16 @@ def _rejections(reader: Reader, row: MicrographRow) -> list[tuple[Any, ...]]:
     if row.status is not Status.DONE:
         return []
     pixel_nm2 = (row.pixel_size_nm or math.nan) ** 2
-    return [
+    found: list[tuple[Any, ...]] = [
         (number, reason, area_px * pixel_nm2, math.sqrt(4 * area_px * pixel_nm2 / math.pi), *box)
         for number, reason, area_px, *box in reader.rejection_values(
             row.id, ("number", "reason", "area_px", *_REJECTION_OWN[4:])
         )
     ]
+    if row.excluded_particles:
+        excluded = reader.excluded_values(row.id, _REJECTION_OWN[2:])
+        found += [(number, EXCLUDED, *own) for number, own in enumerate(excluded, len(found) + 1)]
+    return found
 
 
 def _one(_: Reader, __: MicrographRow) -> list[tuple[Any, ...]]:
@@ -118,7 +123,7 @@ def values(table: Table, reader: Reader, row: MicrographRow) -> Iterator[list[An
 def _shared(table: Table, row: MicrographRow) -> dict[str, Any]:
     # a count is empty, not 0, if nothing was measured
     measured = row.method is not None
-    counts = {"particles": row.particles if measured else None}
+    counts = {name: getattr(row, name) if measured else None for name in ("particles", "excluded_particles")}
     counts |= {f"rejected_{reason}": n if measured else None for reason, n in row.rejected.items()}
     known = counts | {"notes": join_notes(row.notes), "sample": row.sample_name}
     return {

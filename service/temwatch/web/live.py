@@ -149,7 +149,7 @@ def _view_parts(service: Context, ledger: Reader, recent: list[dict[str, Any]], 
         elif last is not None:
             with ledger.snapshot():
                 row = ledger.micrograph(last["id"])
-                if row is not None and row.status is Status.DONE:
+                if row is not None and row.has_result:
                     parts["micrograph"] = json.dumps(row.id).encode()
                     parts[name] = service.outlines.outlines(ledger, row)
     return b"{" + b",".join(b'"%s":%s' % (name.encode(), text) for name, text in parts.items()) + b"}"

@@ -15,7 +15,6 @@ from fastapi.responses import FileResponse, Response
 from PIL import Image
 from starlette.requests import Request
 
-from temwatch.domain import Status
 from temwatch.ledger import MicrographRow, Reader, analyses
 from temwatch.outputs import paths, pictures, redrawing
 from temwatch.web import rendering, serialize
@@ -91,7 +90,7 @@ def add(app: FastAPI, service: Context) -> None:
     def outlines(request: Request, id: int) -> Response:
         with service.reader() as ledger, ledger.snapshot():  # a retry may delete the row at any time
             row = known_micrograph(ledger, id)
-            if row.status is not Status.DONE:
+            if not row.has_result:
                 raise HTTPException(404, f"micrograph {id} has no outlines: it is {row.status}")
             content = service.outlines.outlines(ledger, row)
         return JsonBody.from_bytes(content).response(request)

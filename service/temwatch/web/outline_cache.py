@@ -5,7 +5,7 @@ from __future__ import annotations
 import json
 from pathlib import Path
 
-from temwatch.ledger import MicrographRow, Reader
+from temwatch.ledger import MicrographRow, Reader, exclusions
 from temwatch.outputs import paths
 from temwatch.web import rendering
 from temwatch.web.cache import SingleFlightCache
@@ -28,4 +28,5 @@ class OutlineCache:
             found = rendering.outlines(ledger, row) | {"has_picture": has_picture}
             return json.dumps(found, separators=(",", ":")).encode()
 
-        return self._outlines.get((row.id, row.analysed_at, row.method, has_picture), trace)
+        excluded = exclusions.excluded_numbers(ledger, row.id)
+        return self._outlines.get((row.id, row.analysed_at, row.method, excluded, has_picture), trace)

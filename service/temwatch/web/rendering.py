@@ -16,7 +16,7 @@ from PIL import Image, ImageDraw
 from temwatch.analysis.measurement.polygons import polygon
 from temwatch.analysis.measurement.shape import with_outlines
 from temwatch.domain import Level, Particle, Region
-from temwatch.ledger import MicrographRow, Reader, analyses
+from temwatch.ledger import MicrographRow, Reader, analyses, exclusions
 from temwatch.outputs import pictures
 from temwatch.outputs.population_summary import json_numbers
 
@@ -92,6 +92,7 @@ def outlines(reader: Reader, row: MicrographRow) -> dict[str, Any]:
     Polygons are x, y, x, y ... in units of half a pixel, to a quarter of one.
     """
     found = analyses.particles(reader, row.id)
+    excluded = exclusions.excluded_numbers(reader, row.id)
     regions = with_outlines((particle.region for particle in found), analyses.level(reader, row.id))
     return {
         "width_px": row.width_px,
@@ -100,6 +101,7 @@ def outlines(reader: Reader, row: MicrographRow) -> dict[str, Any]:
         "particles": [
             {
                 "number": number,
+                "excluded": number in excluded,
                 "kind": "overlapping"
                 if particle.overlapping
                 else "separated"

@@ -9,7 +9,7 @@ from datetime import datetime
 from typing import Any, BinaryIO, Literal
 
 from temwatch.domain import particle_row, utc_text
-from temwatch.ledger import MicrographRow, Reader, SampleRow, analyses
+from temwatch.ledger import MicrographRow, Reader, SampleRow, analyses, exclusions
 from temwatch.notes import join_notes, note_in_words
 from temwatch.outputs import parquet, tables
 from temwatch.web.exports import write_text
@@ -46,7 +46,8 @@ def micrograph(row: MicrographRow) -> dict[str, Any]:
 
 
 def particles(reader: Reader, row: MicrographRow) -> list[dict[str, Any]]:
-    """Rows of particles.csv of one micrograph."""
+    """Rows of particles.csv of one micrograph, which excluded particles are not in."""
+    excluded = exclusions.excluded_numbers(reader, row.id)
     rows = [
         particle_row(
             particle,
@@ -60,6 +61,7 @@ def particles(reader: Reader, row: MicrographRow) -> list[dict[str, Any]]:
             analysed_at=row.analysed_at,
         )
         for number, particle in enumerate(analyses.particles(reader, row.id), 1)
+        if number not in excluded
     ]
     for values in rows:
         for name in ("acquired_at", "analysed_at"):

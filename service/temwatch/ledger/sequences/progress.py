@@ -20,6 +20,7 @@ STATE_EVERY_FRAMES = 512
 """A late frame makes tracking go back by at most this many frames, and those after it."""
 
 _IN_SEQUENCE = "f.sample = ? AND coalesce(f.sequence, f.name) = ?"
+_COUNTS = "m.status = 'done' AND NOT m.excluded"
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -116,9 +117,9 @@ def ready_frames(
 ) -> list[PendingFrame]:
     """The next frames to link, in order, up to a gap that may still be filled.
 
-    A gap is skipped when all of its files have failed or were refused, or when the frame behind it has waited
-    for `gap_s`; not while a file of the gap waits for its first analysis. A sequence may begin with frame 0
-    or 1.
+    A gap is skipped when all of its files have failed, were refused or are excluded, or when the frame
+    behind it has waited for `gap_s`; not while a file of the gap waits for its first analysis. A sequence may
+    begin with frame 0 or 1.
     """
     after = -1 if sequence.through is None else sequence.through
     rows = reader.connection.execute(
@@ -153,10 +154,10 @@ def _micrographs(
     rows = reader.connection.execute(
         f"""SELECT frame, max(id), analysed_at FROM (
                 SELECT m.frame, m.id, m.analysed_at FROM files f JOIN micrographs m ON m.file_id = f.id
-                WHERE {_IN_SEQUENCE} AND f.frame BETWEEN ? AND ? AND m.frame = f.frame AND m.status = 'done'
+                WHERE {_IN_SEQUENCE} AND f.frame BETWEEN ? AND ? AND m.frame = f.frame AND {_COUNTS}
                 UNION ALL
                 SELECT m.frame, m.id, m.analysed_at FROM files f JOIN micrographs m ON m.file_id = f.id
-                WHERE {_IN_SEQUENCE} AND f.frame IS NULL AND m.frame BETWEEN ? AND ? AND m.status = 'done'
+                WHERE {_IN_SEQUENCE} AND f.frame IS NULL AND m.frame BETWEEN ? AND ? AND {_COUNTS}
             ) GROUP BY frame""",
         (sequence.sample, sequence.name, first, last) * 2,
     )
@@ -171,6 +172,13 @@ def _is_gap(reader: Reader, sequence: Progress, after: int, before: int, *, give
             FROM files f WHERE {_IN_SEQUENCE} AND f.frame > ? AND f.frame < ?""",
         (sequence.sample, sequence.name, after, before),
     ).fetchone()
+    if not waits and not given_up:
+        (excluded,) = reader.connection.execute(
+            f"""SELECT count(DISTINCT m.frame) FROM files f JOIN micrographs m ON m.file_id = f.id
+                WHERE {_IN_SEQUENCE} AND m.status = 'done' AND m.excluded AND m.frame > ? AND m.frame < ?""",
+            (sequence.sample, sequence.name, after, before),
+        ).fetchone()
+        hopeless += excluded
     return not waits and (given_up or hopeless == before - after - 1)
 
 

@@ -119,3 +119,13 @@ def create(connection: sqlite3.Connection) -> None:
             (SELECT s.id FROM sequences s WHERE s.sample = m.sample AND s.sequence = {_NAME}), m.frame
             {frames} ORDER BY m.id"""
     )
+
+
+def link_again_after_exclusions(connection: sqlite3.Connection) -> None:
+    """A frame also changes when it or particles of it are excluded or included."""
+    connection.execute("DROP TRIGGER frame_changed")
+    connection.execute(
+        f"""CREATE TRIGGER frame_changed AFTER UPDATE OF status, frame, elapsed_s, analysed_at, excluded,
+            excluded_particles ON micrographs
+            WHEN OLD.frame IS NOT NULL BEGIN {_changed("OLD")} {_changed("NEW")} END"""
+    )

@@ -1,0 +1,192 @@
+"""What people decided: who changed what, when and why. Nothing here is ever overwritten or removed.
+
+A change that was undone names the change that undid it. `exclusions` holds what is taken out of the data set;
+an exclusion that was ended stays, and names the change that ended it.
+"""
+
+from __future__ import annotations
+
+import json
+import sqlite3
+from collections.abc import Mapping
+from dataclasses import dataclass
+from datetime import datetime
+from typing import TYPE_CHECKING, Any
+
+from temwatch.domain import utc_text
+from temwatch.ledger.rows import moment
+from temwatch.ledger.sequences import tables
+from temwatch.names import as_text
+
+if TYPE_CHECKING:
+    from temwatch.ledger.reader import Reader
+
+MAX_BY_CHARACTERS = 100
+MAX_REASON_CHARACTERS = 1000
+
+_STATEMENTS = (
+    # `before` and `after` are JSON; a file may be gone while what was decided about it stays
+    """CREATE TABLE changes (
+        id INTEGER PRIMARY KEY AUTOINCREMENT,
+        made_at TEXT NOT NULL,
+        made_by TEXT NOT NULL,
+        source TEXT NOT NULL CHECK (source IN ('command', 'api', 'configuration')),
+        action TEXT NOT NULL,
+        sample TEXT NOT NULL,
+        micrograph TEXT,
+        file_id INTEGER,
+        frame INTEGER,
+        reason TEXT NOT NULL,
+        before TEXT NOT NULL,
+        after TEXT NOT NULL,
+        undone_by INTEGER REFERENCES changes (id)
+    )""",
+    "CREATE INDEX changes_of_file ON changes (file_id)",
+    # of a particle also its number when it was excluded, its box, its outline as in packing.py, and the
+    # number that it has now: NULL where the particle is no longer found
+    """CREATE TABLE exclusions (
+        id INTEGER PRIMARY KEY AUTOINCREMENT,
+        change_id INTEGER NOT NULL REFERENCES changes (id),
+        ended_by INTEGER REFERENCES changes (id),
+        file_id INTEGER NOT NULL REFERENCES files (id) ON DELETE CASCADE,
+        frame INTEGER,
+        number INTEGER,
+        bbox_x_px INTEGER,
+        bbox_y_px INTEGER,
+        bbox_width_px INTEGER,
+        bbox_height_px INTEGER,
+        outline BLOB,
+        number_now INTEGER
+    )""",
+    "CREATE INDEX exclusions_of_file ON exclusions (file_id) WHERE ended_by IS NULL",
+    # what follows from the exclusions that are in force
+    "ALTER TABLE files ADD COLUMN excluded INTEGER NOT NULL DEFAULT 0",
+    "ALTER TABLE micrographs ADD COLUMN excluded INTEGER NOT NULL DEFAULT 0",
+    "ALTER TABLE micrographs ADD COLUMN excluded_particles INTEGER NOT NULL DEFAULT 0",
+    "ALTER TABLE particles ADD COLUMN excluded INTEGER NOT NULL DEFAULT 0",
+    "UPDATE samples SET generation = generation + 1",
+)
+
+
+def create(connection: sqlite3.Connection) -> None:
+    """Migration: nothing was decided yet, and micrographs.csv has another column."""
+    for statement in _STATEMENTS:
+        connection.execute(statement)
+    tables.link_again_after_exclusions(connection)
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Author:
+    """Who makes a change, when and why; `source` is command, api or configuration.
+
+    Over HTTP `by` is what the client says.
+    """
+
+    by: str
+    at: datetime
+    source: str
+    reason: str = ""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Subject:
+    """What a change is about: a sample, or one of its files, or a frame of that."""
+
+    sample: str
+    micrograph: str | None = None
+    file_id: int | None = None
+    frame: int | None = None
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class ChangeRow:
+    """One change as it was made; `undone_by` is the id of the change that undid it."""
+
+    id: int
+    made_at: datetime
+    made_by: str
+    source: str
+    action: str
+    sample: str
+    micrograph: str | None
+    frame: int | None
+    reason: str
+    before: Mapping[str, Any]
+    after: Mapping[str, Any]
+    undone_by: int | None
+
+
+def add(
+    connection: sqlite3.Connection,
+    author: Author,
+    action: str,
+    subject: Subject,
+    before: Mapping[str, Any],
+    after: Mapping[str, Any],
+) -> int:
+    """Record a change; gives its id."""
+    added = connection.execute(
+        """INSERT INTO changes (made_at, made_by, source, action, sample, micrograph, file_id, frame, reason,
+            before, after) VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?)""",
+        (
+            utc_text(author.at),
+            as_text(author.by)[:MAX_BY_CHARACTERS],
+            author.source,
+            action,
+            subject.sample,
+            subject.micrograph,
+            subject.file_id,
+            subject.frame,
+            as_text(author.reason)[:MAX_REASON_CHARACTERS],
+            json.dumps(before),
+            json.dumps(after),
+        ),
+    )
+    assert added.lastrowid is not None
+    return added.lastrowid
+
+
+def history(
+    reader: Reader, *, limit: int, before_id: int | None = None, sample: str | None = None
+) -> list[ChangeRow]:
+    """Changes, newest first, those before the change `before_id`; of one sample or of all."""
+    rows = reader.connection.execute(
+        """SELECT id, made_at, made_by, source, action, sample, micrograph, frame, reason, before, after,
+            undone_by FROM changes WHERE id < coalesce(?, id + 1) AND sample = coalesce(?, sample)
+            ORDER BY id DESC LIMIT ?""",
+        (before_id, sample, limit),
+    )
+    found = []
+    for (
+        number,
+        made_at,
+        made_by,
+        source,
+        action,
+        of_sample,
+        micrograph,
+        frame,
+        reason,
+        *states,
+        undone,
+    ) in rows:
+        at = moment(made_at)
+        assert at is not None
+        before, after = map(json.loads, states)
+        found.append(
+            ChangeRow(
+                id=number,
+                made_at=at,
+                made_by=made_by,
+                source=source,
+                action=action,
+                sample=of_sample,
+                micrograph=micrograph,
+                frame=frame,
+                reason=reason,
+                before=before,
+                after=after,
+                undone_by=undone,
+            )
+        )
+    return found

@@ -1,0 +1,321 @@
+"""Micrographs, frames and particles that somebody has taken out of the data set, and puts back.
+
+An exclusion belongs to a revision of a file and, for a particle, to its place and outline: it is in force
+after another analysis of the same file, and a later revision starts included. Status is kept apart. The
+columns `excluded` of files, micrographs and particles follow from the exclusions that are in force; `apply`
+makes them so, within the transaction of its caller.
+"""
+
+from __future__ import annotations
+
+import sqlite3
+from collections.abc import Collection, Iterable, Sequence
+from statistics import fmean
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from temwatch.domain import Region
+from temwatch.ledger import changes
+from temwatch.ledger.changes import Author, Subject
+from temwatch.ledger.packing import pack_regions, unpack_regions
+from temwatch.ledger.supersede import make_stale
+from temwatch.names import as_text
+from temwatch.notes import Note, join_notes, split_notes
+
+if TYPE_CHECKING:
+    from temwatch.ledger.reader import Reader
+
+LEAST_OVERLAP = 0.5
+"""Intersection over union from which on a particle is the one that was excluded."""
+
+_BOX = "bbox_x_px, bbox_y_px, bbox_width_px, bbox_height_px"
+# a frame that is a file of its own may be numbered again
+_STACK_FRAME = "CASE WHEN f.frame IS NULL THEN m.frame END"
+_IN_FORCE = "file_id = ? AND ended_by IS NULL"
+
+
+def excluded_numbers(reader: Reader, micrograph_id: int) -> frozenset[int]:
+    """Numbers of the excluded particles of a micrograph; all of them where it is excluded itself."""
+    rows = reader.connection.execute(
+        """SELECT p.number FROM particles p JOIN micrographs m ON m.id = p.micrograph_id
+            WHERE m.id = ? AND (p.excluded OR m.excluded)""",
+        (micrograph_id,),
+    )
+    return frozenset(row[0] for row in rows)
+
+
+def exclude_file(
+    connection: sqlite3.Connection, file_id: int, frame: int | None, author: Author
+) -> int | None:
+    """Exclude a file, or one frame of a stack; gives the change, None where nothing changes."""
+    if _of_file(connection, file_id, frame):
+        return None
+    subject = _subject(connection, file_id, frame)
+    change = changes.add(connection, author, "exclude", subject, {"excluded": False}, {"excluded": True})
+    connection.execute(
+        "INSERT INTO exclusions (change_id, file_id, frame) VALUES (?, ?, ?)", (change, file_id, frame)
+    )
+    _apply_to_file(connection, file_id)
+    return change
+
+
+def include_file(
+    connection: sqlite3.Connection, file_id: int, frame: int | None, author: Author
+) -> int | None:
+    """Put a file or a frame back; what was excluded in it by itself stays excluded."""
+    ended = _of_file(connection, file_id, frame)
+    if not ended:
+        return None
+    subject = _subject(connection, file_id, frame)
+    change = changes.add(connection, author, "include", subject, {"excluded": True}, {"excluded": False})
+    _end(connection, ended, change)
+    _apply_to_file(connection, file_id)
+    return change
+
+
+def exclude_particles(
+    connection: sqlite3.Connection, micrograph_id: int, numbers: Collection[int], author: Author
+) -> int | None:
+    """Exclude particles of a micrograph by their numbers; those that do not exist are ignored."""
+    before = _excluded(connection, micrograph_id)
+    regions = _regions(connection, micrograph_id)
+    new = sorted((set(numbers) & set(regions)) - before)
+    if not new:
+        return None
+    file_id, frame = _file_of(connection, micrograph_id)
+    change = changes.add(
+        connection,
+        author,
+        "exclude",
+        _subject(connection, file_id, frame),
+        {"excluded_particles": sorted(before)},
+        {"excluded_particles": sorted(before | {*new})},
+    )
+    connection.executemany(
+        f"""INSERT INTO exclusions (change_id, file_id, frame, number, {_BOX}, outline)
+            VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?)""",
+        [(change, file_id, frame, number, *_packed(regions[number])) for number in new],
+    )
+    apply(connection, micrograph_id)
+    return change
+
+
+def include_particles(
+    connection: sqlite3.Connection, micrograph_id: int, numbers: Collection[int], author: Author
+) -> int | None:
+    """Put particles of a micrograph back by their numbers."""
+    before = _excluded(connection, micrograph_id)
+    file_id, frame = _file_of(connection, micrograph_id)
+    ended = [
+        (number, now)
+        for number, first, now in connection.execute(
+            f"""SELECT id, number, number_now FROM exclusions
+                WHERE {_IN_FORCE} AND frame IS ? AND outline IS NOT NULL""",
+            (file_id, frame),
+        )
+        # one that no longer applies is known by the number that it had
+        if (first if now is None else now) in numbers
+    ]
+    if not ended:
+        return None
+    change = changes.add(
+        connection,
+        author,
+        "include",
+        _subject(connection, file_id, frame),
+        {"excluded_particles": sorted(before)},
+        {"excluded_particles": sorted(before - {now for _, now in ended})},
+    )
+    _end(connection, [number for number, _ in ended], change)
+    apply(connection, micrograph_id)
+    return change
+
+
+def numbers_within(
+    connection: sqlite3.Connection, micrograph_id: int, polygon: Sequence[tuple[float, float]]
+) -> set[int]:
+    """Numbers of the particles whose centroid lies within a polygon of (x, y) in px."""
+    rows = connection.execute(
+        """SELECT p.number, p.centroid_x_nm / m.pixel_size_nm, p.centroid_y_nm / m.pixel_size_nm
+            FROM particles p JOIN micrographs m ON m.id = p.micrograph_id WHERE m.id = ?""",
+        (micrograph_id,),
+    ).fetchall()
+    if not rows:
+        return set()
+    numbers, x, y = (np.array(column, float) for column in zip(*rows, strict=True))
+    return {int(number) for number in numbers[_is_inside(x, y, np.array(polygon, float))]}
+
+
+def _is_inside(
+    x: NDArray[np.float64], y: NDArray[np.float64], corners: NDArray[np.float64]
+) -> NDArray[np.bool_]:
+    """Whether a ray from each point crosses the polygon an odd number of times."""
+    inside = np.zeros(len(x), bool)
+    for (x1, y1), (x2, y2) in zip(corners, np.roll(corners, -1, axis=0), strict=True):
+        if y1 != y2:
+            crosses = ((y1 > y) != (y2 > y)) & (x < (x2 - x1) * (y - y1) / (y2 - y1) + x1)
+            inside ^= crosses
+    return inside
+
+
+def apply(connection: sqlite3.Connection, micrograph_id: int, *, is_published: bool = True) -> None:
+    """Bring a micrograph and its particles into step with the exclusions of its file.
+
+    A row that was just recorded is not published yet; of any other the tables are written again.
+    """
+    file_id, frame, sample, was, notes = connection.execute(
+        f"""SELECT f.id, {_STACK_FRAME}, m.sample, m.excluded, m.notes_of_record
+            FROM micrographs m JOIN files f ON f.id = m.file_id WHERE m.id = ?""",
+        (micrograph_id,),
+    ).fetchone()
+    exclusions = connection.execute(
+        f"""SELECT id, frame, {_BOX}, outline, number_now FROM exclusions
+            WHERE {_IN_FORCE} AND (frame IS NULL OR frame IS ?)""",
+        (file_id, frame),
+    ).fetchall()
+    of_particles = [row for row in exclusions if row[6] is not None]
+    excluded = len(of_particles) < len(exclusions)
+    found = _match(connection, micrograph_id, of_particles)
+    for (number, *_, before), now in zip(of_particles, found, strict=True):
+        if before != now:
+            connection.execute("UPDATE exclusions SET number_now = ? WHERE id = ?", (now, number))
+    kept = [note for note in split_notes(notes) if note != Note.EXCLUSION_LOST]
+    if None in found:
+        kept.append(Note.EXCLUSION_LOST)
+    numbers, before = {number for number in found if number is not None}, _excluded(connection, micrograph_id)
+    if (excluded, numbers, join_notes(kept)) == (bool(was), before, notes):
+        return
+    for value, chosen in ((1, numbers - before), (0, before - numbers)):
+        connection.executemany(
+            "UPDATE particles SET excluded = ? WHERE micrograph_id = ? AND number = ?",
+            [(value, micrograph_id, number) for number in chosen],
+        )
+    diameters = connection.execute(
+        """SELECT equivalent_diameter_nm FROM particles WHERE micrograph_id = ? AND NOT excluded
+            ORDER BY number""",
+        (micrograph_id,),
+    ).fetchall()
+    row = {"excluded": int(excluded), "notes_of_record": join_notes(kept)}
+    if numbers != before:
+        row |= {
+            "excluded_particles": len(numbers),
+            "particles": len(diameters),
+            "mean_equivalent_diameter_nm": fmean(one for (one,) in diameters) if diameters else None,
+        }
+    connection.execute(
+        f"UPDATE micrographs SET {', '.join(f'{name} = ?' for name in row)} WHERE id = ?",
+        (*row.values(), micrograph_id),
+    )
+    if is_published:
+        connection.execute("UPDATE files SET changes = changes + 1 WHERE id = ?", (file_id,))
+        make_stale(connection, sample, particles=True)
+
+
+def _match(
+    connection: sqlite3.Connection, micrograph_id: int, exclusions: Iterable[tuple[Any, ...]]
+) -> list[int | None]:
+    """The particle that each exclusion means now, by the best overlap; None where none is like it."""
+    exclusions = list(exclusions)
+    regions = _regions(connection, micrograph_id) if exclusions else {}
+    if not regions:
+        return [None for _ in exclusions]
+    numbers = np.array([*regions])
+    start = np.array([region.origin_px for region in regions.values()])
+    end = start + np.array([region.mask.shape for region in regions.values()])
+    found: list[int | None] = []
+    for _, _, x, y, width, height, outline, _ in exclusions:
+        (wanted,) = unpack_regions(outline, [(x, y, width, height, False)])
+        is_near = (start < (y + height, x + width)).all(axis=1) & (end > (y, x)).all(axis=1)
+        overlaps = {number: _overlap(wanted, regions[number]) for number in numbers[is_near].tolist()}
+        best = max(overlaps, key=overlaps.__getitem__, default=None)
+        found.append(best if best is not None and overlaps[best] >= LEAST_OVERLAP else None)
+    return found
+
+
+def _overlap(one: Region, other: Region) -> float:
+    """Intersection over union of two regions whose boxes overlap."""
+    corners = [
+        (*region.origin_px, *np.add(region.origin_px, region.mask.shape).tolist()) for region in (one, other)
+    ]
+    top, left = (max(corner[axis] for corner in corners) for axis in (0, 1))
+    bottom, right = (min(corner[axis] for corner in corners) for axis in (2, 3))
+    parts = [
+        region.mask[
+            top - region.origin_px[0] : bottom - region.origin_px[0],
+            left - region.origin_px[1] : right - region.origin_px[1],
+        ]
+        for region in (one, other)
+    ]
+    shared = np.count_nonzero(parts[0] & parts[1])
+    return float(shared / (np.count_nonzero(one.mask) + np.count_nonzero(other.mask) - shared))
+
+
+def _packed(region: Region) -> tuple[Any, ...]:
+    height, width = region.mask.shape
+    return region.origin_px[1], region.origin_px[0], width, height, pack_regions([region])
+
+
+def _regions(connection: sqlite3.Connection, micrograph_id: int) -> dict[int, Region]:
+    """Regions of the particles of a micrograph, by number."""
+    rows = connection.execute(
+        f"SELECT number, {_BOX}, separated FROM particles WHERE micrograph_id = ? ORDER BY number",
+        (micrograph_id,),
+    ).fetchall()
+    if not rows:
+        return {}
+    (packed,) = connection.execute(
+        "SELECT particle_regions FROM segmentations WHERE micrograph_id = ?", (micrograph_id,)
+    ).fetchone()
+    regions = unpack_regions(packed, [row[1:] for row in rows])
+    return {row[0]: region for row, region in zip(rows, regions, strict=True)}
+
+
+def _excluded(connection: sqlite3.Connection, micrograph_id: int) -> set[int]:
+    rows = connection.execute(
+        "SELECT number FROM particles WHERE micrograph_id = ? AND excluded", (micrograph_id,)
+    )
+    return {row[0] for row in rows}
+
+
+def _of_file(connection: sqlite3.Connection, file_id: int, frame: int | None) -> list[int]:
+    """Exclusions of a whole file, or of one frame of it, that are in force."""
+    rows = connection.execute(
+        f"SELECT id FROM exclusions WHERE {_IN_FORCE} AND frame IS ? AND outline IS NULL", (file_id, frame)
+    )
+    return [row[0] for row in rows]
+
+
+def _end(connection: sqlite3.Connection, exclusions: Iterable[int], change: int) -> None:
+    """End exclusions; a change of which none is in force any more is undone."""
+    for number in exclusions:
+        connection.execute("UPDATE exclusions SET ended_by = ? WHERE id = ?", (change, number))
+        connection.execute(
+            """UPDATE changes SET undone_by = ? WHERE id = (SELECT change_id FROM exclusions WHERE id = ?)
+                AND NOT EXISTS (
+                    SELECT 1 FROM exclusions e WHERE e.change_id = changes.id AND e.ended_by IS NULL)""",
+            (change, number),
+        )
+
+
+def _apply_to_file(connection: sqlite3.Connection, file_id: int) -> None:
+    excluded = bool(_of_file(connection, file_id, None))
+    connection.execute("UPDATE files SET excluded = ? WHERE id = ?", (int(excluded), file_id))
+    rows = connection.execute("SELECT id FROM micrographs WHERE file_id = ? ORDER BY id", (file_id,))
+    for (micrograph_id,) in rows.fetchall():
+        apply(connection, micrograph_id)
+
+
+def _file_of(connection: sqlite3.Connection, micrograph_id: int) -> tuple[int, int | None]:
+    """The file of a micrograph, and its frame in a stack."""
+    row: tuple[int, int | None] = connection.execute(
+        f"SELECT f.id, {_STACK_FRAME} FROM micrographs m JOIN files f ON f.id = m.file_id WHERE m.id = ?",
+        (micrograph_id,),
+    ).fetchone()
+    return row
+
+
+def _subject(connection: sqlite3.Connection, file_id: int, frame: int | None) -> Subject:
+    sample, path = connection.execute("SELECT sample, path FROM files WHERE id = ?", (file_id,)).fetchone()
+    return Subject(sample=sample, micrograph=as_text(path), file_id=file_id, frame=frame)
