@@ -6,7 +6,7 @@ from dataclasses import replace
 import numpy as np
 from PIL import Image
 
-from temwatch.simulator import Settings, imaging
+from temwatch.simulator import Settings, detector, imaging
 from temwatch.simulator.specimen import arrange
 
 SETTINGS = Settings(size_px=640, particles=60)
@@ -30,7 +30,7 @@ class Area:
         """One exposure: the same specimen, drifted, and new noise."""
         row, column = drift_px
         seen = self.relative[row : row + size_px, column : column + size_px]
-        return imaging.expose(seen, replace(self.settings, size_px=size_px), self.random)
+        return detector.expose(seen, replace(self.settings, size_px=size_px), self.random)
 
 
 def in_8_bit(image, low=0.5, high=99.5, gamma=1.0):

@@ -15,7 +15,7 @@ from dataclasses import dataclass, field, replace
 import numpy as np
 from numpy.typing import NDArray
 
-from temwatch.simulator import imaging, shapes
+from temwatch.simulator import detector, imaging, shapes
 from temwatch.simulator.imaging import Crystal
 from temwatch.simulator.settings import Settings
 from temwatch.simulator.specimen import Body, arrange, project
@@ -327,7 +327,7 @@ def expose_frames(
         imaging.add_particles(field_, settings, zip(projections, crystals, strict=True))
         shift_px = np.array([moment.drift_y_nm, moment.drift_x_nm]) / settings.pixel_size_nm
         relative = imaging.transmitted(field_, settings, imaging.shifted(carbon, shift_px))
-        yield moment, imaging.expose(relative * light, settings, rng)
+        yield moment, detector.expose(relative * light, settings, rng)
 
 
 def body(particle: MovingParticle, moment: FrameTruth, settings: Settings) -> Body:

@@ -1,9 +1,9 @@
-"""From a specimen to an image: exit wave, lens, illumination, electrons, detector.
+"""From a specimen to the intensity in the image plane: exit wave, lens, illumination.
 
 Each particle multiplies the wave by exp(-mu t / 2 + i phase): mass-thickness contrast, refraction in its
 mean inner potential, lattice fringes, and Bragg reflections that take electrons from the beam. The support
 adds the phase noise of randomly placed carbon atoms. The lens turns all of it into contrast: Thon rings,
-Fresnel edges and delocalised fringes result from the physics; none is drawn.
+Fresnel edges and delocalised fringes result from the physics; none is drawn. `detector.py` counts it.
 """
 
 from __future__ import annotations
@@ -11,7 +11,6 @@ from __future__ import annotations
 import math
 from collections.abc import Iterable
 from dataclasses import dataclass
-from functools import lru_cache
 
 import numpy as np
 import scipy.fft
@@ -98,7 +97,10 @@ def add_particles(
     settings: Settings,
     particles: Iterable[tuple[Projection, tuple[Crystal, ...]]],
 ) -> None:
-    """Add each particle's attenuation and phase to the field."""
+    """Add each particle's attenuation and phase to the field, with those of its shell.
+
+    Soft particles have no sharp surface: what is in the field is blurred. One call adds all of them.
+    """
     electron = Electron(voltage_kV=settings.voltage_kV)
     material = MATERIALS[settings.material]
     mu_per_nm = settings.attenuation_per_nm
@@ -106,15 +108,23 @@ def add_particles(
         mu_per_nm = attenuation_per_nm(material, electron, settings.aperture_mrad)
     phase_per_nm = electron.interaction_rad_per_V_nm * material.mean_inner_potential_V
     for projection, crystals in particles:
-        thickness_nm = projection.thickness_px * np.float32(settings.pixel_size_nm)
+        thickness_nm = projection.core_px * np.float32(settings.pixel_size_nm)
         attenuation = np.float32(mu_per_nm) * thickness_nm
         phase = np.float32(phase_per_nm) * thickness_nm
         if crystals:
             bragg, fringes = _diffraction(thickness_nm, crystals, settings, electron)
             attenuation += bragg
             phase += fringes
+        if projection.shell_px is not None:
+            shell_nm = projection.shell_px * np.float32(settings.shell_density * settings.pixel_size_nm)
+            attenuation += np.float32(mu_per_nm) * shell_nm
+            phase += np.float32(phase_per_nm) * shell_nm
         _add(field.attenuation, attenuation, projection.region.origin_px, field.margin_px)
         _add(field.phase, phase, projection.region.origin_px, field.margin_px)
+    if settings.soft_edge:
+        sigma_px = settings.soft_edge * settings.diameter_mean_nm / settings.pixel_size_nm / 2
+        for image in (field.attenuation, field.phase):
+            ndimage.gaussian_filter(image, sigma_px, output=image, truncate=3)
 
 
 def _add(image: Image, crop: Image, origin_px: tuple[int, int], margin_px: int) -> None:
@@ -275,32 +285,3 @@ def _clouds(size: int, rng: np.random.Generator, knots: tuple[int, ...]) -> Imag
     total -= total.mean()
     total /= max(float(total.std()), 1e-6)
     return total
-
-
-def expose(relative: Image, settings: Settings, rng: np.random.Generator) -> NDArray[np.uint16]:
-    """Counts of the detector for an intensity relative to the background.
-
-    Electrons arrive one by one (Poisson); the scintillator's point spread blurs their noise with the signal;
-    gain, its residual pattern and the read-out follow, last the few dead and hot pixels.
-    """
-    electrons = rng.poisson(np.maximum(relative, 0) * settings.dose_e_per_px).astype(np.float32)
-    if settings.blur_px > 0.15:
-        for axis in (0, 1):
-            electrons = ndimage.gaussian_filter1d(electrons, settings.blur_px, axis=axis, truncate=3)
-    if settings.gain_variation:
-        electrons *= 1 + np.float32(settings.gain_variation) * _gain_pattern(settings.size_px)
-    if settings.readout_noise_e:
-        electrons += np.float32(settings.readout_noise_e) * rng.standard_normal(
-            electrons.shape, dtype=np.float32
-        )
-    electrons *= np.float32(settings.counts_per_electron)
-    defects = rng.poisson(settings.defects_per_million * electrons.size * 1e-6)
-    places = rng.integers(electrons.size, size=defects)
-    electrons.flat[places] = rng.choice([0.0, 1.0], defects) * rng.uniform(3, 30, defects) * electrons.mean()
-    return np.clip(np.rint(electrons), 0, 65535).astype(np.uint16)
-
-
-@lru_cache(maxsize=2)
-def _gain_pattern(size_px: int) -> Image:
-    """What the flat field leaves, of unit variance: it belongs to the camera, not to the exposure."""
-    return np.random.default_rng(0).standard_normal((size_px, size_px), dtype=np.float32)

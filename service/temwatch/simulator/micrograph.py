@@ -9,7 +9,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from temwatch.domain import Mask, Metadata
-from temwatch.simulator import imaging
+from temwatch.simulator import detector, imaging
 from temwatch.simulator.annotation import annotate
 from temwatch.simulator.settings import Family, Overlap, Settings
 from temwatch.simulator.specimen import arrange
@@ -56,7 +56,7 @@ def simulate_micrograph(settings: Settings, seed: int | np.random.Generator) -> 
     carbon = imaging.carbon_phase(settings, field.phase.shape[0], rng)
     relative = imaging.transmitted(field, settings, carbon)
     relative *= imaging.illumination(settings, rng)
-    image = imaging.expose(relative, settings, rng)
+    image = detector.expose(relative, settings, rng)
     annotation = annotate(image, settings.pixel_size_nm, rng) if settings.annotations else None
     truth = truth_of(projections, settings.size_px, settings.pixel_size_nm)
     return Simulated(

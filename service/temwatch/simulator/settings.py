@@ -25,13 +25,21 @@ class Settings:
     deviation of the outline over the particle's radius. Of the attached facetted particles a share of
     `side_contact_share` touches along a whole side; a share of `inside_share` of all lies inside another one.
 
+    A share of `shell_share` has a shell of `shell_nm`, whose matter is `shell_density` times as dense to the
+    beam as the core; `temwatch.simulator.shells` says when it counts. `soft_edge` is the rms width, over the
+    mean radius, of the surface of particles that end gradually: they end where they are half as dense.
+
     Microscope: defocus is negative for underfocus; `attenuation_per_nm` overrides what material, voltage and
     objective aperture give; `diffuse_share` of the background reaches the detector whatever lies in between.
     `lattice_contrast` and `diffraction_contrast` (0 to 1) scale fringes and Bragg contrast, whose strength
     varies from particle to particle. `support_variation` is the relative rms variation of the film's
     transmission, `residue_share` the share of the field under organic residue.
 
-    Detector: `dose_e_per_px` is the mean of the background; `blur_px` the rms width of the point spread.
+    Detector: `dose_e_per_px` is the mean of the background; `blur_px` the rms width of the point spread, of
+    which `tail_share` is spread by `tail_px` more. `noise_correlation_px` is the rms width over which
+    read-out noise is correlated. The specimen vibrates by `vibration_px` (rms) and drifts by `drift_px` while
+    electrons are counted. `halo_strength` times the difference to a blur of `halo_px` is added, as sharpening
+    does.
     """
 
     size_px: int = 1024
@@ -48,6 +56,10 @@ class Settings:
     overlap: Overlap = "low"
     side_contact_share: float = 0.25
     inside_share: float = 0.0
+    shell_share: float = 0.0
+    shell_nm: float = 0.0
+    shell_density: float = 0.3
+    soft_edge: float = 0.0
     voltage_kV: float = 300.0  # noqa: N815 - the unit's own spelling
     cs_mm: float = 0.005
     defocus_nm: float = -60.0
@@ -68,6 +80,13 @@ class Settings:
     readout_noise_e: float = 0.5
     gain_variation: float = 0.005
     defects_per_million: float = 2.0
+    tail_share: float = 0.0
+    tail_px: float = 8.0
+    noise_correlation_px: float = 0.0
+    vibration_px: float = 0.0
+    drift_px: float = 0.0
+    halo_strength: float = 0.0
+    halo_px: float = 4.0
     annotations: bool = False
 
     def __post_init__(self) -> None:

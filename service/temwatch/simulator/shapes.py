@@ -65,6 +65,15 @@ def rod(diameter_px: float, aspect_ratio: float) -> Solid:
     )
 
 
+def scaled(solid: Solid, factor: float) -> Solid:
+    """The same solid, `factor` times as large in every direction."""
+
+    def thickness(x: Array, y: Array) -> Array:
+        return solid.thickness(x / np.float32(factor), y / np.float32(factor)) * np.float32(factor)
+
+    return Solid(outline=solid.outline * factor, thickness=thickness, side_angles=solid.side_angles)
+
+
 def facetted(diameter_px: float, rng: np.random.Generator) -> Solid:
     """A random one of FORMS, truncated, slightly stretched and with rounded corners.
 

@@ -17,6 +17,7 @@ from temwatch.domain import Mask, Region
 from temwatch.simulator import shapes
 from temwatch.simulator.settings import Overlap, Settings
 from temwatch.simulator.shapes import Solid
+from temwatch.simulator.shells import random_shell
 
 _DIRECTIONS = 64
 _THETA = np.linspace(0, math.tau, _DIRECTIONS, endpoint=False)
@@ -50,6 +51,8 @@ class Body:
     """A solid at a place: centre in px from the field's top left corner, turned by `angle_rad` from x to y.
 
     `roughness_px` are the deviations of its outline at equal steps of the polar angle, outwards positive.
+    With a shell, `core` is the solid within it and `coat` the one around it; one of them is `solid`, which
+    counts.
     """
 
     solid: Solid
@@ -57,6 +60,8 @@ class Body:
     y_px: float
     angle_rad: float = 0.0
     roughness_px: NDArray[np.float32] | None = None
+    core: Solid | None = None
+    coat: Solid | None = None
 
 
 @dataclass(frozen=True, slots=True, kw_only=True, eq=False)
@@ -64,16 +69,19 @@ class Projection:
     """A body on the pixel grid: `region.mask` holds the pixels whose centre it covers.
 
     `thickness_px` has the crop's shape: the mean path of the beam over each pixel, in px. It reaches a little
-    over the mask, where a pixel is covered in part.
+    over the mask, where a pixel is covered in part. `core_px` is the path without the shell, `shell_px` that
+    through the shell alone.
     """
 
     region: Region
     thickness_px: NDArray[np.float32]
+    core_px: NDArray[np.float32]
+    shell_px: NDArray[np.float32] | None = None
 
 
 def project(body: Body) -> Projection:
     """Body on an endless pixel grid; the origin may be negative."""
-    reach = _support(body)
+    reach = _support(body if body.coat is None else replace(body, solid=body.coat))
     pad = 1 + (0 if body.roughness_px is None else float(np.abs(body.roughness_px).max()))
     left, right = body.x_px - reach[_DIRECTIONS // 2] - pad, body.x_px + reach[0] + pad
     top, bottom = body.y_px - reach[3 * _DIRECTIONS // 4] - pad, body.y_px + reach[_DIRECTIONS // 4] + pad
@@ -95,13 +103,22 @@ def project(body: Body) -> Projection:
         bump *= np.minimum(radius / np.float32(reach.min()), 1) ** 4
         inward = 1 - bump / np.maximum(radius, 1)
         u, v = u * inward, v * inward
-    thickness = body.solid.thickness(u, v)
     middle = samples // 2
-    mask = thickness[middle::samples, middle::samples] > 0
-    if samples > 1:
-        thickness = thickness.reshape(len(rows), samples, len(columns), samples).mean(axis=(1, 3))
+
+    def on_pixels(fine: NDArray[np.float32]) -> NDArray[np.float32]:
+        if samples == 1:
+            return fine
+        return np.asarray(fine.reshape(len(rows), samples, len(columns), samples).mean(axis=(1, 3)))
+
+    fine = body.solid.thickness(u, v)
+    mask = fine[middle::samples, middle::samples] > 0
+    thickness = on_pixels(fine)
+    core = thickness if body.core is None else on_pixels(body.core.thickness(u, v))
     return Projection(
-        region=Region(origin_px=(int(rows[0]), int(columns[0])), mask=mask), thickness_px=thickness
+        region=Region(origin_px=(int(rows[0]), int(columns[0])), mask=mask),
+        thickness_px=thickness,
+        core_px=core,
+        shell_px=None if body.coat is None else on_pixels(body.coat.thickness(u, v)) - core,
     )
 
 
@@ -166,6 +183,7 @@ class _Arrangement:
     def _add(self) -> bool:
         """Try a few places for one new particle."""
         solid, roughness_px = _random_solid(self.settings, self.rng)
+        core, coat = random_shell(solid, self.settings, self.rng)
         for _ in range(12):
             inside = bool(self.placed) and self.rng.random() < self.settings.inside_share
             attach = bool(self.placed) and self.rng.random() < self.degree.attached
@@ -175,6 +193,8 @@ class _Arrangement:
                 y_px=0,
                 angle_rad=self.rng.uniform(0, math.tau),
                 roughness_px=roughness_px,
+                core=core,
+                coat=coat,
             )
             if inside:
                 body = self._inside(body)

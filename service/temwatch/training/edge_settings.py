@@ -11,7 +11,7 @@ from dataclasses import dataclass, replace
 
 import numpy as np
 
-from temwatch.simulator.settings import Settings, log_uniform
+from temwatch.simulator.settings import Family, Settings, log_uniform
 
 _WAVELENGTH_NM = 0.0025
 """Of electrons at 200 kV; the square root of wavelength times defocus is the width of a Fresnel fringe."""
@@ -66,10 +66,12 @@ def draw_edge_settings(rng: np.random.Generator, mixture: EdgeMixture) -> Settin
             ("ellipses",),
             ("ellipses",),
             ("facetted",),
+            ("facetted",),
+            ("ellipses", "facetted"),
             ("ellipses", "facetted"),
             ("ellipses", "facetted"),
             ("rods",),
-        )[rng.integers(6)],
+        )[rng.integers(8)],
         particles=int(np.clip(fill * mixture.size_px**2 / disc_px, 2, 90)),
         diameter_mean_nm=diameter_nm,
         diameter_sd_nm=diameter_nm * rng.uniform(0.05, 0.3),
@@ -96,6 +98,7 @@ def draw_edge_settings(rng: np.random.Generator, mixture: EdgeMixture) -> Settin
         gain_variation=rng.uniform(0, 0.02),
         defects_per_million=log_uniform(rng, 0.1, 30),
     )
+    settings = _with_detector(_with_shells(settings, rng), rng)
     if rng.random() < 0.5:
         return settings
     least = min(_ROSE / math.sqrt(dose_e_per_px * disc_px), 0.9)
@@ -106,6 +109,40 @@ def draw_edge_settings(rng: np.random.Generator, mixture: EdgeMixture) -> Settin
         # where the film varies more than a particle darkens it, nobody could say what is a particle
         support_variation=min(settings.support_variation, contrast / 5),
     )
+
+
+def _with_shells(settings: Settings, rng: np.random.Generator) -> Settings:
+    """A tenth of the micrographs have particles with shells or rims, a fifteenth soft ones."""
+    diameter_nm = settings.diameter_mean_nm
+    kind = rng.random()
+    if kind < 0.1:
+        return replace(
+            settings,
+            shell_share=1.0 if rng.random() < 0.7 else 0.5,
+            shell_nm=diameter_nm * rng.uniform(0.04, 0.25),
+            shell_density=log_uniform(rng, 0.01, 0.8),
+        )
+    if kind < 0.17:
+        families: tuple[Family, ...] = ("ellipses",)
+        return replace(settings, material="SiO2", families=families, soft_edge=rng.uniform(0.02, 0.15))
+    return settings
+
+
+def _with_detector(settings: Settings, rng: np.random.Generator) -> Settings:
+    """What few detectors, exposures and exports do, each in an eighth to a quarter of the micrographs."""
+    if rng.random() < 0.25:
+        settings = replace(settings, tail_share=rng.uniform(0.05, 0.4), tail_px=log_uniform(rng, 2, 12))
+    if rng.random() < 0.2:
+        settings = replace(
+            settings,
+            readout_noise_e=rng.uniform(0.2, 1.5) * math.sqrt(settings.dose_e_per_px),
+            noise_correlation_px=rng.uniform(0.4, 1.2),
+        )
+    if rng.random() < 0.15:
+        settings = replace(settings, vibration_px=rng.uniform(0.3, 1.5), drift_px=rng.uniform(0, 4))
+    if rng.random() < 0.12:
+        settings = replace(settings, halo_strength=rng.uniform(0.2, 1.5), halo_px=log_uniform(rng, 1.5, 8))
+    return settings
 
 
 def _draw_defocus_nm(rng: np.random.Generator, diameter_nm: float, overfocus_share: float) -> float:
