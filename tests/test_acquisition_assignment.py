@@ -27,6 +27,13 @@ def where(path, pattern="", folders=()):
         ("overview.dm3", "overview"),
         ("0001.dm3", "session"),
         ("line\nbreak_1.dm3", "line\nbreak"),
+        ("25af264996.dm3", "25af264996"),
+        ("Au_3f2a9c1.dm3", "Au_3f2a9c1"),
+        ("550e8400-e29b-41d4-a716-446655440000.tif", "550e8400-e29b-41d4-a716-446655440000"),
+        ("Fe0001.dm3", "Fe"),
+        ("CeFe 12345678.dm3", "CeFe"),
+        ("Au_20261127a03.dm3", "Au_20261127a"),
+        ("Au_1a2.dm3", "Au_1a"),
     ],
 )
 def test_the_first_folder_or_the_name_without_its_counter(path, sample):

@@ -101,6 +101,17 @@ def test_an_odd_entry_costs_nothing_but_itself(entry):
         assert set(found.status.entries_skipped) <= set(SKIP_CODES)
 
 
+def test_pictures_of_other_formats_are_told_of_once_a_folder():
+    """Nobody waits in vain for the result of a jpg."""
+    with intakes() as found:
+        (found.watched / "Au").mkdir()
+        for name in ("Au/1.jpg", "Au/2.JPG", "Au/3.emd", "Au/notes.txt", "4.jpg", "good.dm3"):
+            (found.watched / name).write_bytes(b"x")
+        found.scan_until_settled()
+        assert ["good.dm3"] == found.paths()
+        assert {"other_format": 3} == dict(found.status.entries_skipped)
+
+
 def test_a_time_beyond_the_ledger_still_tells_a_change():
     """The year 2400 on a share with a broken clock, and a file that is written again a second later."""
     with intakes() as found:

@@ -1,6 +1,6 @@
 """The queue of files: added once, named, claimed, released."""
 
-from datetime import timedelta
+from datetime import UTC, datetime, timedelta
 
 import pytest
 
@@ -259,9 +259,13 @@ def test_retry_takes_up_what_failed_or_what_is_named(ledger):
         file_id = queue.add(ledger, arrival(path))
         queue.claim(ledger, 1, START)
         recording.reject_file(ledger, file_id, status=status, code="no_pixel_size", reason="none", at=START)
+    asked_at = datetime.now(UTC) - timedelta(seconds=1)  # the ledger rounds
     files, unknown = queue.retry(ledger, pixel_size_nm=0.05)
     assert (["failed.dm3", "refused.dm3"], []) == ([file.path for file in files], unknown)
-    assert [0.05, 0.05] == [file.pixel_size_nm for file in queue.claim(ledger, 9, START)]
+    claimed = queue.claim(ledger, 9, START)
+    assert [0.05, 0.05] == [file.pixel_size_nm for file in claimed]
+    # the time to a result is told from here on
+    assert all(asked_at <= file.detected_at <= datetime.now(UTC) for file in claimed)
     files, unknown = queue.retry(ledger, ["/microscope/done.dm3", "done", "never.dm3"])
     assert (["done.dm3"], ["never.dm3"]) == ([file.path for file in files], unknown)
     assert [("done.dm3", None)] == [(file.path, file.pixel_size_nm) for file in queue.claim(ledger, 9, START)]

@@ -6,6 +6,7 @@ import numpy as np
 import pytest
 from PIL import Image
 
+from temwatch import fonts
 from temwatch.descriptors import NAMES
 from temwatch.domain import Analysis, Method, Particle, Reason, Region, Rejection
 from temwatch.outputs import pictures
@@ -99,3 +100,10 @@ def test_a_tiny_or_flat_micrograph_is_no_trouble(tmp_path):
 def test_examples():
     """What the docstrings show is so."""
     assert 0 == doctest.testmod(pictures).failed
+
+
+def test_every_letter_of_a_scale_bar_is_drawn():
+    """A font without the letter draws the same box for all of them."""
+    font = fonts.truetype(24)
+    drawn = [bytes(font.getmask(letter)) for letter in "µÅ²0\U0010ffff"]
+    assert len(drawn) == len(set(drawn))

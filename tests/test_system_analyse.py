@@ -117,11 +117,15 @@ def test_bad_input_is_a_row_with_a_reason_and_the_rest_goes_on(series, tmp_path)
         folder / "Au" / "bare.tif"
     )
     (folder / "Au" / "notes.txt").write_text("ignored")
+    for name in ("export.jpg", "other.JPG"):
+        (folder / "Au" / name).write_text("passed over, and told of")
     shutil.copy(good[2], folder / "Au" / "closed.dm3")
     (folder / "Au" / "closed.dm3").chmod(0)
     done = temwatch("analyse", folder, "--output", output, "--config", threshold(tmp_path))
     assert 1 == done.returncode, done.stderr
     assert "Traceback" not in done.stderr
+    assert 1 == done.stderr.count(f"{folder}/Au/*.jpg: jpg files are not read")
+    assert "notes.txt" not in done.stderr
     found = {
         row["micrograph"]: (row["status"], row["reason"]) for row in rows(output / "Au" / "micrographs.csv")
     }

@@ -2,6 +2,7 @@
 
 import hashlib
 import re
+import shlex
 import subprocess
 import sys
 from pathlib import Path
@@ -9,6 +10,7 @@ from pathlib import Path
 import pytest
 
 from system import command, rows, temwatch
+from temwatch.config import load
 
 pytestmark = pytest.mark.system
 
@@ -16,12 +18,17 @@ README = (Path(__file__).parents[1] / "README.md").read_text(encoding="utf-8")
 
 
 def test_the_demo_ends_by_itself_with_results(tmp_path):
-    """Progress, the table of statistics, the folder of the results and the address of the page."""
+    """Progress, the table of statistics, the folder of the results, and how to open the page again."""
     done = temwatch("demo", "--micrographs", 1, "--port", 0, "--output", tmp_path / "demo", fresh=True)
     assert 0 == done.returncode, done.stderr
     assert done.stdout.index("live page: http://127.0.0.1:") < done.stdout.index("Au_01.dm3: done")
     assert "equivalent diameter" in done.stdout
     assert 1 == len(rows(tmp_path / "demo" / "results" / "Au" / "micrographs.csv"))
+    # a page that has ended is not offered
+    assert 1 == done.stdout.count("http://")
+    offered = re.search(r"open it again with these results: (.*)", done.stdout)[1]
+    assert load(Path(shlex.split(offered)[-1])).output.folder == tmp_path / "demo" / "results"
+    assert "temwatch demo --serve" in done.stdout
 
 
 def test_simulate_writes_exactly_what_was_asked_for(tmp_path):

@@ -3,14 +3,14 @@
 from __future__ import annotations
 
 import sqlite3
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from datetime import UTC, datetime
 from pathlib import Path
 
 import structlog
 
 from temwatch.acquisition import assignment
-from temwatch.acquisition.scan import FoundFile, Skipped, look, scan
+from temwatch.acquisition.scan import FoundFile, Skipped, log_skipped, look, scan
 from temwatch.config import Config
 from temwatch.errors import LedgerError
 from temwatch.formats import READERS
@@ -69,11 +69,16 @@ def add_found(
     return []
 
 
-def arrivals_at(path: Path, config: Config, patterns: Sequence[str]) -> list[Arrival]:
+def arrivals_at(
+    path: Path,
+    config: Config,
+    patterns: Sequence[str],
+    skipped: Callable[[Skipped], None] = log_skipped,
+) -> list[Arrival]:
     """Everything that one absolute path names, whether complete or not.
 
     A folder is a watched root of its own, and what matches `patterns` is found below it. The root of a file
-    is its parent, and its name does not matter.
+    is its parent, and its name does not matter. `skipped` is called as by `scan`.
 
     Raises
     ------
@@ -81,7 +86,7 @@ def arrivals_at(path: Path, config: Config, patterns: Sequence[str]) -> list[Arr
         The folder cannot be listed.
     """
     if path.is_dir() and path.suffix.lower() not in READERS:
-        root, found = path, list(scan(path, patterns, skip=(config.output.folder,)))
+        root, found = path, list(scan(path, patterns, skip=(config.output.folder,), skipped=skipped))
     else:
         root, found = path.parent, [look(path.parent, path.name) or _dangling(path)]
     return [arrival(config, root, item, "startup") for item in found]

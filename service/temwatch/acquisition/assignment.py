@@ -12,6 +12,15 @@ from temwatch.ledger.sequences.numbering import MAX_FRAME, PLACES
 
 _COUNTER = re.compile(r"(?P<base>.*?)[\s_.#(-]*(?P<number>\d+)\)?", re.DOTALL)
 _MOST_DIGITS = 255  # of a file name
+# a digest or UUID at the end of a name; eight figures before a letter may be a date
+_IDENTIFIER = re.compile(
+    r"""(?:.*[\s_.#(-])?(?:
+        [0-9a-f]{8}(?:-[0-9a-f]{4}){3}-[0-9a-f]{12}
+      | (?!(?:19|20)\d{6}[a-f]+\d{1,4}$)(?=[0-9a-f]{8,}$)[a-f]*\d+[a-f][0-9a-f]*
+      | (?=[0-9a-f]{6,7}$)[a-f]*\d+[a-f]+\d+[a-f][0-9a-f]*
+    )\)?""",
+    re.DOTALL | re.IGNORECASE | re.VERBOSE,
+)
 # DigitalMicrograph's in situ player writes X/Hour_00/Minute_00/Second_00/X_Hour_00_..._Frame_0000.dm4
 _TREE = re.compile(r"(?:(?P<above>.+)/)?Hour_\d+/Minute_\d+/Second_\d+", re.DOTALL)
 _TIMED = re.compile(
@@ -61,7 +70,7 @@ def _sample(path: str, root_name: str, settings: SampleSettings, sequence: str |
     if sequence:
         return sequence
     stem = PurePosixPath(path).stem
-    match = _COUNTER.fullmatch(stem)
+    match = None if _IDENTIFIER.fullmatch(stem) else _COUNTER.fullmatch(stem)
     return (match["base"] or root_name or "sample") if match else stem
 
 

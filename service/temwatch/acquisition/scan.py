@@ -61,6 +61,9 @@ class Skipped:
 
 _COARSE_NS = 10_000_000
 
+# what somebody may have saved in place of a micrograph, and would wait for in vain
+_OTHER_FORMATS = {".bmp", ".dm5", ".emd", ".emi", ".gif", ".jpeg", ".jpg", ".mrc", ".png", ".ser"}
+
 _CODES = {
     errno.ELOOP: "link_loop",
     errno.ENAMETOOLONG: "path_too_long",
@@ -103,7 +106,8 @@ def scan(
     answered : callable
         Called whenever the file system has answered.
     skipped : callable
-        Called with each entry that cannot be examined, and each folder that cannot be listed.
+        Called with each entry that cannot be examined, each folder that cannot be listed, and once a folder
+        for each format of pictures that is not read.
 
     Raises
     ------
@@ -134,6 +138,7 @@ def scan(
             skipped(_because(folder, error))
             continue
         answered()
+        others: set[str] = set()
         for entry in sorted(listed, key=lambda entry: entry.name):
             name = entry.name
             if name.startswith("."):
@@ -157,6 +162,8 @@ def scan(
                     status = entry.stat()
                     answered()
                     yield found_file(path, status)
+                elif (suffix := Path(name).suffix.lower()) in _OTHER_FORMATS:
+                    others.add(suffix)
             except FileNotFoundError:
                 if entry.is_symlink():  # else it has vanished
                     skipped(Skipped(path, "dangling_link", "is a link to nothing"))
@@ -165,6 +172,8 @@ def scan(
             except Exception as error:  # a boundary, see docs/decisions/0012: it costs one entry
                 log.exception("internal error", path=path)
                 skipped(Skipped(path, "internal", f"internal error: {type(error).__name__}: {error}"))
+        for suffix in sorted(others):
+            skipped(Skipped(f"{prefix}*{suffix}", "other_format", f"{suffix[1:]} files are not read"))
 
 
 def look(root: Path, path: str) -> FoundFile | None:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import argparse
 import sys
 from dataclasses import replace
+from functools import partial
 from pathlib import Path
 
 import structlog
@@ -13,12 +14,14 @@ from pydantic import ValidationError
 from temwatch import compiled_code
 from temwatch import config as configuration
 from temwatch.acquisition.arrival import arrivals_at
+from temwatch.acquisition.scan import Skipped
 from temwatch.choices import implausible_pixel_size, is_plausible_pixel_size
 from temwatch.commands import terminal
 from temwatch.config import Config
 from temwatch.errors import UsageError
 from temwatch.formats import READERS
 from temwatch.ledger import Arrival, Reader
+from temwatch.names import printable
 
 _PATTERNS = tuple(f"*{extension}" for extension in READERS)
 
@@ -80,7 +83,7 @@ def _find_files(arguments: argparse.Namespace, config: Config) -> list[Arrival]:
         if not absolute.exists() and not absolute.is_symlink():
             raise UsageError(f"{path}: there is no such file or folder")
         try:
-            arrivals = arrivals_at(absolute, config, patterns)
+            arrivals = arrivals_at(absolute, config, patterns, partial(_tell, path))
         except OSError as error:
             raise UsageError(f"{path}: cannot be listed: {error.strerror}") from None
         if not arrivals:
@@ -88,3 +91,8 @@ def _find_files(arguments: argparse.Namespace, config: Config) -> list[Arrival]:
         found += arrivals
     size, sample = arguments.pixel_size, arguments.sample
     return [replace(item, pixel_size_nm=size, sample=sample or item.sample) for item in found]
+
+
+def _tell(folder: Path, skipped: Skipped) -> None:
+    name = printable(str(folder / skipped.path))
+    print(f"temwatch: {name}: {skipped.reason}", file=sys.stderr)  # noqa: T201

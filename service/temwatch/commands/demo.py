@@ -6,6 +6,7 @@ import argparse
 import contextlib
 import json
 import os
+import shlex
 import signal
 import socket
 import subprocess
@@ -66,12 +67,19 @@ def run(arguments: argparse.Namespace) -> int:
             samples = [row.sample for row in reader.samples()]
             terminal.results(reader, output, samples)
             receipt = reader.receipt()
-        console.print(f"live page: {page}", soft_wrap=True)
+        here = Path.cwd()
+        named = config.relative_to(here) if config.is_relative_to(here) else config
+        again = f"temwatch run --config {shlex.quote(str(named))}"
         if arguments.serve:
-            console.print("the page stays up; Ctrl-C ends the demo")
+            console.print(f"live page: {page}\nthe page stays up; Ctrl-C ends the demo", soft_wrap=True)
             signal.signal(signal.SIGTERM, lambda *_: _interrupt())
             with contextlib.suppress(KeyboardInterrupt):
                 service.wait()
+        console.print(
+            f"the live page has ended; to open it again with these results: {again}", soft_wrap=True
+        )
+        if not arguments.serve:
+            console.print("a demo whose page stays up: temwatch demo --serve")
         return 0 if receipt.done == expected else 1
     finally:
         if service.poll() is None:

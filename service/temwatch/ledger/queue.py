@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import sqlite3
 from collections.abc import Collection, Iterable
-from datetime import datetime, timedelta
+from datetime import UTC, datetime, timedelta
 
 from temwatch.domain import Status, utc_text
 from temwatch.ledger import counters, output_names
@@ -204,7 +204,7 @@ def _drop_if_obsolete(connection: sqlite3.Connection, file_id: int) -> None:
 def retry(
     ledger: Ledger, paths: Collection[str] | None = None, pixel_size_nm: float | None = None
 ) -> tuple[list[File], list[str]]:
-    """Put files into the queue again.
+    """Put files into the queue again; the time to their results counts from now on.
 
     Parameters
     ----------
@@ -236,9 +236,9 @@ def retry(
             chosen = [file for file in newest if _designations(file) & {*wanted.values()}]
         for file in chosen:
             connection.execute(
-                """UPDATE files SET not_before = NULL, attempts = 0, crashes = 0,
+                """UPDATE files SET not_before = NULL, attempts = 0, crashes = 0, detected_at = ?,
                     pixel_size_nm = coalesce(?, pixel_size_nm) WHERE id = ?""",
-                (pixel_size_nm, file.id),
+                (utc_text(datetime.now(UTC)), pixel_size_nm, file.id),
             )
             if file.status is not Status.PENDING:
                 counters.add(connection, "retries", "requested")

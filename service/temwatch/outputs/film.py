@@ -14,8 +14,9 @@ from pathlib import Path
 
 import numpy as np
 from numpy.typing import NDArray
-from PIL import Image, ImageDraw, ImageFont
+from PIL import Image, ImageDraw
 
+from temwatch import fonts
 from temwatch.domain import Image as Pixels
 from temwatch.ledger import MicrographRow, Reader, analyses
 from temwatch.ledger.sequences import results
@@ -184,7 +185,7 @@ def _outline(canvas: NDArray[np.uint8], image: NDArray[np.int64]) -> None:
 
 def _label(picture: Image.Image, step: FrameRow) -> None:
     time = "" if step.elapsed_s is None else f"   {step.elapsed_s:.2f} s"
-    font = ImageFont.load_default(max(12, picture.size[1] // 32))
+    font = fonts.truetype(max(12, picture.size[1] // 32))
     ImageDraw.Draw(picture).text(
         (8, 6),
         f"frame {step.frame}{time}   {step.particles} particles",

@@ -10,9 +10,10 @@ from pathlib import Path
 import imagecodecs
 import numpy as np
 from numpy.typing import NDArray
-from PIL import Image, ImageDraw, ImageFont
+from PIL import Image, ImageDraw
 from scipy import ndimage
 
+from temwatch import fonts
 from temwatch.domain import Analysis, Particle, Region
 from temwatch.domain import Image as Pixels
 from temwatch.outputs import paths
@@ -147,7 +148,7 @@ def _draw_bar(picture: Image.Image, size: tuple[int, int], pixel_size_nm: float)
     length_nm = round_length_nm(width * pixel_size_nm / 5)
     length_px = max(1, round(length_nm / pixel_size_nm))
     size_px = _letter_px(*size)
-    font = ImageFont.load_default(size_px)
+    font = fonts.truetype(size_px)
     label = scale_label(length_nm)
     draw = ImageDraw.Draw(picture)
     left, top, right, bottom = draw.textbbox((0, 0), label, font=font)

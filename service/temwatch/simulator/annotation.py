@@ -7,8 +7,9 @@ import math
 import numpy as np
 from numpy.typing import NDArray
 from PIL import Image as Picture
-from PIL import ImageDraw, ImageFont
+from PIL import ImageDraw
 
+from temwatch import fonts
 from temwatch.domain import Mask
 
 _ROUND_NM = (1, 2, 5, 10, 20, 50, 100, 200, 500, 1000)
@@ -24,7 +25,7 @@ def annotate(image: NDArray[np.uint16], pixel_size_nm: float, rng: np.random.Gen
     box = Picture.new("L", (width, height), 0)
     draw, draw_box = ImageDraw.Draw(layer), ImageDraw.Draw(box)
     text_px = max(9, round(height * rng.uniform(0.025, 0.06)))
-    font = ImageFont.load_default(text_px)
+    font = fonts.truetype(text_px)
     length_nm = _bar_length_nm(width * pixel_size_nm * rng.uniform(0.12, 0.3))
     length_px = length_nm / pixel_size_nm
     text = f"{length_nm / 1000:g} µm" if length_nm >= 1000 else f"{length_nm:g} nm"
@@ -43,7 +44,7 @@ def annotate(image: NDArray[np.uint16], pixel_size_nm: float, rng: np.random.Gen
     if rng.random() < 0.5:
         letter = str(rng.choice(list("abcdefABCDEF")))
         letter = (letter, f"({letter})", f"{letter})")[rng.integers(3)]
-        big = ImageFont.load_default(round(text_px * rng.uniform(1, 2)))
+        big = fonts.truetype(round(text_px * rng.uniform(1, 2)))
         draw.text((0.02 * width, 0.02 * height), letter, fill=255, font=big, anchor="lt")
     dark, bright = np.percentile(image[::4, ::4], [0.5, 99.8])
     ink, paper = (dark * 0.5, bright) if rng.random() < 0.5 else (bright, dark * 0.5)

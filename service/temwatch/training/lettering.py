@@ -3,18 +3,17 @@
 from __future__ import annotations
 
 from functools import cache
-from pathlib import Path
 
-import matplotlib
 import numpy as np
 from numpy.typing import NDArray
 from PIL import Image as Picture
 from PIL import ImageDraw, ImageFont
 
+from temwatch import fonts
 from temwatch.training.datasets import Labels
 
 _FONTS = ("DejaVuSans", "DejaVuSans-Bold", "DejaVuSerif-Bold", "STIXGeneral", "STIXGeneralBol", "cmss10")
-"""They come with matplotlib."""
+"""Of temwatch.fonts."""
 _UNITS = ("nm", "nm", "nm", "µm", "um")
 _LENGTHS = (1, 2, 5, 10, 20, 25, 50, 100, 200, 500)
 _STRIP_TEXTS = (
@@ -118,4 +117,4 @@ def _strip(random: np.random.Generator, width: int) -> NDArray[np.float32]:
 
 @cache
 def _font(name: str, size: int) -> ImageFont.FreeTypeFont:
-    return ImageFont.truetype(str(Path(matplotlib.get_data_path()) / "fonts" / "ttf" / f"{name}.ttf"), size)
+    return fonts.truetype(size, name)
