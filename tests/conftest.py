@@ -1,6 +1,7 @@
 """What every test may use."""
 
 import fcntl
+import itertools
 import os
 import shutil
 import sys
@@ -17,6 +18,8 @@ from temwatch import compiled_code
 compiled_code.keep_in(Path(sys.prefix))
 # as the command line sets it, before numpy is loaded
 os.environ.setdefault("OPENBLAS_NUM_THREADS", "1")
+# test processes fill the machine: threads of small arrays would spin, waiting for each other
+os.environ.setdefault("OMP_NUM_THREADS", "1")
 
 
 @pytest.fixture(scope="session")
@@ -117,6 +120,17 @@ def series(made_once) -> Path:
             pass
 
     return made_once("series", fill)
+
+
+@pytest.fixture(scope="module")
+def contents(series) -> Callable[[], bytes]:
+    """Function that gives the bytes of a micrograph, others each time: what follows the end is no part of it.
+
+    They are copies of one exposure.
+    """
+    whole = sorted(series.glob("*.dm3"))[0].read_bytes()
+    numbers = itertools.count()
+    return lambda: whole + next(numbers).to_bytes(3)
 
 
 @pytest.fixture(scope="session")

@@ -27,14 +27,6 @@ sys.addaudithook(die)
 """
 
 
-@pytest.fixture(scope="module")
-def contents(series):
-    """Any number of different micrographs."""
-    whole = sorted(series.glob("*.dm3"))[0].read_bytes()
-    numbers = iter(range(1000))
-    return lambda: whole + next(numbers).to_bytes(2)
-
-
 def test_a_poison_file_is_tried_again_later_then_put_aside_until_retry(tmp_path, contents):
     """It costs its workers, three times with a growing pause; others are analysed meanwhile and after."""
     (tmp_path / "sitecustomize.py").write_text(POISONED)

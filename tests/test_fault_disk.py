@@ -14,14 +14,6 @@ MEGABYTES = 24
 LEFT_KILOBYTES = (0, 24, 80, 200)
 
 
-@pytest.fixture(scope="module")
-def contents(series):
-    """Any number of different micrographs."""
-    whole = sorted(series.glob("*.dm3"))[0].read_bytes()
-    numbers = iter(range(1000))
-    return lambda: whole + next(numbers).to_bytes(2)
-
-
 def fill(disk, left_bytes):
     """Leave so much space; gives the ballast."""
     ballast = disk / ".ballast"

@@ -1,6 +1,5 @@
 """A folder of odd entries beside good micrographs, a real service, and what is left after a restart."""
 
-import itertools
 import os
 from functools import partial
 
@@ -13,14 +12,6 @@ from temwatch.ledger import Reader
 from temwatch.names import as_text, from_cell, name_key, text_cell
 
 pytestmark = [pytest.mark.system, pytest.mark.slow]  # every sample has its workbook, and each costs
-
-
-@pytest.fixture(scope="module")
-def contents(series):
-    """Any number of different micrographs: bytes after the end are no part of it."""
-    whole = sorted(series.glob("*.dm3"))[0].read_bytes()
-    numbers = itertools.count()
-    return lambda: whole + next(numbers).to_bytes(3)
 
 
 @pytest.fixture(scope="module")

@@ -10,14 +10,6 @@ from system import Service, wait_until
 pytestmark = pytest.mark.system
 
 
-@pytest.fixture(scope="module")
-def contents(series):
-    """Any number of different micrographs."""
-    whole = sorted(series.glob("*.dm3"))[0].read_bytes()
-    numbers = iter(range(1000))
-    return lambda: whole + next(numbers).to_bytes(2)
-
-
 class Sick(Service):
     """A service whose device obeys."""
 

@@ -31,14 +31,6 @@ def service(tmp_path_factory):
         yield running
 
 
-@pytest.fixture(scope="module")
-def contents(series):
-    """Any number of different micrographs: bytes after the end are no part of it."""
-    whole = sorted(series.glob("*.dm3"))[0].read_bytes()
-    numbers = iter(range(1000))
-    return lambda: whole + next(numbers).to_bytes(2)
-
-
 def paths(service, sample):
     """Path and status of every row, from the ledger."""
     with Reader(service.output / ".temwatch") as reader:

@@ -13,14 +13,6 @@ REMOUNT, READ_ONLY = 32, 1
 
 
 @pytest.fixture(scope="module")
-def contents(series):
-    """Any number of different micrographs."""
-    whole = sorted(series.glob("*.dm3"))[0].read_bytes()
-    numbers = iter(range(1000))
-    return lambda: whole + next(numbers).to_bytes(2)
-
-
-@pytest.fixture(scope="module")
 def service(tmp_path_factory):
     formats = {"formats": ["csv", "xlsx", "parquet"]}
     with Service(tmp_path_factory.mktemp("output"), output=formats) as running:

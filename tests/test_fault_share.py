@@ -13,14 +13,6 @@ pytestmark = pytest.mark.system
 
 
 @pytest.fixture(scope="module")
-def contents(series):
-    """Any number of different micrographs."""
-    whole = sorted(series.glob("*.dm3"))[0].read_bytes()
-    numbers = iter(range(1000))
-    return lambda: whole + next(numbers).to_bytes(2)
-
-
-@pytest.fixture(scope="module")
 def mounted(tmp_path_factory):
     with share(tmp_path_factory.mktemp("share")) as found:
         yield found

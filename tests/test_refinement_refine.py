@@ -20,15 +20,6 @@ from temwatch.simulator.micrograph import simulate_micrograph
 from temwatch.simulator.settings import Settings
 
 
-@pytest.fixture(scope="module", autouse=True)
-def one_thread():
-    """Threads of tiny contours wait for each other on a busy machine."""
-    threads = torch.get_num_threads()
-    torch.set_num_threads(1)
-    yield
-    torch.set_num_threads(threads)
-
-
 @pytest.fixture(scope="module")
 def net() -> EdgeNetwork:
     return edge_network.load(weights.find_edges())[0]

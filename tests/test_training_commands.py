@@ -19,15 +19,6 @@ from temwatch.cli import main
 SMALL = ("--recipe", "temwatch", "--batch", "2", "--simulated", "0", "--workers", "0", "--device", "cpu")
 
 
-@pytest.fixture(scope="module", autouse=True)
-def one_thread():
-    """Threads of tiny tiles wait for each other on a busy machine, ten times as long as they work."""
-    threads = torch.get_num_threads()
-    torch.set_num_threads(1)
-    yield
-    torch.set_num_threads(threads)
-
-
 def write(path: Path, pixels: np.ndarray) -> None:
     path.parent.mkdir(parents=True, exist_ok=True)
     Picture.fromarray(pixels).save(path)

@@ -32,15 +32,6 @@ from temwatch.training.edge_training import EdgeRecipe, edge_batch, edge_loss, l
 RECIPE = EdgeRecipe(micrographs=2, steps=3)
 
 
-@pytest.fixture(scope="module", autouse=True)
-def one_thread():
-    """Threads of tiny batches wait for each other on a busy machine."""
-    threads = torch.get_num_threads()
-    torch.set_num_threads(1)
-    yield
-    torch.set_num_threads(threads)
-
-
 @pytest.fixture(scope="module")
 def trained(tmp_path_factory) -> Path:
     """A whole training by the command."""

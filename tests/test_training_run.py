@@ -1,7 +1,6 @@
 """A whole training, small: it learns, it is decided by its seed, and it goes on where it stopped."""
 
 import csv
-from collections.abc import Iterator
 from dataclasses import replace
 from pathlib import Path
 
@@ -17,15 +16,6 @@ from temwatch.training.datasets import LabelledMicrograph, divide
 from temwatch.training.recipes import PAPER, TEMWATCH, Recipe, TrainingStage
 from temwatch.training.schedule import TrainingProgress
 from temwatch.training.train import train
-
-
-@pytest.fixture(scope="module", autouse=True)
-def one_thread() -> Iterator[None]:
-    """Threads of tiny tiles wait for each other on a busy machine, ten times as long as they work."""
-    threads = torch.get_num_threads()
-    torch.set_num_threads(1)
-    yield
-    torch.set_num_threads(threads)
 
 
 @pytest.fixture(scope="module")
