@@ -10,7 +10,9 @@ from dataclasses import replace
 from datetime import UTC, datetime
 
 import numpy as np
+import pandas
 import pytest
+import trackpy
 
 from ledger_cases import METHOD, arrival, disc, particle, result
 from temwatch.config import Config
@@ -19,7 +21,7 @@ from temwatch.engine.run_mode import RunMode
 from temwatch.engine.sequence_tracker import SequenceTracker
 from temwatch.ledger import Reader, open_ledger, queue, recording
 from temwatch.ledger.sequences import progress
-from temwatch.outputs import sample_folder
+from temwatch.outputs import exports, sample_folder
 
 pytestmark = pytest.mark.system
 SIZE_PX = 160
@@ -297,8 +299,27 @@ def test_rebuild_writes_the_same_bytes(sequence):
     sample_folder.rebuild(sequence.ledger, sequence.folder, "run")
     assert before == sequence.tables()
     with Reader(sequence.ledger.state) as reader:
-        exported = sample_folder.export(reader, sequence.folder / "elsewhere", "run", ["csv"])
+        exported = exports.export(reader, sequence.folder / "elsewhere", "run", ["csv"])
     assert {"frames.csv", "tracks.csv", "events.csv"} <= {path.name for path in exported}
+
+
+@pytest.mark.filterwarnings("ignore:The inplace keyword")  # trackpy 0.7 with pandas 3
+def test_trackpy_takes_the_exported_tracks(sequence, tmp_path):
+    """In px from the centre of the first pixel; its displacements are those of tracks.csv."""
+    sequence.analyse(*range(5))
+    sequence.settle(ONCE)
+    with Reader(sequence.ledger.state) as reader:
+        *_, events, tracks_file = exports.export(reader, tmp_path, "run", ["csv", "trackpy"])
+    assert ("events.csv", "trackpy.csv") == (events.name, tracks_file.name)
+    tracks, ours = pandas.read_csv(tracks_file), pandas.read_csv(tmp_path / "tracks.csv")
+    assert np.allclose(ours["x_nm"], (tracks["x"] + 0.5) * tracks["pixel_size_nm"], rtol=1e-5)
+    assert np.allclose(ours["y_nm"], (tracks["y"] + 0.5) * tracks["pixel_size_nm"], rtol=1e-5)
+    pixel_size_um = tracks["pixel_size_nm"].iloc[0] / 1000
+    squares = trackpy.imsd(tracks, mpp=pixel_size_um, fps=1, max_lagtime=4)
+    assert set(ours["track"]) == set(squares.columns)
+    for track, points in ours.groupby("track"):
+        steps = np.diff(points[["x_nm", "y_nm"]].to_numpy(), axis=0) / 1000
+        assert np.mean((steps**2).sum(1)) == pytest.approx(squares[track].iloc[0], rel=1e-4, abs=1e-12)
 
 
 def test_states_of_the_tracker_stay_few(sequence, monkeypatch):

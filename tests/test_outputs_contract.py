@@ -7,7 +7,7 @@ import pytest
 from ledger_cases import arrival, take
 from temwatch.choices import TableFormat
 from temwatch.ledger import open_ledger, queue
-from temwatch.outputs import sample_folder
+from temwatch.outputs import exports
 from temwatch.outputs.sample_folder import OUTPUTS
 
 formats = pytest.mark.parametrize("name", OUTPUTS)
@@ -24,7 +24,7 @@ def exported(ledger, folder, name):
     """The file that an export writes, as bytes."""
     folder.mkdir(parents=True)
     with ledger.reader() as reader:
-        (file,) = sample_folder.export(reader, folder, "Au", [name])
+        (file,) = exports.export(reader, folder, "Au", [name])
     return file.read_bytes()
 
 

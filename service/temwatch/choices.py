@@ -7,6 +7,19 @@ from typing import Literal
 SegmentationMethod = Literal["threshold", "deeplab"]
 SeparationMethod = Literal["uecs", "watershed", "contour", "none"]
 TableFormat = Literal["csv", "xlsx", "parquet"]
+ExportFormat = Literal[
+    "csv",
+    "csv-excel",
+    "xlsx",
+    "parquet",
+    "roi",
+    "coco",
+    "labels",
+    "geojson",
+    "nexus",
+    "enanomapper",
+    "trackpy",
+]
 Device = Literal["auto", "cpu", "cuda"]
 
 PLAUSIBLE_PIXEL_SIZE_NM = (1e-4, 1e6)

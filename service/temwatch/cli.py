@@ -12,7 +12,7 @@ from pathlib import Path
 from typing import get_args
 
 import temwatch
-from temwatch.choices import Device, SegmentationMethod, SeparationMethod, TableFormat
+from temwatch.choices import Device, ExportFormat, SegmentationMethod, SeparationMethod, TableFormat
 from temwatch.errors import EXTRAS, MissingExtra, TemwatchError
 from temwatch.names import print_every_name
 
@@ -179,13 +179,14 @@ def _rebuild(commands: _Commands) -> None:
 
 
 def _export(commands: _Commands) -> None:
-    text = "write the tables of a sample in other formats"
-    example = "--config temwatch.toml Au --formats xlsx --output tables"
+    text = "write a sample in the formats of other programs"
+    example = "--config temwatch.toml Au --formats xlsx,roi --output exported"
     command = _add(commands, "export", text, example, config=True)
     command.add_argument("sample", metavar="SAMPLE")
-    every = ",".join(get_args(TableFormat))
-    command.add_argument("--formats", default=every, metavar="LIST", help=f"{_TABLES} (default all)")
-    _output(command, "folder for the tables")
+    tables = ",".join(get_args(TableFormat))
+    text = f"{', '.join(get_args(ExportFormat))} (default {tables})"
+    command.add_argument("--formats", default=tables, metavar="LIST", help=text)
+    _output(command, "folder for the files")
 
 
 def _report(commands: _Commands) -> None:

@@ -53,6 +53,7 @@ class MissingExtra(UsageError):
 EXTRAS = {
     "distributed": ("distributed (Dask)", "cluster"),
     "imageio_ffmpeg": ("imageio-ffmpeg", "film"),
+    "roifile": ("roifile", "imagej"),
     "skimage": ("scikit-image", "train"),
     "torchvision": ("torchvision", "train"),
 }

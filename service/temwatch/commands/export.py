@@ -1,29 +1,34 @@
-"""`temwatch export`: writes the tables of a sample in other formats."""
+"""`temwatch export`: writes a sample in other formats."""
 
 from __future__ import annotations
 
 import argparse
 from typing import get_args
 
+from temwatch import compiled_code
 from temwatch import config as configuration
-from temwatch.commands.terminal import known_sample
-from temwatch.config import TableFormat
+from temwatch.choices import ExportFormat
+from temwatch.commands import terminal
 from temwatch.errors import UsageError
 from temwatch.ledger import Reader
-from temwatch.outputs import sample_folder
 
 
 def run(arguments: argparse.Namespace) -> int:
-    """Write the tables into the folder `--output`."""
+    """Write the formats into the folder `--output`."""
     config = configuration.load(arguments.config)
-    names = [name.strip() for name in arguments.formats.split(",") if name.strip()]
+    names = list(dict.fromkeys(name.strip() for name in arguments.formats.split(",") if name.strip()))
     for name in names:
-        if name not in get_args(TableFormat):
-            raise UsageError(f"--formats: {name!r} is not one of {', '.join(get_args(TableFormat))}")
+        if name not in get_args(ExportFormat):
+            raise UsageError(f"--formats: {name!r} is not one of {', '.join(get_args(ExportFormat))}")
+    compiled_code.keep_in(compiled_code.user_folder())
+    from temwatch.outputs import exports  # loads numba
+
     with Reader(config.output.state) as reader:
-        sample = known_sample(reader, arguments.sample)
+        sample = terminal.known_sample(reader, arguments.sample)
+        steps = exports.steps(reader, sample, names)
         try:
-            paths = sample_folder.export(reader, arguments.output.absolute(), sample, names)
+            with terminal.steps(f"exporting {sample}", steps) as advance:
+                paths = exports.export(reader, arguments.output.absolute(), sample, names, advance)
         except OSError as error:
             raise UsageError(f"--output {arguments.output}: {error.strerror or error}") from None
     for path in paths:

@@ -3,12 +3,13 @@
 from __future__ import annotations
 
 import sys
-from collections.abc import Iterable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from contextlib import contextmanager
 from pathlib import Path
 from typing import Any, TypeVar
 
 from rich.console import Console
-from rich.progress import track
+from rich.progress import Progress, track
 from rich.table import Table
 
 from temwatch.descriptors import SIZE, Shown, shown
@@ -36,6 +37,19 @@ def progress(items: Iterable[Item], doing: str, total: int) -> Iterator[Item]:
         transient=True,
         disable=not sys.stderr.isatty(),
     )
+
+
+@contextmanager
+def steps(doing: str, total: int) -> Iterator[Callable[[], None]]:
+    """A function to call after each of the steps, with a bar on standard error where that is a terminal."""
+    with Progress(
+        *Progress.get_default_columns(),
+        console=console(stderr=True),
+        transient=True,
+        disable=not sys.stderr.isatty(),
+    ) as bar:
+        task = bar.add_task(doing, total=total)
+        yield lambda: bar.advance(task)
 
 
 def check_png(picture: Path) -> None:

@@ -179,6 +179,10 @@ class Reader:
         """Rows of a sample in the order of micrographs.csv, those after the row `after_id`."""
         return self._rows("WHERE m.sample = ? AND m.id > ? ORDER BY m.id", sample, after_id)
 
+    def row_count(self, sample: str) -> int:
+        """Number of rows that `micrographs` gives."""
+        return int(self.value("SELECT count(*) FROM micrographs WHERE sample = ?", sample))
+
     def micrographs_named(self, sample: str, name: str) -> Iterator[MicrographRow]:
         """Rows of a sample whose results lie in the output folder `name`."""
         return self._rows(

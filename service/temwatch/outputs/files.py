@@ -23,7 +23,7 @@ def replacing(path: Path) -> Iterator[BinaryIO]:
     make_folder(path.parent)
     temporary = path.with_name(f".{path.name}.new")
     try:
-        with temporary.open("wb") as stream:
+        with temporary.open("w+b") as stream:  # HDF5 reads what it has written
             yield stream
             stream.flush()
             os.fsync(stream.fileno())

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any, BinaryIO
 
 from temwatch.columns import Column
 from temwatch.ledger import Reader
-from temwatch.outputs.tables import PARTICLES, values
+from temwatch.outputs.tables import PARTICLES, Advance, nothing, values
 
 if TYPE_CHECKING:
     import pyarrow
@@ -16,14 +16,14 @@ if TYPE_CHECKING:
 _GROUP_ROWS = 65_536
 
 
-def write(reader: Reader, sample: str, stream: BinaryIO) -> None:
+def write(reader: Reader, sample: str, stream: BinaryIO, advance: Advance = nothing) -> None:
     """Write the particles of a sample to a binary stream, with the columns of particles.csv."""
     import pyarrow
     from pyarrow import parquet
 
     schema = pyarrow.schema([_field(column) for column in PARTICLES.columns])
     with parquet.ParquetWriter(stream, schema, compression="zstd") as writer:
-        for rows in _groups(reader, sample):
+        for rows in _groups(reader, sample, advance):
             columns = [
                 pyarrow.array(column, field.type)
                 for column, field in zip(zip(*rows, strict=True), schema, strict=True)
@@ -38,10 +38,11 @@ def particles_parquet(reader: Reader, sample: str) -> bytes:
     return stream.getvalue()
 
 
-def _groups(reader: Reader, sample: str) -> Iterator[list[list[Any]]]:
+def _groups(reader: Reader, sample: str, advance: Advance) -> Iterator[list[list[Any]]]:
     group: list[list[Any]] = []
     for row in reader.micrographs(sample):
         group += values(PARTICLES, reader, row)
+        advance()
         if len(group) >= _GROUP_ROWS:
             yield group
             group = []

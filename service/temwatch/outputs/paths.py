@@ -19,6 +19,12 @@ WORKBOOK = "{sample}.xlsx"
 PARQUET = "particles.parquet"
 REPORT = "report.html"
 
+EXCEL_CSV = "{table}-excel.csv"
+COCO = "{sample}_coco.json"
+NEXUS = "{sample}.nxs"
+ENANOMAPPER = "{sample}_enanomapper.xlsx"
+TRACKPY = "trackpy.csv"
+
 FILM = "film.mp4"
 ENSEMBLE_TABLE = "ensemble.csv"
 GROWTH_TABLE = "growth.csv"
@@ -26,6 +32,9 @@ KINETICS_TABLE = "kinetics.csv"
 SHARES_TABLE = "shares.csv"
 ENSEMBLE_PLOT = "ensemble.png"
 GROWTH_PLOT = "growth.png"
+
+ExportKind = Literal["RoiSet.zip", "labels.ome.tif", "particles.geojson"]
+"""Exports of one file a micrograph, each named behind the micrograph's own name."""
 
 SequenceFile = Literal[
     "film.mp4", "ensemble.png", "growth.png", "ensemble.csv", "growth.csv", "kinetics.csv", "shares.csv"
@@ -69,6 +78,11 @@ def picture(folder: Path, name: str, kind: Picture) -> Path:
 def row_picture(output: Path, row: MicrographRow, kind: Picture) -> Path:
     """A picture of a row of the ledger."""
     return picture(micrograph_folder(output, row.sample, row.name), row_picture_name(row), kind)
+
+
+def micrograph_export(folder: Path, row: MicrographRow, kind: ExportKind) -> Path:
+    """An export of one micrograph or frame; below `folder` as its pictures lie below the sample's folder."""
+    return folder / "micrographs" / row.name / f"{row_picture_name(row)}_{kind}"
 
 
 def micrograph_table(folder: Path) -> Path:

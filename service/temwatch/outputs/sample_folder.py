@@ -14,7 +14,7 @@ from collections.abc import Callable, Generator, Iterable, Iterator, Mapping
 from functools import partial
 from itertools import chain
 from pathlib import Path
-from typing import BinaryIO
+from typing import BinaryIO, Protocol
 
 import structlog
 
@@ -22,9 +22,20 @@ from temwatch.errors import StartError
 from temwatch.ledger import EditedTable, Ledger, Publication, Reader, publications
 from temwatch.outputs import parquet, paths, redrawing, sequence_files, workbook
 from temwatch.outputs.appending import Content, append_or_replace
-from temwatch.outputs.files import length, replacing, write_whole
+from temwatch.outputs.files import length, replacing
 from temwatch.outputs.incremental_statistics import IncrementalStatistics
-from temwatch.outputs.tables import MICROGRAPHS, PARTICLES, TABLES, Table, csv_text, header, lines, summary
+from temwatch.outputs.tables import (
+    MICROGRAPHS,
+    PARTICLES,
+    TABLES,
+    Advance,
+    Table,
+    csv_text,
+    header,
+    lines,
+    nothing,
+    summary,
+)
 
 log = structlog.get_logger(__name__)
 
@@ -39,7 +50,13 @@ def _summary(
     stream.write(f"{text}\n".encode())
 
 
-OUTPUTS: dict[str, tuple[str, Callable[[Reader, str, BinaryIO], None]]] = {
+class WholeFile(Protocol):
+    """Writes one file of a sample into a stream."""
+
+    def __call__(self, reader: Reader, sample: str, stream: BinaryIO, advance: Advance = nothing) -> None: ...
+
+
+OUTPUTS: dict[str, tuple[str, WholeFile]] = {
     "xlsx": (paths.WORKBOOK, workbook.write),
     "parquet": (paths.PARQUET, parquet.write),
 }
@@ -310,21 +327,3 @@ def rebuilding(
             sample,
             [key for key, (name, _) in OUTPUTS.items() if name.format(sample=sample) in made],
         )
-
-
-def export(reader: Reader, folder: Path, sample: str, formats: Iterable[str]) -> list[Path]:
-    """Write the tables of a sample into a folder; returns the files written."""
-    paths = []
-    with reader.snapshot():
-        for key in formats:
-            if key in OUTPUTS:
-                name, write = OUTPUTS[key]
-                paths.append(folder / name.format(sample=sample))
-                with replacing(paths[-1]) as stream:
-                    write(reader, sample, stream)
-                continue
-            for table in TABLES:
-                paths.append(folder / table.file)
-                write_whole(paths[-1], csv_text(table, reader, sample))
-            paths += sequence_files.export(reader, folder, sample)
-    return paths

@@ -13,7 +13,6 @@ from temwatch.ledger.sequences.progress import Progress
 from temwatch.outputs import film as films
 from temwatch.outputs import growth_curves, paths
 from temwatch.outputs.appending import Content
-from temwatch.outputs.files import write_whole
 from temwatch.outputs.tables import csv_lines, header
 
 _FEWEST_FRAMES = 16  # of a sequence that grows, before it is drawn
@@ -75,18 +74,18 @@ def csv_text(reader: Reader, file: str, sample: str) -> Iterator[str]:
     yield from _lines(reader, file, sample, 0)
 
 
-def export(reader: Reader, folder: Path, sample: str) -> list[Path]:
-    """Write the tables of a sample that has sequences into a folder."""
-    if results.last_id(reader, sample) == 0:
-        return []
-    paths = [folder / file for file in TABLES]
-    for path in paths:
-        write_whole(path, csv_text(reader, path.name, sample))
-    return paths
+def exported(reader: Reader, sample: str) -> tuple[str, ...]:
+    """The tables that an export of a sample has: none without sequences."""
+    return () if results.last_id(reader, sample) == 0 else tuple(TABLES)
 
 
 def _lines(reader: Reader, file: str, sample: str, after_id: int) -> Iterator[str]:
-    return csv_lines(TABLES[file], results.rows(reader, Path(file).stem, sample, after_id=after_id))
+    return csv_lines(TABLES[file], rows(reader, file, sample, after_id))
+
+
+def rows(reader: Reader, file: str, sample: str, after_id: int = 0) -> Iterator[tuple[object, ...]]:
+    """Rows of one table, those after the row `after_id` of frames.csv."""
+    return results.rows(reader, Path(file).stem, sample, after_id=after_id)
 
 
 def draw(reader: Reader, output: Path, sequence: Progress, *, film: bool) -> Publication:

@@ -22,6 +22,14 @@ from temwatch.names import path_cell, text_cell
 from temwatch.notes import Note, join_notes
 from temwatch.outputs import paths
 
+Advance = Callable[[], None]
+"""Is called after each micrograph, for a bar of progress."""
+
+
+def nothing() -> None:
+    """The `Advance` of who shows no progress."""
+
+
 _PIXEL_SIZE, _ACQUIRED_AT, _ANALYSED_AT, _METHOD = ORIGIN
 
 MICROGRAPH_COLUMNS: tuple[Column, ...] = (
@@ -64,7 +72,7 @@ class Table:
     file: str
     columns: tuple[Column, ...]
     own: tuple[str, ...]
-    rows: Callable[[Reader, MicrographRow], list[tuple[Any, ...]]]
+    records: Callable[[Reader, MicrographRow], list[tuple[Any, ...]]]
     """Values of the columns `own`, for every row that the micrograph has in this table."""
 
 
@@ -109,7 +117,7 @@ def values(table: Table, reader: Reader, row: MicrographRow) -> Iterator[list[An
     shared = _shared(table, row)
     place = {name: index for index, name in enumerate(table.own)}
     booleans = {column.name for column in table.columns if column.kind == "boolean"}
-    for own in table.rows(reader, row):
+    for own in table.records(reader, row):
         yield [
             shared[column.name]
             if column.name in shared
@@ -157,20 +165,33 @@ def lines(table: Table, reader: Reader, row: MicrographRow) -> str:
     line += "\n"
     return "".join(
         line % tuple(cell(value) for cell, value in zip(own, record, strict=True))
-        for record in table.rows(reader, row)
+        for record in table.records(reader, row)
     )
 
 
-def csv_text(table: Table, reader: Reader, sample: str) -> Iterator[str]:
+def csv_text(table: Table, reader: Reader, sample: str, advance: Advance = nothing) -> Iterator[str]:
     """A whole csv file of a sample, one micrograph at a time."""
     yield header(table.columns)
     for row in reader.micrographs(sample):
         yield lines(table, reader, row)
+        advance()
+
+
+def rows(table: Table, reader: Reader, sample: str, advance: Advance = nothing) -> Iterator[list[Any]]:
+    """All rows of a table, as `values` gives them."""
+    for row in reader.micrographs(sample):
+        yield from values(table, reader, row)
+        advance()
 
 
 def _cell(column: Column) -> Callable[[Any], str]:
-    """How a value of this column is written."""
-    return _real(column.digits) if column.kind == "real" else _CELL[column.kind]
+    """How a value of this column is written in a csv file with commas."""
+    return _QUOTED[column.kind] if column.kind in _QUOTED else cell_text(column)
+
+
+def cell_text(column: Column) -> Callable[[Any], str]:
+    """How a value of this column is written as text, before anything is quoted."""
+    return _real(column.digits) if column.kind == "real" else _TEXT[column.kind]
 
 
 @functools.cache
@@ -179,17 +200,27 @@ def _real(digits: int) -> Callable[[float | None], str]:
     return lambda value: "" if value is None or value != value else format(value + 0.0, form)
 
 
-@functools.lru_cache(1024)  # few different texts in many rows
 def _text(value: str | None) -> str:
-    return _quoted(text_cell(value)) if value else ""
+    return text_cell(value) if value else ""
+
+
+def _path(value: str | None) -> str:
+    return path_cell(value) if value else ""
+
+
+@functools.lru_cache(1024)  # few different texts in many rows
+def _quoted_text(value: str | None) -> str:
+    return _quoted(_text(value))
 
 
 @functools.lru_cache(1024)
-def _path(value: str | None) -> str:
-    return _quoted(path_cell(value)) if value else ""
+def _quoted_path(value: str | None) -> str:
+    return _quoted(_path(value))
 
 
 def _quoted(value: str) -> str:
+    if not value:
+        return ""
     cell, end = io.StringIO(), "\r\n"
     # it quotes values with characters of the terminator
     csv.writer(cell, lineterminator=end).writerow([value])
@@ -208,13 +239,14 @@ def _time(value: datetime | None) -> str:
     return "" if value is None else utc_text(value)
 
 
-_CELL: dict[str, Callable[[Any], str]] = {
+_TEXT: dict[str, Callable[[Any], str]] = {
     "text": _text,
     "path": _path,
     "integer": _integer,
     "boolean": _boolean,
     "time": _time,
 }
+_QUOTED: dict[str, Callable[[Any], str]] = {"text": _quoted_text, "path": _quoted_path}
 
 
 def summary(

@@ -13,7 +13,7 @@ from temwatch.ledger import Reader
 from temwatch.ledger.sample_columns import fields
 from temwatch.names import path_cell, text_cell
 from temwatch.outputs import population_summary
-from temwatch.outputs.tables import MICROGRAPHS, PARTICLES, Table, summary, values
+from temwatch.outputs.tables import MICROGRAPHS, PARTICLES, Advance, nothing, rows, summary
 
 if TYPE_CHECKING:
     import xlsxwriter
@@ -24,7 +24,7 @@ SHEET_ROWS = 1_048_576
 _FIGURES = ("count", "mean", "sd", "median", "min", "max", "d10", "d50", "d90")
 
 
-def write(reader: Reader, sample: str, stream: BinaryIO) -> None:
+def write(reader: Reader, sample: str, stream: BinaryIO, advance: Advance = nothing) -> None:
     """Write the workbook of a sample to a binary stream; the same ledger gives the same bytes."""
     import xlsxwriter
 
@@ -35,8 +35,11 @@ def write(reader: Reader, sample: str, stream: BinaryIO) -> None:
         "time": book.add_format({"num_format": "yyyy-mm-dd hh:mm:ss"}),
     }
     split = [
-        _sheets(book, formats, name, table.columns, _rows(table, reader, sample))
-        for name, table in (("particles", PARTICLES), ("micrographs", MICROGRAPHS))
+        _sheets(book, formats, name, table.columns, rows(table, reader, sample, step))
+        for name, table, step in (
+            ("particles", PARTICLES, advance),
+            ("micrographs", MICROGRAPHS, nothing),
+        )
     ]
     statistics = summary(reader, sample)["statistics"]
     columns = (Column("descriptor", "text", ""), *(Column(name, "real", "") for name in _FIGURES))
@@ -91,21 +94,16 @@ def _charts(book: xlsxwriter.Workbook, formats: dict[str, Any], reader: Reader, 
         sheet.insert_chart(1 + 18 * place, 8, chart)
 
 
-def _rows(table: Table, reader: Reader, sample: str) -> Iterator[list[Any]]:
-    for row in reader.micrographs(sample):
-        yield from values(table, reader, row)
-
-
 def _sheets(
     book: xlsxwriter.Workbook,
     formats: dict[str, Any],
     name: str,
     columns: Sequence[Column],
-    rows: Iterator[list[Any]],
+    records: Iterator[list[Any]],
 ) -> list[str]:
     """Write a table into as many sheets as it needs; returns their names."""
     sheet, line, names = _sheet(book, formats, name, columns), 1, [name]
-    for row in rows:
+    for row in records:
         if line == SHEET_ROWS:
             line = 1
             names.append(f"{name} {len(names) + 1}")

@@ -1,6 +1,9 @@
-"""Outlines of regions as polygons with few corners, for a page or a drawing."""
+"""Outlines of regions as polygons: with few corners for a page or a drawing, or as they were measured."""
 
 from __future__ import annotations
+
+import numpy as np
+from numpy.typing import NDArray
 
 from temwatch.analysis.measurement import outline
 from temwatch.analysis.measurement.sub_pixel import simplified
@@ -32,3 +35,24 @@ def polygon(region: Region) -> list[float]:
     moved = points[:, ::-1] + (column + offset, row + offset)
     flat: list[float] = moved.ravel().tolist()
     return flat
+
+
+def measured_polygon(region: Region) -> NDArray[np.float64]:
+    """Outline of a region as it was measured: x and y of each corner in px of the micrograph, (corners, 2).
+
+    The corner of the micrograph is (0, 0) and the centre of its first pixel (0.5, 0.5), as in ImageJ and
+    QuPath. Between the pixels where that is known; else along their edges, so that the area is their number.
+    Holes are not cut out.
+    """
+    if region.outline is not None and len(region.outline) >= _FEWEST_CORNERS:
+        return np.ascontiguousarray(region.outline[:, ::-1]) + 0.5
+    corners, _, _ = outline.trace(np.ascontiguousarray(region.mask))
+    row, column = region.origin_px
+    return np.asarray(corners[:, ::-1] + (column, row), np.float64)
+
+
+def polygon_area(polygon: NDArray[np.float64]) -> float:
+    """Area that straight lines between the corners (n, 2) enclose, without sign."""
+    # from the first corner: far from (0, 0) the products would lose digits
+    x, y = (polygon - polygon[0]).T
+    return abs(float(np.dot(x, np.roll(y, -1)) - np.dot(y, np.roll(x, -1)))) / 2

@@ -47,11 +47,17 @@ _TABLES = {
     "events": """SELECT s.sequence, e.frame, e.event, e.track, e.others
         FROM followed w JOIN sequences s ON s.id = w.sequence_id JOIN track_events e ON e.followed_id = w.id
         WHERE {condition} ORDER BY w.id, e.number""",
+    # the first pixel has its centre at 0
+    "trackpy": """SELECT s.sequence, w.frame, p.track, p.x_nm / m.pixel_size_nm - 0.5,
+        p.y_nm / m.pixel_size_nm - 0.5, p.number, p.equivalent_diameter_nm, m.pixel_size_nm, w.elapsed_s
+        FROM followed w JOIN sequences s ON s.id = w.sequence_id JOIN track_points p ON p.followed_id = w.id
+        JOIN micrographs m ON m.id = w.micrograph_id
+        WHERE {condition} ORDER BY w.id, p.number""",
 }
 
 
 def rows(reader: Reader, table: str, sample: str, *, after_id: int = 0) -> Iterator[tuple[object, ...]]:
-    """Rows of the table `frames`, `tracks` or `events`, those after the row `after_id` of frames.csv."""
+    """Rows of one of these tables, those after the row `after_id` of frames.csv."""
     ids = [one.id for one in sequences(reader, sample=sample)]
     # + lets SQLite go through the rows in their order rather than sort all of them
     condition = f"+w.sequence_id IN ({', '.join(map(str, ids))}) AND w.id > ?"
