@@ -25,7 +25,7 @@ from temwatch.domain import Region
 from temwatch.ledger import open_ledger
 from temwatch.outputs import exports
 from temwatch.outputs.exports.coco import encode_runs, run_lengths
-from temwatch.outputs.tables import PARTICLES, summary
+from temwatch.outputs.tables import PARTICLES, rows, summary
 
 OF_PYCOCOTOOLS = pytest.mark.filterwarnings("ignore:__array__ implementation:DeprecationWarning")
 

@@ -2,6 +2,8 @@
 
 import io
 import itertools
+import subprocess
+import sys
 import time
 from dataclasses import replace
 
@@ -95,6 +97,41 @@ def test_a_workbook_goes_on_in_a_further_sheet(tmp_path, packed, monkeypatch):
     assert np.allclose(expected, areas)
     notes = list(book["notes"].iter_rows(values_only=True))
     assert any("particles 2" in str(row[0]) and "particles 3" in str(row[0]) for row in notes)
+
+
+@pytest.mark.slow
+def test_a_large_workbook_takes_little_time_and_memory(tmp_path, packed):
+    """300,000 rows: below 300 MB in a process of its own, and a few times the CPU seconds of csv."""
+    with open_ledger(tmp_path / "state") as ledger:
+        append(ledger, packed, range(300_000 // PER_MICROGRAPH))
+    script = """if True:
+        import resource, sys, time
+        from pathlib import Path
+        from temwatch.ledger import Reader
+        from temwatch.outputs import tables, workbook
+        folder, steps = Path(sys.argv[1]), []
+        with Reader(folder / "state") as reader:
+            started = time.process_time()
+            for table in tables.TABLES:
+                for text in tables.csv_text(table, reader, "Au"):
+                    pass
+            as_csv = time.process_time() - started
+            with (folder / "Au.xlsx").open("w+b") as stream:
+                workbook.write(reader, "Au", stream, lambda: steps.append(1))
+            as_workbook = time.process_time() - started - as_csv
+        print(as_csv, as_workbook, resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 1024, len(steps))
+    """
+    ended = subprocess.run(
+        [sys.executable, "-c", script, tmp_path], capture_output=True, text=True, check=True
+    )
+    as_csv, as_workbook, peak_mb, steps = map(float, ended.stdout.split())
+    print(f"{as_csv:.1f} s as csv, {as_workbook:.1f} s as workbook, {peak_mb:.0f} MB")
+    assert steps == 300_000 // PER_MICROGRAPH
+    assert peak_mb < 300
+    assert as_workbook < 4 * as_csv
+    with (tmp_path / "Au.xlsx").open("rb") as stream:
+        book = openpyxl.load_workbook(stream, read_only=True)
+        assert 300_001 == sum(1 for _ in book["particles"].iter_rows(max_col=1))
 
 
 def test_parquet_is_read_by_pandas_polars_and_duckdb(tmp_path, packed):

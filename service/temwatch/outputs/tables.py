@@ -153,20 +153,34 @@ def csv_lines(columns: Sequence[Column], rows: Iterable[Sequence[Any]]) -> Itera
         yield ",".join([cell(value) for cell, value in zip(cells, row, strict=True)]) + "\n"
 
 
-def lines(table: Table, reader: Reader, row: MicrographRow) -> str:
-    """Lines of a csv file that one micrograph has."""
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Layout:
+    """How rows are written: what begins, joins and ends their cells, and how a column's value is written."""
+
+    begin: str = ""
+    separator: str
+    end: str
+    cell: Callable[[Column], Callable[[Any], str]]
+
+
+def layout_rows(table: Table, reader: Reader, row: MicrographRow, layout: Layout) -> Iterator[str]:
+    """Rows that one micrograph has in a table, as text."""
     shared = _shared(table, row)
-    own = [_cell(column) for column in table.columns if column.name not in shared]
+    cells = {column.name: layout.cell(column) for column in table.columns}
+    own = [cells[column.name] for column in table.columns if column.name not in shared]
     # values that all rows share are formatted once
-    line = ",".join(
-        _cell(column)(shared[column.name]).replace("%", "%%") if column.name in shared else "%s"
+    line = layout.separator.join(
+        cells[column.name](shared[column.name]).replace("%", "%%") if column.name in shared else "%s"
         for column in table.columns
     )
-    line += "\n"
-    return "".join(
-        line % tuple(cell(value) for cell, value in zip(own, record, strict=True))
-        for record in table.records(reader, row)
-    )
+    line = f"{layout.begin}{line}{layout.end}"
+    for record in table.records(reader, row):
+        yield line % tuple([cell(value) for cell, value in zip(own, record, strict=True)])
+
+
+def lines(table: Table, reader: Reader, row: MicrographRow) -> str:
+    """Lines of a csv file that one micrograph has."""
+    return "".join(layout_rows(table, reader, row, _CSV))
 
 
 def csv_text(table: Table, reader: Reader, sample: str, advance: Advance = nothing) -> Iterator[str]:
@@ -187,6 +201,9 @@ def rows(table: Table, reader: Reader, sample: str, advance: Advance = nothing) 
 def _cell(column: Column) -> Callable[[Any], str]:
     """How a value of this column is written in a csv file with commas."""
     return _QUOTED[column.kind] if column.kind in _QUOTED else cell_text(column)
+
+
+_CSV = Layout(separator=",", end="\n", cell=_cell)
 
 
 def cell_text(column: Column) -> Callable[[Any], str]:
