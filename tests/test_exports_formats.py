@@ -19,10 +19,10 @@ from pycocotools import mask as coco_mask
 from pycocotools.coco import COCO
 
 from export_cases import DISCS, NM, SHAPE, disc_level, discs, record
-from ledger_cases import take
+from ledger_cases import START, take
 from temwatch.analysis.measurement.polygons import measured_polygon, polygon_area
 from temwatch.domain import Region
-from temwatch.ledger import open_ledger
+from temwatch.ledger import changes, exclusions, open_ledger
 from temwatch.outputs import exports
 from temwatch.outputs.exports.coco import encode_runs, run_lengths
 from temwatch.outputs.tables import PARTICLES, rows, summary
@@ -248,21 +248,27 @@ def test_enanomapper_finds_its_fields_by_their_columns(ledger, exported):
         assert pytest.approx((figures["median"], figures["mean"], figures["sd"])) == found
 
 
-def test_numbers_are_those_of_the_table_where_some_are_missing(tmp_path):
-    """What excludes a particle leaves a gap in the numbers; every format keeps them."""
+def test_what_is_excluded_is_in_no_export(tmp_path):
+    """The numbers of particles.csv keep gaps, and so do those of every format; micrographs are left out."""
     with open_ledger(tmp_path / "state") as ledger, ledger.reader() as reader:
-        record(ledger)
+        record(ledger, "Au/Au_01.dm3")
+        record(ledger, "Au/Au_02.dm3")
         with ledger.transaction() as connection:
-            connection.execute("UPDATE particles SET number = number + 10 WHERE number > 2")
-        roi, coco, labels, geojson = exports.export(
-            reader, tmp_path, "Au", ["roi", "coco", "labels", "geojson"]
-        )
-    expected = [1, 2, 13, 14, 15]
-    assert expected == [int(region.name) for region in roifile.roiread(roi)]
-    assert expected == [one["particle"] for one in json.loads(coco.read_text())["annotations"]]
-    assert expected == np.unique(tifffile.imread(labels))[1:].tolist()
+            author = changes.Author(by="me", at=START, source="command")
+            exclusions.exclude_particles(connection, 1, [2, 4], author)
+            exclusions.exclude_file(connection, 2, None, author)
+        written = exports.export(reader, tmp_path, "Au", ["roi", "coco", "labels", "geojson", "nexus"])
+    assert 5 == len(written)
+    roi, coco, labels, geojson, nexus = written
+    assert [1, 3, 5] == [int(region.name) for region in roifile.roiread(roi)]
+    assert [1, 3, 5] == [one["particle"] for one in json.loads(coco.read_text())["annotations"]]
+    assert [1, 3, 5] == np.unique(tifffile.imread(labels))[1:].tolist()
     names = [one["properties"]["name"] for one in json.loads(geojson.read_text())["features"]]
-    assert expected == list(map(int, names))
+    assert ["1", "3", "5"] == names
+    with h5py.File(nexus) as file:
+        assert [1, 3, 5] == file["entry/particles/number"][()].tolist()
+        assert [1, 3, 5] == file["entry/roi1/outlines/indices"][()].tolist()
+        assert "roi2" not in file["entry"]
 
 
 def test_outlines_of_a_disc_are_true(exported):

@@ -20,7 +20,7 @@ from xml.sax.saxutils import escape
 from temwatch.columns import Column
 from temwatch.ledger import Reader
 from temwatch.names import path_cell, text_cell
-from temwatch.outputs.tables import Advance, Layout, Table, layout_rows
+from temwatch.outputs.tables import Advance, RowLayout, Table, layout_rows
 
 _BLOCK_CHARACTERS = 1 << 20
 _LEVEL = 3  # of the compression: half the time of zlib's own choice, for a tenth more bytes
@@ -39,10 +39,10 @@ Rows = Iterator[str]
 
 def table_rows(table: Table, reader: Reader, sample: str, style: int, advance: Advance) -> Iterator[str]:
     """Rows of a whole table, one string each; `style` is that of a time."""
-    layout = Layout(begin=f'<row r="{_ROW}">', separator="", end="</row>\n", cell=_cells(table, style))
+    layout = RowLayout(begin=f'<row r="{_ROW}">', separator="", end="</row>\n", cell=_cells(table, style))
     for row in reader.micrographs(sample):
+        advance()  # before its rows: who takes the last of them does not ask for more
         yield from layout_rows(table, reader, row, layout)
-        advance()
 
 
 def fill(template: BinaryIO, stream: BinaryIO, rows: Mapping[str, tuple[int, Callable[[int], Rows]]]) -> None:

@@ -154,7 +154,7 @@ def csv_lines(columns: Sequence[Column], rows: Iterable[Sequence[Any]]) -> Itera
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class Layout:
+class RowLayout:
     """How rows are written: what begins, joins and ends their cells, and how a column's value is written."""
 
     begin: str = ""
@@ -163,7 +163,7 @@ class Layout:
     cell: Callable[[Column], Callable[[Any], str]]
 
 
-def layout_rows(table: Table, reader: Reader, row: MicrographRow, layout: Layout) -> Iterator[str]:
+def layout_rows(table: Table, reader: Reader, row: MicrographRow, layout: RowLayout) -> Iterator[str]:
     """Rows that one micrograph has in a table, as text."""
     shared = _shared(table, row)
     cells = {column.name: layout.cell(column) for column in table.columns}
@@ -203,7 +203,7 @@ def _cell(column: Column) -> Callable[[Any], str]:
     return _QUOTED[column.kind] if column.kind in _QUOTED else cell_text(column)
 
 
-_CSV = Layout(separator=",", end="\n", cell=_cell)
+_CSV = RowLayout(separator=",", end="\n", cell=_cell)
 
 
 def cell_text(column: Column) -> Callable[[Any], str]:

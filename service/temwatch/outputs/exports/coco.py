@@ -11,9 +11,9 @@ from typing import Any
 import numpy as np
 
 from temwatch.domain import Region
-from temwatch.ledger import MicrographRow, Reader, analyses
+from temwatch.ledger import MicrographRow, Reader
 from temwatch.outputs import paths
-from temwatch.outputs.exports.detections import analysed
+from temwatch.outputs.exports.detections import analysed, numbered_particles
 from temwatch.outputs.files import write_whole
 from temwatch.outputs.tables import Advance, nothing
 from temwatch.version import __version__
@@ -61,9 +61,8 @@ def _image(row: MicrographRow) -> dict[str, Any]:
 
 
 def _annotations(reader: Reader, row: MicrographRow) -> Iterator[dict[str, Any]]:
-    numbers = reader.particle_values(row.id, ("number",))
     size = (row.height_px or 0, row.width_px or 0)
-    for (number,), particle in zip(numbers, analyses.particles(reader, row.id), strict=True):
+    for number, particle in numbered_particles(reader, row):
         region = particle.region
         (top, left), (height, width) = region.origin_px, region.mask.shape
         yield {

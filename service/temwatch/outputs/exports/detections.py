@@ -11,7 +11,7 @@ from numpy.typing import NDArray
 from temwatch.analysis.measurement.polygons import measured_polygon
 from temwatch.analysis.measurement.shape import with_outlines
 from temwatch.domain import Particle, Status
-from temwatch.ledger import MicrographRow, Reader, analyses
+from temwatch.ledger import MicrographRow, Reader, analyses, exclusions
 from temwatch.outputs.tables import Advance
 
 
@@ -32,16 +32,22 @@ def analysed(reader: Reader, sample: str, advance: Advance) -> Iterator[Microgra
         advance()
 
 
+def numbered_particles(reader: Reader, row: MicrographRow) -> list[tuple[int, Particle]]:
+    """The particles of a micrograph with their numbers in particles.csv; excluded ones leave gaps."""
+    excluded = exclusions.excluded_numbers(reader, row.id)
+    numbered = enumerate(analyses.particles(reader, row.id), 1)
+    return [(number, particle) for number, particle in numbered if number not in excluded]
+
+
 def detections(reader: Reader, row: MicrographRow) -> list[Detection]:
     """The particles of an analysed micrograph, in the order of particles.csv."""
-    particles = analyses.particles(reader, row.id)
-    numbers = [number for (number,) in reader.particle_values(row.id, ("number",))]
-    regions = with_outlines((particle.region for particle in particles), analyses.level(reader, row.id))
+    found = numbered_particles(reader, row)
+    regions = with_outlines((particle.region for _, particle in found), analyses.level(reader, row.id))
     return [
         Detection(
             number=number,
             particle=replace(particle, region=region),
             polygon=measured_polygon(region),
         )
-        for number, particle, region in zip(numbers, particles, regions, strict=True)
+        for (number, particle), region in zip(found, regions, strict=True)
     ]
