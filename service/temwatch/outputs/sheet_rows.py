@@ -31,7 +31,7 @@ _FORBIDDEN = re.compile("[\x00-\x08\x0b-\x1f\ufffe\uffff]|_(?=x[0-9a-fA-F]{4}_)"
 _END = b"</sheetData>"
 _SECOND_ROW = re.compile(rb'<row r="2".*?</row>', re.DOTALL)
 _STYLE = re.compile(rb's="(\d+)"')
-_DIMENSION = re.compile(rb'<dimension ref="[^"]*"/>')
+_LAST_ROW = re.compile(rb'(<dimension ref="[A-Z]+1:[A-Z]+)\d+"')
 
 Rows = Iterator[str]
 """Rows of one sheet, from the second on, as XML; `_ROW` stands for their number."""
@@ -71,17 +71,14 @@ def fill(template: BinaryIO, stream: BinaryIO, rows: Mapping[str, tuple[int, Cal
             pattern = _SECOND_ROW.search(head)
             style = _STYLE.search(pattern[0]) if pattern else None
             head = _SECOND_ROW.sub(b"", head)
-            head = _DIMENSION.sub(lambda found, last=count + 1: _resized(found[0], last), head)
-            copied._compresslevel = _LEVEL  # noqa: SLF001 - public from Python 3.13 on, as compress_level
+            head = _LAST_ROW.sub(rb'\g<1>%d"' % (count + 1), head)
+            # public from Python 3.13 on, as compress_level
+            copied._compresslevel = _LEVEL  # type: ignore[attr-defined]  # noqa: SLF001
             with target.open(copied, "w") as sheet:
                 sheet.write(head)
                 for block in _numbered(give(int(style[1]) if style else 0)):
                     sheet.write(block)
                 sheet.write(_END + tail)
-
-
-def _resized(dimension: bytes, last: int) -> bytes:
-    return re.sub(rb'\d+"', b'%d"' % last, dimension)
 
 
 def _numbered(rows: Rows) -> Iterator[bytes]:
