@@ -53,6 +53,7 @@ def archive(folder, sources, copies):
     return folder
 
 
+@pytest.mark.slow
 def test_rows_and_pictures_are_those_of_a_local_run(cluster, config, series, tmp_path):
     """Micrographs, a stack, a broken file: every row but its time, and every picture to the byte."""
     acquired = archive(tmp_path / "in", sorted(series.glob("*.dm3")), 4)

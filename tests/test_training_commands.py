@@ -124,6 +124,7 @@ def test_a_training_that_is_refused_leaves_the_other_one_alone(labelled, trained
     assert before == (trained / "division.json").read_bytes()
 
 
+@pytest.mark.slow
 @pytest.mark.system
 def test_ctrl_c_saves_a_checkpoint_and_the_same_command_goes_on(labelled, tmp_path):
     arguments = ("train", "--data", labelled, "--output", tmp_path, *SMALL, "--steps", "100000")

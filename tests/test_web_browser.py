@@ -30,7 +30,7 @@ TOKEN = "the token of this test"
 VIEWS = ("live", "population", "convergence", "border", "samples", "compare", "problems", "downloads")
 FORMER = {"now": "live", "enough": "convergence", "trouble": "problems", "takeaway": "downloads"}
 # generous for a busy machine with two cores
-PATIENCE_MS = 30_000
+PATIENCE_MS = 120_000
 
 
 @pytest.fixture(scope="module")
@@ -301,6 +301,7 @@ def test_a_refused_file_is_retried_with_the_token(open_page, service):
     assert TOKEN not in service.log.read_text()
 
 
+@pytest.mark.slow
 def test_no_view_is_wider_than_the_screen(open_page):
     """From a phone to a wall screen; only tables may scroll sideways."""
     page = open_page(width=390, height=844)
@@ -314,7 +315,7 @@ def test_no_view_is_wider_than_the_screen(open_page):
             assert page.evaluate(fits), (view, width)
 
 
-@pytest.mark.parametrize("theme", ["dark", "light"])
+@pytest.mark.parametrize("theme", [pytest.param("dark", marks=pytest.mark.slow), "light"])
 def test_no_serious_accessibility_fault(open_page, theme):
     """According to axe-core, on every view in both themes."""
     axe = pytest.importorskip(

@@ -61,8 +61,8 @@ class Skipped:
 
 _COARSE_NS = 10_000_000
 
-# what somebody may have saved in place of a micrograph, and would wait for in vain
-_OTHER_FORMATS = {".bmp", ".dm5", ".emd", ".emi", ".gif", ".jpeg", ".jpg", ".mrc", ".png", ".ser"}
+# what somebody may have saved in place of a micrograph, and would wait for in vain; png are plots and masks
+_OTHER_FORMATS = {".bmp", ".dm5", ".emd", ".emi", ".gif", ".jpeg", ".jpg", ".mrc", ".ser"}
 
 _CODES = {
     errno.ELOOP: "link_loop",
