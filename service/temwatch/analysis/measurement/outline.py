@@ -19,10 +19,11 @@ from numpy.typing import NDArray
 BEND = 0.42
 TURN = 0.035
 
-# Per heading east, south, west, north: the step, and the pixels right and left of a step from (0, 0).
-_STEP = np.array([(0, 1), (1, 0), (0, -1), (-1, 0)])
-_RIGHT = np.array([(0, 0), (0, -1), (-1, -1), (-1, 0)])
-_LEFT = np.array([(-1, 0), (0, 0), (0, -1), (-1, -1)])
+# Ways along cracks. Per heading east, south, west, north: the step, and the pixels right and left of a step
+# from (0, 0).
+STEP = np.array([(0, 1), (1, 0), (0, -1), (-1, 0)])
+RIGHT = np.array([(0, 0), (0, -1), (-1, -1), (-1, 0)])
+LEFT = np.array([(-1, 0), (0, 0), (0, -1), (-1, -1)])
 
 
 @njit(cache=True, nogil=True)
@@ -52,20 +53,20 @@ def trace(mask: NDArray[np.bool_]) -> tuple[NDArray[np.int64], NDArray[np.int64]
     inside[0, 0], inside[0, 1] = row, column
     outside[0, 0], outside[0, 1] = row - 1, column
     while True:
-        row += _STEP[heading, 0]
-        column += _STEP[heading, 1]
-        if _is_set(mask, row + _LEFT[heading, 0], column + _LEFT[heading, 1]):
+        row += STEP[heading, 0]
+        column += STEP[heading, 1]
+        if is_set(mask, row + LEFT[heading, 0], column + LEFT[heading, 1]):
             turned = (heading + 3) % 4
-        elif _is_set(mask, row + _RIGHT[heading, 0], column + _RIGHT[heading, 1]):
+        elif is_set(mask, row + RIGHT[heading, 0], column + RIGHT[heading, 1]):
             continue
         else:
             turned = (heading + 1) % 4
-        behind_row, behind_column = row - _STEP[heading, 0], column - _STEP[heading, 1]
+        behind_row, behind_column = row - STEP[heading, 0], column - STEP[heading, 1]
         end = 2 * count + 1
-        inside[end, 0] = behind_row + _RIGHT[heading, 0]
-        inside[end, 1] = behind_column + _RIGHT[heading, 1]
-        outside[end, 0] = behind_row + _LEFT[heading, 0]
-        outside[end, 1] = behind_column + _LEFT[heading, 1]
+        inside[end, 0] = behind_row + RIGHT[heading, 0]
+        inside[end, 1] = behind_column + RIGHT[heading, 1]
+        outside[end, 0] = behind_row + LEFT[heading, 0]
+        outside[end, 1] = behind_column + LEFT[heading, 1]
         count += 1
         if turned == 0 and row == start_row and column == start_column:
             return corners[:count], inside[: 2 * count], outside[: 2 * count]
@@ -73,14 +74,15 @@ def trace(mask: NDArray[np.bool_]) -> tuple[NDArray[np.int64], NDArray[np.int64]
             corners, inside, outside = _doubled(corners), _doubled(inside), _doubled(outside)
         heading = turned
         corners[count, 0], corners[count, 1] = row, column
-        inside[2 * count, 0] = row + _RIGHT[heading, 0]
-        inside[2 * count, 1] = column + _RIGHT[heading, 1]
-        outside[2 * count, 0] = row + _LEFT[heading, 0]
-        outside[2 * count, 1] = column + _LEFT[heading, 1]
+        inside[2 * count, 0] = row + RIGHT[heading, 0]
+        inside[2 * count, 1] = column + RIGHT[heading, 1]
+        outside[2 * count, 0] = row + LEFT[heading, 0]
+        outside[2 * count, 1] = column + LEFT[heading, 1]
 
 
 @njit(cache=True, nogil=True)
-def _is_set(mask: NDArray[np.bool_], row: int, column: int) -> bool:
+def is_set(mask: NDArray[np.bool_], row: int, column: int) -> bool:
+    """Whether a pixel is; beyond the border none is."""
     return 0 <= row < mask.shape[0] and 0 <= column < mask.shape[1] and bool(mask[row, column])
 
 
@@ -304,8 +306,8 @@ def visible_fraction(part: NDArray[np.bool_], clump: NDArray[np.bool_], row: int
             if not part[down, right]:
                 continue
             for step in range(4):
-                below, beside = down + _STEP[step, 0], right + _STEP[step, 1]
-                if not _is_set(part, below, beside):
+                below, beside = down + STEP[step, 0], right + STEP[step, 1]
+                if not is_set(part, below, beside):
                     total += 1
-                    seen += not _is_set(clump, row + below, column + beside)
+                    seen += not is_set(clump, row + below, column + beside)
     return seen / total if total else 1.0

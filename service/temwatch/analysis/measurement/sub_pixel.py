@@ -12,6 +12,7 @@ import numpy as np
 from numba import njit
 from numpy.typing import NDArray
 
+from temwatch.analysis.measurement.convex_hull import convex_hull, turn
 from temwatch.analysis.measurement.outline import trace
 from temwatch.analysis.refinement.level import OUTLINE
 from temwatch.domain import Level
@@ -99,7 +100,7 @@ def describe_polygon(polygon: Polygon) -> tuple[float, float, float, float, floa
     turn is half of those at its ends.
     """
     area, row, column, perimeter = _area_and_length(polygon)
-    hull = convex_hull(polygon)
+    hull = polygon[convex_hull(polygon)]
     hull_area, _, _, hull_perimeter = _area_and_length(hull)
     if hull_perimeter > perimeter:
         hull_perimeter = perimeter
@@ -124,49 +125,22 @@ def _area_and_length(polygon: Polygon) -> tuple[float, float, float, float]:
     if abs(doubled) < 1e-12:
         return 0.0, base_row, base_column, length
     row, column = base_row + first_row / (3 * doubled), base_column + first_column / (3 * doubled)
-    turn = np.empty(count)
+    turns = np.empty(count)
     for index in range(count):
         before, here, after = polygon[index - 1], polygon[index], polygon[(index + 1) % count]
         down, right = here[0] - before[0], here[1] - before[1]
         next_down, next_right = after[0] - here[0], after[1] - here[1]
-        turn[index] = math.atan2(right * next_down - down * next_right, down * next_down + right * next_right)
+        cross, along = right * next_down - down * next_right, down * next_down + right * next_right
+        turns[index] = math.atan2(cross, along)
     area = abs(doubled) / 2
     extra = 0.0
     for index in range(count):
         after = polygon[(index + 1) % count]
         side = math.hypot(after[0] - polygon[index, 0], after[1] - polygon[index, 1])
-        bend = (turn[index] + turn[(index + 1) % count]) / 2
+        bend = (turns[index] + turns[(index + 1) % count]) / 2
         area += bend * side * side / 12
         extra += bend * bend * side / 24
     return area, row, column, length + extra
-
-
-@njit(cache=True, nogil=True)
-def convex_hull(points: Polygon) -> Polygon:
-    """Convex hull, clockwise on the screen, by Andrew's monotone chain."""
-    order = np.argsort(points[:, 1], kind="mergesort")
-    order = order[np.argsort(points[order, 0], kind="mergesort")]
-    chain = np.empty((2 * len(points) + 1, 2))
-    count = 0
-    for index in order:
-        while count >= 2 and _cross(chain[count - 2], chain[count - 1], points[index]) <= 0:
-            count -= 1
-        chain[count] = points[index]
-        count += 1
-    base = count
-    for place in range(len(order) - 2, -1, -1):
-        index = order[place]
-        while count > base and _cross(chain[count - 2], chain[count - 1], points[index]) <= 0:
-            count -= 1
-        chain[count] = points[index]
-        count += 1
-    return chain[: max(count - 1, 1)]
-
-
-@njit(cache=True, nogil=True)
-def _cross(a: Polygon, b: Polygon, c: Polygon) -> float:
-    """Positive where the way a, b, c turns right on the screen."""
-    return float((b[1] - a[1]) * (c[0] - a[0]) - (b[0] - a[0]) * (c[1] - a[1]))
 
 
 @njit(cache=True, nogil=True)
@@ -182,11 +156,11 @@ def _feret(hull: Polygon) -> tuple[float, float]:
         return 0.0, math.sqrt(largest)
     smallest, opposite = math.inf, 1
     for index in range(count):
-        here, ahead = hull[index], hull[(index + 1) % count]
-        while _cross(here, ahead, hull[(opposite + 1) % count]) > _cross(here, ahead, hull[opposite]):
+        after = (index + 1) % count
+        while turn(hull, index, after, (opposite + 1) % count) > turn(hull, index, after, opposite):
             opposite = (opposite + 1) % count
-        side = max(math.hypot(ahead[0] - here[0], ahead[1] - here[1]), 1e-12)
-        smallest = min(smallest, _cross(here, ahead, hull[opposite]) / side)
+        side = max(math.hypot(hull[after, 0] - hull[index, 0], hull[after, 1] - hull[index, 1]), 1e-12)
+        smallest = min(smallest, turn(hull, index, after, opposite) / side)
     return smallest, math.sqrt(largest)
 
 

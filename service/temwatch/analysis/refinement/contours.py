@@ -13,6 +13,8 @@ import numpy as np
 from numba import njit
 from numpy.typing import NDArray
 
+from temwatch.analysis.measurement.outline import LEFT, RIGHT, STEP, is_set
+
 Floats = NDArray[np.float32]
 
 SAMPLES_PER_RADIUS = 16.0
@@ -24,11 +26,6 @@ POINT_SPACING = 1.5
 FEWEST_POINTS = 12
 SHORTEST_PX = 8
 """Cracks around a single pixel and its neighbour: too little to look for an edge."""
-
-# per heading east, south, west, north: the step, and the pixels right and left of a step from (0, 0)
-_STEP = np.array([(0, 1), (1, 0), (0, -1), (-1, 0)])
-_RIGHT = np.array([(0, 0), (0, -1), (-1, -1), (-1, 0)])
-_LEFT = np.array([(-1, 0), (0, 0), (0, -1), (-1, -1)])
 
 
 class Contours(NamedTuple):
@@ -60,11 +57,6 @@ def find_contours(mask: NDArray[np.bool_]) -> Contours:
 
 
 @njit(cache=True, nogil=True)
-def _is_set(mask: NDArray[np.bool_], row: int, column: int) -> bool:
-    return 0 <= row < mask.shape[0] and 0 <= column < mask.shape[1] and bool(mask[row, column])
-
-
-@njit(cache=True, nogil=True)
 def _loop(
     mask: NDArray[np.bool_], seen: NDArray[np.bool_], row: int, column: int, cracks: NDArray[np.int64]
 ) -> int:
@@ -76,13 +68,13 @@ def _loop(
             return -1
         cracks[count, 0], cracks[count, 1] = at_row, at_column
         count += 1
-        at_row += _STEP[heading, 0]
-        at_column += _STEP[heading, 1]
+        at_row += STEP[heading, 0]
+        at_column += STEP[heading, 1]
         if heading == 3:
             seen[at_row, at_column] = True
-        if _is_set(mask, at_row + _LEFT[heading, 0], at_column + _LEFT[heading, 1]):
+        if is_set(mask, at_row + LEFT[heading, 0], at_column + LEFT[heading, 1]):
             heading = (heading + 3) % 4
-        elif not _is_set(mask, at_row + _RIGHT[heading, 0], at_column + _RIGHT[heading, 1]):
+        elif not is_set(mask, at_row + RIGHT[heading, 0], at_column + RIGHT[heading, 1]):
             heading = (heading + 1) % 4
         if at_row == row + 1 and at_column == column and heading == 3:
             return count

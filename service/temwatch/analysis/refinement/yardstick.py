@@ -15,6 +15,7 @@ from numba import njit
 from numpy.typing import NDArray
 from scipy import ndimage
 
+from temwatch.analysis.measurement.sub_pixel import describe_polygon
 from temwatch.analysis.refinement.contours import Floats
 from temwatch.analysis.refinement.strips import brightness
 from temwatch.domain import Image, Region
@@ -54,7 +55,7 @@ def edge_distances(image: Image, noise: float, regions: Iterable[Region]) -> NDA
 def _distance(image: Image, noise: float, region: Region) -> float:
     if region.outline is None or len(region.outline) < _FEWEST_POINTS:
         return math.nan
-    area, length = _area_and_length(region.outline)
+    area, _, _, length, *_ = describe_polygon(region.outline)
     reach = min(_REACH_PX, _REACH_RADII * 2 * area / length)
     steps = math.floor(reach / _STEP_PX)
     places = np.linspace(-steps * _STEP_PX, steps * _STEP_PX, 2 * steps + 1)
@@ -70,12 +71,6 @@ def _distance(image: Image, noise: float, region: Region) -> float:
     bend = slope[peak - 1] - 2 * slope[peak] + slope[peak + 1]
     offset = (slope[peak - 1] - slope[peak + 1]) / (2 * bend) if bend else 0.0
     return -float(places[peak] + offset * _STEP_PX)
-
-
-def _area_and_length(outline: NDArray[np.float64]) -> tuple[float, float]:
-    after = np.roll(outline, -1, axis=0)
-    cross = outline[:, 1] * after[:, 0] - after[:, 1] * outline[:, 0]
-    return abs(float(cross.sum())) / 2, float(np.hypot(*(after - outline).T).sum())
 
 
 @njit(cache=True, nogil=True)

@@ -1,4 +1,4 @@
-"""Compiled kernels of the contour method: ellipses through arcs, convex hulls, and filled polygons."""
+"""Compiled kernels of the contour method: ellipses through arcs, and filled polygons."""
 
 from __future__ import annotations
 
@@ -99,37 +99,6 @@ def fit_ellipse(sums: Floats, noise_px: float, eccentricity: float) -> Floats:
     # the conic's value at a point is about twice its distance times half of the gradient's length
     result[5] = math.sqrt(max(square, 0.0) / count) / (2 * math.sqrt(level))
     return result
-
-
-@njit(cache=True, nogil=True)
-def convex_hull(points: Floats) -> Integers:
-    """Indices of the hull's vertices, clockwise on the screen (Andrew's monotone chain)."""
-    count = len(points)
-    order = np.argsort(points[:, 1] * 1e6 + points[:, 0], kind="mergesort")
-    chain = np.empty(2 * count + 1, np.int64)
-    size = 0
-    for index in order:
-        while size >= 2 and turn(points, chain[size - 2], chain[size - 1], index) <= 0:
-            size -= 1
-        chain[size] = index
-        size += 1
-    base = size + 1
-    for step in range(count - 2, -1, -1):
-        index = order[step]
-        while size >= base and turn(points, chain[size - 2], chain[size - 1], index) <= 0:
-            size -= 1
-        chain[size] = index
-        size += 1
-    return chain[: max(size - 1, 1)]
-
-
-@njit(cache=True, nogil=True)
-def turn(points: Floats, a: int, b: int, c: int) -> float:
-    """Positive where the way a, b, c turns right on the screen."""
-    value: float = (points[b, 1] - points[a, 1]) * (points[c, 0] - points[a, 0]) - (
-        points[b, 0] - points[a, 0]
-    ) * (points[c, 1] - points[a, 1])
-    return value
 
 
 @njit(cache=True, nogil=True)

@@ -11,8 +11,9 @@ import numpy as np
 from numba import njit
 from numpy.typing import NDArray
 
+from temwatch.analysis.measurement.convex_hull import convex_hull, turn
 from temwatch.analysis.separation.contour_parameters import PARAMETERS
-from temwatch.analysis.separation.ellipse_fitting import Floats, Integers, convex_hull, turn
+from temwatch.analysis.separation.ellipse_fitting import Floats, Integers
 
 STRAIGHT_RATIO = PARAMETERS.straight_ratio
 STRAIGHT_SLACK_PX = PARAMETERS.straight_slack_px
