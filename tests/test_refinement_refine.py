@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+from itertools import pairwise
 
 import numpy as np
 import pytest
@@ -11,9 +12,12 @@ import torch
 from scipy import ndimage
 
 from temwatch.analysis.refinement import edge_network
-from temwatch.analysis.refinement.edge_network import FORMAT, EdgeNetwork
+from temwatch.analysis.refinement.contours import FEWEST_POINTS, Contours
+from temwatch.analysis.refinement.edge_network import FORMAT, REACH, EdgeNetwork, wrapped
 from temwatch.analysis.refinement.level import OUTLINE
 from temwatch.analysis.refinement.refine import refined
+from temwatch.analysis.refinement.rows import blocks
+from temwatch.analysis.refinement.strips import CHANNELS
 from temwatch.analysis.segmentation import preprocessing, weights
 from temwatch.errors import WeightsError
 from temwatch.simulator.micrograph import simulate_micrograph
@@ -75,6 +79,36 @@ def test_the_same_picture_gives_the_same_outlines_at_any_exposure(net):
     brighter = preprocessing.prepared(3 * micrograph.image.astype(np.float32) + 500, preprocessing.NAME)
     third = refined(brighter.pixels, brighter.noise, micrograph.mask, net)
     assert np.abs(first.astype(int) - third).max() <= 4
+
+
+def test_products_of_matrices_give_what_the_network_gives(net):
+    """Of contours of many lengths, in one block and in several, and of the fewest points there are."""
+    rng = np.random.default_rng(3)
+    lengths = np.array([FEWEST_POINTS, 40, 700, 13, 900, 3000, FEWEST_POINTS])
+    begin = np.concatenate(([0], np.cumsum(lengths)))
+    strips = rng.normal(size=(CHANNELS, begin[-1])).astype(np.float32)
+    step_px = rng.uniform(1, 3, len(lengths)).astype(np.float32)
+    points = np.zeros((begin[-1], 2), np.float32)
+    contours = Contours(points, points, begin, step_px, step_px, np.zeros(len(lengths), bool))
+    index, owner, is_inner = (torch.from_numpy(part) for part in wrapped(begin))
+    expected = net(
+        torch.from_numpy(strips)[:, index][None], owner, torch.zeros(7, dtype=torch.int64), is_inner
+    )
+    expected = expected[:, is_inner[REACH:-REACH]].numpy() * np.repeat(step_px, lengths)
+    distance, scale = edge_network.offsets(net, strips, contours)
+    np.testing.assert_allclose(distance, expected[0], atol=1e-3)
+    assert (scale > 0).all()
+    assert len(scale) == begin[-1]
+
+
+@pytest.mark.parametrize("contours", [1, 2, 9])
+def test_blocks_are_of_whole_contours_and_leave_none_out(contours):
+    """A contour that is longer than a block is one by itself."""
+    begin = np.concatenate(([0], np.cumsum(np.random.default_rng(contours).integers(12, 90, contours))))
+    starts = blocks(begin, 60)
+    assert [0, contours] == [starts[0], starts[-1]]
+    for first, last in pairwise(starts):
+        assert last == first + 1 or begin[last] - begin[first] <= 60
 
 
 @pytest.mark.parametrize("shape", [(1, 1), (3, 50), (64, 64)])

@@ -24,7 +24,8 @@ from temwatch.analysis.measurement.shape import with_outlines
 from temwatch.analysis.measurement.units import disc_area_px, measure
 from temwatch.analysis.refinement.contours import find_contours, moved, subdivided
 from temwatch.analysis.refinement.level import OUTLINE, draw_level
-from temwatch.analysis.refinement.strips import profiles
+from temwatch.analysis.refinement.rows import means_of_rows, rectify, side_by_side
+from temwatch.analysis.refinement.strips import halved, profiles
 from temwatch.analysis.separation import antema
 from temwatch.analysis.separation.cleaning import close_small_holes, find_regions, find_speckles
 from temwatch.analysis.separation.clumps import filter_particles, separate_clumps
@@ -207,7 +208,11 @@ def warm_up(methods: Iterable[str]) -> None:
     corner = (y > 70) & (y < 110) & (x > 10) & (x < 50) & ((y > 90) | (x < 30))
     mask = discs | corner
     contours = find_contours(mask)
-    profiles(mask.astype(np.float32), 0.1, mask, contours)
+    rows = np.ascontiguousarray(profiles(mask.astype(np.float32), 0.1, mask, contours).channels.T)
+    halved(rows)
+    side_by_side(rows, contours.begin, 3, 1)
+    rectify(rows, np.zeros(rows.shape[1], np.float32))
+    means_of_rows(rows, contours.begin, np.empty((len(contours.step_px), rows.shape[1]), np.float32))
     points, begin = subdivided(moved(contours, np.zeros(len(contours.points), np.float32)))
     level = draw_level(points, begin, mask.shape)
     for method in methods:

@@ -53,7 +53,10 @@ class Contours(NamedTuple):
 
 def find_contours(mask: NDArray[np.bool_]) -> Contours:
     """All contours of a mask (y, x); pixels that touch at a corner belong together."""
-    return Contours(*_contours(np.ascontiguousarray(mask)))
+    mask = np.ascontiguousarray(mask)
+    is_left_end = mask.copy()
+    is_left_end[:, 1:] &= ~mask[:, :-1]
+    return Contours(*_contours(mask, np.flatnonzero(is_left_end)))
 
 
 @njit(cache=True, nogil=True)
@@ -89,12 +92,17 @@ def _smoothed(values: NDArray[np.float64], sigma: float) -> NDArray[np.float64]:
     for index in range(2 * reach + 1):
         weights[index] = math.exp(-0.5 * ((index - reach) / sigma) ** 2)
     weights /= weights.sum()
-    smooth = np.zeros((count, 2))
+    wrapped = np.empty((count + 2 * reach, 2))
+    wrapped[reach : reach + count] = values
+    wrapped[:reach] = values[count - reach :]
+    wrapped[reach + count :] = values[:reach]
+    smooth = np.empty((count, 2))
     for index in range(count):
+        row = column = 0.0
         for offset in range(2 * reach + 1):
-            other = (index + offset - reach) % count
-            smooth[index, 0] += weights[offset] * values[other, 0]
-            smooth[index, 1] += weights[offset] * values[other, 1]
+            row += weights[offset] * wrapped[index + offset, 0]
+            column += weights[offset] * wrapped[index + offset, 1]
+        smooth[index, 0], smooth[index, 1] = row, column
     return smooth
 
 
@@ -104,8 +112,9 @@ def _resampled(line: NDArray[np.float64], spacing: float) -> NDArray[np.float64]
     count = len(line)
     length = np.zeros(count + 1)
     for index in range(count):
-        after = line[(index + 1) % count]
-        length[index + 1] = length[index] + math.hypot(after[0] - line[index, 0], after[1] - line[index, 1])
+        after = index + 1 if index + 1 < count else 0
+        row, column = line[after, 0] - line[index, 0], line[after, 1] - line[index, 1]
+        length[index + 1] = length[index] + math.sqrt(row * row + column * column)
     points = max(FEWEST_POINTS, round(length[count] / spacing))
     found = np.empty((points, 2))
     index = 0
@@ -114,9 +123,9 @@ def _resampled(line: NDArray[np.float64], spacing: float) -> NDArray[np.float64]
         while length[index + 1] < place:
             index += 1
         share = (place - length[index]) / max(length[index + 1] - length[index], 1e-12)
-        after = line[(index + 1) % count]
-        found[number, 0] = line[index, 0] + share * (after[0] - line[index, 0])
-        found[number, 1] = line[index, 1] + share * (after[1] - line[index, 1])
+        after = index + 1 if index + 1 < count else 0
+        for axis in range(2):
+            found[number, axis] = line[index, axis] + share * (line[after, axis] - line[index, axis])
     return found
 
 
@@ -126,17 +135,18 @@ def normals_of(line: NDArray[np.float64]) -> NDArray[np.float64]:
     count = len(line)
     normals = np.empty((count, 2))
     for index in range(count):
-        before, after = line[index - 1], line[(index + 1) % count]
-        row, column = after[0] - before[0], after[1] - before[1]
-        norm = max(math.hypot(row, column), 1e-12)
+        before, after = index - 1 if index else count - 1, index + 1 if index + 1 < count else 0
+        row, column = line[after, 0] - line[before, 0], line[after, 1] - line[before, 1]
+        norm = max(math.sqrt(row * row + column * column), 1e-12)
         normals[index, 0], normals[index, 1] = -column / norm, row / norm
     return normals
 
 
 @njit(cache=True, nogil=True)
 def _contours(
-    mask: NDArray[np.bool_],
+    mask: NDArray[np.bool_], left_ends: NDArray[np.int64]
 ) -> tuple[Floats, Floats, NDArray[np.int64], Floats, Floats, NDArray[np.bool_]]:
+    """The fields of `Contours`; `left_ends` are the flat indices of pixels that are set, the one left not."""
     height, width = mask.shape
     seen = np.zeros((height + 1, width + 1), np.bool_)
     cracks = np.empty((4096, 2), np.int64)
@@ -144,43 +154,41 @@ def _contours(
     begin = np.zeros(257, np.int64)
     step, radius, fixed = np.empty(256, np.float32), np.empty(256, np.float32), np.empty(256, np.bool_)
     loops = 0
-    for row in range(height):
-        for column in range(width):
-            if not mask[row, column] or (column > 0 and mask[row, column - 1]) or seen[row, column]:
-                continue
+    for place in left_ends:
+        row, column = place // width, place % width
+        if seen[row, column]:
+            continue
+        count = _loop(mask, seen, row, column, cracks)
+        while count < 0:
+            cracks = np.empty((4 * len(cracks), 2), np.int64)
             count = _loop(mask, seen, row, column, cracks)
-            while count < 0:
-                cracks = np.empty((4 * len(cracks), 2), np.int64)
-                count = _loop(mask, seen, row, column, cracks)
-            line = np.empty((count, 2))
-            doubled_area = 0.0
-            for index in range(count):
-                following = (index + 1) % count
-                line[index, 0] = (cracks[index, 0] + cracks[following, 0]) / 2 - 0.5
-                line[index, 1] = (cracks[index, 1] + cracks[following, 1]) / 2 - 0.5
-                doubled_area += (
-                    cracks[index, 1] * cracks[following, 0] - cracks[following, 1] * cracks[index, 0]
-                )
-            # the way along cracks is 4 / pi times as long as the outline
-            size = abs(doubled_area) / (count * math.pi / 4)
-            scale = min(max(size / SAMPLES_PER_RADIUS, 1.0), LARGEST_STEP_PX)
-            is_fixed = count < SHORTEST_PX
-            if not is_fixed:
-                line = _smoothed(line, scale)
-            line = _resampled(line, POINT_SPACING * scale)
-            outwards = normals_of(_smoothed(line, 1.0))
-            first = begin[loops]
-            while first + len(line) > len(points):
-                points, normals = _longer(points), _longer(normals)
-            points[first : first + len(line)] = line
-            normals[first : first + len(line)] = outwards
-            if loops + 2 > len(begin) - 1:
-                begin = np.concatenate((begin, np.zeros(len(begin), np.int64)))
-                step, radius = np.concatenate((step, step)), np.concatenate((radius, radius))
-                fixed = np.concatenate((fixed, fixed))
-            step[loops], radius[loops], fixed[loops] = scale, size, is_fixed
-            loops += 1
-            begin[loops] = first + len(line)
+        line = np.empty((count, 2))
+        doubled_area = 0.0
+        for index in range(count):
+            following = (index + 1) % count
+            line[index, 0] = (cracks[index, 0] + cracks[following, 0]) / 2 - 0.5
+            line[index, 1] = (cracks[index, 1] + cracks[following, 1]) / 2 - 0.5
+            doubled_area += cracks[index, 1] * cracks[following, 0] - cracks[following, 1] * cracks[index, 0]
+        # the way along cracks is 4 / pi times as long as the outline
+        size = abs(doubled_area) / (count * math.pi / 4)
+        scale = min(max(size / SAMPLES_PER_RADIUS, 1.0), LARGEST_STEP_PX)
+        is_fixed = count < SHORTEST_PX
+        if not is_fixed:
+            line = _smoothed(line, scale)
+        line = _resampled(line, POINT_SPACING * scale)
+        outwards = normals_of(_smoothed(line, 1.0))
+        first = begin[loops]
+        while first + len(line) > len(points):
+            points, normals = _longer(points), _longer(normals)
+        points[first : first + len(line)] = line
+        normals[first : first + len(line)] = outwards
+        if loops + 2 > len(begin) - 1:
+            begin = np.concatenate((begin, np.zeros(len(begin), np.int64)))
+            step, radius = np.concatenate((step, step)), np.concatenate((radius, radius))
+            fixed = np.concatenate((fixed, fixed))
+        step[loops], radius[loops], fixed[loops] = scale, size, is_fixed
+        loops += 1
+        begin[loops] = first + len(line)
     end = begin[loops]
     return points[:end], normals[:end], begin[: loops + 1], step[:loops], radius[:loops], fixed[:loops]
 

@@ -7,7 +7,9 @@ contours of the micrograph show together, is added to each point: one picture ha
 from __future__ import annotations
 
 import json
+from itertools import pairwise
 from pathlib import Path
+from typing import NamedTuple
 
 import numpy as np
 import safetensors
@@ -15,8 +17,10 @@ import safetensors.torch
 import torch
 from numpy.typing import NDArray
 from torch import nn
+from torch.nn.utils.fusion import fuse_conv_bn_eval
 
 from temwatch.analysis.refinement.contours import Contours, Floats
+from temwatch.analysis.refinement.rows import blocks, means_of_rows, rectify, side_by_side
 from temwatch.analysis.refinement.strips import CHANNELS
 from temwatch.analysis.segmentation import weights
 from temwatch.errors import WeightsError
@@ -125,19 +129,68 @@ def save(net: torch.nn.Module, path: Path) -> None:
 
 
 def offsets(net: EdgeNetwork, strips: Floats, contours: Contours) -> tuple[Floats, Floats]:
-    """Distance of the edge from each point along its normal, and the scale of its error, in px, (n,)."""
-    index, owner, is_inner = wrapped(contours.begin)
+    """Distance of the edge from each point along its normal, and the scale of its error, in px, (n,).
+
+    What `EdgeNetwork.forward` says of the contours of one micrograph, in half the time: a convolution is one
+    product of matrices over some contours at a time, which stay in the processor's cache.
+    """
+    rows, begin = np.ascontiguousarray(strips.T), contours.begin
+    first, second, third, fourth = (
+        _fused(convolution, normalisation)
+        for convolution, normalisation in (
+            (net.inp, net.n1),
+            (net.c2, net.n2),
+            (net.c3, net.n3),
+            (net.c4, net.n4),
+        )
+    )
+    parts = [
+        (slice(low, high), slice(begin[low], begin[high]), begin[low : high + 1] - begin[low])
+        for low, high in pairwise(blocks(begin, _POINTS_AT_ONCE))
+    ]
+    own = np.empty((len(rows), len(second.bias)), np.float32)
+    means = np.empty((len(begin) - 1, len(second.bias)), np.float32)
+    for members, here, ends in parts:
+        own[here] = _along(second, _along(first, rows[here], ends), ends)
+        means_of_rows(own[here], ends, means[members])
     with torch.inference_mode():
-        found = net(
-            torch.from_numpy(strips[:, index])[None],
-            torch.from_numpy(owner),
-            torch.zeros(len(contours.step_px), dtype=torch.int64),
-            torch.from_numpy(is_inner),
-        )[:, torch.from_numpy(is_inner[REACH:-REACH])]
-        scale = nn.functional.softplus(found[1]) + LEAST_SCALE
-    step = np.repeat(contours.step_px, np.diff(contours.begin))
-    return np.asarray(found[0].numpy() * step), np.asarray(scale.numpy() * step)
+        contour = torch.from_numpy(means)
+        shared = torch.relu(net.contour(contour) + net.field(contour.mean(0))).numpy()
+        found = torch.empty((len(rows), 2))
+        for members, here, ends in parts:
+            wide = own[here] + np.repeat(shared[members], np.diff(ends), axis=0)
+            wide += _along(third, wide, ends)
+            wide += _along(fourth, wide, ends)
+            found[here] = nn.functional.linear(torch.from_numpy(wide), net.out.weight[:, :, 0], net.out.bias)
+        scale = nn.functional.softplus(found[:, 1]) + LEAST_SCALE
+    step = np.repeat(contours.step_px, np.diff(begin))
+    return np.asarray(found[:, 0].numpy() * step), np.asarray(scale.numpy() * step)
 
 
+_POINTS_AT_ONCE = 1024
 LEAST_SCALE = 0.05
 """Steps; no edge is known better."""
+
+
+class _Layer(NamedTuple):
+    """A convolution along contours with its normalisation: (taps x channels, width), and (width,)."""
+
+    weight: Floats
+    bias: Floats
+    taps: int
+    dilation: int
+
+
+def _fused(convolution: nn.Conv1d, normalisation: nn.BatchNorm1d) -> _Layer:
+    fused = fuse_conv_bn_eval(convolution, normalisation)
+    width, channels, taps = fused.weight.shape
+    weight = fused.weight.detach().permute(2, 1, 0).reshape(taps * channels, width)
+    assert fused.bias is not None  # a fused one has it
+    return _Layer(weight.contiguous().numpy(), fused.bias.detach().numpy(), taps, int(fused.dilation[0]))
+
+
+def _along(layer: _Layer, rows: Floats, begin: NDArray[np.int64]) -> Floats:
+    """The layer and its rectification, of points (n, channels): (n, width)."""
+    product = np.asarray(side_by_side(rows, begin, layer.taps, layer.dilation) @ layer.weight)
+    rectify(product, layer.bias)
+    return product

@@ -16,6 +16,10 @@ REACH_PX = 1.5
 OUTLINE = 127.5
 """The level of the outline itself."""
 _STEP_OF_LEVEL = 4
+"""Steps of a twentieth of a pixel, which are stored in half the bytes."""
+_STEPS_PER_PX = OUTLINE / REACH_PX / _STEP_OF_LEVEL
+_FAR = 32
+"""Steps from the outline to what is wholly inside or outside."""
 
 
 @njit(cache=True, nogil=True)
@@ -29,31 +33,34 @@ def draw_level(points: Floats, begin: NDArray[np.int64], shape: tuple[int, int])
         Where an outline crosses itself, what it runs round the wrong way lies outside.
     """
     height, width = shape
-    inside = _winding(points, begin, height, width)
-    distance = np.full((height, width), np.float32(REACH_PX))
+    turns = _turns(points, begin, height, width)
+    steps = np.full((height, width), np.uint8(_FAR))
     for contour in range(len(begin) - 1):
         first, end = begin[contour], begin[contour + 1]
         for index in range(first, end):
             after = index + 1 if index + 1 < end else first
-            _draw_segment(distance, points[index, 0], points[index, 1], points[after, 0], points[after, 1])
-    level = np.zeros((height, width), np.uint8)
+            _draw_segment(steps, points[index, 0], points[index, 1], points[after, 0], points[after, 1])
     for row in range(height):
+        inside = 0
         for column in range(width):
-            depth = distance[row, column] if inside[row, column] else -distance[row, column]
-            # steps of a twentieth of a pixel, which are stored in half the bytes; a pixel centre on the
-            # outline belongs to the side that the winding says
-            step = math.floor((OUTLINE + OUTLINE / REACH_PX * depth + 0.5) / _STEP_OF_LEVEL)
-            step = max(step, 32) if inside[row, column] else min(step, 31)
-            if step >= 63 and distance[row, column] >= REACH_PX:
-                level[row, column] = 255
-            elif step > 0 or distance[row, column] < REACH_PX:
-                level[row, column] = _STEP_OF_LEVEL * step + _STEP_OF_LEVEL // 2
-    return level
+            inside += turns[row, column]
+            step = steps[row, column]
+            if step == _FAR:
+                steps[row, column] = 255 if inside > 0 else 0
+            else:
+                # a pixel centre on the outline belongs to the side that the winding says
+                side = _FAR + step if inside > 0 else _FAR - 1 - step
+                steps[row, column] = _STEP_OF_LEVEL * side + _STEP_OF_LEVEL // 2
+    return steps
 
 
 @njit(cache=True, nogil=True)
-def _winding(points: Floats, begin: NDArray[np.int64], height: int, width: int) -> NDArray[np.bool_]:
-    """Pixels whose centre the polygons run round more often with it on the right than on the left."""
+def _turns(points: Floats, begin: NDArray[np.int64], height: int, width: int) -> NDArray[np.int16]:
+    """Sides of the polygons that pass left of each pixel's centre and right of the one before, with sign.
+
+    Up to a pixel they add up to how much more often the polygons run round its centre with it on the right
+    than on the left.
+    """
     turns = np.zeros((height, width + 1), np.int16)
     for contour in range(len(begin) - 1):
         first, end = begin[contour], begin[contour + 1]
@@ -69,29 +76,28 @@ def _winding(points: Floats, begin: NDArray[np.int64], height: int, width: int) 
             for line in range(max(math.ceil(low), 0), min(math.ceil(high), height)):
                 at = math.ceil(column + slope * (line - row))
                 turns[line, min(max(at, 0), width)] += sign
-    inside = np.zeros((height, width), np.bool_)
-    for row in range(height):
-        count = 0
-        for column in range(width):
-            count += turns[row, column]
-            inside[row, column] = count > 0
-    return inside
+    return turns
 
 
 @njit(cache=True, nogil=True)
-def _draw_segment(distance: Floats, row: float, column: float, next_row: float, next_column: float) -> None:
-    """Lower the distance of the pixels near one side of a polygon."""
-    height, width = distance.shape
+def _draw_segment(
+    steps: NDArray[np.uint8], row: float, column: float, next_row: float, next_column: float
+) -> None:
+    """Lower the distance, in steps of the level, of the pixels near one side of a polygon."""
+    height, width = steps.shape
     top = max(math.ceil(min(row, next_row) - REACH_PX), 0)
     bottom = min(math.floor(max(row, next_row) + REACH_PX), height - 1)
     left = max(math.ceil(min(column, next_column) - REACH_PX), 0)
     right = min(math.floor(max(column, next_column) + REACH_PX), width - 1)
     down, across = next_row - row, next_column - column
-    squared = max(down * down + across * across, 1e-12)
+    inverse = 1 / max(down * down + across * across, 1e-12)
     for at_row in range(top, bottom + 1):
         for at_column in range(left, right + 1):
-            share = ((at_row - row) * down + (at_column - column) * across) / squared
+            share = ((at_row - row) * down + (at_column - column) * across) * inverse
             share = min(max(share, 0.0), 1.0)
-            away = math.hypot(at_row - row - share * down, at_column - column - share * across)
-            if away < distance[at_row, at_column]:
-                distance[at_row, at_column] = away
+            below, beside = at_row - row - share * down, at_column - column - share * across
+            squared = below * below + beside * beside
+            if squared < REACH_PX**2:
+                step = int(math.sqrt(squared) * _STEPS_PER_PX)
+                if step < steps[at_row, at_column]:
+                    steps[at_row, at_column] = step
