@@ -1,12 +1,15 @@
-"""`temwatch benchmark`: measures how long each stage takes on this machine, or how true sizes are."""
+"""`temwatch benchmark`: measures how long each stage takes here, how true sizes are, or what is found."""
 
 from __future__ import annotations
 
 import argparse
 import json
 import sys
+from collections.abc import Callable
 from dataclasses import asdict
-from typing import TYPE_CHECKING
+from functools import partial
+from pathlib import Path
+from typing import TYPE_CHECKING, Any, NamedTuple
 
 import structlog
 from rich.console import Console
@@ -16,7 +19,7 @@ from temwatch import compiled_code
 from temwatch.analysis import segmentation
 from temwatch.commands import terminal
 from temwatch.config import SegmentationSettings
-from temwatch.domain import Stage
+from temwatch.domain import Segmenter, Stage
 from temwatch.errors import StartError, UsageError
 
 if TYPE_CHECKING:
@@ -28,10 +31,12 @@ _PARTICLES, _REPEAT = 2000, 5
 def run(arguments: argparse.Namespace) -> int:
     """Print tables, or JSON."""
     compiled_code.keep_in(compiled_code.user_folder())
-    if arguments.accuracy:
-        return _accuracy(arguments)
+    if arguments.accuracy and arguments.detection:
+        raise UsageError("--accuracy, --detection: only one of them")
+    if arguments.accuracy or arguments.detection:
+        return _against_truth(arguments)
     if arguments.picture:
-        raise UsageError("--picture: needs --accuracy, too")
+        raise UsageError("--picture: needs --accuracy or --detection, too")
     from temwatch import benchmark  # loads numba
 
     structlog.configure(wrapper_class=structlog.make_filtering_bound_logger("critical"))
@@ -71,41 +76,69 @@ def run(arguments: argparse.Namespace) -> int:
     return 0
 
 
-def _accuracy(arguments: argparse.Namespace) -> int:
-    """Measure diameters against simulated truth with the service's own segmenter."""
+def _against_truth(arguments: argparse.Namespace) -> int:
+    """Compare diameters, or what is found, with simulated truth, with the service's own segmenter."""
     for option in ("size", "particles"):
         if getattr(arguments, option):
-            raise UsageError(f"--{option}: the cells of --accuracy have their own")
+            raise UsageError(f"--{option}: the cells of --accuracy and --detection have their own")
     if arguments.picture is not None:
         terminal.check_png(arguments.picture)
-    from temwatch.benchmark import accuracy, accuracy_report  # loads numba
-
     try:
         segmenter = segmentation.build(SegmentationSettings())
     except StartError as error:  # no service is started here
         raise UsageError(str(error)) from None
-    cells = terminal.progress(accuracy.CELLS, "measuring", len(accuracy.CELLS))
-    results = [accuracy.measure_cell(cell, segmenter, arguments.repeat or 1) for cell in cells]
+    report = (_detection if arguments.detection else _accuracy)(segmenter, arguments.repeat or 1)
     if arguments.json:
         head = {"segmentation": segmenter.name, "model_sha256": segmenter.model_sha256}
-        report = head | {"parameters": dict(segmenter.parameters)} | accuracy_report.as_json(results)
-        print(json.dumps(report, indent=1, allow_nan=False))  # noqa: T201
+        figures = head | {"parameters": dict(segmenter.parameters)} | report.figures
+        print(json.dumps(figures, indent=1, allow_nan=False))  # noqa: T201
     else:
         console = Console(highlight=False)
         console.print(f"{segmenter.name} {segmenter.model_sha256[:12]}".rstrip())
-        console.print(accuracy_report.cells_table(results), width=max(140, console.width))
-        console.print(accuracy_report.groups_table(results))
-        console.print(
-            "bias: median error of the equivalent diameter of the matched particles; edge: how far outlines "
-            "lie outside the steepest edge of the picture, median",
-            soft_wrap=True,
-        )
+        for table in report.tables:
+            console.print(table, width=max(140, console.width))
+        console.print(report.legend, soft_wrap=True)
     if arguments.picture is not None:
         try:
-            accuracy_report.draw(results, arguments.picture)
+            report.draw(arguments.picture)
         except OSError as error:
             raise UsageError(f"--picture {arguments.picture}: {error.strerror or error}") from None
     return 0
+
+
+class _Report(NamedTuple):
+    figures: dict[str, Any]
+    tables: tuple[Table, ...]
+    legend: str
+    draw: Callable[[Path], None]
+
+
+def _accuracy(segmenter: Segmenter, repeat: int) -> _Report:
+    from temwatch.benchmark import accuracy, accuracy_report  # loads numba
+
+    cells = terminal.progress(accuracy.CELLS, "measuring", len(accuracy.CELLS))
+    results = [accuracy.measure_cell(cell, segmenter, repeat) for cell in cells]
+    return _Report(
+        accuracy_report.as_json(results),
+        (accuracy_report.cells_table(results), accuracy_report.groups_table(results)),
+        "bias: median error of the equivalent diameter of the matched particles; edge: how far outlines "
+        "lie outside the steepest edge of the picture, median",
+        partial(accuracy_report.draw, results),
+    )
+
+
+def _detection(segmenter: Segmenter, repeat: int) -> _Report:
+    from temwatch.benchmark import detection, detection_report  # loads numba
+
+    cells = terminal.progress(detection.CELLS, "measuring", len(detection.CELLS))
+    results = [detection.measure_cell(cell, segmenter, repeat) for cell in cells]
+    return _Report(
+        detection_report.as_json(results),
+        (detection_report.cells_table(results), detection_report.limits_table(results)),
+        "contrast: what a particle takes from the beam at its thickest; signal/noise: contrast times the "
+        f"square root of the electrons on its area, {detection.ROSE:g} by Rose",
+        partial(detection_report.draw, results),
+    )
 
 
 def _stages(report: BenchmarkReport) -> Table:
