@@ -22,6 +22,8 @@ COMMANDS = [
     "export",
     "report",
     "deploy-files",
+    "exclude",
+    "include",
     "simulate",
     "train",
     "train-edges",

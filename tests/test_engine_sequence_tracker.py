@@ -17,6 +17,7 @@ import trackpy
 from ledger_cases import METHOD, arrival, disc, particle, result
 from temwatch.config import Config
 from temwatch.domain import Analysis, Region, Segmentation
+from temwatch.engine import decisions
 from temwatch.engine.run_mode import RunMode
 from temwatch.engine.sequence_tracker import SequenceTracker
 from temwatch.ledger import Reader, open_ledger, queue, recording
@@ -228,6 +229,28 @@ def test_a_frame_that_is_replaced_is_linked_again(sequence, in_order):
     (again,) = queue.claim(sequence.ledger, 1, datetime.now(UTC))
     recording.record(sequence.ledger, again.id, [drifting(3)])
     sequence.settle(ONCE)
+    assert in_order == sequence.tables()
+
+
+def test_tracks_are_linked_again_without_what_is_excluded(sequence, in_order):
+    """A frame is a gap that nobody waits for, a particle has no track; included again, all is as it was."""
+    sequence.analyse(*range(14))
+    sequence.settle(ONCE)
+
+    def decide(kind, path, **more):
+        arguments = {"by": "anna", "source": "command", "paths": [path], **more}
+        assert decisions.decide(sequence.ledger, kind, arguments).samples
+        sequence.settle(SERVICE)  # whose gaps stay open for long
+        sequence.settle(ONCE)
+
+    decide("exclude", "run/3.dm3")
+    decide("exclude", "run/7.dm3", particles=[2])
+    assert [0, 1, 2, *range(4, 14)] == sequence.frames()
+    points = [line.split(",") for line in sequence.table("tracks.csv").splitlines()[1:]]
+    assert [1, *range(3, 12)] == [int(line[3]) for line in points if line[2] == "7"]
+    assert 12 == len({line[1] for line in points})  # tracks go on behind both
+    decide("include", "run/7.dm3", particles=[2])
+    decide("include", "run/3.dm3")
     assert in_order == sequence.tables()
 
 

@@ -53,6 +53,7 @@ CONTRACT = {
     "event_overflows_total": None,
     "intake_entries_skipped_total": ("reason", set(SKIP_CODES)),
     "queue_micrographs": None,
+    "micrographs_excluded": None,
     "oldest_pending_timestamp_seconds": None,
     "last_success_timestamp_seconds": None,
     "last_scan_timestamp_seconds": None,

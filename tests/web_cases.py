@@ -1,13 +1,15 @@
 """The real application on a real ledger, served on a free port."""
 
 import shutil
+import threading
 from datetime import UTC, datetime
 
 import httpx
 from prometheus_client import CollectorRegistry
 
 from temwatch.config import Config
-from temwatch.ledger import Reader
+from temwatch.engine import decisions
+from temwatch.ledger import Reader, open_ledger
 from temwatch.metrics import Vitals
 from temwatch.web import app, server
 from temwatch.web.events import Hub
@@ -52,14 +54,21 @@ class Site:
             entries_skipped={},
         )
         self.hub = Hub()
+        self._decides = threading.Lock()
         self.app = app.build(
             config=self.config,
             reader=lambda: Reader(self.config.output.state),
             registry=CollectorRegistry(),
             hub=self.hub,
             vitals=lambda: self.vitals,
+            decide=self.decide,
             limits=limits,
         )
+
+    def decide(self, kind, arguments):
+        """As the service does it, which holds the ledger all the time."""
+        with self._decides, open_ledger(self.config.output.state) as ledger:
+            return decisions.decide(ledger, kind, arguments).answer
 
     def __enter__(self):
         channel = server.bind(self.config.http)

@@ -35,3 +35,9 @@ def implausible_pixel_size(nm: float) -> str:
     """Why a pixel size is not accepted."""
     low, high = PLAUSIBLE_PIXEL_SIZE_NM
     return f"must be more than {low:g} and less than {high:g} nm, found {nm:g}"
+
+
+MAX_BY_CHARACTERS = 100
+"""Length of the name of somebody who changes something."""
+
+MAX_REASON_CHARACTERS = 1000

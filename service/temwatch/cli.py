@@ -8,10 +8,12 @@ import os
 import signal
 import sys
 from collections.abc import Callable, Sequence
+from functools import partial
 from pathlib import Path
 from typing import get_args
 
 import temwatch
+from temwatch import cli_decisions
 from temwatch.choices import Device, ExportFormat, SegmentationMethod, SeparationMethod, TableFormat
 from temwatch.errors import EXTRAS, MissingExtra, TemwatchError
 from temwatch.names import print_every_name
@@ -82,7 +84,11 @@ def parser() -> argparse.ArgumentParser:
     top.add_argument("--version", action="version", version=f"temwatch {temwatch.__version__}")
     commands = top.add_subparsers(title="commands", metavar="COMMAND", required=True).add_parser
     service = (_run, _analyse, _demo, _check, _status, _retry, _rebuild, _export, _report, _deploy_files)
-    for add in (*service, _simulate, _train, _train_edges, _evaluate, _convert_antema, _benchmark):
+    for add in service:
+        add(commands)
+    for describe in (cli_decisions.add_exclude, cli_decisions.add_include):
+        describe(partial(_add, commands))
+    for add in (_simulate, _train, _train_edges, _evaluate, _convert_antema, _benchmark):
         add(commands)
     return top
 
@@ -153,23 +159,7 @@ def _status(commands: _Commands) -> None:
 
 
 def _retry(commands: _Commands) -> None:
-    command = _add(
-        commands,
-        "retry",
-        "analyse failed and refused micrographs again",
-        _CONFIG,
-        "--config temwatch.toml Au/Au_07.dm3 --pixel-size 0.05",
-        config=True,
-    )
-    command.add_argument(
-        "paths",
-        nargs="*",
-        metavar="PATH",
-        help="these only, as in micrographs.csv (default: all failed or refused)",
-    )
-    command.add_argument(
-        "--pixel-size", type=float, metavar="NM", help="nm per pixel where the file states none"
-    )
+    cli_decisions.add_retry(partial(_add, commands))
 
 
 def _rebuild(commands: _Commands) -> None:

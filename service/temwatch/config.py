@@ -63,6 +63,8 @@ class WatchSettings(Section):
     """acquisition folder; all its subfolders are watched, too"""
     patterns: tuple[str, ...] = Field(("*.dm3", "*.dm4", "*.tif", "*.tiff"), min_length=1)
     """names of files to analyse; upper or lower case makes no difference"""
+    exclude: tuple[Annotated[str, Field(min_length=1)], ...] = ()
+    """patterns of files to analyse and exclude: "*_bad*" for names, "rejected/" for folders"""
     settle_seconds: float = Field(2.0, ge=0)
     """s that size and time of a file must stay unchanged before it is read"""
     scan_interval_seconds: float = Field(10.0, gt=0)

@@ -19,7 +19,7 @@ from prometheus_client.registry import Collector
 from temwatch.domain import Reason, Stage
 from temwatch.errors import FAILURE_CODES, REFUSAL_CODES, SKIP_CODES
 from temwatch.health import Vitals
-from temwatch.ledger import Reader, counters
+from temwatch.ledger import Reader, counters, exclusions
 
 _STAGE_BUCKETS = (0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1, 2.5, 5, 10, 15, 30, 60, 90, 180)
 _ARRIVAL_BUCKETS = (0.25, 0.5, 1, 2, 3, 5, 10, 15, 30, 60, 90, 180, 300, 600, 1800, 3600)
@@ -79,6 +79,7 @@ class ServiceCollector(Collector):
             totals = counters.totals(reader)
             pending, oldest = reader.queue_length(), reader.oldest_pending_at()
             last_success = reader.last_success_at()
+            excluded = exclusions.count(reader)
 
         def by(name: str, *expected: str) -> dict[str, int]:
             """A total by label; a known label starts at 0, or Prometheus would miss its first increase."""
@@ -132,6 +133,7 @@ class ServiceCollector(Collector):
             "reason",
         )
         yield _gauge("queue_micrographs", "Files pending, including those being analysed", pending)
+        yield _gauge("micrographs_excluded", "Micrographs and frames that somebody has excluded", excluded)
         yield _moment("oldest_pending", "Time when the oldest pending file was found", oldest)
         yield _moment("last_success", "Time when the last micrograph was analysed", last_success)
         yield _moment("last_scan", "Time when the watched folder was last scanned", vitals.last_scan_at)

@@ -10,6 +10,7 @@ from pathlib import Path
 import structlog
 
 from temwatch.acquisition import assignment
+from temwatch.acquisition.rules import rule_for
 from temwatch.acquisition.scan import FoundFile, Skipped, log_skipped, look, scan
 from temwatch.config import Config
 from temwatch.errors import LedgerError
@@ -37,6 +38,7 @@ def arrival(config: Config, root: Path, found: FoundFile, source: str) -> Arriva
         written_again=found.written_again,
         source=source,
         detected_at=datetime.now(UTC),
+        excluded_by=rule_for(found.path, config.watch.exclude),
     )
 
 

@@ -41,7 +41,7 @@ def ask_service(config: Config, kind: str, **arguments: Any) -> dict[str, Any]:
         with open_ledger(state) as ledger:
             try:
                 done = requests.complete(requests.act(ledger, config, kind, arguments, requests.resolve_here))
-                if kind == "rebuild":
+                if kind != "retry":
                     sequence_tracker.catch_up(ledger, config)
                 return done
             except OSError as error:

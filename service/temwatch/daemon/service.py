@@ -5,14 +5,16 @@ from __future__ import annotations
 import threading
 import time
 from collections.abc import Callable
+from datetime import UTC, datetime
 from pathlib import Path
+from typing import Any
 
 import structlog
 from prometheus_client import CollectorRegistry, PlatformCollector, ProcessCollector
 
 import temwatch
 from temwatch import formats, health
-from temwatch.acquisition import intake
+from temwatch.acquisition import intake, rules
 from temwatch.acquisition.arrival import add_found
 from temwatch.acquisition.scan import FoundFile, Skipped
 from temwatch.analysis import pipeline, segmentation
@@ -20,12 +22,13 @@ from temwatch.config import Config, SegmentationSettings
 from temwatch.daemon import device, logs, supervision
 from temwatch.daemon.output_probe import OutputProbe
 from temwatch.domain import Segmenter, Status
+from temwatch.engine import decisions, requests
 from temwatch.engine.engine import Engine
 from temwatch.engine.hooks import EngineHooks
 from temwatch.engine.job import Finished
 from temwatch.engine.run_mode import RunMode
 from temwatch.errors import Refused, StartError
-from temwatch.ledger import Ledger, counters, open_ledger, queue
+from temwatch.ledger import Ledger, counters, open_ledger, post_request, queue
 from temwatch.metrics import ServiceCollector, timings
 from temwatch.names import as_text
 from temwatch.web import app, server
@@ -123,9 +126,28 @@ def run(
         registry.register(ServiceCollector(ledger.reader, vitals, config.output.state, info))
         PlatformCollector(registry=registry)
         ProcessCollector(registry=registry)
+
+        def decide(kind: str, arguments: dict[str, Any]) -> dict[str, Any]:
+            """At once, whatever the engine is at, which publishes it afterwards."""
+            decided = decisions.decide(ledger, kind, arguments)
+            if decided.samples:
+                published = {"samples": decided.samples}
+                post_request(config.output.state, requests.PUBLISH, published, datetime.now(UTC))
+                engine.wake()
+            return decided.answer
+
         page = server.Server(
-            app.build(config=config, reader=ledger.reader, registry=registry, hub=hub, vitals=vitals), channel
+            app.build(
+                config=config,
+                reader=ledger.reader,
+                registry=registry,
+                hub=hub,
+                vitals=vitals,
+                decide=decide,
+            ),
+            channel,
         )
+        rules.exclude_known(ledger, config)  # the engine publishes every sample when it starts
         watched = _intake(config, ledger, engine)
         loops: dict[str, Callable[[threading.Event, threading.Event], None]] = {
             "intake": lambda stop, wake: intake.run(watched, stop=stop, wake=wake, status=intake_status),

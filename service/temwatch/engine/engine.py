@@ -94,6 +94,7 @@ class Engine:
             resolve=lambda order: self._processes.submit(tasks.resolve, order),
             is_complete=self._artifacts.is_complete,
             wake=self.wake,
+            publish_soon=self._publisher.publish_soon,
         )
         self._sequence_tracker = SequenceTracker(ledger, config, self._publisher.publish, self.wake)
         self._jobs: list[Job] = []
@@ -193,10 +194,9 @@ class Engine:
 
     def _take_mail(self) -> None:
         """Take one piece of mail; publish if there is none, or if rows have waited too long."""
-        has_work = self._requests.has_step and not self._artifacts.has_outdated
-        has_work = has_work or self._publisher.has_unpublished
+        has_step = self._requests.has_step and not self._artifacts.has_outdated
         try:
-            mail = self._mail.get(timeout=0 if has_work else _IDLE_SECONDS)
+            mail = self._mail.get(timeout=0 if has_step or self._publisher.has_unpublished else _IDLE_SECONDS)
         except Empty:
             self._publisher.publish_recorded()
             return

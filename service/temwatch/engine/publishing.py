@@ -134,6 +134,11 @@ class Publisher:
             took_s = time.monotonic() - now_s
             self._summary_due_s[sample] = now_s + took_s / _SUMMARY_SHARE
 
+    def publish_soon(self, sample: str) -> None:
+        """Rows of a sample that are published have changed: write its tables and folders again."""
+        self._retry_at_s[sample] = 0.0
+        self._artifacts.mark_outdated(sample)
+
     def collect_artifacts(self) -> None:
         """Output folders that workers have written since the last call."""
         for folder in self._artifacts.collect():

@@ -22,8 +22,9 @@ from temwatch.analysis import pipeline
 from temwatch.choices import implausible_pixel_size, is_plausible_pixel_size
 from temwatch.config import Config, SeparationSettings
 from temwatch.domain import Analysis, Method, Segmentation, Segmenter
-from temwatch.engine import tasks
+from temwatch.engine import decisions, tasks
 from temwatch.engine.orders import ResolveOrder
+from temwatch.errors import StartError
 from temwatch.ledger import Ledger, Reader, Request, analyses, queue
 from temwatch.ledger.requests import answer_request, open_requests
 from temwatch.outputs import sample_folder
@@ -31,6 +32,9 @@ from temwatch.outputs import sample_folder
 log = structlog.get_logger(__name__)
 
 _LOOK_SECONDS = 0.5
+
+PUBLISH = "publish"
+"""Request of this process itself: publish the `samples` in which something was decided."""
 
 Answer = dict[str, object]
 Steps = Generator["Future[Analysis] | None", None, Answer]
@@ -49,6 +53,7 @@ def act(
     """Do what a command asks for; the generator's value is the answer.
 
     "retry" takes `paths` (list or None) and `pixel_size_nm` (float or None), "rebuild" takes `sample`.
+    For what is in `decisions.KINDS` see `decisions.decide`; the engine carries these out at once.
     Where an engine runs it writes the output folders, and `are_written` says whether a sample has them all.
 
     Raises
@@ -66,6 +71,11 @@ def act(
             count = yield from _resolve_outdated(ledger, config.separation, sample, resolve)
             yield from sample_folder.rebuilding(ledger, config.output.folder, sample, are_written)
             return {"renewed": count, "separation": config.separation.model_dump()}
+        case kind, values if kind in decisions.KINDS:
+            decided = decisions.decide(ledger, kind, values)
+            for name in decided.samples:
+                yield from sample_folder.refreshing(ledger, config.output.folder, name)
+            return decided.answer
     return {"error": f"this service does not know the request {kind!r}"}
 
 
@@ -101,6 +111,8 @@ class RequestQueue:
         Whether all output folders of a sample are up to date.
     wake : callable
         Called, from another thread, when a worker has finished what a request waits for.
+    publish_soon : callable
+        Has the files of a sample written again, of which rows have changed.
     """
 
     def __init__(
@@ -111,12 +123,14 @@ class RequestQueue:
         resolve: Resolve,
         is_complete: Callable[[str], bool],
         wake: Callable[[], None],
+        publish_soon: Callable[[str], None],
     ) -> None:
         self._ledger = ledger
         self._config = config
         self._resolve = resolve
         self._is_complete = is_complete
         self._wake = wake
+        self._publish_soon = publish_soon
         self._underway: _Underway | None = None
         self._looked_s = 0.0
 
@@ -127,14 +141,18 @@ class RequestQueue:
         return underway is not None and (underway.awaited is None or underway.awaited.done())
 
     def turn(self) -> None:
-        """Take one step of the request in hand, or take the next request."""
+        """Take one step of the request in hand, or take the next one; a decision waits for no other."""
         now_s = time.monotonic()
         if self.has_step:
             assert self._underway is not None
             self._take_step(self._underway)
-        if self._underway is None and now_s - self._looked_s >= _LOOK_SECONDS:
-            self._looked_s = now_s
-            for request in open_requests(self._ledger)[:1]:
+        if now_s - self._looked_s < _LOOK_SECONDS:
+            return
+        self._looked_s = now_s
+        for request in open_requests(self._ledger):
+            if request.kind == PUBLISH or request.kind in decisions.KINDS:
+                self._decide(request)
+            elif self._underway is None:
                 log.info("request", kind=request.kind, **request.arguments)
                 steps = act(
                     self._ledger,
@@ -145,6 +163,24 @@ class RequestQueue:
                     self._is_complete,
                 )
                 self._underway = _Underway(request, steps)
+
+    def _decide(self, request: Request) -> None:
+        """Carry out a decision, or publish what was decided elsewhere in this process."""
+        try:
+            if request.kind == PUBLISH:
+                decided = decisions.Decided(answer={}, samples=tuple(request.arguments["samples"]))
+            else:
+                log.info("request", kind=request.kind, **request.arguments)
+                decided = decisions.decide(self._ledger, request.kind, request.arguments)
+            for sample in decided.samples:
+                self._publish_soon(sample)
+            answer = decided.answer
+        except (sqlite3.Error, StartError):
+            raise
+        except Exception as error:  # a boundary, see docs/decisions/0012: it costs one request
+            log.exception("internal error", kind=request.kind, **request.arguments)
+            answer = {"error": f"internal error: {type(error).__name__}: {error}; see the log"}
+        answer_request(self._ledger, request.id, json.dumps(answer), datetime.now(UTC))
 
     def _take_step(self, underway: _Underway) -> None:
         """One more step; at the end the answer goes to the ledger as JSON."""

@@ -13,6 +13,7 @@ from dataclasses import dataclass
 from datetime import datetime
 from typing import TYPE_CHECKING, Any
 
+from temwatch.choices import MAX_BY_CHARACTERS, MAX_REASON_CHARACTERS
 from temwatch.domain import utc_text
 from temwatch.ledger.rows import moment
 from temwatch.ledger.sequences import tables
@@ -20,9 +21,6 @@ from temwatch.names import as_text
 
 if TYPE_CHECKING:
     from temwatch.ledger.reader import Reader
-
-MAX_BY_CHARACTERS = 100
-MAX_REASON_CHARACTERS = 1000
 
 _STATEMENTS = (
     # `before` and `after` are JSON; a file may be gone while what was decided about it stays
@@ -64,6 +62,7 @@ _STATEMENTS = (
     "ALTER TABLE micrographs ADD COLUMN excluded INTEGER NOT NULL DEFAULT 0",
     "ALTER TABLE micrographs ADD COLUMN excluded_particles INTEGER NOT NULL DEFAULT 0",
     "ALTER TABLE particles ADD COLUMN excluded INTEGER NOT NULL DEFAULT 0",
+    "CREATE INDEX micrographs_excluded ON micrographs (sample) WHERE excluded",
     "UPDATE samples SET generation = generation + 1",
 )
 
@@ -86,6 +85,11 @@ class Author:
     at: datetime
     source: str
     reason: str = ""
+
+
+def rule_author(rule: str, at: datetime) -> Author:
+    """Whom the history names where a rule of the configuration decides."""
+    return Author(by="configuration", at=at, source="configuration", reason=f"matches {rule}")
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -46,6 +46,11 @@ def excluded_numbers(reader: Reader, micrograph_id: int) -> frozenset[int]:
     return frozenset(row[0] for row in rows)
 
 
+def count(reader: Reader) -> int:
+    """Number of micrographs and frames that are excluded."""
+    return int(reader.value("SELECT count(*) FROM micrographs WHERE excluded AND status = 'done'"))
+
+
 def exclude_file(
     connection: sqlite3.Connection, file_id: int, frame: int | None, author: Author
 ) -> int | None:
@@ -79,7 +84,7 @@ def exclude_particles(
     connection: sqlite3.Connection, micrograph_id: int, numbers: Collection[int], author: Author
 ) -> int | None:
     """Exclude particles of a micrograph by their numbers; those that do not exist are ignored."""
-    before = _excluded(connection, micrograph_id)
+    before = marked(connection, micrograph_id)
     regions = _regions(connection, micrograph_id)
     new = sorted((set(numbers) & set(regions)) - before)
     if not new:
@@ -106,7 +111,7 @@ def include_particles(
     connection: sqlite3.Connection, micrograph_id: int, numbers: Collection[int], author: Author
 ) -> int | None:
     """Put particles of a micrograph back by their numbers."""
-    before = _excluded(connection, micrograph_id)
+    before = marked(connection, micrograph_id)
     file_id, frame = _file_of(connection, micrograph_id)
     ended = [
         (number, now)
@@ -184,7 +189,7 @@ def apply(connection: sqlite3.Connection, micrograph_id: int, *, is_published: b
     kept = [note for note in split_notes(notes) if note != Note.EXCLUSION_LOST]
     if None in found:
         kept.append(Note.EXCLUSION_LOST)
-    numbers, before = {number for number in found if number is not None}, _excluded(connection, micrograph_id)
+    numbers, before = {number for number in found if number is not None}, marked(connection, micrograph_id)
     if (excluded, numbers, join_notes(kept)) == (bool(was), before, notes):
         return
     for value, chosen in ((1, numbers - before), (0, before - numbers)):
@@ -272,7 +277,8 @@ def _regions(connection: sqlite3.Connection, micrograph_id: int) -> dict[int, Re
     return {row[0]: region for row, region in zip(rows, regions, strict=True)}
 
 
-def _excluded(connection: sqlite3.Connection, micrograph_id: int) -> set[int]:
+def marked(connection: sqlite3.Connection, micrograph_id: int) -> set[int]:
+    """Numbers of the particles of a micrograph that are excluded by themselves."""
     rows = connection.execute(
         "SELECT number FROM particles WHERE micrograph_id = ? AND excluded", (micrograph_id,)
     )

@@ -7,7 +7,8 @@ from collections.abc import Collection, Iterable
 from datetime import UTC, datetime, timedelta
 
 from temwatch.domain import Status, utc_text
-from temwatch.ledger import counters, output_names
+from temwatch.ledger import counters, exclusions, output_names
+from temwatch.ledger.changes import rule_author
 from temwatch.ledger.rows import FILE_COLUMNS, Arrival, File, file_from
 from temwatch.ledger.supersede import (
     IS_NEWEST,
@@ -79,6 +80,10 @@ def _add_one(
     inserted = connection.execute(
         f"INSERT INTO files ({', '.join(row)}) VALUES ({', '.join('?' * len(row))})", tuple(row.values())
     )
+    assert inserted.lastrowid is not None
+    if arrival.excluded_by is not None:
+        author = rule_author(arrival.excluded_by, arrival.detected_at)
+        exclusions.exclude_file(connection, inserted.lastrowid, None, author)
     if newest:
         _drop_if_obsolete(connection, newest.id)
     counters.add(connection, "files_detected", arrival.source)

@@ -31,7 +31,8 @@ class Arrival:
     """A complete file that the intake found; `path` is below `root`, with /.
 
     `position` is the place of a frame in Gatan's tree, from which `numbering` derives its number. A file that
-    was `written_again` is a new revision though size and times are equal.
+    was `written_again` is a new revision though size and times are equal. `excluded_by` is the rule of the
+    configuration that takes the file out of the data set.
     """
 
     root: str
@@ -47,6 +48,7 @@ class Arrival:
     position: int | None = None
     ctime_ns: int | None = None
     written_again: bool = False
+    excluded_by: str | None = None
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

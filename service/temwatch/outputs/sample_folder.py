@@ -309,8 +309,6 @@ def rebuilding(
 
     With `are_written` the caller writes the outdated folders, and the steps only wait for it.
     """
-    with ledger.reader() as reader:
-        made = publications.published(reader, sample)
     publications.mark_stale(ledger, sample)
     if are_written is None:
         for file_id, changes in _folders(ledger, output, sample):
@@ -319,6 +317,13 @@ def rebuilding(
     else:
         while not are_written(sample):
             yield
+    yield from refreshing(ledger, output, sample)
+
+
+def refreshing(ledger: Ledger, output: Path, sample: str) -> Generator[None, None, None]:
+    """Bring every file of a sample up to date that was made before: where no engine does it, in one step."""
+    with ledger.reader() as reader:
+        made = publications.published(reader, sample)
     with ledger.publishing:
         publish(ledger, output, sample)
         write_formats(
@@ -327,3 +332,4 @@ def rebuilding(
             sample,
             [key for key, (name, _) in OUTPUTS.items() if name.format(sample=sample) in made],
         )
+    yield

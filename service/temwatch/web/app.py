@@ -1,4 +1,4 @@
-"""The HTTP application. It reads the ledger; the one change it can request needs the token."""
+"""The HTTP application. It reads the ledger; every change that it makes or requests needs the token."""
 
 from __future__ import annotations
 
@@ -20,9 +20,18 @@ from temwatch.config import Config
 from temwatch.health import Vitals, obstacles
 from temwatch.ledger import Reader, post_request
 from temwatch.outputs import tables
-from temwatch.web import downloads, live, micrographs, page, population_views, sequence_views, serialize
+from temwatch.web import (
+    decisions,
+    downloads,
+    live,
+    micrographs,
+    page,
+    population_views,
+    sequence_views,
+    serialize,
+)
 from temwatch.web.bodies import add_refusal
-from temwatch.web.context import Context, known_sample
+from temwatch.web.context import Context, Decide, known_sample
 from temwatch.web.events import Hub
 from temwatch.web.exports import Exports
 from temwatch.web.outline_cache import OutlineCache
@@ -39,6 +48,7 @@ def build(
     registry: CollectorRegistry,
     hub: Hub,
     vitals: Callable[[], Vitals],
+    decide: Decide,
     limits: RequestLimits | None = None,
 ) -> FastAPI:
     """Build the application of one service."""
@@ -65,12 +75,13 @@ def build(
         outlines=OutlineCache(config.output.folder),
         token=Token(config.http.token_file, limits),
         post=post,
+        decide=decide,
         exports=Exports(config.output.state),
     )
     _health(app, vitals, registry)
     _samples(app, reader)
     _events(app, hub)
-    for part in (live, population_views, sequence_views, downloads, micrographs):
+    for part in (live, population_views, sequence_views, downloads, micrographs, decisions):
         part.add(app, service)
     page.add(app)
     return app

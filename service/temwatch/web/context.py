@@ -26,6 +26,8 @@ _MIN_GZIP_BYTES = 16 * 1024
 
 Post = Callable[[str, dict[str, Any]], int]
 """Leaves a request for the engine in the ledger and returns its number."""
+Decide = Callable[[str, dict[str, Any]], dict[str, Any]]
+"""Carries out a decision at once, see `engine.decisions.decide`; gives the answer."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True, eq=False)
@@ -39,6 +41,7 @@ class Context:
     outlines: OutlineCache
     token: Token
     post: Post
+    decide: Decide
     exports: Exports
 
 

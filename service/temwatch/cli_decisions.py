@@ -1,0 +1,76 @@
+"""The arguments of the commands with which a person decides about the data set."""
+
+from __future__ import annotations
+
+import argparse
+from collections.abc import Callable
+from pathlib import Path
+
+from temwatch.choices import MAX_BY_CHARACTERS
+
+_PATHS = "path below the watched folder, as in micrographs.csv, or a shell pattern in quotes"
+
+Add = Callable[..., argparse.ArgumentParser]
+"""Adds a command with its name, one line about it, and examples."""
+
+
+def add_retry(add: Add) -> None:
+    """`temwatch retry`."""
+    text = "analyse failed and refused micrographs again"
+    example = "--config temwatch.toml Au/Au_07.dm3 --pixel-size 0.05"
+    option = add("retry", text, "--config temwatch.toml", example, config=True).add_argument
+    text = "these only, as in micrographs.csv (default: all failed or refused)"
+    option("paths", nargs="*", metavar="PATH", help=text)
+    option("--pixel-size", type=float, metavar="NM", help="nm per pixel where the file states none")
+
+
+def add_exclude(add: Add) -> None:
+    """`temwatch exclude`."""
+    text = "take micrographs, frames or particles out of the data set"
+    examples = ('Au/Au_07.dm3 --reason "astigmatic"', "Au/Au_08.dm3 --particle 3", "'Au/*_bad*'")
+    _add(add, "exclude", text, examples)
+
+
+def add_include(add: Add) -> None:
+    """`temwatch include`."""
+    text = "put back what was excluded"
+    _add(add, "include", text, ("Au/Au_07.dm3", "Au/Au_08.dm3 --particle 3"))
+
+
+def _add(add: Add, name: str, text: str, examples: tuple[str, ...]) -> None:
+    command = add(name, text, *(f"--config temwatch.toml {example}" for example in examples))
+    option = command.add_argument
+    option("paths", nargs="+", metavar="PATH", help=_PATHS)
+    add_where(command)
+    option("--particle", type=_number(1), action="append", metavar="N", help="only this one; may be repeated")
+    option("--frame", type=_number(0), metavar="N", help="only this frame of a stack, from 0")
+    add_author(command)
+
+
+def add_where(command: argparse.ArgumentParser) -> None:
+    """Whose results: those of the service or those of `analyse`."""
+    where = command.add_mutually_exclusive_group(required=True)
+    where.add_argument("--config", type=Path, metavar="FILE", help="configuration of the service")
+    where.add_argument("--output", type=Path, metavar="DIR", help="or the output folder of analyse")
+
+
+def add_author(command: argparse.ArgumentParser) -> None:
+    """Who decides, and why."""
+    command.add_argument("--reason", default="", metavar="TEXT", help="why; it is kept in the history")
+    command.add_argument("--by", type=_name, metavar="NAME", help="who decides (default: the user's name)")
+
+
+def _name(text: str) -> str:
+    if not 0 < len(text) <= MAX_BY_CHARACTERS:
+        raise argparse.ArgumentTypeError(f"must have 1 to {MAX_BY_CHARACTERS} characters")
+    return text
+
+
+def _number(least: int) -> Callable[[str], int]:
+    def number(text: str) -> int:
+        value = int(text)
+        if not least <= value < 2**63:
+            raise argparse.ArgumentTypeError(f"must be {least} or more")
+        return value
+
+    return number

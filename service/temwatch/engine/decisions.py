@@ -1,0 +1,147 @@
+"""Decisions of people, from the command line or the API, carried out in the ledger at once.
+
+Each is one short transaction: it waits for no worker and for no other request. The views of the ledger
+follow, see `Publisher.publish_soon`.
+"""
+
+from __future__ import annotations
+
+import sqlite3
+from collections.abc import Mapping
+from dataclasses import dataclass
+from datetime import UTC, datetime
+from typing import Any
+
+from temwatch.ledger import File, Ledger, exclusions
+from temwatch.ledger.changes import Author
+from temwatch.ledger.selection import file_of, micrographs_of, particle_numbers, select
+from temwatch.names import as_text
+
+KINDS = ("exclude", "include")
+"""What can be decided; the names of the requests and of the commands."""
+
+_OF_FILE = {"exclude": exclusions.exclude_file, "include": exclusions.include_file}
+_OF_PARTICLES = {"exclude": exclusions.exclude_particles, "include": exclusions.include_particles}
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Decided:
+    """What a decision has changed: the answer to whoever made it, and the samples to publish again."""
+
+    answer: dict[str, object]
+    samples: tuple[str, ...] = ()
+
+
+class _NothingDone(Exception):
+    """Nothing is to be changed; the text says why."""
+
+
+def decide(ledger: Ledger, kind: str, arguments: Mapping[str, Any]) -> Decided:
+    """Carry out a decision.
+
+    It names files by `paths` and perhaps one `frame` of a stack, or a row of micrographs.csv by its id
+    `micrograph`; `particles` (numbers) or `polygon` (corners x, y in px) mean particles of that micrograph.
+    `by`, `source` and `reason` go into the history.
+
+    The answer holds the ids of the `changes`, the number of `micrographs` and `particles` that changed, and
+    what is `unknown`; or why it was `refused`, and then nothing has changed.
+    """
+    author = Author(
+        by=str(arguments["by"]),
+        at=datetime.now(UTC),
+        source=str(arguments["source"]),
+        reason=str(arguments.get("reason") or ""),
+    )
+    try:
+        with ledger.transaction() as connection:
+            decision = _Decision(connection, kind, author)
+            if (micrograph_id := arguments.get("micrograph")) is not None:
+                decision.about_micrograph(micrograph_id, arguments)
+            else:
+                decision.about_paths(arguments)
+    except _NothingDone as refused:
+        return Decided(answer={"refused": str(refused)})
+    answer: dict[str, object] = {
+        "changes": decision.changes,
+        "micrographs": decision.micrographs,
+        "particles": decision.particles,
+        "unknown": decision.unknown,
+    }
+    return Decided(answer=answer, samples=tuple(decision.samples))
+
+
+class _Decision:
+    """One decision in its transaction, and what it has changed so far."""
+
+    def __init__(self, connection: sqlite3.Connection, kind: str, author: Author) -> None:
+        self._connection = connection
+        self._kind = kind
+        self._author = author
+        self.changes: list[int] = []
+        self.micrographs = 0
+        self.particles = 0
+        self.unknown: list[str] = []
+        self.samples: dict[str, None] = {}
+
+    def about_paths(self, arguments: Mapping[str, Any]) -> None:
+        """Files, or particles of one of them."""
+        found = select(self._connection, arguments["paths"])
+        if found.ambiguous:
+            raise _NothingDone("; ".join(found.ambiguous))
+        if arguments.get("particles") and len(found.files) > 1:
+            raise _NothingDone(f"--particle needs one micrograph, but {len(found.files)} are named")
+        self.unknown += found.unknown
+        for file in found.files:
+            self._about_file(file, arguments.get("frame"), arguments.get("particles"))
+
+    def about_micrograph(self, micrograph_id: int, arguments: Mapping[str, Any]) -> None:
+        """A micrograph or frame, or particles of it; its id may be gone by now."""
+        found = file_of(self._connection, micrograph_id)
+        if found is None:
+            raise _NothingDone(f"no micrograph {micrograph_id}")
+        file_id, frame, sample = found
+        numbers: list[int] | set[int] | None = arguments.get("particles")
+        if (polygon := arguments.get("polygon")) is not None:
+            numbers = exclusions.numbers_within(self._connection, micrograph_id, polygon)
+        if numbers is None:
+            self._change_file(file_id, frame, sample)
+        else:
+            self._change_particles(micrograph_id, numbers, sample, "")
+
+    def _about_file(self, file: File, frame: int | None, particles: list[int] | None) -> None:
+        path = as_text(file.path)
+        rows = micrographs_of(self._connection, file.id)
+        if frame is not None:
+            rows = {number: own for number, own in rows.items() if own == frame}
+            if not rows:
+                self.unknown.append(f"{path}: no frame {frame}")
+                return
+        if not particles:
+            # a frame that is a file of its own is excluded with its file
+            self._change_file(file.id, frame if file.frame is None else None, file.sample)
+        elif len(rows) > 1:
+            raise _NothingDone(f"{path} has many frames; give --frame")
+        elif not rows:
+            self.unknown.append(f"{path}: no result yet")
+        else:
+            self._change_particles(next(iter(rows)), particles, file.sample, f"{path}: ")
+
+    def _change_file(self, file_id: int, frame: int | None, sample: str) -> None:
+        change = _OF_FILE[self._kind](self._connection, file_id, frame, self._author)
+        self.micrographs += change is not None
+        self._add(change, sample)
+
+    def _change_particles(
+        self, micrograph_id: int, numbers: list[int] | set[int], sample: str, where: str
+    ) -> None:
+        there = particle_numbers(self._connection, micrograph_id)
+        self.unknown += [f"{where}no particle {number}" for number in numbers if number not in there]
+        before = exclusions.marked(self._connection, micrograph_id)
+        change = _OF_PARTICLES[self._kind](self._connection, micrograph_id, numbers, self._author)
+        self.particles += len(before ^ exclusions.marked(self._connection, micrograph_id))
+        self._add(change, sample)
+
+    def _add(self, change: int | None, sample: str) -> None:
+        if change is not None:
+            self.changes.append(change)
+            self.samples[sample] = None

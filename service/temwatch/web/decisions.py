@@ -1,0 +1,96 @@
+"""What a person decides about the data set over HTTP, and the history of all decisions."""
+
+from __future__ import annotations
+
+from dataclasses import asdict
+from typing import Annotated, Any, Literal
+
+from fastapi import APIRouter, FastAPI, HTTPException, Path, Query
+from pydantic import BaseModel, ConfigDict, Field, model_validator
+
+from temwatch.choices import MAX_BY_CHARACTERS, MAX_REASON_CHARACTERS
+from temwatch.domain import utc_text
+from temwatch.ledger import changes
+from temwatch.web.bodies import token_route
+from temwatch.web.context import Context
+
+MAX_CORNERS = 10_000
+"""Corners of the polygon that particles are chosen with."""
+
+_MAX_NUMBERS = 100_000
+_LARGEST = 2**63 - 1
+
+Id = Annotated[int, Path(ge=1, le=_LARGEST)]
+Kind = Literal["exclude", "include"]
+Coordinate = Annotated[float, Field(ge=-1e9, le=1e9, allow_inf_nan=False)]
+
+_REFUSALS: dict[int | str, dict[str, Any]] = {
+    401: {"description": "the token is missing or wrong"},
+    403: {"description": "the service is read-only"},
+    404: {"description": "no such micrograph"},
+    429: {"description": "too many requests"},
+}
+
+
+class Reasoned(BaseModel):
+    """Who decides, by their own word, and why."""
+
+    model_config = ConfigDict(extra="forbid")
+
+    by: str = Field("unknown", min_length=1, max_length=MAX_BY_CHARACTERS)
+    reason: str = Field("", max_length=MAX_REASON_CHARACTERS)
+
+
+class OfParticles(Reasoned):
+    """Particles by their numbers, or those whose centroid lies within a polygon in px from the top left."""
+
+    numbers: list[Annotated[int, Field(ge=1, le=_LARGEST)]] | None = Field(None, max_length=_MAX_NUMBERS)
+    polygon: list[tuple[Coordinate, Coordinate]] | None = Field(
+        None, min_length=3, max_length=MAX_CORNERS, description="corners as [x, y]"
+    )
+
+    @model_validator(mode="after")
+    def _one_of_them(self) -> OfParticles:
+        if (self.numbers is None) == (self.polygon is None):
+            raise ValueError("give either numbers or a polygon")
+        return self
+
+
+def add(app: FastAPI, service: Context) -> None:
+    """Add the routes to the application."""
+    decided = APIRouter(route_class=token_route(service.token))
+
+    def decide(kind: Kind, id: int, body: Reasoned, **which: Any) -> dict[str, Any]:
+        arguments = {"by": body.by, "reason": body.reason, "source": "api", "micrograph": id, **which}
+        answer = service.decide(kind, arguments)
+        if "refused" in answer:
+            raise HTTPException(404, str(answer["refused"]))
+        return answer
+
+    @decided.post(
+        "/api/micrographs/{id}/{kind}",
+        responses=_REFUSALS,
+        summary="Take a micrograph or frame out of the data set, or put it back (token)",
+    )
+    def micrograph(id: Id, kind: Kind, body: Reasoned) -> dict[str, Any]:
+        return decide(kind, id, body)
+
+    @decided.post(
+        "/api/micrographs/{id}/particles/{kind}",
+        responses=_REFUSALS,
+        summary="Take particles out of the data set, or put them back (token)",
+    )
+    def particles(id: Id, kind: Kind, body: OfParticles) -> dict[str, Any]:
+        return decide(kind, id, body, particles=body.numbers, polygon=body.polygon)
+
+    app.include_router(decided)
+
+    @app.get("/api/history", summary="Who changed what, when and why; newest first")
+    def history(
+        limit: Annotated[int, Query(ge=1, le=1000)] = 100,
+        before: Annotated[int | None, Query(ge=1, le=_LARGEST, description="id of a change")] = None,
+        sample: Annotated[str | None, Query(description="changes in this sample only")] = None,
+    ) -> list[dict[str, Any]]:
+        with service.reader() as ledger:
+            found = changes.history(ledger, limit=limit, before_id=before, sample=sample)
+        return [asdict(one) | {"made_at": utc_text(one.made_at)} for one in found]

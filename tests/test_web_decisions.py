@@ -1,0 +1,146 @@
+"""Excluding and including over HTTP, and the history of it."""
+
+import csv
+import io
+import json
+
+import pytest
+
+from temwatch.web.decisions import MAX_CORNERS
+from web_cases import TOKEN, Site, copied
+
+pytestmark = pytest.mark.system
+
+ALLOWED = {"Authorization": f"Bearer {TOKEN}"}
+
+
+@pytest.fixture(scope="module")
+def site(analysed, tmp_path_factory):
+    """The application on six micrographs of two samples."""
+    with Site(copied(analysed, tmp_path_factory.mktemp("decisions"))) as running:
+        yield running
+
+
+@pytest.fixture
+def micrograph(site):
+    """Id of a micrograph of Au with more than three particles; what was decided about it is taken back."""
+    row = next(row for row in site.json("/api/samples/Au/micrographs") if row["particles"] > 3)
+    yield row["id"]
+    numbers = [one["number"] for one in site.json(f"/api/micrographs/{row['id']}/outlines")["particles"]]
+    post(site, row["id"], "include")
+    post(site, row["id"], "particles/include", numbers=numbers)
+    after = site.json(f"/api/micrographs/{row['id']}")
+    assert (row["particles"], row["status"]) == (after["particles"], after["status"])
+
+
+def post(site, number, what, *, headers=ALLOWED, code=200, **body):
+    answer = site.client.post(f"/api/micrographs/{number}/{what}", json=body, headers=headers)
+    assert code == answer.status_code, answer.text
+    return answer.json()
+
+
+def population(site):
+    return site.json("/api/samples/Au/population")["particles"]
+
+
+def table(site, name):
+    return list(csv.DictReader(io.StringIO(site.get(f"/api/samples/Au/tables/{name}.csv").text)))
+
+
+def test_an_excluded_micrograph_leaves_every_answer_at_once(site, micrograph):
+    """Summary, population, rows and downloads of the next request; its outlines stay, and say it."""
+    before, particles = population(site), site.json(f"/api/micrographs/{micrograph}")["particles"]
+    answer = post(site, micrograph, "exclude", by="anna", reason="astigmatic")
+    assert (1, 0, []) == (answer["micrographs"], answer["particles"], answer["unknown"])
+    assert before - particles == population(site) == site.json("/api/samples/Au/summary")["particles"]
+    assert before - particles == len(table(site, "particles")) == len(site.json("/api/samples/Au/particles"))
+    row = site.json(f"/api/micrographs/{micrograph}")
+    assert ("excluded", []) == (row["status"], row["particle_rows"])
+    assert all(one["excluded"] for one in site.json(f"/api/micrographs/{micrograph}/outlines")["particles"])
+    assert 1 == next(one for one in site.json("/api/samples") if one["sample"] == "Au")["excluded"]
+    change = site.json("/api/history?limit=1")[0]
+    assert ("anna", "astigmatic", "api", "exclude", None) == (
+        change["made_by"],
+        change["reason"],
+        change["source"],
+        change["action"],
+        change["undone_by"],
+    )
+    assert 0 == post(site, micrograph, "exclude")["micrographs"]  # it is already
+    undone = post(site, micrograph, "include", by="bert")["changes"]
+    assert before == population(site)
+    newest, older = site.json("/api/history?limit=2&sample=Au")
+    assert ([newest["id"]], newest["id"]) == (undone, older["undone_by"])
+    assert [older["id"]] == [one["id"] for one in site.json(f"/api/history?limit=1&before={newest['id']}")]
+
+
+def test_particles_by_number(site, micrograph):
+    """Numbers keep gaps; a number that does not exist is named."""
+    before = population(site)
+    answer = post(site, micrograph, "particles/exclude", numbers=[1, 3, 99999])
+    assert (2, ["no particle 99999"]) == (answer["particles"], answer["unknown"])
+    assert before - 2 == population(site)
+    row = site.json(f"/api/micrographs/{micrograph}")
+    assert {1, 3}.isdisjoint(one["particle"] for one in row["particle_rows"])
+    assert 2 == row["excluded_particles"]
+    outlines = site.json(f"/api/micrographs/{micrograph}/outlines")["particles"]
+    assert [1, 3] == [one["number"] for one in outlines if one["excluded"]]
+    assert 2 == sum(one["reason"] == "excluded" for one in table(site, "rejections"))
+
+
+def test_particles_within_a_polygon(site, micrograph):
+    """All of the micrograph within its frame, none outside it."""
+    row = site.json(f"/api/micrographs/{micrograph}")
+    width, height = row["width_px"], row["height_px"]
+    outside = [[-9, -9], [-5, -9], [-5, -5]]
+    assert 0 == post(site, micrograph, "particles/exclude", polygon=outside)["particles"]
+    frame = [[0, 0], [width, 0], [width, height], [0, height]]
+    assert row["particles"] == post(site, micrograph, "particles/exclude", polygon=frame)["particles"]
+    most = [[0, 0], *([[width, 0]] * (MAX_CORNERS - 2)), [0, height]]
+    assert 0 < post(site, micrograph, "particles/include", polygon=most)["particles"] < row["particles"]
+
+
+@pytest.mark.parametrize(
+    "body",
+    [
+        {},
+        {"numbers": [1], "polygon": [[0, 0], [1, 0], [1, 1]]},
+        {"numbers": [0]},
+        {"numbers": [2**63]},
+        {"polygon": [[0, 0], [1, 0]]},
+        {"polygon": [[0, 0]] * (MAX_CORNERS + 1)},
+        {"numbers": [1], "by": "x" * 101},
+        {"numbers": [1], "by": ""},
+        {"numbers": [1], "source": "command"},
+    ],
+)
+def test_what_does_not_fit_is_refused_and_changes_nothing(site, body):
+    before = site.json("/api/history")
+    post(site, 1, "particles/exclude", code=422, **body)
+    assert before == site.json("/api/history")
+
+
+@pytest.mark.parametrize("what", ["exclude", "include", "particles/exclude", "particles/include"])
+def test_without_the_token_nothing_is_parsed(site, what):
+    """Whatever the body is."""
+    for headers in ({}, {"Authorization": "Bearer wrong"}):
+        answer = site.client.post(f"/api/micrographs/1/{what}", content=b"{not json", headers=headers)
+        assert answer.status_code in (401, 429)
+    answer = site.client.post(f"/api/micrographs/1/{what}", content=b"{not json", headers=ALLOWED)
+    assert answer.status_code in (422, 429)
+    assert "not json" not in answer.text or answer.status_code == 429
+
+
+def test_an_unknown_micrograph_is_404(site):
+    post(site, 999_999, "exclude", code=404)
+    post(site, 999_999, "particles/include", code=404, numbers=[1])
+
+
+def test_history_is_json_with_every_field(site, micrograph):
+    """Two people at once lose nothing: both are there."""
+    for by in ("anna", "bert"):
+        post(site, micrograph, "particles/exclude", by=by, numbers=[1 if by == "anna" else 2])
+    bert, anna = site.json("/api/history?limit=2")
+    assert ("bert", "anna") == (bert["made_by"], anna["made_by"])
+    assert ([1], [1, 2]) == (bert["before"]["excluded_particles"], bert["after"]["excluded_particles"])
+    json.dumps(bert)
