@@ -18,11 +18,13 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 from numpy.typing import NDArray
 
+from temwatch import figures, label_planes
 from temwatch.columns import PARTICLE_COLUMNS
 from temwatch.descriptors import BY_NAME
 
 if TYPE_CHECKING:
     import pandas
+    from matplotlib.axes import Axes
 
 Image = NDArray[np.float32]
 Mask = NDArray[np.bool_]
@@ -257,7 +259,7 @@ class Analysis:
 
     `mask` is the despeckled segmentation before separation, particles on the border included.
     `removed` holds the speckles that despeckling took out, for the overlay. `notes` are those of the
-    segmenter and of the stages after it.
+    segmenter and of the stages after it. `image` is what `temwatch.analyse` was given, for pictures.
     """
 
     mask: Mask
@@ -267,6 +269,7 @@ class Analysis:
     pixel_size_nm: float
     removed: Mask | None = None
     notes: tuple[str, ...] = ()
+    image: Image | None = None
 
     @property
     def particle_fraction(self) -> float:
@@ -286,6 +289,22 @@ class Analysis:
             {column.name: "float64" for column in PARTICLE_COLUMNS if column.kind == "real"}
             | {column.name: "bool" for column in PARTICLE_COLUMNS if column.kind == "boolean"}
         )
+
+    def plot(self, ax: Axes | None = None) -> Axes:
+        """Draw the picture with all outlines on matplotlib axes in nm, new ones by default; returns them."""
+        return figures.plot(self, ax)
+
+    def labels(self, plane: int = 0) -> NDArray[np.uint32]:
+        """Label image: each particle has its number, from 1 in the order of `particles`, 0 is background.
+
+        Particles that overlap lie on different planes, each whole on exactly one of them, with as few planes
+        as possible. IndexError where there is no such plane; plane 0 is always there.
+        """
+        return label_planes.plane_of(self.mask.shape, [one.region for one in self.particles], plane)
+
+    def _repr_html_(self) -> str:
+        """What a notebook shows: the picture with outlines and the first rows of the table."""
+        return figures.as_html(self)
 
 
 def particle_row(

@@ -49,6 +49,16 @@ def draw_labels(shape: tuple[int, ...], regions: Iterable[tuple[int, Region]]) -
     return image
 
 
+def plane_of(shape: tuple[int, ...], regions: Sequence[Region], plane: int) -> Labels:
+    """One plane of regions, labelled from 1 in their order; IndexError where there is no such plane."""
+    planes = assign_planes(regions)
+    count = max(planes, default=0) + 1
+    if not 0 <= plane < count:
+        raise IndexError(f"plane {plane} of particles that need {count} plane{'' if count == 1 else 's'}")
+    numbered = zip(planes, enumerate(regions, 1), strict=True)
+    return draw_labels(shape, [one for own, one in numbered if own == plane])
+
+
 def _overlaps(regions: Sequence[Region]) -> list[tuple[int, int]]:
     """Pairs of regions that share a pixel."""
     if not regions:

@@ -92,7 +92,7 @@ def analyse(
         settings=settings,
     )
     notes = segmented.notes + analysis.notes
-    return replace(analysis, method=describe(segmenter, settings), notes=notes)
+    return replace(analysis, method=describe(segmenter, settings), notes=notes, image=micrograph)
 
 
 def resolve(
