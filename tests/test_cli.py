@@ -24,6 +24,7 @@ COMMANDS = [
     "deploy-files",
     "exclude",
     "include",
+    "calibrate",
     "simulate",
     "train",
     "train-edges",

@@ -141,6 +141,27 @@ def test_without_a_service_the_command_does_all_steps_itself(outdated):
     assert 0 == requests.complete(again)["renewed"]
 
 
+def test_a_corrected_calibration_is_measured_again_while_the_service_runs(outdated):
+    """The answer comes at once, rows and tables follow."""
+    folder, ledger = outdated
+    config = settings(folder, 0.5)
+
+    def sizes():
+        with ledger.reader() as reader:
+            return {row.micrograph: row.pixel_size_nm for row in reader.micrographs("Au")}
+
+    expected = {path: 2 * size for path, size in sizes().items()}
+    arguments = {"sample": "Au", "factor": 2.0, "by": "anna", "source": "command"}
+    table = config.output.folder / "Au" / "micrographs.csv"
+    with running(config, ledger) as service:
+        number = post_request(config.output.state, "calibrate", arguments, datetime.now(UTC))
+        service.wake()
+        wait_until(lambda: sizes() == expected, what="the corrected sizes")
+        wait_until(lambda: 2 == table.read_text().count(",corrected,"), what="the table")
+    with ledger.reader() as reader:
+        assert 2 == json.loads(answer_to(reader, number))["micrographs"]
+
+
 @pytest.mark.parametrize("size", [-1.0, 0.0, 5e-10, 5e7])
 def test_a_retry_with_a_size_that_cannot_be_is_answered_with_why(tmp_path, size):
     """Whoever posted it; nothing is put into the queue."""

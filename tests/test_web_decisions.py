@@ -136,6 +136,20 @@ def test_an_unknown_micrograph_is_404(site):
     post(site, 999_999, "particles/include", code=404, numbers=[1])
 
 
+def test_a_calibration_that_does_not_fit_is_refused(site):
+    """Without the token, of an unknown sample, with two values or none, with nothing to undo."""
+
+    def calibrate(code, sample="Au", headers=ALLOWED, **body):
+        answer = site.client.post(f"/api/samples/{sample}/calibration", json=body, headers=headers)
+        assert answer.status_code in (code, 429), answer.text
+
+    calibrate(401, headers={}, factor=2.0)
+    calibrate(404, sample="none", factor=2.0)
+    calibrate(409, undo=True)
+    for body in ({}, {"factor": 2.0, "pixel_size_nm": 0.1}, {"factor": 0}, {"pixel_size_nm": 1e9}):
+        calibrate(422, **body)
+
+
 def test_history_is_json_with_every_field(site, micrograph):
     """Two people at once lose nothing: both are there."""
     for by in ("anna", "bert"):

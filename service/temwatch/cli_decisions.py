@@ -37,6 +37,22 @@ def add_include(add: Add) -> None:
     _add(add, "include", text, ("Au/Au_07.dm3", "Au/Au_08.dm3 --particle 3"))
 
 
+def add_calibrate(add: Add) -> None:
+    """`temwatch calibrate`."""
+    text = "correct the pixel size that files state"
+    examples = ('--sample Au --factor 1.02 --reason "cross grating"', "Au/Au_07.dm3 --pixel-size 0.051")
+    more = ("--sample Au --undo",)
+    command = add("calibrate", text, *(f"--config temwatch.toml {each}" for each in (*examples, *more)))
+    option = command.add_argument
+    option("paths", nargs="*", metavar="PATH", help=_PATHS)
+    option("--sample", metavar="SAMPLE", help="or a whole sample, also what arrives later")
+    option("--pixel-size", type=float, metavar="NM", help="nm per pixel")
+    option("--factor", type=float, metavar="X", help="or a factor for the stated size")
+    option("--undo", action="store_true", help="undo the last correction")
+    add_where(command)
+    add_author(command)
+
+
 def _add(add: Add, name: str, text: str, examples: tuple[str, ...]) -> None:
     command = add(name, text, *(f"--config temwatch.toml {example}" for example in examples))
     option = command.add_argument

@@ -13,7 +13,7 @@ from temwatch.commands import terminal
 from temwatch.commands.terminal import plural
 from temwatch.config import Config
 from temwatch.errors import TemwatchError
-from temwatch.ledger import File, Reader, is_held
+from temwatch.ledger import File, Reader, calibrations, is_held
 from temwatch.ledger.sequences import progress, results
 from temwatch.names import printable
 from temwatch.outputs import sample_folder
@@ -33,6 +33,7 @@ def run(arguments: argparse.Namespace) -> int:
         for line in (
             *_differences(reader),
             *_notes(reader),
+            *_recalibration(reader),
             *_edited(reader, config),
             *_outdated(reader, config),
         ):
@@ -96,6 +97,12 @@ def _notes(reader: Reader) -> Iterator[str]:
     """Every kind of remark that micrographs have; which ones have it is in micrographs.csv."""
     for kind, (count, path) in reader.notes().items():
         yield f"noted: {plural(count, 'micrograph')}: {kind.words}; the last is {path}"
+
+
+def _recalibration(reader: Reader) -> Iterator[str]:
+    """How many rows wait for the size that somebody has corrected."""
+    if waiting := calibrations.waiting(reader):
+        yield f"calibration corrected: {plural(waiting, 'micrograph')} to be measured again"
 
 
 def _state(file: File) -> str:

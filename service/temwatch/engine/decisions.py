@@ -12,12 +12,12 @@ from dataclasses import dataclass
 from datetime import UTC, datetime
 from typing import Any
 
-from temwatch.ledger import File, Ledger, exclusions
+from temwatch.ledger import File, Ledger, calibrations, exclusions
 from temwatch.ledger.changes import Author
 from temwatch.ledger.selection import file_of, micrographs_of, particle_numbers, select
 from temwatch.names import as_text
 
-KINDS = ("exclude", "include")
+KINDS = ("exclude", "include", "calibrate")
 """What can be decided; the names of the requests and of the commands."""
 
 _OF_FILE = {"exclude": exclusions.exclude_file, "include": exclusions.include_file}
@@ -41,7 +41,8 @@ def decide(ledger: Ledger, kind: str, arguments: Mapping[str, Any]) -> Decided:
 
     It names files by `paths` and perhaps one `frame` of a stack, or a row of micrographs.csv by its id
     `micrograph`; `particles` (numbers) or `polygon` (corners x, y in px) mean particles of that micrograph.
-    `by`, `source` and `reason` go into the history.
+    `by`, `source` and `reason` go into the history. "calibrate" takes `paths` or a `sample`, and `factor`,
+    `pixel_size_nm` or `undo`; the number of `micrographs` is then of those that are measured again.
 
     The answer holds the ids of the `changes`, the number of `micrographs` and `particles` that changed, and
     what is `unknown`; or why it was `refused`, and then nothing has changed.
@@ -55,11 +56,13 @@ def decide(ledger: Ledger, kind: str, arguments: Mapping[str, Any]) -> Decided:
     try:
         with ledger.transaction() as connection:
             decision = _Decision(connection, kind, author)
-            if (micrograph_id := arguments.get("micrograph")) is not None:
+            if kind == "calibrate":
+                decision.calibrate(arguments)
+            elif (micrograph_id := arguments.get("micrograph")) is not None:
                 decision.about_micrograph(micrograph_id, arguments)
             else:
                 decision.about_paths(arguments)
-    except _NothingDone as refused:
+    except (_NothingDone, calibrations.CannotCalibrate) as refused:
         return Decided(answer={"refused": str(refused)})
     answer: dict[str, object] = {
         "changes": decision.changes,
@@ -107,6 +110,37 @@ class _Decision:
             self._change_file(file_id, frame, sample)
         else:
             self._change_particles(micrograph_id, numbers, sample, "")
+
+    def calibrate(self, arguments: Mapping[str, Any]) -> None:
+        """Correct stated pixel sizes, or undo that: of a sample, or of files."""
+        if (sample := arguments.get("sample")) is not None:
+            self._calibrate(sample, None, arguments)
+            return
+        found = select(self._connection, arguments["paths"])
+        if found.ambiguous:
+            raise _NothingDone("; ".join(found.ambiguous))
+        self.unknown += found.unknown
+        for sample in dict.fromkeys(file.sample for file in found.files):
+            ids = [file.id for file in found.files if file.sample == sample]
+            self._calibrate(sample, ids, arguments)
+
+    def _calibrate(self, sample: str, file_ids: list[int] | None, arguments: Mapping[str, Any]) -> None:
+        if arguments.get("undo"):
+            made, waiting = calibrations.undo(
+                self._connection, self._author, sample=sample, file_ids=file_ids
+            )
+        else:
+            made, waiting = calibrations.calibrate(
+                self._connection,
+                self._author,
+                sample=sample,
+                file_ids=file_ids,
+                factor=arguments.get("factor"),
+                pixel_size_nm=arguments.get("pixel_size_nm"),
+            )
+        self.changes += made
+        self.micrographs += waiting
+        self.samples[sample] = None
 
     def _about_file(self, file: File, frame: int | None, particles: list[int] | None) -> None:
         path = as_text(file.path)

@@ -9,6 +9,7 @@ from pathlib import Path
 from temwatch import memory
 from temwatch.config import Config, SeparationSettings
 from temwatch.domain import (
+    Correction,
     Frame,
     Image,
     Metadata,
@@ -46,6 +47,7 @@ class ReadOrder:
     small_pictures: Path | None = None
     name: str = ""
     memory: MemoryShare | None = None
+    correction: Correction | None = None
 
 
 @dataclass(frozen=True, slots=True, kw_only=True, eq=False)
@@ -125,6 +127,7 @@ def read_order(job: Job, config: Config) -> ReadOrder:
         memory=job.memory,
         first=job.next_index,
         sha256=job.sha256,
+        correction=file.correction,
     )
 
 

@@ -24,14 +24,16 @@ from temwatch.config import Config, SeparationSettings
 from temwatch.domain import Analysis, Method, Segmentation, Segmenter
 from temwatch.engine import decisions, tasks
 from temwatch.engine.orders import ResolveOrder
+from temwatch.engine.recalibration import recalibrating
 from temwatch.errors import StartError
-from temwatch.ledger import Ledger, Reader, Request, analyses, queue
+from temwatch.ledger import Ledger, Reader, Request, analyses, calibrations, queue
 from temwatch.ledger.requests import answer_request, open_requests
 from temwatch.outputs import sample_folder
 
 log = structlog.get_logger(__name__)
 
 _LOOK_SECONDS = 0.5
+_RECALIBRATION_RETRY_SECONDS = 60.0  # after a worker died of it or a folder could not be written
 
 PUBLISH = "publish"
 """Request of this process itself: publish the `samples` in which something was decided."""
@@ -65,14 +67,17 @@ def act(
         case "retry", {"paths": list() | None as paths, "pixel_size_nm": float() | None as size}:
             if size is not None and not is_plausible_pixel_size(size):
                 return {"error": f"the pixel size {implausible_pixel_size(size)}"}
-            files, unknown = queue.retry(ledger, paths, size)
-            return {"files": len(files), "unknown": unknown}
+            stated = [] if size is None else queue.stated_sizes(ledger, paths)
+            left = None if paths is None else [path for path in paths if path not in dict(stated)]
+            files, unknown = queue.retry(ledger, left, size)
+            return {"files": len(files), "unknown": unknown, "stated": stated}
         case "rebuild", {"sample": str() as sample}:
             count = yield from _resolve_outdated(ledger, config.separation, sample, resolve)
             yield from sample_folder.rebuilding(ledger, config.output.folder, sample, are_written)
             return {"renewed": count, "separation": config.separation.model_dump()}
         case kind, values if kind in decisions.KINDS:
             decided = decisions.decide(ledger, kind, values)
+            yield from recalibrating(ledger, resolve, lambda _: None)
             for name in decided.samples:
                 yield from sample_folder.refreshing(ledger, config.output.folder, name)
             return decided.answer
@@ -93,7 +98,7 @@ def complete(steps: Steps) -> Answer:
 
 @dataclass(slots=True)
 class _Underway:
-    request: Request
+    request: Request | None  # None: rows with a corrected calibration
     steps: Steps
     awaited: Future[Analysis] | None = None
 
@@ -133,6 +138,7 @@ class RequestQueue:
         self._publish_soon = publish_soon
         self._underway: _Underway | None = None
         self._looked_s = 0.0
+        self._recalibrate_at_s = 0.0
 
     @property
     def has_step(self) -> bool:
@@ -163,6 +169,16 @@ class RequestQueue:
                     self._is_complete,
                 )
                 self._underway = _Underway(request, steps)
+        if self._underway is None and now_s >= self._recalibrate_at_s:
+            with self._ledger.reader() as reader:
+                waiting = calibrations.waiting(reader)
+            if waiting:
+                log.info("calibration corrected, measuring again", micrographs=waiting)
+                self._underway = _Underway(None, self._recalibrating())
+
+    def _recalibrating(self) -> Steps:
+        samples = yield from recalibrating(self._ledger, self._resolve, self._publish_soon)
+        return {"samples": sorted(samples)}
 
     def _decide(self, request: Request) -> None:
         """Carry out a decision, or publish what was decided elsewhere in this process."""
@@ -198,10 +214,14 @@ class RequestQueue:
         except sqlite3.Error:
             raise  # the ledger itself: nothing could be answered either
         except Exception as error:  # a boundary, see docs/decisions/0012: it costs one request
-            log.exception("internal error", kind=underway.request.kind, **underway.request.arguments)
+            log.exception("internal error", request=str(underway.request))
             answer = {"error": f"internal error: {type(error).__name__}: {error}; see the log"}
         self._underway = None
         self._looked_s = 0.0  # another may wait
+        if underway.request is None:
+            if "error" in answer:
+                self._recalibrate_at_s = time.monotonic() + _RECALIBRATION_RETRY_SECONDS
+            return
         answer_request(self._ledger, underway.request.id, json.dumps(answer), datetime.now(UTC))
 
 

@@ -12,7 +12,7 @@ from temwatch import formats, memory
 from temwatch.acquisition import spool
 from temwatch.analysis import pipeline
 from temwatch.analysis.exposures.fingerprint import take_fingerprint
-from temwatch.choices import SeparationMethod
+from temwatch.choices import SeparationMethod, is_plausible_pixel_size
 from temwatch.domain import Analysis, Frame, Image, Micrograph, PackedFingerprint, PixelSizeSource
 from temwatch.engine import spooled_image
 from temwatch.engine.job import MemoryShare
@@ -44,15 +44,14 @@ def read(order: ReadOrder) -> ReadDone:
         if source.frames is not None:
             count = min(_BATCH_FRAMES, max(1, _BATCH_PIXELS // (height * width)))
             batch = range(order.first, min(order.first + count, source.frames))
+        size_nm, size_source = _pixel_size(source, order)
         micrographs = tuple(
             Micrograph(
                 source=order.source,
                 sha256=sha256,
                 image=_image(source, index, order.spooled),
-                pixel_size_nm=source.pixel_size_nm,
-                pixel_size_source=order.pixel_size_source
-                if source.stated_pixel_size_nm is None
-                else PixelSizeSource.FILE,
+                pixel_size_nm=size_nm,
+                pixel_size_source=size_source,
                 stated_pixel_size_nm=source.stated_pixel_size_nm,
                 acquired_at=source.acquired_at,
                 metadata=source.metadata,
@@ -75,6 +74,17 @@ def read(order: ReadOrder) -> ReadDone:
         frames_total=source.frames,
         seconds=time.monotonic() - started,
     )
+
+
+def _pixel_size(source: formats.Source, order: ReadOrder) -> tuple[float, PixelSizeSource]:
+    """Size and who states it: a correction before the file, and that before user and configuration."""
+    stated_nm = source.stated_pixel_size_nm
+    if stated_nm is None:
+        return source.pixel_size_nm, order.pixel_size_source
+    corrected_nm = None if order.correction is None else order.correction.size_nm(stated_nm)
+    if corrected_nm is None or not is_plausible_pixel_size(corrected_nm):
+        return source.pixel_size_nm, PixelSizeSource.FILE
+    return corrected_nm, PixelSizeSource.CORRECTED
 
 
 def _check_memory(source: formats.Source, share: MemoryShare | None) -> int | None:

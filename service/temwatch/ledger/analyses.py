@@ -27,7 +27,7 @@ from temwatch.domain import (
     Segmentation,
     utc_text,
 )
-from temwatch.ledger import exclusions
+from temwatch.ledger import calibrations, exclusions
 from temwatch.ledger.packing import (
     pack_level,
     pack_mask,
@@ -195,6 +195,11 @@ def replace(ledger: Ledger, micrograph_id: int, analysis: Analysis, at: datetime
         despeckling = pack_mask(segmentation(reader, micrograph_id).mask ^ analysis.mask)
     with ledger.transaction() as connection:
         row = _of_analysis(analysis) | {"analysed_at": utc_text(at)}
+        before = connection.execute(
+            """SELECT pixel_size_nm, pixel_size_source, stated_pixel_size_nm, analysed_at FROM micrographs
+                WHERE id = ?""",
+            (micrograph_id,),
+        ).fetchone()
         connection.execute(
             "INSERT OR IGNORE INTO methods (digest, json) VALUES (?, ?)",
             (analysis.method.digest, analysis.method.to_json()),
@@ -221,6 +226,7 @@ def replace(ledger: Ledger, micrograph_id: int, analysis: Analysis, at: datetime
         ).fetchone()
         connection.execute("UPDATE files SET changes = changes + 1 WHERE id = ?", (file_id,))
         make_stale(connection, sample, particles=True)
+        calibrations.settle(connection, micrograph_id, before)
         connection.execute("UPDATE micrographs SET excluded_particles = 0 WHERE id = ?", (micrograph_id,))
         exclusions.apply(connection, micrograph_id)
 

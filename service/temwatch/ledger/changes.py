@@ -102,6 +102,12 @@ class Subject:
     frame: int | None = None
 
 
+def subject_of(connection: sqlite3.Connection, file_id: int, frame: int | None) -> Subject:
+    """A file, or a frame of it, as the history names it."""
+    sample, path = connection.execute("SELECT sample, path FROM files WHERE id = ?", (file_id,)).fetchone()
+    return Subject(sample=sample, micrograph=as_text(path), file_id=file_id, frame=frame)
+
+
 @dataclass(frozen=True, slots=True, kw_only=True)
 class ChangeRow:
     """One change as it was made; `undone_by` is the id of the change that undid it."""

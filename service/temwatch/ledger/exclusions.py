@@ -18,10 +18,9 @@ from numpy.typing import NDArray
 
 from temwatch.domain import Region
 from temwatch.ledger import changes
-from temwatch.ledger.changes import Author, Subject
+from temwatch.ledger.changes import Author
 from temwatch.ledger.packing import pack_regions, unpack_regions
 from temwatch.ledger.supersede import make_stale
-from temwatch.names import as_text
 from temwatch.notes import Note, join_notes, split_notes
 
 if TYPE_CHECKING:
@@ -57,7 +56,7 @@ def exclude_file(
     """Exclude a file, or one frame of a stack; gives the change, None where nothing changes."""
     if _of_file(connection, file_id, frame):
         return None
-    subject = _subject(connection, file_id, frame)
+    subject = changes.subject_of(connection, file_id, frame)
     change = changes.add(connection, author, "exclude", subject, {"excluded": False}, {"excluded": True})
     connection.execute(
         "INSERT INTO exclusions (change_id, file_id, frame) VALUES (?, ?, ?)", (change, file_id, frame)
@@ -73,7 +72,7 @@ def include_file(
     ended = _of_file(connection, file_id, frame)
     if not ended:
         return None
-    subject = _subject(connection, file_id, frame)
+    subject = changes.subject_of(connection, file_id, frame)
     change = changes.add(connection, author, "include", subject, {"excluded": True}, {"excluded": False})
     _end(connection, ended, change)
     _apply_to_file(connection, file_id)
@@ -94,7 +93,7 @@ def exclude_particles(
         connection,
         author,
         "exclude",
-        _subject(connection, file_id, frame),
+        changes.subject_of(connection, file_id, frame),
         {"excluded_particles": sorted(before)},
         {"excluded_particles": sorted(before | {*new})},
     )
@@ -129,7 +128,7 @@ def include_particles(
         connection,
         author,
         "include",
-        _subject(connection, file_id, frame),
+        changes.subject_of(connection, file_id, frame),
         {"excluded_particles": sorted(before)},
         {"excluded_particles": sorted(before - {now for _, now in ended})},
     )
@@ -320,8 +319,3 @@ def _file_of(connection: sqlite3.Connection, micrograph_id: int) -> tuple[int, i
         (micrograph_id,),
     ).fetchone()
     return row
-
-
-def _subject(connection: sqlite3.Connection, file_id: int, frame: int | None) -> Subject:
-    sample, path = connection.execute("SELECT sample, path FROM files WHERE id = ?", (file_id,)).fetchone()
-    return Subject(sample=sample, micrograph=as_text(path), file_id=file_id, frame=frame)

@@ -252,6 +252,28 @@ def retry(
     return chosen, [path for path in paths or () if wanted[as_text(path)] not in matched]
 
 
+def stated_sizes(ledger: Ledger, paths: Collection[str] | None) -> list[tuple[str, float]]:
+    """Those of the paths, as they were given, whose file states its pixel size, with that size in nm."""
+    found: list[tuple[str, float]] = []
+    with ledger.reading() as connection:
+        cursor = connection.cursor()
+        cursor.row_factory = file_from
+        newest: list[File] = cursor.execute(
+            f"SELECT {FILE_COLUMNS} FROM files f WHERE {IS_NEWEST} ORDER BY f.id"
+        ).fetchall()
+        for path in paths or ():
+            for file in newest:
+                if not _designations(file) & {as_text(path), from_cell(as_text(path))}:
+                    continue
+                (size,) = connection.execute(
+                    "SELECT max(stated_pixel_size_nm) FROM micrographs WHERE file_id = ?", (file.id,)
+                ).fetchone()
+                if size is not None:
+                    found.append((path, size))
+                    break
+    return found
+
+
 def _designations(file: File) -> set[str]:
     return {as_text(file.path), as_text(str(file.location)), file.name} | (
         {file.sequence} if file.sequence else set()

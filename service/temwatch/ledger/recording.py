@@ -8,7 +8,7 @@ from datetime import datetime
 from typing import Any
 
 from temwatch.domain import Kin, Reason, Status, utc_text
-from temwatch.ledger import analyses, counters, exclusions
+from temwatch.ledger import analyses, calibrations, counters, exclusions
 from temwatch.ledger.analyses import PackedAnalysis, pack
 from temwatch.ledger.exposures import relate
 from temwatch.ledger.rows import FILE_COLUMNS, File, Recorded, Result, file_from
@@ -61,6 +61,7 @@ def record(
         status, reason = Status.DONE if finished else Status.PENDING, ""
         for micrograph_id in ids:
             exclusions.apply(connection, micrograph_id, is_published=False)
+            calibrations.expect(connection, micrograph_id)
         if kin is not None and finished and len(ids) == 1:
             relate(connection, file.id, ids[0], kin)
             found = connection.execute("SELECT status, reason FROM micrographs WHERE id = ?", ids).fetchone()

@@ -13,6 +13,7 @@ from typing import Any
 
 from temwatch.domain import (
     Analysis,
+    Correction,
     Frame,
     Metadata,
     Method,
@@ -79,6 +80,7 @@ class File:
     position: int | None
     elapsed_s: float | None
     frames_recorded: int
+    correction: Correction | None
 
     @property
     def location(self) -> Path:
@@ -156,6 +158,7 @@ class MicrographRow:
     stated_pixel_size_nm: float | None
     notes: tuple[str, ...]
     excluded_particles: int
+    recalibrated: bool
 
     @property
     def has_result(self) -> bool:
@@ -232,10 +235,16 @@ class Request:
     created_at: datetime
 
 
-FILE_COLUMNS = """f.id, f.root, f.path, f.revision, f.sample, f.sequence, f.frame, f.name, f.size_bytes,
+CORRECTION = """(SELECT json_array(c.factor, c.pixel_size_nm, c.stated_nm) FROM calibrations c
+        WHERE c.sample = f.sample AND c.ended_by IS NULL AND (c.file_id = f.id OR c.file_id IS NULL)
+        ORDER BY c.file_id IS NULL, c.id DESC LIMIT 1)"""
+"""The correction that is in force for the pixel sizes of `files f`, as JSON; see `calibrations`."""
+
+FILE_COLUMNS = f"""f.id, f.root, f.path, f.revision, f.sample, f.sequence, f.frame, f.name, f.size_bytes,
     f.mtime_ns, f.ctime_ns, f.sha256, f.status, f.claimed, f.attempts, f.crashes, f.source, f.pixel_size_nm,
     f.detected_at, f.not_before, f.frames_total, f.position, f.elapsed_s,
-    (SELECT count(*) FROM micrographs m WHERE m.file_id = f.id AND m.frame IS NOT NULL) AS frames_recorded"""
+    (SELECT count(*) FROM micrographs m WHERE m.file_id = f.id AND m.frame IS NOT NULL) AS frames_recorded,
+    {CORRECTION} AS correction"""
 
 MICROGRAPH_COLUMNS = """m.id, m.file_id, f.name, f.root, m.sample,
     (SELECT coalesce(s.name, s.sample) FROM samples s WHERE s.sample = m.sample) AS sample_name,
@@ -244,7 +253,8 @@ MICROGRAPH_COLUMNS = """m.id, m.file_id, f.name, f.root, m.sample,
     m.pixel_size_nm, m.particles, m.rejected_touches_border, m.rejected_too_small, m.rejected_low_convexity,
     m.rejected_too_many_holes, m.rejected_not_separable, m.particle_fraction, m.mean_equivalent_diameter_nm,
     m.acquired_at, m.analysed_at, m.seconds, m.method, m.metadata, m.pixel_size_source,
-    m.stated_pixel_size_nm, m.notes, m.notes_of_record, m.excluded, m.excluded_particles"""
+    m.stated_pixel_size_nm, m.notes, m.notes_of_record, m.excluded, m.excluded_particles,
+    m.recalibrated"""
 
 
 _NOT_MEASURED = {
@@ -261,8 +271,17 @@ def file_from(cursor: sqlite3.Cursor, row: tuple[Any, ...]) -> File:
     values = _named(cursor, row)
     values["root"], values["path"] = from_stored(values["root"]), from_stored(values["path"])
     values["status"], values["claimed"] = Status(values["status"]), bool(values["claimed"])
+    values["correction"] = correction_from(values["correction"])
     values["detected_at"], values["not_before"] = moment(values["detected_at"]), moment(values["not_before"])
     return File(**values)
+
+
+def correction_from(text: str | None) -> Correction | None:
+    """A value of CORRECTION."""
+    if text is None:
+        return None
+    factor, pixel_size_nm, stated_nm = json.loads(text)
+    return Correction(factor=factor, pixel_size_nm=pixel_size_nm, stated_nm=stated_nm)
 
 
 def micrograph_from(cursor: sqlite3.Cursor, row: tuple[Any, ...]) -> MicrographRow:
@@ -271,6 +290,7 @@ def micrograph_from(cursor: sqlite3.Cursor, row: tuple[Any, ...]) -> MicrographR
     for name in ("root", "sample_name", "micrograph"):
         values[name] = as_text(values[name])
     values["status"] = Status(values["status"])
+    values["recalibrated"] = bool(values["recalibrated"])
     if values.pop("excluded") and values["status"] is Status.DONE:
         values["status"] = Status.EXCLUDED
     values["rejected"] = {reason: values.pop(f"rejected_{reason}") for reason in Reason}

@@ -12,7 +12,7 @@ from pathlib import Path
 
 from temwatch import descriptors
 from temwatch.errors import LedgerMissing, StartError
-from temwatch.ledger import changes, exposures, output_names
+from temwatch.ledger import calibrations, changes, exposures, output_names
 from temwatch.ledger.sequences import tables
 
 FILE_NAME = "ledger.sqlite3"
@@ -218,6 +218,7 @@ MIGRATIONS: tuple[Callable[[sqlite3.Connection], None], ...] = (
     output_names.migrate,
     exposures.create,
     changes.create,
+    calibrations.create,
 )
 """Migration n brings a ledger from version n to version n + 1."""
 

@@ -25,6 +25,8 @@ def redraw(reader: Reader, folder: Path, row: MicrographRow) -> None:
     """
     name = paths.row_picture_name(row)
     path = paths.picture(folder, name, "micrograph")
+    if row.recalibrated and path.exists():  # its scale bar may be that of the size before
+        _redraw_micrograph(folder, name, row)
     if not pictures.is_whole(path) and not _redraw_micrograph(folder, name, row):
         for kind in paths.PICTURES:
             picture = paths.picture(folder, name, kind)

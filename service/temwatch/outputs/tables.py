@@ -16,7 +16,7 @@ from numpy.typing import NDArray
 
 from temwatch.analysis.statistics.summary import SUMMARISED, summarise
 from temwatch.columns import BOX, ORIGIN, PARTICLE_COLUMNS, ROW, Column
-from temwatch.domain import EXCLUDED, Reason, Status, utc_text
+from temwatch.domain import EXCLUDED, PixelSizeSource, Reason, Status, utc_text
 from temwatch.ledger import MicrographRow, Reader
 from temwatch.names import path_cell, text_cell
 from temwatch.notes import Note, join_notes
@@ -48,7 +48,7 @@ MICROGRAPH_COLUMNS: tuple[Column, ...] = (
     Column("seconds", "real", "time the analysis took"),
     _METHOD,
     Column("reason", "text", "why it was refused, failed or is a duplicate"),
-    Column("pixel_size_source", "text", "who states the pixel size: file, config or user"),
+    Column("pixel_size_source", "text", f"who states the pixel size: {', '.join(PixelSizeSource)}"),
     Column("stated_pixel_size_nm", "real", "pixel size that the file states, empty where it states none"),
     Column("notes", "text", f"remarks, joined by ;: {', '.join(Note)}"),
     Column("excluded_particles", "integer", "number of particles that somebody has excluded"),

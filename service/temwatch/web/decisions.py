@@ -8,11 +8,11 @@ from typing import Annotated, Any, Literal
 from fastapi import APIRouter, FastAPI, HTTPException, Path, Query
 from pydantic import BaseModel, ConfigDict, Field, model_validator
 
-from temwatch.choices import MAX_BY_CHARACTERS, MAX_REASON_CHARACTERS
+from temwatch.choices import MAX_BY_CHARACTERS, MAX_REASON_CHARACTERS, PLAUSIBLE_PIXEL_SIZE_NM
 from temwatch.domain import utc_text
 from temwatch.ledger import changes
 from temwatch.web.bodies import token_route
-from temwatch.web.context import Context
+from temwatch.web.context import Context, known_sample
 
 MAX_CORNERS = 10_000
 """Corners of the polygon that particles are chosen with."""
@@ -56,6 +56,20 @@ class OfParticles(Reasoned):
         return self
 
 
+class Calibration(Reasoned):
+    """By a factor for the stated sizes, or to one size, or back."""
+
+    factor: float | None = Field(None, gt=0, le=1e6, allow_inf_nan=False)
+    pixel_size_nm: float | None = Field(None, ge=PLAUSIBLE_PIXEL_SIZE_NM[0], le=PLAUSIBLE_PIXEL_SIZE_NM[1])
+    undo: bool = False
+
+    @model_validator(mode="after")
+    def _one_of_them(self) -> Calibration:
+        if (self.factor is not None) + (self.pixel_size_nm is not None) + self.undo != 1:
+            raise ValueError("give one of factor, pixel_size_nm and undo")
+        return self
+
+
 def add(app: FastAPI, service: Context) -> None:
     """Add the routes to the application."""
     decided = APIRouter(route_class=token_route(service.token))
@@ -82,6 +96,20 @@ def add(app: FastAPI, service: Context) -> None:
     )
     def particles(id: Id, kind: Kind, body: OfParticles) -> dict[str, Any]:
         return decide(kind, id, body, particles=body.numbers, polygon=body.polygon)
+
+    @decided.post(
+        "/api/samples/{sample}/calibration",
+        responses=_REFUSALS | {409: {"description": "it does not fit the sizes that the micrographs state"}},
+        summary="Correct the pixel sizes that the micrographs of a sample state, or undo that (token)",
+    )
+    def calibration(sample: str, body: Calibration) -> dict[str, Any]:
+        with service.reader() as ledger:
+            known_sample(ledger, sample)
+        arguments = {"sample": sample, "source": "api", **body.model_dump()}
+        answer = service.decide("calibrate", arguments)
+        if "refused" in answer:
+            raise HTTPException(409, str(answer["refused"]))
+        return answer
 
     app.include_router(decided)
 

@@ -16,7 +16,7 @@ from temwatch.web.exports import write_text
 
 CSV = "text/csv; charset=utf-8"
 
-_INTERNAL = ("root", "file_id", "reason_code", "rejected")
+_INTERNAL = ("root", "file_id", "reason_code", "rejected", "recalibrated")
 _SHOWN = tuple(field.name for field in fields(MicrographRow) if field.name not in _INTERNAL)
 
 

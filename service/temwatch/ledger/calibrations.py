@@ -1,0 +1,256 @@
+"""Corrections of calibrations: the pixel size that a file states is wrong, and somebody knows the right one.
+
+A correction is in force for a sample, or for one revision of a file, until it is undone; the one for the file
+goes before that for the sample, and a later one before an earlier one. `micrographs.wanted_pixel_size_nm` is
+the size that a row is to be measured with and is not yet: whoever resolves it again with that size, see
+`analyses.replace`, calls `settle`, and so a kill leaves nothing half corrected. `micrographs.uncorrected`
+holds what a corrected row said before as JSON, so that undoing restores it.
+"""
+
+from __future__ import annotations
+
+import json
+import math
+import sqlite3
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any
+
+from temwatch.choices import implausible_pixel_size, is_plausible_pixel_size
+from temwatch.domain import Correction, PixelSizeSource
+from temwatch.ledger import changes
+from temwatch.ledger.changes import Author, Subject
+from temwatch.ledger.rows import CORRECTION, correction_from
+
+if TYPE_CHECKING:
+    from temwatch.ledger.reader import Reader
+
+_STATEMENTS = (
+    "ALTER TABLE micrographs ADD COLUMN wanted_pixel_size_nm REAL",
+    "ALTER TABLE micrographs ADD COLUMN uncorrected TEXT",
+    "ALTER TABLE micrographs ADD COLUMN recalibrated INTEGER NOT NULL DEFAULT 0",
+    "CREATE INDEX micrographs_to_recalibrate ON micrographs (id) WHERE wanted_pixel_size_nm IS NOT NULL",
+    # `stated_nm` is the size that files must state for `pixel_size_nm` to apply
+    """CREATE TABLE calibrations (
+        id INTEGER PRIMARY KEY AUTOINCREMENT,
+        change_id INTEGER NOT NULL REFERENCES changes (id),
+        ended_by INTEGER REFERENCES changes (id),
+        sample TEXT NOT NULL,
+        file_id INTEGER REFERENCES files (id) ON DELETE CASCADE,
+        factor REAL,
+        pixel_size_nm REAL,
+        stated_nm REAL
+    )""",
+    "CREATE INDEX calibrations_in_force ON calibrations (sample) WHERE ended_by IS NULL",
+)
+
+_COLUMNS = "pixel_size_nm, pixel_size_source, stated_pixel_size_nm, uncorrected, wanted_pixel_size_nm, status"
+
+
+class CannotCalibrate(Exception):
+    """Nothing was changed; the text says why."""
+
+
+def create(connection: sqlite3.Connection) -> None:
+    """Migration: nothing was corrected yet."""
+    for statement in _STATEMENTS:
+        connection.execute(statement)
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Recalibration:
+    """A row that is to be resolved again with another pixel size."""
+
+    micrograph_id: int
+    pixel_size_nm: float
+    method: str
+
+
+def waiting(reader: Reader) -> int:
+    """Number of rows that wait for their corrected size."""
+    return int(reader.value("SELECT count(*) FROM micrographs WHERE wanted_pixel_size_nm IS NOT NULL"))
+
+
+def next_recalibration(reader: Reader) -> Recalibration | None:
+    """The first row that waits for its corrected size, None where none does."""
+    row = reader.connection.execute(
+        """SELECT id, wanted_pixel_size_nm, method FROM micrographs
+            WHERE wanted_pixel_size_nm IS NOT NULL ORDER BY id LIMIT 1"""
+    ).fetchone()
+    return None if row is None else Recalibration(micrograph_id=row[0], pixel_size_nm=row[1], method=row[2])
+
+
+def calibrate(
+    connection: sqlite3.Connection,
+    author: Author,
+    *,
+    sample: str,
+    file_ids: Sequence[int] | None,
+    factor: float | None = None,
+    pixel_size_nm: float | None = None,
+) -> tuple[list[int], int]:
+    """Correct the stated sizes of a sample, or of these files of it.
+
+    Returns
+    -------
+    changes, waiting
+        Ids of the changes, and the number of rows that are to be resolved again.
+
+    Raises
+    ------
+    CannotCalibrate
+        No file states a size, stated sizes differ by more than 1 %, or a size would not be plausible.
+    """
+    stated = _stated(connection, sample, file_ids)
+    if not stated:
+        raise CannotCalibrate("no micrograph of it states a pixel size; use temwatch retry --pixel-size")
+    low, high = min(stated), max(stated)
+    if pixel_size_nm is not None and high > low * Correction.TOLERANCE:
+        raise CannotCalibrate(f"its micrographs state {low:g} to {high:g} nm per pixel; use a factor")
+    for size in (low, high):
+        corrected = size * factor if factor is not None else pixel_size_nm
+        assert corrected is not None
+        if not (math.isfinite(corrected) and is_plausible_pixel_size(corrected)):
+            raise CannotCalibrate(f"the corrected pixel size {implausible_pixel_size(corrected)}")
+    found = []
+    for file_id in [None] if file_ids is None else file_ids:
+        before = _corrections(connection, sample, file_id)[:1]
+        after = {"factor": factor, "pixel_size_nm": pixel_size_nm}
+        subject = _subject(connection, sample, file_id)
+        change = changes.add(connection, author, "calibrate", subject, before[0] if before else {}, after)
+        connection.execute(
+            """INSERT INTO calibrations (change_id, sample, file_id, factor, pixel_size_nm, stated_nm)
+                VALUES (?, ?, ?, ?, ?, ?)""",
+            (change, sample, file_id, factor, pixel_size_nm, None if pixel_size_nm is None else low),
+        )
+        found.append(change)
+    return found, _expect_all(connection, sample, file_ids)
+
+
+def undo(
+    connection: sqlite3.Connection, author: Author, *, sample: str, file_ids: Sequence[int] | None
+) -> tuple[list[int], int]:
+    """End the last correction of a sample, or that of each of these files; as for `calibrate`.
+
+    Raises
+    ------
+    CannotCalibrate
+        None is in force.
+    """
+    found = []
+    for file_id in [None] if file_ids is None else file_ids:
+        row = connection.execute(
+            """SELECT id, change_id FROM calibrations WHERE sample = ? AND file_id IS ? AND ended_by IS NULL
+                ORDER BY id DESC LIMIT 1""",
+            (sample, file_id),
+        ).fetchone()
+        if row is None:
+            continue
+        before, *earlier = _corrections(connection, sample, file_id)
+        subject = _subject(connection, sample, file_id)
+        after = earlier[0] if earlier else {}
+        change = changes.add(connection, author, "undo calibrate", subject, before, after)
+        connection.execute("UPDATE calibrations SET ended_by = ? WHERE id = ?", (change, row[0]))
+        connection.execute("UPDATE changes SET undone_by = ? WHERE id = ?", (change, row[1]))
+        found.append(change)
+    if not found:
+        raise CannotCalibrate("no correction of its calibration is in force")
+    return found, _expect_all(connection, sample, file_ids)
+
+
+def expect(connection: sqlite3.Connection, micrograph_id: int) -> bool:
+    """Note which size a row is to be measured with; whether that is another than it has."""
+    size, source, stated, uncorrected, wanted, status = (
+        connection.execute(
+            f"SELECT {_COLUMNS} FROM micrographs WHERE id = ? AND method IS NOT NULL", (micrograph_id,)
+        ).fetchone()
+        or (None,) * 6
+    )
+    if size is None or status == "superseded":
+        return False
+    plain = json.loads(uncorrected)["pixel_size_nm"] if uncorrected else size
+    target = plain
+    # an older version did not say who stated a size: then the file did
+    if stated is not None or source is None:
+        correction = _in_force(connection, micrograph_id)
+        target = (correction and correction.size_nm(stated or plain)) or plain
+    new = None if target == size else target
+    if new != wanted:
+        connection.execute(
+            "UPDATE micrographs SET wanted_pixel_size_nm = ? WHERE id = ?", (new, micrograph_id)
+        )
+    if new is None and uncorrected is None and source == PixelSizeSource.CORRECTED:
+        # it was read with its correction
+        before = {"pixel_size_nm": stated, "pixel_size_source": "file", "stated_pixel_size_nm": stated}
+        connection.execute(
+            "UPDATE micrographs SET uncorrected = ? WHERE id = ?", (json.dumps(before), micrograph_id)
+        )
+    return new is not None
+
+
+def settle(connection: sqlite3.Connection, micrograph_id: int, before: Sequence[Any]) -> None:
+    """After a row got another analysis: whether it is the one with the size that was wanted.
+
+    `before` are size, source, stated size and time of the analysis as they were.
+    """
+    size, wanted, uncorrected = connection.execute(
+        "SELECT pixel_size_nm, wanted_pixel_size_nm, uncorrected FROM micrographs WHERE id = ?",
+        (micrograph_id,),
+    ).fetchone()
+    if wanted is None or size != wanted:
+        return
+    names = ("pixel_size_nm", "pixel_size_source", "stated_pixel_size_nm", "analysed_at")
+    was = json.loads(uncorrected) if uncorrected else dict(zip(names, before, strict=True))
+    row: dict[str, Any] = {"wanted_pixel_size_nm": None, "recalibrated": 1}
+    if size == was["pixel_size_nm"]:
+        row |= {name: value for name, value in was.items() if name != "pixel_size_nm"} | {"uncorrected": None}
+    else:
+        stated = was["stated_pixel_size_nm"]
+        row |= {
+            "pixel_size_source": str(PixelSizeSource.CORRECTED),
+            "stated_pixel_size_nm": was["pixel_size_nm"] if stated is None else stated,
+            "uncorrected": json.dumps(was),
+        }
+    connection.execute(
+        f"UPDATE micrographs SET {', '.join(f'{name} = ?' for name in row)} WHERE id = ?",
+        (*row.values(), micrograph_id),
+    )
+
+
+def _stated(connection: sqlite3.Connection, sample: str, file_ids: Sequence[int] | None) -> list[float]:
+    """Sizes that the analysed micrographs state."""
+    rows = connection.execute(
+        """SELECT DISTINCT file_id, coalesce(stated_pixel_size_nm,
+                CASE WHEN pixel_size_source IS NULL THEN pixel_size_nm END)
+            FROM micrographs WHERE sample = ? AND status IN ('done', 'duplicate') AND method IS NOT NULL""",
+        (sample,),
+    )
+    return [size for number, size in rows if size is not None and (file_ids is None or number in file_ids)]
+
+
+def _expect_all(connection: sqlite3.Connection, sample: str, file_ids: Sequence[int] | None) -> int:
+    rows = connection.execute("SELECT id, file_id FROM micrographs WHERE sample = ?", (sample,)).fetchall()
+    chosen = [number for number, file_id in rows if file_ids is None or file_id in file_ids]
+    return sum(expect(connection, number) for number in chosen)
+
+
+def _in_force(connection: sqlite3.Connection, micrograph_id: int) -> Correction | None:
+    (text,) = connection.execute(
+        f"SELECT {CORRECTION} FROM files f JOIN micrographs m ON m.file_id = f.id WHERE m.id = ?",
+        (micrograph_id,),
+    ).fetchone()
+    return correction_from(text)
+
+
+def _corrections(connection: sqlite3.Connection, sample: str, file_id: int | None) -> list[dict[str, Any]]:
+    """What was not undone for a sample or a file by itself, newest first, for the history."""
+    rows = connection.execute(
+        """SELECT factor, pixel_size_nm FROM calibrations WHERE sample = ? AND file_id IS ?
+            AND ended_by IS NULL ORDER BY id DESC""",
+        (sample, file_id),
+    )
+    return [dict(zip(("factor", "pixel_size_nm"), row, strict=True)) for row in rows]
+
+
+def _subject(connection: sqlite3.Connection, sample: str, file_id: int | None) -> Subject:
+    return Subject(sample=sample) if file_id is None else changes.subject_of(connection, file_id, None)
