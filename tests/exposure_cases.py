@@ -76,6 +76,11 @@ EXPORTS = {
     "scale bar": lambda image: with_scale_bar(in_8_bit(image)),
     "data bar": lambda image: with_data_bar(in_8_bit(image)),
     "half size": lambda image: halved(in_8_bit(image)),
+    "cut below": lambda image: in_8_bit(image)[: -image.shape[0] // 12],
     "jpeg": lambda image: as_jpeg(in_8_bit(image)),
+    "jpeg 75": lambda image: as_jpeg(in_8_bit(image), 75),
+    "jpeg of half size": lambda image: as_jpeg(halved(in_8_bit(image)), 85),
     "other counts": lambda image: (image // 2).astype(np.uint16),
+    "16 bit": lambda image: (65535 * ((image - image.min()) / np.ptp(image))).astype(np.uint16),
+    "floats": lambda image: (0.37 * image - 12).astype(np.float32),
 }

@@ -53,6 +53,27 @@ def test_another_area_is_neither(areas, exposure):
     assert not area.is_same_area(one.area, other.area)
 
 
+@pytest.mark.parametrize(
+    "seed",
+    [200024, pytest.param(200201, marks=pytest.mark.slow), pytest.param(200314, marks=pytest.mark.slow)],
+)
+def test_a_film_seen_far_above_the_noise_is_no_copy(seed):
+    """Its details agree in all bands; only the order of pixels, and the means of a JPEG, tell the noise."""
+    area_seen = Area(simulator.random_settings(seed, size_px=576), seed)
+    one, other = area_seen.expose(), area_seen.expose()
+    for export in (np.asarray, EXPORTS["jpeg"], EXPORTS["half size"], EXPORTS["jpeg of half size"]):
+        assert not is_copy(taken(one), taken(export(other)))
+        assert is_copy(taken(one), taken(export(one)))
+
+
+def test_hard_clipping_of_a_noisy_micrograph_hides_no_copy():
+    """Every block has clipped pixels then."""
+    noisy = Area(simulator.random_settings(100004, size_px=576), 100004).expose()
+    for export in ("clipped", "gamma 0.6", "gamma 1.8"):
+        assert is_copy(taken(noisy), taken(EXPORTS[export](noisy)))
+        assert is_copy(taken(EXPORTS["whole range"](noisy)), taken(EXPORTS[export](noisy)))
+
+
 def test_what_rounding_left_is_no_evidence():
     """Frames of so little contrast that eight bits hide their noise agree in the specimen alone."""
     quiet = Area(replace(SETTINGS, dose_e_per_px=4000.0, gain_variation=0.0, defects_per_million=0.0), 3)
@@ -100,8 +121,12 @@ def test_it_comes_out_of_the_ledger_as_it_went_in(exposure):
     packed = given.pack()
     assert len(packed) < 20_000
     found = fingerprint.unpack(packed)
-    for name in ("area", "full", "half"):
-        np.testing.assert_array_equal(getattr(given, name), getattr(found, name))
+    np.testing.assert_array_equal(given.area, found.area)
+    assert given.was_jpeg == found.was_jpeg
+    for size in ("full", "half"):
+        for name in ("signs", "order", "brightness"):
+            one, other = (getattr(getattr(whole, size), name) for whole in (given, found))
+            np.testing.assert_array_equal(one, other)
 
 
 @pytest.mark.parametrize("shape", [(64, 64), (64, 700), (700, 65), (513, 511)])

@@ -2,6 +2,7 @@
 
 from datetime import UTC, datetime
 
+import numpy as np
 import pytest
 import tifffile
 
@@ -80,6 +81,22 @@ def test_each_exposure_counts_once_and_each_area_is_one_field(acquisition, tmp_p
     again = temwatch("rebuild", "--config", config)
     assert 0 == again.returncode, again.stderr
     assert before == {path: path.read_bytes() for path in folder.rglob("*.csv")}
+
+
+def test_a_frame_that_comes_again_is_a_point_in_time(tmp_path):
+    """Within a sequence nothing is a copy or a repeat."""
+    stack = tmp_path / "acquisition" / "Series" / "Series_01.tif"
+    stack.parent.mkdir(parents=True)
+    frames = np.stack([in_8_bit(Area(SETTINGS, 1).expose())] * 3)
+    unit = {"unit": "nm", "axes": "TYX"}
+    tifffile.imwrite(stack, frames, imagej=True, resolution=(10, 10), metadata=unit)
+    config = threshold(tmp_path)
+    done = temwatch("analyse", stack.parent.parent, "--output", tmp_path / "results", "--config", config)
+    assert 0 == done.returncode, done.stderr
+    found = rows(tmp_path / "results" / "Series" / paths.MICROGRAPHS)
+    assert [("done", "")] * 3 == [(row["status"], row["notes"]) for row in found]
+    with Reader(tmp_path / "results" / ".temwatch") as reader:
+        assert 0 == reader.value("SELECT count(*) FROM fingerprints")
 
 
 def test_copies_count_where_the_settings_say_so(acquisition, tmp_path):

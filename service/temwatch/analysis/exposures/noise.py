@@ -1,15 +1,15 @@
 """The noise of an exposure: signs of the details of small blocks, and whether two exposures share them.
 
-Noise differs from exposure to exposure, even of one area, and survives what an export does to it: a contrast
-stretch, clipping and gamma keep the sign of a detail, and JPEG, whose own blocks these are, keeps or zeroes
-it. Neither coarse nor fine details alone tell: in coarse ones the specimen may outweigh the noise, in fine
-ones the residual gain pattern of the camera. Both belong to every exposure. So each band has to agree.
+Noise differs from exposure to exposure, even of one area, and survives JPEG, whose own blocks these are: it
+keeps or zeroes a detail, and a contrast stretch or gamma before it keeps the sign. Neither coarse nor fine
+details alone tell: in coarse ones the specimen may outweigh the noise, in fine ones the residual gain pattern
+of the camera. Both belong to every exposure. So each band has to agree.
 """
 
 from __future__ import annotations
 
 import itertools
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from statistics import fmean
 
@@ -17,13 +17,11 @@ import numpy as np
 import scipy.fft
 from numpy.typing import NDArray
 
+from temwatch.analysis.exposures.blocks import is_written
 from temwatch.domain import Image
 
 Signs = NDArray[np.int8]
 """-1, 0 or 1 for every detail, shape (rows of blocks, columns of blocks, details); 0: it says nothing."""
-
-BLOCK_PX = 8
-"""Side of a block: that of JPEG."""
 
 _BANDS = (
     ((1, 2), (2, 1), (2, 2), (1, 3)),
@@ -42,46 +40,33 @@ _COLUMNS = np.array([column for band in _BANDS for _, column in band])
 class NoiseParameters:
     """Measured on simulated pairs over the range of `simulator.random_settings`, see docs/measurement.md.
 
-    `columns` and `rows` are the most blocks that are taken. A detail below `weakest` times the median of its
-    band has no sign. A band says nothing where its median is below `least_median` grey levels: where rounding
-    or JPEG has taken the noise, what is left is the specimen. Of the bands of full and half size,
-    `fewest_bands` have to say something, by `fewest_details` each. In every one of them `least_agreement` of
-    the signs must agree, and `least_mean_agreement` on average; clipping costs some in the finest band.
+    A detail below `weakest` times the median of its band has no sign. A band says nothing where its median
+    is below `least_median` grey levels: where rounding or JPEG has taken the noise, the specimen is left. Of
+    the bands of full and half size, `fewest_bands` have to say something, by `fewest_details` each; of one
+    size alone, `fewest_bands_of_one_size`. In every one of them `least_agreement` of the signs must agree,
+    and `least_mean_agreement` on average. (The means of the blocks have to agree, too.)
     """
 
-    columns: int = 32
-    rows: int = 48
     weakest: float = 0.5
     least_median: float = 1.5
     fewest_bands: int = 3
+    fewest_bands_of_one_size: int = 1
     fewest_details: int = 100
-    least_agreement: float = 0.965
-    least_mean_agreement: float = 0.992
+    least_agreement: float = 0.9
+    least_mean_agreement: float = 0.975
 
 
 PARAMETERS = NoiseParameters()
 
 
-def noise_signs(image: Image, step: float, *, halved: bool = False) -> Signs:
-    """Signs of details in blocks spread over an image, or it at half size; grey levels are `step` apart."""
-    scale = 2 if halved else 1
-    height, width = (side // scale for side in image.shape)
-    pitch = max(BLOCK_PX, width // PARAMETERS.columns // BLOCK_PX * BLOCK_PX)
-    down = np.arange(min(PARAMETERS.rows, (height - BLOCK_PX) // pitch + 1)) * pitch
-    across = np.arange(min(PARAMETERS.columns, (width - BLOCK_PX) // pitch + 1)) * pitch
-    inside = np.arange(BLOCK_PX * scale)
-    blocks = image[
-        (scale * down[:, None] + inside)[:, None, :, None], (scale * across[:, None] + inside)[None, :, None]
-    ]
-    if halved:
-        blocks = blocks.reshape(len(down), len(across), BLOCK_PX, 2, BLOCK_PX, 2).mean(axis=(3, 5))
-        step = step / 2
-    written = blocks.max(axis=(2, 3)) > blocks.min(axis=(2, 3))
+def noise_signs(blocks: Image, step: float) -> Signs:
+    """Signs of details in blocks of an image whose grey levels are `step` apart."""
+    written = is_written(blocks)
     details = scipy.fft.dctn(blocks, axes=(2, 3), norm="ortho")[:, :, _ROWS, _COLUMNS]
     signs: Signs = np.sign(details).astype(np.int8)
     for place in _band_slices():
         size = np.abs(details[:, :, place])
-        median = float(np.median(size[written])) if written.any() else 0.0
+        median = float(np.median(size[~written])) if not written.all() else 0.0
         is_sound = median > 0 and median >= PARAMETERS.least_median * step
         signs[:, :, place][size <= (PARAMETERS.weakest * median if is_sound else np.inf)] = 0
     return signs
@@ -94,11 +79,12 @@ def grey_step(image: Image) -> float:
     return float(np.median(np.diff(some))) if len(some) > 1 else 0.0
 
 
-def is_same_noise(pairs: Iterable[tuple[Signs, Signs]]) -> bool:
-    """Whether two images are copies of one exposure, by signs of both at one or several sizes."""
+def is_same_noise(pairs: Sequence[tuple[Signs, Signs]]) -> bool:
+    """Whether two images may be copies of one exposure, by signs of both at one or several sizes."""
     agreements = [agreement for one, other in pairs for agreement in _agreements(one, other)]
+    fewest = PARAMETERS.fewest_bands if len(pairs) > 1 else PARAMETERS.fewest_bands_of_one_size
     return (
-        len(agreements) >= PARAMETERS.fewest_bands
+        len(agreements) >= fewest
         and min(agreements) >= PARAMETERS.least_agreement
         and fmean(agreements) >= PARAMETERS.least_mean_agreement
     )
