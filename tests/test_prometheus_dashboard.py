@@ -19,6 +19,16 @@ def test_the_data_source_and_the_microscope_are_variables():
             assert 'instance=~"$instance"' in target["expr"]
 
 
+def test_what_can_be_down_has_a_panel_in_the_first_row():
+    """Every gauge that an alert on the state of the service looks at."""
+    last = next(number for number, panel in enumerate(BOARD["panels"]) if panel["title"] == "Throughput")
+    health = " ".join(
+        target["expr"] for panel in BOARD["panels"][:last] for target in panel.get("targets", ())
+    )
+    for name in ("ready", "watch_folder_up", "output_writable", "workers_hung", "gpu_healthy"):
+        assert f"temwatch_{name}{{" in health
+
+
 def test_every_topic_has_its_row():
     """In the order in which one asks."""
     titles = [panel["title"] for panel in BOARD["panels"] if panel["type"] == "row"]
