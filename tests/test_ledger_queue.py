@@ -1,5 +1,6 @@
 """The queue of files: added once, named, claimed, released."""
 
+from dataclasses import replace
 from datetime import UTC, datetime, timedelta
 
 import pytest
@@ -87,6 +88,19 @@ def test_after_a_kill_the_work_in_hand_is_pending_again(ledger, tmp_path):
         ]
 
 
+def test_what_was_found_while_the_clock_was_ahead_was_found_now(ledger):
+    """It is never of the future; once one of them is claimed, their age grows from then on."""
+    ahead = replace(arrival("a.dm3"), detected_at=START + timedelta(days=400))
+    queue.add_all(ledger, [ahead, replace(ahead, path="b.dm3")])
+    with ledger.reader() as reader:
+        assert START == reader.oldest_pending_at(START)
+    (file,) = queue.claim(ledger, 1, START)
+    assert START == file.detected_at
+    with ledger.reader() as reader:
+        assert START == reader.oldest_pending_at(START + timedelta(hours=1))
+        assert [START, START] == [file.detected_at for file in reader.pending()]
+
+
 def test_claims_go_by_age_and_respect_the_time_to_wait_for(ledger):
     """A claimed file is not claimed twice; a delayed one is not claimed early."""
     queue.add_all(ledger, (arrival(f"{number}.dm3") for number in range(4)))
@@ -98,7 +112,7 @@ def test_claims_go_by_age_and_respect_the_time_to_wait_for(ledger):
     assert ["0.dm3"] == [file.path for file in queue.claim(ledger, 9, START + timedelta(seconds=30))]
     with ledger.reader() as reader:
         assert 1 == counters.totals(reader)["retries", "input_output"]
-        assert (4, START) == (reader.queue_length(), reader.oldest_pending_at())
+        assert (4, START) == (reader.queue_length(), reader.oldest_pending_at(START))
 
 
 def test_crashes_are_counted(ledger):

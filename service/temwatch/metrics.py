@@ -9,7 +9,7 @@ from __future__ import annotations
 import shutil
 from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass
-from datetime import datetime
+from datetime import UTC, datetime
 from pathlib import Path
 
 from prometheus_client import CollectorRegistry, Histogram
@@ -77,7 +77,7 @@ class ServiceCollector(Collector):
         vitals = self._vitals()
         with self._reader() as reader, reader.snapshot():
             totals = counters.totals(reader)
-            pending, oldest = reader.queue_length(), reader.oldest_pending_at()
+            pending, oldest = reader.queue_length(), reader.oldest_pending_at(datetime.now(UTC))
             last_success = reader.last_success_at()
             excluded = exclusions.count(reader)
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import sqlite3
 from collections.abc import Collection, Iterable
+from dataclasses import replace
 from datetime import UTC, datetime, timedelta
 
 from temwatch.domain import Status, utc_text
@@ -124,8 +125,9 @@ def claim(
     """Claim up to `limit` pending files, oldest first, but none that is to wait beyond `now`.
 
     Those on which a process died twice come last, so that the others have their results. A file that is to
-    wait for more than `longest_wait` was put back when the clock was ahead: it waits no longer. Two revisions
-    of one file are never claimed together: they would write the same pictures.
+    wait for more than `longest_wait` was put back when the clock was ahead: it waits no longer, and what was
+    found in the future was found now. Two revisions of one file are never claimed together: they would write
+    the same pictures.
     """
     with ledger.transaction() as connection:
         cursor = connection.cursor()
@@ -144,6 +146,12 @@ def claim(
             "UPDATE files SET claimed = 1, attempts = attempts + 1 WHERE id = ?",
             [(file.id,) for file in files],
         )
+        if any(file.detected_at > now for file in files):
+            connection.execute(
+                "UPDATE files SET detected_at = ?1 WHERE status = 'pending' AND detected_at > ?1",
+                (utc_text(now),),
+            )
+            files = [replace(file, detected_at=min(file.detected_at, now)) for file in files]
     return files
 
 

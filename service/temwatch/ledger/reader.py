@@ -141,9 +141,10 @@ class Reader:
         """Number of pending files, including those being analysed."""
         return int(self.value("SELECT count(*) FROM files WHERE status = 'pending'"))
 
-    def oldest_pending_at(self) -> datetime | None:
-        """When the oldest pending file was detected."""
-        return moment(self.value("SELECT min(detected_at) FROM files WHERE status = 'pending'"))
+    def oldest_pending_at(self, now: datetime) -> datetime | None:
+        """When the oldest pending file was detected, at latest `now`: the clock may have been ahead."""
+        oldest = moment(self.value("SELECT min(detected_at) FROM files WHERE status = 'pending'"))
+        return None if oldest is None else min(oldest, now)
 
     def last_success_at(self) -> datetime | None:
         """When the last micrograph was analysed."""

@@ -6,6 +6,7 @@ import json
 import math
 import threading
 from dataclasses import dataclass
+from datetime import UTC, datetime
 from typing import Annotated, Any, Literal
 
 from fastapi import APIRouter, Body, FastAPI, Path, Query
@@ -163,7 +164,7 @@ def _recent(service: Context, ledger: Reader, limit: int) -> dict[str, Any]:
             entry["has_picture"] = paths.row_picture(
                 service.config.output.folder, row, "micrograph"
             ).is_file()
-        oldest = ledger.oldest_pending_at()
+        oldest = ledger.oldest_pending_at(datetime.now(UTC))
         return {
             "last": next((entry for entry in shown if entry["status"] == Status.DONE), None),
             "recent": shown,
