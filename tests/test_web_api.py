@@ -15,7 +15,7 @@ from temwatch.ledger import analyses
 from temwatch.ledger.sample_columns import fields
 from temwatch.outputs.population_summary import POPULATIONS, View, select
 from temwatch.web import problems
-from web_cases import Site, copied
+from web_cases import TOKEN, Site, copied
 
 pytestmark = pytest.mark.system
 
@@ -195,7 +195,7 @@ def test_a_comparison_reads_a_manual_table(site):
         f"{n};{float(row['equivalent_diameter_nm']):.7g}".replace(".", ",")
         for n, row in enumerate(table(site))
     )
-    headers = {"Content-Type": "text/csv; charset=utf-8"}
+    headers = {"Content-Type": "text/csv; charset=utf-8", "Authorization": f"Bearer {TOKEN}"}
     found = site.client.post("/api/samples/Au/comparison", content=text.encode(), headers=headers).json()
     assert found["count"][0] == found["count"][1]
     assert found["welch_p"] > 0.99

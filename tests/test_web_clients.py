@@ -144,6 +144,7 @@ def test_a_body_that_does_not_come_ends(site):
     line = connect(
         site,
         "POST /api/samples/Au/comparison HTTP/1.1\r\nHost: {host}\r\nContent-Type: text/csv\r\n"
+        f"Authorization: Bearer {TOKEN}\r\n"
         "Content-Length: 1000\r\n\r\n1\n2\n",
     )
     assert_is_served(site)

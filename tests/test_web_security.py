@@ -133,6 +133,20 @@ def test_a_change_needs_the_token_in_the_authorization_header(site):
         assert 401 == client.post("/api/retry", headers={"Authorization": "Bearer wrong"}).status_code
 
 
+def test_everything_that_is_posted_needs_the_token(site):
+    """Whatever its body; without the token nothing of it is looked at."""
+    posts = [path for path, methods in site.json("/api/openapi.json")["paths"].items() if "post" in methods]
+    assert "/api/samples/{sample}/comparison" in posts
+    for path in posts:
+        for kind in ("application/json", "text/csv", "text/plain"):
+            answer = site.client.post(
+                path.replace("{sample}", "none").replace("{id}", "x"),
+                content=b"{",
+                headers={"Content-Type": kind},
+            )
+            assert 401 == answer.status_code, path
+
+
 def test_with_the_token_a_retry_reaches_the_engine(site, analysed):
     """With the absolute path and the pixel size; its result can be queried."""
     (trouble,) = site.json("/api/trouble")["files"]
@@ -206,7 +220,7 @@ def test_a_bucket_refills_with_time_and_old_clients_are_forgotten():
 def test_a_large_body_is_refused_before_it_is_read(results):
     """By its declared length, or by the bytes that arrive where none is declared."""
     with Site(results, limits=RequestLimits(body_bytes=10_000)) as site:
-        headers = {"Content-Type": "text/csv"}
+        headers = {"Content-Type": "text/csv", "Authorization": f"Bearer {TOKEN}"}
         assert (
             413
             == site.client.post(
@@ -234,7 +248,9 @@ def test_content_types_of_cross_site_forms_are_refused(site):
     """Only text/csv is accepted; browsers send a preflight for it, which the service refuses."""
     for kind in ("text/plain", "application/x-www-form-urlencoded", "multipart/form-data; boundary=x"):
         answer = site.client.post(
-            "/api/samples/Au/comparison", content=b"1\n2\n3\n", headers={"Content-Type": kind}
+            "/api/samples/Au/comparison",
+            content=b"1\n2\n3\n",
+            headers={"Content-Type": kind} | {"Authorization": f"Bearer {TOKEN}"},
         )
         assert 415 == answer.status_code
     asked = site.client.options(

@@ -1,4 +1,4 @@
-"""The HTTP application. It reads the ledger; every change that it makes or requests needs the token."""
+"""The HTTP application. It reads the ledger; all that is posted needs the token."""
 
 from __future__ import annotations
 

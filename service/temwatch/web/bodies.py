@@ -15,6 +15,13 @@ from starlette.responses import Response
 
 from temwatch.web.security import Token
 
+REFUSALS: dict[int | str, dict[str, Any]] = {
+    401: {"description": "the token is missing or wrong"},
+    403: {"description": "the service is read-only"},
+    429: {"description": "too many requests"},
+}
+"""Answers of every route that needs the token, for the OpenAPI document."""
+
 
 class _StrictRequest(Request):
     """Its JSON has finite numbers only, as the standard says."""
@@ -39,7 +46,7 @@ def _finite(text: str) -> float:
 
 
 def token_route(token: Token) -> type[APIRoute]:
-    """Class of the routes that change something: nothing is parsed before the token is checked."""
+    """Class of the routes that are posted to: nothing is parsed before the token is checked."""
 
     class TokenRoute(APIRoute):
         def get_route_handler(self) -> Callable[[Request], Coroutine[Any, Any, Response]]:

@@ -23,7 +23,7 @@ from temwatch.names import as_text
 from temwatch.outputs import paths, sample_folder
 from temwatch.outputs.population_summary import View
 from temwatch.web import population_views, problems, serialize
-from temwatch.web.bodies import token_route
+from temwatch.web.bodies import REFUSALS, token_route
 from temwatch.web.cache import SingleFlightCache
 from temwatch.web.context import Context, JsonBody, ViewQuery, known_micrograph
 
@@ -193,12 +193,7 @@ def _with_arrival(ledger: Reader, rows: list[MicrographRow]) -> list[dict[str, A
 
 def _retry(app: FastAPI, service: Context) -> None:
     changes = APIRouter(route_class=token_route(service.token))
-    refusals: dict[int | str, dict[str, Any]] = {
-        401: {"description": "the token is missing or wrong"},
-        403: {"description": "the service is read-only"},
-        404: {"description": "no such micrograph"},
-        429: {"description": "too many requests"},
-    }
+    refusals = REFUSALS | {404: {"description": "no such micrograph"}}
 
     @changes.post(
         "/api/retry",

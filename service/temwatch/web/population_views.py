@@ -7,7 +7,7 @@ from collections.abc import Callable, Hashable, Mapping
 from functools import partial
 from typing import Annotated, Any
 
-from fastapi import FastAPI, HTTPException, Query
+from fastapi import APIRouter, FastAPI, HTTPException, Query
 from starlette.concurrency import run_in_threadpool
 from starlette.requests import Request
 from starlette.responses import Response
@@ -16,6 +16,7 @@ from temwatch.analysis.statistics import manual_table
 from temwatch.descriptors import SHAPE, SIZE
 from temwatch.outputs import population_summary
 from temwatch.outputs.population_summary import DescriptorName, View, Weighting
+from temwatch.web.bodies import REFUSALS, token_route
 from temwatch.web.context import Context, JsonBody, ViewQuery, known_sample
 from temwatch.web.population_cache import Compute, LoadedSample
 
@@ -143,9 +144,12 @@ def _particles(app: FastAPI, service: Context) -> None:
 
 
 def _comparison(app: FastAPI, service: Context) -> None:
-    @app.post(
+    posts = APIRouter(route_class=token_route(service.token))
+
+    @posts.post(
         "/api/samples/{sample}/comparison",
         responses=_UNKNOWN
+        | REFUSALS
         | {
             415: {"description": "not csv"},
             422: {"description": "no diameters found, or a choice of `candidates` is needed"},
@@ -153,7 +157,7 @@ def _comparison(app: FastAPI, service: Context) -> None:
         openapi_extra={
             "requestBody": {"required": True, "content": {"text/csv": {"schema": {"type": "string"}}}}
         },
-        summary="Compare manually measured diameters (csv) with the automatic ones; nothing is stored",
+        summary="Compare manual diameters (csv) with the automatic ones; nothing is stored (token)",
     )
     async def compare(
         request: Request,
@@ -167,6 +171,8 @@ def _comparison(app: FastAPI, service: Context) -> None:
             raise HTTPException(415, "send the table as text/csv")
         body = await request.body()
         return await run_in_threadpool(_compare, service, sample, body, column or None)
+
+    app.include_router(posts)
 
 
 def _compare(service: Context, sample: str, body: bytes, column: str | None) -> Response:

@@ -1,8 +1,9 @@
 // Comparison with manual measurements: a csv of diameters over the automatic distribution. Nothing is stored.
-import { post, sampleUrl } from "./api.js";
+import { sampleUrl } from "./api.js";
 import { colour, draw, steps, translucent } from "./charts.js";
 import { make, table } from "./dom.js";
 import { count, digits, probability } from "./format.js";
+import { postWithToken } from "./token.js";
 
 export const title = "Compare";
 
@@ -63,12 +64,16 @@ export async function update(section, page, signal) {
   let answer;
   try {
     const column = file.column ? `?column=${encodeURIComponent(file.column)}` : "";
-    answer = await post(`${sampleUrl(page.sample, "comparison")}${column}`, file.bytes, { "Content-Type": "text/csv" }, signal);
+    answer = await postWithToken(`${sampleUrl(page.sample, "comparison")}${column}`, file.bytes, { "Content-Type": "text/csv" }, signal);
   } catch (error) {
     if (error.name === "AbortError") throw error;
     parts.result.hidden = true;
     askForColumn(error.candidates ?? [], page);
     return showError(`${file.name}: ${error.message}`);
+  }
+  if (!answer) {
+    file = null; // or every update would ask again
+    return showError("The comparison needs the service's token.");
   }
   showError(null);
   askForColumn([], page);

@@ -1,12 +1,12 @@
 // Problems of the service and of files, each with its remedy, and the retry.
-import { getJson, post } from "./api.js";
+import { getJson } from "./api.js";
 import { make } from "./dom.js";
 import { clock, count, plural } from "./format.js";
+import { postWithToken } from "./token.js";
 
 export const title = "Problems";
 
 let parts;
-let token = sessionStorage.getItem("token") ?? "";
 
 export function mount(section, page) {
   parts = {
@@ -16,9 +16,8 @@ export function mount(section, page) {
     result: make("p", { className: "lead", role: "status" }),
     service: make("div"),
     files: make("ul", { className: "problem-list" }),
-    dialog: make("dialog", { "aria-label": "Service token" }),
   };
-  section.append(make("div", { className: "head" }, make("div", {}, parts.title, parts.lead, parts.result), parts.all), parts.service, parts.files, parts.dialog);
+  section.append(make("div", { className: "head" }, make("div", {}, parts.title, parts.lead, parts.result), parts.all), parts.service, parts.files);
 }
 
 export async function update(section, page, signal) {
@@ -54,19 +53,15 @@ function item(one, allowed, typed, page) {
 }
 
 async function retry(path, body, page) {
-  if (!token && !(await askForToken())) return;
   try {
-    const { request } = await post(path, JSON.stringify(body), { "Content-Type": "application/json", Authorization: `Bearer ${token}` });
+    const answer = await postWithToken(path, JSON.stringify(body), { "Content-Type": "application/json" });
+    if (!answer) return;
     parts.result.textContent = "Retry requested.";
-    await showResult(request);
+    await showResult(answer.request);
     parts.files.dataset.state = "";
     page.refresh();
   } catch (error) {
     parts.result.textContent = error.message;
-    if (error.status !== 401) return;
-    token = "";
-    sessionStorage.removeItem("token");
-    if (await askForToken(error.message)) await retry(path, body, page);
   }
 }
 
@@ -79,20 +74,4 @@ async function showResult(request) {
     parts.result.textContent = answer.error ?? `Retrying ${plural(answer.files, "file")}.`;
     return;
   }
-}
-
-function askForToken(remark = "It is stored in the file named by [http] token_file.") {
-  return new Promise((resolve) => {
-    const input = make("input", { type: "password", autocomplete: "off", required: true, id: "token" });
-    const form = make("form", { method: "dialog", onsubmit: () => {
-      token = input.value.trim();
-      if (token) sessionStorage.setItem("token", token);
-    } },
-      make("h2", {}, "Service token"), make("p", { id: "token-remark" }, remark), make("label", { htmlFor: "token" }, "Token"), input,
-      make("div", { className: "line" }, make("button", { type: "submit" }, "Continue"),
-        make("button", { type: "button", className: "quiet", onclick: () => parts.dialog.close() }, "Cancel")));
-    parts.dialog.replaceChildren(form);
-    parts.dialog.addEventListener("close", () => resolve(Boolean(token)), { once: true });
-    parts.dialog.showModal();
-  });
 }
