@@ -276,7 +276,7 @@ def test_retry_takes_up_what_failed_or_what_is_named(ledger):
     asked_at = datetime.now(UTC) - timedelta(seconds=1)  # the ledger rounds
     files, unknown = queue.retry(ledger, pixel_size_nm=0.05)
     assert (["failed.dm3", "refused.dm3"], []) == ([file.path for file in files], unknown)
-    claimed = queue.claim(ledger, 9, START)
+    claimed = queue.claim(ledger, 9, datetime.now(UTC))  # by the clock of the retry
     assert [0.05, 0.05] == [file.pixel_size_nm for file in claimed]
     # the time to a result is told from here on
     assert all(asked_at <= file.detected_at <= datetime.now(UTC) for file in claimed)
