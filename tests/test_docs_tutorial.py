@@ -38,6 +38,7 @@ def test_no_outputs_are_stored():
 
 
 @pytest.mark.system
+@pytest.mark.slow  # it loads the network and what separates, for one micrograph
 def test_it_runs(analysed, tmp_path, monkeypatch):
     """From the first cell to the last, in a folder with a simulated sample and its results."""
     monkeypatch.chdir(tmp_path)
