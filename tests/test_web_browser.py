@@ -267,6 +267,8 @@ def test_manual_diameters_are_compared(open_page, tmp_path):
     good = tmp_path / "by_hand.csv"
     good.write_text("diameter_nm\n" + "\n".join(str(2 + 0.05 * n) for n in range(60)))
     page.set_input_files("#manual", good)
+    page.fill("#token", TOKEN)
+    page.click("dialog button[type=submit]")
     page.wait_for_selector(".compare table")
     words = page.inner_text("#view-compare")
     for expected in ("by_hand.csv", "Welch", "Kolmogorov–Smirnov", "automatic", "manual", "3.475"):
