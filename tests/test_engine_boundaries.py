@@ -54,7 +54,12 @@ def requests(ledger, tmp_path, error):
     """The requests of a service whose workers fail with this."""
     config = Config.model_validate({"watch": {"folder": tmp_path}, "output": {"folder": tmp_path}})
     return RequestQueue(
-        ledger, config, resolve=lambda _: failed(error), is_complete=lambda _: True, wake=lambda: None
+        ledger,
+        config,
+        resolve=lambda _: failed(error),
+        is_complete=lambda _: True,
+        wake=lambda: None,
+        publish_soon=lambda _: None,
     )
 
 

@@ -157,7 +157,7 @@ def test_a_size_that_nobody_stated_is_not_corrected(ledger, config):
     assert before == rows(ledger)
     arguments = {"paths": ["0.dm3"], "pixel_size_nm": 0.7}
     answer = requests.complete(requests.act(ledger, config, "retry", arguments, requests.resolve_here))
-    assert (1, []) == (answer["files"], answer["stated"])
+    assert {"files": 1, "unknown": []} == answer
 
 
 def test_a_kill_leaves_nothing_half_corrected(ledger, config):

@@ -13,7 +13,7 @@ from dataclasses import dataclass, field
 from datetime import UTC, datetime
 from enum import StrEnum
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, ClassVar
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 from numpy.typing import NDArray
@@ -77,25 +77,6 @@ class PixelSizeSource(StrEnum):
     USER = "user"
     CONFIG = "config"
     CORRECTED = "corrected"
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Correction:
-    """Corrects a stated pixel size by a factor, or to a size where the file states about `stated_nm`."""
-
-    TOLERANCE: ClassVar[float] = 1.01
-
-    factor: float | None = None
-    pixel_size_nm: float | None = None
-    stated_nm: float | None = None
-
-    def size_nm(self, stated_nm: float) -> float | None:
-        """The corrected size of a file that states this one; None where it does not apply."""
-        if self.factor is not None:
-            return stated_nm * self.factor
-        known = self.stated_nm or stated_nm
-        applies = max(known, stated_nm) <= min(known, stated_nm) * self.TOLERANCE
-        return self.pixel_size_nm if applies else None
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

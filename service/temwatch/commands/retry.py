@@ -25,10 +25,10 @@ def run(arguments: argparse.Namespace) -> int:
     print(f"{plural(done['files'], 'micrograph')} will be analysed again{later}")  # noqa: T201
     for path in done["unknown"]:
         print(f"temwatch: {path}: no such micrograph", file=sys.stderr)  # noqa: T201
-    for path, stated_nm in done["stated"]:
+    for path, stated_nm in done.get("stated", ()):
         print(  # noqa: T201
             f"temwatch: {path}: states {stated_nm:g} nm per pixel itself, nothing changed; "
             "temwatch calibrate corrects it",
             file=sys.stderr,
         )
-    return 1 if done["unknown"] or done["stated"] else 0
+    return 1 if done["unknown"] or done.get("stated") else 0

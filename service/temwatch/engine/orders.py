@@ -9,7 +9,6 @@ from pathlib import Path
 from temwatch import memory
 from temwatch.config import Config, SeparationSettings
 from temwatch.domain import (
-    Correction,
     Frame,
     Image,
     Metadata,
@@ -21,6 +20,7 @@ from temwatch.domain import (
 )
 from temwatch.engine.job import Job, MemoryShare
 from temwatch.ledger import File
+from temwatch.ledger.correction import Correction
 from temwatch.outputs import paths
 
 

@@ -70,7 +70,8 @@ def act(
             stated = [] if size is None else queue.stated_sizes(ledger, paths)
             left = None if paths is None else [path for path in paths if path not in dict(stated)]
             files, unknown = queue.retry(ledger, left, size)
-            return {"files": len(files), "unknown": unknown, "stated": stated}
+            answer: Answer = {"files": len(files), "unknown": unknown}
+            return answer | {"stated": stated} if stated else answer
         case "rebuild", {"sample": str() as sample}:
             count = yield from _resolve_outdated(ledger, config.separation, sample, resolve)
             yield from sample_folder.rebuilding(ledger, config.output.folder, sample, are_written)
@@ -214,7 +215,8 @@ class RequestQueue:
         except sqlite3.Error:
             raise  # the ledger itself: nothing could be answered either
         except Exception as error:  # a boundary, see docs/decisions/0012: it costs one request
-            log.exception("internal error", request=str(underway.request))
+            asked = underway.request
+            log.exception("internal error", kind=asked.kind if asked else "calibrate")
             answer = {"error": f"internal error: {type(error).__name__}: {error}; see the log"}
         self._underway = None
         self._looked_s = 0.0  # another may wait

@@ -17,9 +17,10 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
 from temwatch.choices import implausible_pixel_size, is_plausible_pixel_size
-from temwatch.domain import Correction, PixelSizeSource
+from temwatch.domain import PixelSizeSource
 from temwatch.ledger import changes
 from temwatch.ledger.changes import Author, Subject
+from temwatch.ledger.correction import Correction
 from temwatch.ledger.rows import CORRECTION, correction_from
 
 if TYPE_CHECKING:

@@ -13,7 +13,6 @@ from typing import Any
 
 from temwatch.domain import (
     Analysis,
-    Correction,
     Frame,
     Metadata,
     Method,
@@ -23,6 +22,7 @@ from temwatch.domain import (
     Segmentation,
     Status,
 )
+from temwatch.ledger.correction import Correction
 from temwatch.names import as_text, from_stored
 from temwatch.notes import join_notes, split_notes
 
