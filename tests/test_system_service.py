@@ -10,6 +10,7 @@ import time
 import urllib.request
 from pathlib import Path
 
+import httpx
 import pytest
 from prometheus_client.parser import text_string_to_metric_families
 
@@ -149,6 +150,19 @@ def test_status_ends_with_a_receipt_that_adds_up(service):
     )
     assert seen == sum(parts) >= 7
     assert "running" in done.stdout
+
+
+def test_a_token_is_made_where_none_is_configured(service):
+    """Only the service's user can read it; with it, things can be changed."""
+    path = service.output / ".temwatch" / "token"
+    assert (0o600, True) == (path.stat().st_mode & 0o777, len(path.read_text().strip()) >= 40)
+    nothing = f"{service.page()}api/micrographs/999999/retry"
+    for token, expected in (("wrong", 401), (path.read_text().strip(), 404)):
+        headers = {"Authorization": f"Bearer {token}"}
+        assert expected == httpx.post(nothing, headers=headers, json={}, timeout=60).status_code
+    done = command("status", "--config", service.config, "--link")
+    assert (2, "") == (done.returncode, done.stdout)
+    assert "[http] listen leaves the port to the system" in done.stderr
 
 
 def test_check_finds_nothing_wrong(service):

@@ -7,11 +7,11 @@ import shutil
 import socket
 from datetime import datetime
 from pathlib import Path
-from urllib.parse import urlsplit
+from urllib.parse import parse_qs, urlsplit
 
 import pytest
 
-from system import Service, wait_until
+from system import Service, command, wait_until
 from temwatch import simulator
 
 pytestmark = pytest.mark.system
@@ -280,6 +280,22 @@ def test_manual_diameters_are_compared(open_page, tmp_path):
     page.wait_for_selector(".compare .failed:not([hidden])")
     assert "no column holds three positive numbers" in page.inner_text(".compare .failed")
     assert page.is_hidden(".compare table")
+
+
+def test_a_link_brings_the_token(open_page, service):
+    """The page of `temwatch status --link` asks for none, and its address does not keep it."""
+    done = command("status", "--config", service.config, "--link")
+    assert 0 == done.returncode, done.stderr
+    link = urlsplit(done.stdout.strip())
+    assert (service.page(), TOKEN) == (
+        link._replace(fragment="").geturl(),
+        parse_qs(link.fragment)["token"][0],
+    )
+    page = open_page()
+    page.goto(done.stdout.strip())
+    until(page, "location.hash === ''")
+    assert TOKEN == page.evaluate("sessionStorage.getItem('token')")
+    assert page.is_visible("#view-live")
 
 
 def test_a_refused_file_is_retried_with_the_token(open_page, service):

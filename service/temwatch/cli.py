@@ -155,7 +155,9 @@ def _check(commands: _Commands) -> None:
 
 
 def _status(commands: _Commands) -> None:
-    _add(commands, "status", "show what the service has done and what is queued", _CONFIG, config=True)
+    text = "show what the service has done and what is queued"
+    command = _add(commands, "status", text, _CONFIG, f"{_CONFIG} --link", config=True)
+    command.add_argument("--link", action="store_true", help="print a link to the page that allows changes")
 
 
 def _retry(commands: _Commands) -> None:

@@ -182,7 +182,7 @@ class HttpSettings(Section):
     allowed_hosts: tuple[str, ...] = ()
     """further host names that a browser may use; * allows any"""
     token_file: LocalPath | None = None
-    """file with the token that allows changes; not set: the page is read-only"""
+    """file with the token that allows changes; not set: the service makes one in its state folder"""
 
     @field_validator("listen")
     @classmethod

@@ -108,7 +108,7 @@ def _port(config: Config) -> Iterator[Finding]:
 def _token(config: Config) -> Iterator[Finding]:
     file = config.http.token_file
     if file is None:
-        yield "ok", "none; the page is read-only"
+        yield "ok", "made by the service; temwatch status --link shows a link with it"
         return
     try:
         with file.open("rb") as stream:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import argparse
 from collections.abc import Iterator
 from datetime import UTC, datetime
+from urllib.parse import urlencode
 
 from rich.table import Table
 
@@ -12,11 +13,12 @@ from temwatch import config as configuration
 from temwatch.commands import terminal
 from temwatch.commands.terminal import plural
 from temwatch.config import Config
-from temwatch.errors import TemwatchError
+from temwatch.errors import TemwatchError, UsageError
 from temwatch.ledger import File, Reader, calibrations, is_held
 from temwatch.ledger.sequences import progress, results
 from temwatch.names import printable
 from temwatch.outputs import sample_folder
+from temwatch.token_file import token_path
 
 _MOST_LINES = 50
 
@@ -25,6 +27,9 @@ def run(arguments: argparse.Namespace) -> int:
     """Print samples, files that are pending or without a result, and the totals."""
     config = configuration.load(arguments.config)
     console = terminal.console()
+    if arguments.link:
+        console.print(_link(config), soft_wrap=True)
+        return 0
     with Reader(config.output.state) as reader, reader.snapshot():
         console.print("service: " + ("running" if is_held(config.output.state) else "stopped"))
         console.print(_samples(reader))
@@ -46,6 +51,32 @@ def run(arguments: argparse.Namespace) -> int:
         soft_wrap=True,
     )
     return 0
+
+
+def _link(config: Config) -> str:
+    """Address of the page with the token, which a browser keeps to itself.
+
+    Raises
+    ------
+    UsageError
+        There is no token, it cannot be read, or the port is not known.
+    """
+    path = token_path(config)
+    try:
+        token = path.read_text(encoding="utf-8").strip()
+    except FileNotFoundError:
+        raise UsageError(f"there is no token at {path} yet; the service makes it when it starts") from None
+    except (OSError, UnicodeDecodeError) as error:
+        why = error.strerror if isinstance(error, OSError) else "is no text"
+        raise UsageError(f"{path}: {why}; ask as the user of the service (sudo -u temwatch ...)") from None
+    if not token:
+        raise UsageError(f"{path} is empty; write a token into it")
+    host, _, port = config.http.listen.rpartition(":")
+    if port == "0":
+        raise UsageError("[http] listen leaves the port to the system; the log of the service names it")
+    if host.strip("[]") in ("0.0.0.0", "::", ""):
+        host = next((name for name in config.http.allowed_hosts if name != "*"), "localhost")
+    return f"http://{host}:{port}/#{urlencode({'token': token})}"
 
 
 def _samples(reader: Reader) -> Table:

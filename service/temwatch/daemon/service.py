@@ -31,6 +31,7 @@ from temwatch.errors import Refused, StartError
 from temwatch.ledger import Ledger, counters, open_ledger, post_request, queue
 from temwatch.metrics import ServiceCollector, timings
 from temwatch.names import as_text
+from temwatch.token_file import make_token
 from temwatch.web import app, server
 from temwatch.web.events import Hub
 
@@ -136,6 +137,10 @@ def run(
                 engine.wake()
             return decided.answer
 
+        try:
+            make_token(config)
+        except OSError as error:
+            log.warning("no token, nothing can be changed over HTTP", reason=error.strerror)
         page = server.Server(
             app.build(
                 config=config,

@@ -20,6 +20,7 @@ from temwatch.config import Config
 from temwatch.health import Vitals, obstacles
 from temwatch.ledger import Reader, post_request
 from temwatch.outputs import tables
+from temwatch.token_file import token_path
 from temwatch.web import (
     decisions,
     downloads,
@@ -73,7 +74,7 @@ def build(
         vitals=vitals,
         populations=PopulationCache(reader),
         outlines=OutlineCache(config.output.folder),
-        token=Token(config.http.token_file, limits),
+        token=Token(token_path(config), limits),
         post=post,
         decide=decide,
         exports=Exports(config.output.state),

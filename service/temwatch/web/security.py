@@ -165,7 +165,7 @@ class Guard:
 class Token:
     """The bearer token that allows changes; read from its file each time, so a new token applies at once."""
 
-    def __init__(self, file: Path | None, limits: RequestLimits) -> None:
+    def __init__(self, file: Path, limits: RequestLimits) -> None:
         self._file = file
         self._wrong = RateLimiter(limits.wrong_tokens, limits.wrong_tokens_per_second)
 
@@ -181,7 +181,7 @@ class Token:
         """
         expected = self._expected()
         if not expected:
-            raise HTTPException(403, "this service is read-only; set [http] token_file to allow changes")
+            raise HTTPException(403, "this service is read-only: its token file is missing or empty")
         client = request.client.host if request.client else ""
         if self._wrong.left(client) < 1:
             raise HTTPException(429, "too many wrong tokens; try again later", headers={"Retry-After": "10"})
@@ -198,6 +198,6 @@ class Token:
 
     def _expected(self) -> bytes:
         try:
-            return self._file.read_bytes().strip() if self._file else b""
+            return self._file.read_bytes().strip()
         except OSError:
             return b""

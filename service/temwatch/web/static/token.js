@@ -6,6 +6,17 @@ let token = sessionStorage.getItem("token") ?? "";
 let dialog;
 let asking = null; // the question that is open
 
+// a link of `temwatch status --link`: its fragment never reaches a server, and leaves the address at once
+function takeFromLink() {
+  const given = new URLSearchParams(location.hash.slice(1)).get("token");
+  if (!given) return;
+  token = given;
+  sessionStorage.setItem("token", token);
+  history.replaceState(null, "", location.pathname + location.search);
+}
+takeFromLink();
+addEventListener("hashchange", takeFromLink);
+
 // null where the user gave no token
 export async function postWithToken(path, body, headers, signal) {
   if (!token && !(await askForToken())) return null;
@@ -19,7 +30,7 @@ export async function postWithToken(path, body, headers, signal) {
   }
 }
 
-function askForToken(remark = "It is stored in the file named by [http] token_file.") {
+function askForToken(remark = "`temwatch status --link`, on the machine of the service, prints a link that brings it.") {
   asking ??= ask(remark).finally(() => { asking = null; });
   return asking;
 }
