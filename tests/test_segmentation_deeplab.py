@@ -1,5 +1,6 @@
 """The network at work: tiles, scales, memory, and no way out to the net."""
 
+import os
 import subprocess
 import sys
 from itertools import pairwise
@@ -160,6 +161,7 @@ def test_torch_is_loaded_when_chosen_only_and_nothing_is_downloaded(tmp_path):
     path = tmp_path / "net.safetensors"
     deeplab.save(network(weights.PLAIN, 1), path, description(classes=("mask",)))
     environment = {"HOME": str(tmp_path), "PATH": "/usr/bin:/bin"}
+    environment["NUMBA_CACHE_DIR"] = os.environ["NUMBA_CACHE_DIR"]  # compiling anew would take half a minute
 
     done = subprocess.run(
         [sys.executable, "-c", PROGRAM, str(path)], capture_output=True, text=True, env=environment

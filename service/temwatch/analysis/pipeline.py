@@ -27,8 +27,11 @@ from temwatch.analysis.refinement.level import OUTLINE, draw_level
 from temwatch.analysis.refinement.rows import means_of_rows, rectify, side_by_side
 from temwatch.analysis.refinement.strips import halved, profiles
 from temwatch.analysis.separation import antema
+from temwatch.analysis.separation.arcs import find_arcs
 from temwatch.analysis.separation.cleaning import close_small_holes, find_regions, find_speckles
 from temwatch.analysis.separation.clumps import filter_particles, separate_clumps
+from temwatch.analysis.separation.distance import squared_distances
+from temwatch.analysis.separation.grouping import largest_hidden_share
 from temwatch.choices import SeparationMethod
 from temwatch.config import SegmentationSettings, SeparationSettings
 from temwatch.domain import Analysis, Level, Method, Reason, Rejection, Segmenter
@@ -215,9 +218,14 @@ def warm_up(methods: Iterable[str]) -> None:
     means_of_rows(rows, contours.begin, np.empty((len(contours.step_px), rows.shape[1]), np.float32))
     points, begin = subdivided(moved(contours, np.zeros(len(contours.points), np.float32)))
     level = draw_level(points, begin, mask.shape)
+    of_ledger = level.copy()
+    of_ledger.flags.writeable = False  # another type to the compiler
+    arcs = find_arcs(mask, squared_distances(mask))
+    largest_hidden_share(arcs, np.arange(len(arcs.starts) - 1))
     for method in methods:
         settings = check_separation(method, None)
         resolve(mask, pixel_size_nm=0.5, settings=settings)
         found = resolve(level > OUTLINE, pixel_size_nm=0.5, level=level, settings=settings)
+        resolve(level > OUTLINE, pixel_size_nm=0.5, level=of_ledger, settings=settings)
         for particle in found.particles:
             polygon(particle.region)
