@@ -9,12 +9,23 @@ from ledger_cases import START, arrival, disc
 from temwatch.analysis import pipeline
 from temwatch.config import Config, SeparationSettings
 from temwatch.domain import Metadata, PixelSizeSource, Segmentation
-from temwatch.engine import requests
-from temwatch.ledger import Result, changes, open_ledger, queue, recording
+from temwatch.engine import decisions, requests
+from temwatch.engine.recalibration import recalibrating
+from temwatch.ledger import (
+    Result,
+    analyses,
+    calibrations,
+    changes,
+    open_ledger,
+    queue,
+    recording,
+    selection,
+)
 from temwatch.outputs import tables
 
 pytestmark = pytest.mark.system
 SETTINGS = SeparationSettings(method="none")
+WORDS = ("Au/0.dm3", "Au/[12].dm3", "/microscope/Au/[12]*", "*.dm3", "Au/9.dm3")
 
 
 @pytest.fixture
@@ -38,7 +49,7 @@ def field(seed):
     return mask
 
 
-def take(ledger, path, seed, *, stated=0.1, source=PixelSizeSource.FILE, sample="Au"):
+def take(ledger, path, seed, *, stated=0.1, source=PixelSizeSource.FILE, sample="Au", meanwhile=None):
     """A micrograph that the pipeline has measured."""
     file_id = queue.add(ledger, arrival(path, sample=sample))
     (file,) = queue.claim(ledger, 10, START)
@@ -47,6 +58,8 @@ def take(ledger, path, seed, *, stated=0.1, source=PixelSizeSource.FILE, sample=
     if stated is not None and file.correction is not None and file.correction.size_nm(stated):
         size, source = file.correction.size_nm(stated), PixelSizeSource.CORRECTED
     analysis = pipeline.resolve(mask, pixel_size_nm=size, settings=SETTINGS)
+    if meanwhile is not None:
+        meanwhile()
     recording.record(
         ledger,
         file.id,
@@ -172,3 +185,64 @@ def test_a_kill_leaves_nothing_half_corrected(ledger, config):
     assert ["0.2", "0.1", "0.1"] == [row["pixel_size_nm"] for row in rows(ledger)]
     ask(ledger, config, sample="Au", factor=2.0)
     assert ["0.2"] * 3 == [row["pixel_size_nm"] for row in rows(ledger)]
+
+
+def test_an_undo_while_a_row_is_measured_leaves_it_as_stated(ledger):
+    """What was measured for the size that is no longer wanted is dropped within the transaction."""
+    take(ledger, "0.dm3", 0)
+    given = {"sample": "Au", "paths": None, "factor": 2.0, "pixel_size_nm": None, "undo": False}
+    given |= {"by": "anna", "source": "command"}
+    before = texts(ledger)
+    decisions.decide(ledger, "calibrate", given)
+    with ledger.reader() as reader:
+        wanted = calibrations.next_recalibration(reader)
+    analysis = pipeline.resolve(field(0), pixel_size_nm=0.2, settings=SETTINGS)
+    decisions.decide(ledger, "calibrate", given | {"factor": None, "undo": True})
+    assert not analyses.replace(ledger, wanted.micrograph_id, analysis, START, wanted=wanted)
+    assert before == texts(ledger)
+
+
+def test_a_file_in_hand_while_its_correction_is_undone_gets_its_stated_size(ledger, config):
+    """It was read with the correction, and is recorded after the undoing."""
+    take(ledger, "0.dm3", 0)
+    ask(ledger, config, sample="Au", factor=1.5)
+    take(ledger, "1.dm3", 1, meanwhile=lambda: ask(ledger, config, sample="Au", undo=True))
+    steps = recalibrating(ledger, requests.resolve_here, lambda _: None)
+    requests.complete(steps)
+    found = rows(ledger)
+    assert [("0.1", "file", "0.1")] * 2 == [
+        (row["pixel_size_nm"], row["pixel_size_source"], row["stated_pixel_size_nm"]) for row in found
+    ]
+
+
+def test_a_row_that_cannot_be_measured_does_not_block_the_others(ledger, config):
+    """It is tried twice; the others are corrected, and also samples of earlier corrections are published."""
+    take(ledger, "0.dm3", 0)
+    take(ledger, "1.dm3", 1)
+    with ledger.transaction() as connection:
+        connection.execute("UPDATE segmentations SET mask = x'00' WHERE micrograph_id = 1")
+    ask(ledger, config, sample="Au", factor=2.0)
+    assert ["0.1", "0.2"] == [row["pixel_size_nm"] for row in rows(ledger)]
+
+
+def test_a_size_that_cannot_be_is_not_wanted(ledger, config):
+    """A micrograph that arrives later may state another size, to which the factor does not apply."""
+    take(ledger, "0.dm3", 0, stated=0.1)
+    ask(ledger, config, sample="Au", factor=2000.0)
+    take(ledger, "1.dm3", 1, stated=1000.0)
+    assert ["200", "1000"] == [f"{float(row['pixel_size_nm']):g}" for row in rows(ledger)]
+    with ledger.reader() as reader:
+        assert 0 == calibrations.waiting(reader)
+
+
+def test_many_paths_are_found_without_looking_at_every_name_for_each(ledger):
+    """Words without a wildcard are looked up; a pattern is compared only with names that begin like it."""
+    for number in range(4):
+        queue.add(ledger, arrival(f"Au/{number}.dm3", size_bytes=number))
+    with ledger.reader() as reader:
+        connection = reader.connection
+        names = [[file.path for file in selection.select(connection, [word]).files] for word in WORDS]
+    assert ["Au/0.dm3"] == names[0]
+    assert ["Au/1.dm3", "Au/2.dm3"] == names[1] == names[2]
+    assert 4 == len(names[3])
+    assert [] == names[4]

@@ -14,7 +14,14 @@ from typing import Any
 
 from temwatch.ledger import File, Ledger, calibrations, exclusions
 from temwatch.ledger.changes import Author
-from temwatch.ledger.selection import file_of, micrographs_of, particle_numbers, select
+from temwatch.ledger.selection import (
+    Selection,
+    are_newest,
+    file_of,
+    micrographs_of,
+    particle_numbers,
+    select,
+)
 from temwatch.names import as_text
 
 KINDS = ("exclude", "include", "calibrate")
@@ -53,9 +60,16 @@ def decide(ledger: Ledger, kind: str, arguments: Mapping[str, Any]) -> Decided:
         source=str(arguments["source"]),
         reason=str(arguments.get("reason") or ""),
     )
+    chosen = None
+    if arguments.get("paths") is not None:
+        # many paths take long to find, and others may write meanwhile
+        with ledger.reader() as reader, reader.snapshot():
+            chosen = select(reader.connection, arguments["paths"])
     try:
         with ledger.transaction() as connection:
-            decision = _Decision(connection, kind, author)
+            if chosen is not None and not are_newest(connection, chosen.files):
+                chosen = select(connection, arguments["paths"])
+            decision = _Decision(connection, kind, author, chosen)
             if kind == "calibrate":
                 decision.calibrate(arguments)
             elif (micrograph_id := arguments.get("micrograph")) is not None:
@@ -76,10 +90,13 @@ def decide(ledger: Ledger, kind: str, arguments: Mapping[str, Any]) -> Decided:
 class _Decision:
     """One decision in its transaction, and what it has changed so far."""
 
-    def __init__(self, connection: sqlite3.Connection, kind: str, author: Author) -> None:
+    def __init__(
+        self, connection: sqlite3.Connection, kind: str, author: Author, chosen: Selection | None
+    ) -> None:
         self._connection = connection
         self._kind = kind
         self._author = author
+        self._chosen = chosen
         self.changes: list[int] = []
         self.micrographs = 0
         self.particles = 0
@@ -88,12 +105,9 @@ class _Decision:
 
     def about_paths(self, arguments: Mapping[str, Any]) -> None:
         """Files, or particles of one of them."""
-        found = select(self._connection, arguments["paths"])
-        if found.ambiguous:
-            raise _NothingDone("; ".join(found.ambiguous))
+        found = self._named()
         if arguments.get("particles") and len(found.files) > 1:
             raise _NothingDone(f"--particle needs one micrograph, but {len(found.files)} are named")
-        self.unknown += found.unknown
         for file in found.files:
             self._about_file(file, arguments.get("frame"), arguments.get("particles"))
 
@@ -116,13 +130,19 @@ class _Decision:
         if (sample := arguments.get("sample")) is not None:
             self._calibrate(sample, None, arguments)
             return
-        found = select(self._connection, arguments["paths"])
-        if found.ambiguous:
-            raise _NothingDone("; ".join(found.ambiguous))
-        self.unknown += found.unknown
-        for sample in dict.fromkeys(file.sample for file in found.files):
-            ids = [file.id for file in found.files if file.sample == sample]
+        by_sample: dict[str, list[int]] = {}
+        for file in self._named().files:
+            by_sample.setdefault(file.sample, []).append(file.id)
+        for sample, ids in by_sample.items():
             self._calibrate(sample, ids, arguments)
+
+    def _named(self) -> Selection:
+        """The files that the paths name."""
+        assert self._chosen is not None
+        if self._chosen.ambiguous:
+            raise _NothingDone("; ".join(self._chosen.ambiguous))
+        self.unknown += self._chosen.unknown
+        return self._chosen
 
     def _calibrate(self, sample: str, file_ids: list[int] | None, arguments: Mapping[str, Any]) -> None:
         if arguments.get("undo"):

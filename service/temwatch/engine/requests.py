@@ -24,9 +24,10 @@ from temwatch.config import Config, SeparationSettings
 from temwatch.domain import Analysis, Method, Segmentation, Segmenter
 from temwatch.engine import decisions, tasks
 from temwatch.engine.orders import ResolveOrder
-from temwatch.engine.recalibration import recalibrating
+from temwatch.engine.recalibration import next_item, recalibrating
 from temwatch.errors import StartError
 from temwatch.ledger import Ledger, Reader, Request, analyses, calibrations, queue
+from temwatch.ledger.calibrations import Recalibration
 from temwatch.ledger.requests import answer_request, open_requests
 from temwatch.outputs import sample_folder
 
@@ -68,7 +69,8 @@ def act(
             if size is not None and not is_plausible_pixel_size(size):
                 return {"error": f"the pixel size {implausible_pixel_size(size)}"}
             stated = [] if size is None else queue.stated_sizes(ledger, paths)
-            left = None if paths is None else [path for path in paths if path not in dict(stated)]
+            states = dict(stated)
+            left = None if paths is None else [path for path in paths if path not in states]
             files, unknown = queue.retry(ledger, left, size)
             answer: Answer = {"files": len(files), "unknown": unknown}
             return answer | {"stated": stated} if stated else answer
@@ -78,8 +80,8 @@ def act(
             return {"renewed": count, "separation": config.separation.model_dump()}
         case kind, values if kind in decisions.KINDS:
             decided = decisions.decide(ledger, kind, values)
-            yield from recalibrating(ledger, resolve, lambda _: None)
-            for name in decided.samples:
+            measured = yield from recalibrating(ledger, resolve, lambda _: None)
+            for name in sorted(measured.union(decided.samples)):
                 yield from sample_folder.refreshing(ledger, config.output.folder, name)
             return decided.answer
     return {"error": f"this service does not know the request {kind!r}"}
@@ -140,6 +142,7 @@ class RequestQueue:
         self._underway: _Underway | None = None
         self._looked_s = 0.0
         self._recalibrate_at_s = 0.0
+        self._attempts: dict[Recalibration, int] = {}
 
     @property
     def has_step(self) -> bool:
@@ -173,12 +176,13 @@ class RequestQueue:
         if self._underway is None and now_s >= self._recalibrate_at_s:
             with self._ledger.reader() as reader:
                 waiting = calibrations.waiting(reader)
-            if waiting:
+                has_next = waiting > 0 and next_item(reader, self._attempts) is not None
+            if has_next:
                 log.info("calibration corrected, measuring again", micrographs=waiting)
                 self._underway = _Underway(None, self._recalibrating())
 
     def _recalibrating(self) -> Steps:
-        samples = yield from recalibrating(self._ledger, self._resolve, self._publish_soon)
+        samples = yield from recalibrating(self._ledger, self._resolve, self._publish_soon, self._attempts)
         return {"samples": sorted(samples)}
 
     def _decide(self, request: Request) -> None:

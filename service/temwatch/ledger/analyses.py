@@ -189,11 +189,23 @@ def _insert_details(
     )
 
 
-def replace(ledger: Ledger, micrograph_id: int, analysis: Analysis, at: datetime) -> None:
-    """Replace the analysis in a row by another of the same segmentation."""
+def replace(
+    ledger: Ledger,
+    micrograph_id: int,
+    analysis: Analysis,
+    at: datetime,
+    *,
+    wanted: calibrations.Recalibration | None = None,
+) -> bool:
+    """Replace the analysis in a row by another of the same segmentation; whether that was done.
+
+    Where `wanted` is given and no longer wanted, nothing changes.
+    """
     with ledger.reader() as reader:
         despeckling = pack_mask(segmentation(reader, micrograph_id).mask ^ analysis.mask)
     with ledger.transaction() as connection:
+        if wanted is not None and not calibrations.is_wanted(connection, wanted):
+            return False
         row = _of_analysis(analysis) | {"analysed_at": utc_text(at)}
         before = connection.execute(
             """SELECT pixel_size_nm, pixel_size_source, stated_pixel_size_nm, analysed_at FROM micrographs
@@ -229,6 +241,7 @@ def replace(ledger: Ledger, micrograph_id: int, analysis: Analysis, at: datetime
         calibrations.settle(connection, micrograph_id, before)
         connection.execute("UPDATE micrographs SET excluded_particles = 0 WHERE id = ?", (micrograph_id,))
         exclusions.apply(connection, micrograph_id)
+    return True
 
 
 def load(reader: Reader, micrograph_id: int) -> Analysis:

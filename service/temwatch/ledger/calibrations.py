@@ -12,7 +12,7 @@ from __future__ import annotations
 import json
 import math
 import sqlite3
-from collections.abc import Sequence
+from collections.abc import Collection, Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
@@ -72,13 +72,25 @@ def waiting(reader: Reader) -> int:
     return int(reader.value("SELECT count(*) FROM micrographs WHERE wanted_pixel_size_nm IS NOT NULL"))
 
 
-def next_recalibration(reader: Reader) -> Recalibration | None:
-    """The first row that waits for its corrected size, None where none does."""
-    row = reader.connection.execute(
+def next_recalibration(reader: Reader, given_up: Collection[Recalibration] = ()) -> Recalibration | None:
+    """The first row that waits for its corrected size and was not given up, None where none does."""
+    rows = reader.connection.execute(
         """SELECT id, wanted_pixel_size_nm, method FROM micrographs
-            WHERE wanted_pixel_size_nm IS NOT NULL ORDER BY id LIMIT 1"""
+            WHERE wanted_pixel_size_nm IS NOT NULL ORDER BY id"""
+    )
+    for number, size, method in rows:
+        item = Recalibration(micrograph_id=number, pixel_size_nm=size, method=method)
+        if item not in given_up:
+            return item
+    return None
+
+
+def is_wanted(connection: sqlite3.Connection, item: Recalibration) -> bool:
+    """Whether the row still waits for this size; it may have been retried, replaced or undone meanwhile."""
+    row = connection.execute(
+        "SELECT wanted_pixel_size_nm, method FROM micrographs WHERE id = ?", (item.micrograph_id,)
     ).fetchone()
-    return None if row is None else Recalibration(micrograph_id=row[0], pixel_size_nm=row[1], method=row[2])
+    return bool(row == (item.pixel_size_nm, item.method))
 
 
 def calibrate(
@@ -169,6 +181,13 @@ def expect(connection: sqlite3.Connection, micrograph_id: int) -> bool:
     )
     if size is None or status == "superseded":
         return False
+    if uncorrected is None and source == PixelSizeSource.CORRECTED and stated is not None:
+        # it was read with its correction, which may have been undone since
+        before = {"pixel_size_nm": stated, "pixel_size_source": "file", "stated_pixel_size_nm": stated}
+        uncorrected = json.dumps(before)
+        connection.execute(
+            "UPDATE micrographs SET uncorrected = ? WHERE id = ?", (uncorrected, micrograph_id)
+        )
     plain = json.loads(uncorrected)["pixel_size_nm"] if uncorrected else size
     target = plain
     # an older version did not say who stated a size: then the file did
@@ -179,12 +198,6 @@ def expect(connection: sqlite3.Connection, micrograph_id: int) -> bool:
     if new != wanted:
         connection.execute(
             "UPDATE micrographs SET wanted_pixel_size_nm = ? WHERE id = ?", (new, micrograph_id)
-        )
-    if new is None and uncorrected is None and source == PixelSizeSource.CORRECTED:
-        # it was read with its correction
-        before = {"pixel_size_nm": stated, "pixel_size_source": "file", "stated_pixel_size_nm": stated}
-        connection.execute(
-            "UPDATE micrographs SET uncorrected = ? WHERE id = ?", (json.dumps(before), micrograph_id)
         )
     return new is not None
 
@@ -226,12 +239,14 @@ def _stated(connection: sqlite3.Connection, sample: str, file_ids: Sequence[int]
             FROM micrographs WHERE sample = ? AND status IN ('done', 'duplicate') AND method IS NOT NULL""",
         (sample,),
     )
-    return [size for number, size in rows if size is not None and (file_ids is None or number in file_ids)]
+    chosen = None if file_ids is None else {*file_ids}
+    return [size for number, size in rows if size is not None and (chosen is None or number in chosen)]
 
 
 def _expect_all(connection: sqlite3.Connection, sample: str, file_ids: Sequence[int] | None) -> int:
     rows = connection.execute("SELECT id, file_id FROM micrographs WHERE sample = ?", (sample,)).fetchall()
-    chosen = [number for number, file_id in rows if file_ids is None or file_id in file_ids]
+    files = None if file_ids is None else {*file_ids}
+    chosen = [number for number, file_id in rows if files is None or file_id in files]
     return sum(expect(connection, number) for number in chosen)
 
 

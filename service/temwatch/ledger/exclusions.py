@@ -111,6 +111,7 @@ def include_particles(
 ) -> int | None:
     """Put particles of a micrograph back by their numbers."""
     before = marked(connection, micrograph_id)
+    numbers = frozenset(numbers)
     file_id, frame = _file_of(connection, micrograph_id)
     ended = [
         (number, now)

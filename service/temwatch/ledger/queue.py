@@ -246,7 +246,8 @@ def retry(
         else:
             there = {designation for file in newest for designation in _designations(file)}
             wanted = {path: path if path in there else from_cell(path) for path in map(as_text, paths)}
-            chosen = [file for file in newest if _designations(file) & {*wanted.values()}]
+            designations = {*wanted.values()}
+            chosen = [file for file in newest if _designations(file) & designations]
         for file in chosen:
             connection.execute(
                 """UPDATE files SET not_before = NULL, attempts = 0, crashes = 0, detected_at = ?,
@@ -262,23 +263,28 @@ def retry(
 
 def stated_sizes(ledger: Ledger, paths: Collection[str] | None) -> list[tuple[str, float]]:
     """Those of the paths, as they were given, whose file states its pixel size, with that size in nm."""
-    found: list[tuple[str, float]] = []
-    with ledger.reading() as connection:
-        cursor = connection.cursor()
+    if not paths:
+        return []
+    sizes: dict[str, tuple[int, float]] = {}
+    # many paths and many files: neither the writer nor others wait for it
+    with ledger.reader() as reader, reader.snapshot():
+        largest = dict(
+            reader.connection.execute(
+                """SELECT file_id, max(stated_pixel_size_nm) FROM micrographs
+                    WHERE stated_pixel_size_nm IS NOT NULL GROUP BY file_id"""
+            ).fetchall()
+        )
+        cursor = reader.connection.cursor()
         cursor.row_factory = file_from
-        newest: list[File] = cursor.execute(
-            f"SELECT {FILE_COLUMNS} FROM files f WHERE {IS_NEWEST} ORDER BY f.id"
-        ).fetchall()
-        for path in paths or ():
-            for file in newest:
-                if not _designations(file) & {as_text(path), from_cell(as_text(path))}:
-                    continue
-                (size,) = connection.execute(
-                    "SELECT max(stated_pixel_size_nm) FROM micrographs WHERE file_id = ?", (file.id,)
-                ).fetchone()
-                if size is not None:
-                    found.append((path, size))
-                    break
+        for file in cursor.execute(f"SELECT {FILE_COLUMNS} FROM files f WHERE {IS_NEWEST} ORDER BY f.id"):
+            if file.id in largest:
+                for designation in _designations(file):
+                    sizes.setdefault(designation, (file.id, largest[file.id]))
+    found = []
+    for path in paths:
+        words = {as_text(path), from_cell(as_text(path))}
+        if first := min((sizes[word] for word in words if word in sizes), default=None):
+            found.append((path, first[1]))
     return found
 
 

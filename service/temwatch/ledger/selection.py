@@ -2,16 +2,22 @@
 
 from __future__ import annotations
 
+import json
+import re
 import sqlite3
-from collections.abc import Sequence
+from bisect import bisect_left
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
-from fnmatch import fnmatchcase
+from fnmatch import translate
+from itertools import takewhile
+from pathlib import Path
 
 from temwatch.ledger.rows import FILE_COLUMNS, File, file_from
 from temwatch.ledger.supersede import IS_NEWEST
-from temwatch.names import as_text, from_cell
+from temwatch.names import as_text, from_cell, from_stored
 
 _MOST_NAMED = 3
+_WILDCARD = re.compile(r"[*?[]")
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -32,31 +38,67 @@ def select(connection: sqlite3.Connection, words: Sequence[str]) -> Selection:
 
     A name with `*`, `?` or `[` in it is first taken as it is. Paths may be written as tables write them.
     """
-    cursor = connection.cursor()
-    cursor.row_factory = file_from
-    newest: list[File] = cursor.execute(
-        f"SELECT {FILE_COLUMNS} FROM files f WHERE {IS_NEWEST} ORDER BY f.id"
-    ).fetchall()
-    by_path: dict[str, list[File]] = {}
-    for file in newest:
-        for name in {as_text(file.path), as_text(str(file.location))}:
-            by_path.setdefault(name, []).append(file)
-    chosen: dict[int, File] = {}
+    ids: dict[str, list[int]] = {}
+    locations: dict[int, str] = {}
+    for number, root, path in connection.execute(
+        f"SELECT f.id, f.root, f.path FROM files f WHERE {IS_NEWEST} ORDER BY f.id"
+    ):
+        locations[number] = as_text(str(Path(from_stored(root), from_stored(path))))
+        for name in {as_text(path), locations[number]}:
+            ids.setdefault(name, []).append(number)
+    # sorting takes time, and most words are no patterns
+    names = sorted(ids) if any(map(_WILDCARD.search, words)) else []
+    chosen: set[int] = set()
     unknown, ambiguous = [], []
     for word in map(as_text, words):
-        found = by_path.get(word) or by_path.get(from_cell(word)) or []
+        found = ids.get(word) or ids.get(from_cell(word)) or []
         if len(found) > 1:
-            places = ", ".join(as_text(str(file.location)) for file in found[:_MOST_NAMED])
+            places = ", ".join(locations[number] for number in found[:_MOST_NAMED])
             ambiguous.append(f"{word}: names {len(found)} files ({places}); give the absolute path")
             continue
-        found = found or [
-            file for name, files in by_path.items() if fnmatchcase(name, word) for file in files
-        ]
+        found = found or _matching(word, names, ids)
         if not found:
             unknown.append(word)
-        chosen |= {file.id: file for file in found}
-    files = tuple(chosen[number] for number in sorted(chosen))
+        chosen.update(found)
+    files = _files(connection, chosen)
     return Selection(files=files, unknown=tuple(unknown), ambiguous=tuple(ambiguous))
+
+
+def _matching(pattern: str, names: Sequence[str], ids: Mapping[str, Sequence[int]]) -> list[int]:
+    """Files of the sorted names that match; only those are looked at that begin as the pattern does."""
+    wildcard = _WILDCARD.search(pattern)
+    if wildcard is None:
+        return []
+    start = pattern[: wildcard.start()]
+    matches = re.compile(translate(pattern)).match
+    possible = (names[place] for place in range(bisect_left(names, start), len(names)))
+    return [
+        number
+        for name in takewhile(lambda name: name.startswith(start), possible)
+        if matches(name)
+        for number in ids[name]
+    ]
+
+
+def _files(connection: sqlite3.Connection, ids: Iterable[int]) -> tuple[File, ...]:
+    cursor = connection.cursor()
+    cursor.row_factory = file_from
+    return tuple(
+        cursor.execute(
+            f"""SELECT {FILE_COLUMNS} FROM files f WHERE f.id IN (SELECT value FROM json_each(?))
+                ORDER BY f.id""",
+            (json.dumps([*ids]),),
+        )
+    )
+
+
+def are_newest(connection: sqlite3.Connection, files: Sequence[File]) -> bool:
+    """Whether files are still there and have no later revision."""
+    (count,) = connection.execute(
+        f"""SELECT count(*) FROM files f WHERE f.id IN (SELECT value FROM json_each(?)) AND {IS_NEWEST}""",
+        (json.dumps([file.id for file in files]),),
+    ).fetchone()
+    return bool(count == len(files))
 
 
 def untouched_by_rules(connection: sqlite3.Connection) -> list[File]:
