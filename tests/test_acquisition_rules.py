@@ -70,3 +70,19 @@ def test_a_new_rule_excludes_what_is_there_and_once(tmp_path):
         (file,) = queue.claim(ledger, 9, START)
         recording.record(ledger, file.id, [result(0)])
         assert Status.DONE is row(ledger, "a_bad.dm3").status
+
+
+def test_a_new_rule_leaves_what_a_person_has_put_back(tmp_path):
+    """Whoever included a file before the rule was written is heard, too."""
+    anna = Author(by="anna", at=START, source="command")
+    with open_ledger(tmp_path) as ledger:
+        take(ledger, "a_bad.dm3", 0)
+        take(ledger, "b_bad.dm3", 1)
+        with ledger.transaction() as connection:
+            exclusions.exclude_file(connection, 1, None, anna)
+            exclusions.include_file(connection, 1, None, anna)
+            exclusions.exclude_particles(connection, 2, [1], anna)
+            exclusions.include_particles(connection, 2, [1], anna)
+        exclude_known(ledger, config(tmp_path, "*_bad*"))
+        assert Status.DONE is row(ledger, "a_bad.dm3").status
+        assert Status.EXCLUDED is row(ledger, "b_bad.dm3").status

@@ -102,12 +102,14 @@ def are_newest(connection: sqlite3.Connection, files: Sequence[File]) -> bool:
 
 
 def untouched_by_rules(connection: sqlite3.Connection) -> list[File]:
-    """The newest revision of every file about which no rule of the configuration has decided yet."""
+    """The newest revision of every file about which no rule has decided, nor a person who put it back."""
     cursor = connection.cursor()
     cursor.row_factory = file_from
     files: list[File] = cursor.execute(
         f"""SELECT {FILE_COLUMNS} FROM files f WHERE {IS_NEWEST} AND NOT EXISTS (
                 SELECT 1 FROM changes c WHERE c.file_id = f.id AND c.source = 'configuration')
+            AND coalesce((SELECT c.action FROM changes c WHERE c.file_id = f.id AND c.frame IS NULL
+                AND json_type(c.after, '$.excluded') IS NOT NULL ORDER BY c.id DESC LIMIT 1), '') <> 'include'
             ORDER BY f.id"""
     ).fetchall()
     return files
