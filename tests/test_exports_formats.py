@@ -271,6 +271,20 @@ def test_what_is_excluded_is_in_no_export(tmp_path):
         assert "roi2" not in file["entry"]
 
 
+def test_a_sample_has_its_true_name(tmp_path):
+    """Not that of its folder, which every system can open."""
+    with open_ledger(tmp_path / "state") as ledger, ledger.reader() as reader:
+        record(ledger, "Con/1.dm3", sample="Con")
+        (row,) = reader.samples()
+        assert (True, "Con") == (row.sample != "Con", row.name)
+        nexus, coco, sheet = exports.export(reader, tmp_path, row.sample, ["nexus", "coco", "enanomapper"])
+    with h5py.File(nexus) as file:
+        found = [file[f"entry/{name}"].asstr()[()] for name in ("experiment_alias", "sample/name")]
+    assert ["Con", "Con"] == found
+    assert json.loads(coco.read_text())["info"]["description"].startswith("sample Con,")
+    assert "Con" == openpyxl.load_workbook(sheet).properties.title
+
+
 def test_outlines_of_a_disc_are_true(exported):
     """Where nothing overlaps, the polygon encloses the disc that was drawn."""
     regions = roifile.roiread(exported("roi")[0])

@@ -5,6 +5,7 @@ import itertools
 import subprocess
 import sys
 import time
+import zipfile
 from dataclasses import replace
 
 import duckdb
@@ -17,7 +18,7 @@ import pytest
 from ledger_cases import START, arrival, result, sha256
 from temwatch.analysis.statistics.summary import SUMMARISED
 from temwatch.ledger import open_ledger, pack, publications, queue, recording
-from temwatch.outputs import sample_folder, workbook
+from temwatch.outputs import sample_folder, sheet_rows, workbook
 from temwatch.outputs.incremental_statistics import IncrementalStatistics
 from temwatch.outputs.tables import summary
 
@@ -97,6 +98,24 @@ def test_a_workbook_goes_on_in_a_further_sheet(tmp_path, packed, monkeypatch):
     assert np.allclose(expected, areas)
     notes = list(book["notes"].iter_rows(values_only=True))
     assert any("particles 2" in str(row[0]) and "particles 3" in str(row[0]) for row in notes)
+
+
+def test_a_sheet_beyond_the_limit_of_a_plain_zip(tmp_path, packed, monkeypatch):
+    """It is written as zip64, and only it; the limit of 2 GiB and the rows of it are made small here."""
+    monkeypatch.setattr(zipfile, "ZIP64_LIMIT", 200_000)
+    monkeypatch.setattr(sheet_rows, "ZIP64_ROWS", 100)
+    with open_ledger(tmp_path / ".temwatch") as ledger, ledger.reader() as reader:
+        append(ledger, packed, range(2))
+        stream = io.BytesIO()
+        workbook.write(reader, "Au", stream)
+    with zipfile.ZipFile(stream) as book:
+        entries = book.infolist()
+        assert 200_000 < book.getinfo("xl/worksheets/sheet1.xml").file_size
+    needed = {entry.filename for entry in entries if entry.extract_version == zipfile.ZIP64_VERSION}
+    assert {"xl/worksheets/sheet1.xml"} == needed
+    assert {(1980, 1, 1, 0, 0, 0)} == {entry.date_time for entry in entries}
+    sheet = openpyxl.load_workbook(stream, read_only=True)["particles"]
+    assert 1 + 2 * PER_MICROGRAPH == sum(1 for _ in sheet.iter_rows(max_col=1))
 
 
 @pytest.mark.slow

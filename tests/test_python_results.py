@@ -2,6 +2,7 @@
 
 import csv
 import shutil
+from dataclasses import replace
 
 import numpy as np
 import pandas
@@ -9,10 +10,10 @@ import pytest
 
 import temwatch
 from export_cases import DISCS, NM, discs, record
-from ledger_cases import take
+from ledger_cases import START, result, take
 from temwatch.analysis.measurement.polygons import measured_polygon
 from temwatch.errors import LedgerMissing, UsageError
-from temwatch.ledger import open_ledger
+from temwatch.ledger import analyses, changes, exclusions, open_ledger, queue, recording
 from temwatch.outputs import pictures, sample_folder
 from temwatch.outputs.published_results import read_table
 from temwatch.outputs.tables import MICROGRAPHS, PARTICLES
@@ -84,6 +85,48 @@ def test_an_analysis_comes_with_its_picture(output):
     assert temwatch.read_results(output)["NA"].analysis("NA/=1.dm3").image is None
 
 
+def test_outlines_and_analysis_show_one_state_of_the_ledger(output, tmp_path, monkeypatch):
+    """The service takes the micrograph back into its queue while it is read."""
+    expected = temwatch.read_results(output)["Au"].outlines("Au_01")
+    shutil.copytree(output / "Au", tmp_path / "Au")
+    particles = analyses.particles
+    with open_ledger(tmp_path / ".temwatch") as ledger:
+
+        def overtaken(reader, micrograph_id):
+            found = particles(reader, micrograph_id)
+            queue.retry(ledger, ["Au/Au_01.dm3"])
+            return found
+
+        monkeypatch.setattr(analyses, "particles", overtaken)
+        results = temwatch.read_results(tmp_path)["Au"]
+        record(ledger)
+        outlines = results.outlines("Au_01")
+        assert all(np.array_equal(expected[number], outline) for number, outline in outlines.items())
+        assert expected.keys() == outlines.keys()
+        with pytest.raises(UsageError):
+            results.outlines("Au_01")
+        (file,) = queue.claim(ledger, 1, START)
+        segmentation, analysis = discs()
+        one = replace(result("Au/Au_01.dm3"), segmentation=segmentation, analysis=analysis)
+        recording.record(ledger, file.id, [one])
+        assert len(expected) == len(results.analysis("Au_01").particles)
+
+
+def test_numbers_of_an_analysis_have_no_gap(tmp_path):
+    """The keys of the outlines are the numbers of the table, in the order of the analysis."""
+    with open_ledger(tmp_path / ".temwatch") as ledger:
+        record(ledger)
+        with ledger.transaction() as connection:
+            author = changes.Author(by="me", at=START, source="command")
+            exclusions.exclude_particles(connection, 1, [2], author)
+        sample_folder.publish(ledger, tmp_path, "Au")
+    results = temwatch.read_results(tmp_path / "Au")
+    table, analysis = results.particles, results.analysis("Au_01")
+    assert [1, 3, 4, 5] == list(results.outlines("Au_01")) == table["particle"].tolist()
+    assert [1, 2, 3, 4] == analysis.table()["particle"].tolist()
+    assert np.allclose(table["area_nm2"], analysis.table()["area_nm2"], rtol=1e-5)
+
+
 def test_without_the_ledger_there_are_tables(output, tmp_path):
     """A folder that was copied elsewhere; outlines say what is missing."""
     shutil.copytree(output / "Au", tmp_path / "Au")
@@ -109,4 +152,6 @@ def test_results_show_themselves_in_a_notebook(output):
     assert "data:image/png;base64," in shown
     assert "equivalent diameter" in shown
     assert "Au" in repr(results)
-    assert "particles" in repr(results["Au"])
+    assert "5 particles in" in repr(results["Au"])
+    assert "<p>5 particles, 2 micrographs</p>" in shown
+    assert "particles, 1 micrograph</p>" in results["NA"]._repr_html_()

@@ -15,8 +15,9 @@ if TYPE_CHECKING:
 
     from temwatch.domain import Analysis, Image, Region
 
+# palette of Okabe and Ito, safe for all types of colour vision (jfly.uni-koeln.de/color)
 COLOURS = {"single": "#56b4e9", "separated": "#f0e442", "low convexity": "#e69f00", "rejected": "#d55e00"}
-"""Colours of the outlines; the published overlays have the same."""
+"""Colours of the outlines; the published overlays take theirs from here."""
 
 _SHADES = (1.0, 99.0)  # percentiles that become black and white
 _WIDTH_INCHES, _DPI = 5.0, 100

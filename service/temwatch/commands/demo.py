@@ -75,9 +75,7 @@ def run(arguments: argparse.Namespace) -> int:
             signal.signal(signal.SIGTERM, lambda *_: _interrupt())
             with contextlib.suppress(KeyboardInterrupt):
                 service.wait()
-        console.print(
-            f"the live page has ended; to open it again with these results: {again}", soft_wrap=True
-        )
+        console.print(f"the page has ended; to open it again with these results: {again}", soft_wrap=True)
         if not arguments.serve:
             console.print("a demo whose page stays up: temwatch demo --serve")
         return 0 if receipt.done == expected else 1

@@ -16,14 +16,21 @@ from scipy import ndimage
 from temwatch import fonts
 from temwatch.domain import Analysis, Particle, Region
 from temwatch.domain import Image as Pixels
+from temwatch.figures import COLOURS
 from temwatch.outputs import paths
 from temwatch.outputs.files import make_folder, replacing
 
-# palette of Okabe and Ito, safe for all types of colour vision (jfly.uni-koeln.de/color)
-ALONE = (86, 180, 233)
-SEPARATED = (240, 228, 66)
-OVERLAPPING = (230, 159, 0)
-REJECTED = (213, 94, 0)
+
+def _rgb(colour: str) -> tuple[int, int, int]:
+    red, green, blue = bytes.fromhex(colour.removeprefix("#"))
+    return red, green, blue
+
+
+ALONE = _rgb(COLOURS["single"])
+SEPARATED = _rgb(COLOURS["separated"])
+OVERLAPPING = _rgb(COLOURS["low convexity"])
+REJECTED = _rgb(COLOURS["rejected"])
+# of the same palette
 REMOVED = (204, 121, 167)
 EXCLUDED = (170, 170, 170)
 

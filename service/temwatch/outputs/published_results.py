@@ -144,7 +144,7 @@ class SampleResults:
         """
         from temwatch.outputs.exports.detections import detections  # loads numba
 
-        with Reader(self._state) as reader:
+        with Reader(self._state) as reader, reader.snapshot():
             return {
                 one.number: one.polygon for one in detections(reader, self._row(reader, micrograph, frame))
             }
@@ -152,11 +152,13 @@ class SampleResults:
     def analysis(self, micrograph: str, frame: int | None = None) -> Analysis:
         """The analysis of a micrograph as it was recorded, with its published picture; see `outlines`.
 
-        Excluded particles are left out, so that numbers may differ from those of particles.csv behind one.
+        Excluded particles are left out, and the others count from 1 without a gap, as in `Analysis.labels`.
+        particles.csv keeps the gap: behind an excluded particle its numbers are higher than those of the
+        analysis. The keys of `outlines` are the numbers of particles.csv, in the order of the particles.
         """
         from temwatch.outputs.exports.detections import detections
 
-        with Reader(self._state) as reader:
+        with Reader(self._state) as reader, reader.snapshot():
             row = self._row(reader, micrograph, frame)
             particles = tuple(one.particle for one in detections(reader, row))
             picture = self._picture(row, "micrograph")
@@ -180,7 +182,7 @@ class SampleResults:
             return np.asarray(picture.convert("L"), np.float32)
 
     def __repr__(self) -> str:
-        return f"<results of {self.sample}: {self.summary['particles']} particles in {self.folder}>"
+        return f"<results of {self.sample}: {_counted(self.summary, 'particle')} in {self.folder}>"
 
     def _repr_html_(self) -> str:
         """The last overlay, and a table of the statistics."""
@@ -194,7 +196,7 @@ class SampleResults:
             )
             for one in descriptors.shown(descriptors.Shown.TERMINAL)
         ]
-        count = f"{self.summary['particles']} particles, {self.summary['micrographs']} micrographs"
+        count = f"{_counted(self.summary, 'particle')}, {_counted(self.summary, 'micrograph')}"
         table = _html_table(("", "unit", "mean", "SD", "median"), rows)
         return f"<h4>{html.escape(self.sample)}</h4>{picture}<p>{count}</p>{table}"
 
@@ -284,6 +286,12 @@ def _typed(texts: pandas.Series[str], kind: str) -> pandas.Series[Any]:
             return numbers.astype("Int64" if numbers.isna().any() else "int64")
         case _:
             return pandas.to_numeric(texts.replace("", None)).astype("float64")
+
+
+def _counted(summary: Mapping[str, Any], noun: str) -> str:
+    """A count of the summary in words."""
+    count = summary[f"{noun}s"]
+    return f"{count} {noun}" if count == 1 else f"{count} {noun}s"
 
 
 def _figure(figures_of_one: Mapping[str, float | None], name: str) -> str:

@@ -22,6 +22,12 @@ from temwatch.ledger import Reader
 from temwatch.names import path_cell, text_cell
 from temwatch.outputs.tables import Advance, RowLayout, Table, layout_rows
 
+ZIP64_ROWS = 400_000
+"""A sheet of more rows may need more than the 2 GiB of a plain zip entry.
+
+Only such a sheet is written as zip64: some versions of Excel refuse a workbook that has it without need.
+"""
+
 _BLOCK_CHARACTERS = 1 << 20
 _LEVEL = 3  # of the compression: half the time of zlib's own choice, for a tenth more bytes
 _ROW = "\0"  # stands for the number of the row, which no cell can contain
@@ -58,13 +64,15 @@ def fill(template: BinaryIO, stream: BinaryIO, rows: Mapping[str, tuple[int, Cal
         By the file of the sheet in the archive: how many rows there are below the head, and what gives them,
         called with the style of a time.
     """
-    with zipfile.ZipFile(template) as source, zipfile.ZipFile(stream, "w") as target:
+    with (
+        zipfile.ZipFile(template) as source,
+        zipfile.ZipFile(stream, "w", zipfile.ZIP_DEFLATED, compresslevel=_LEVEL) as target,
+    ):
         for entry in source.infolist():
             content = source.read(entry)
-            copied = zipfile.ZipInfo(entry.filename, entry.date_time)
-            copied.compress_type = zipfile.ZIP_DEFLATED
             if entry.filename not in rows:
-                target.writestr(copied, content, compresslevel=_LEVEL)
+                copied = zipfile.ZipInfo(entry.filename, entry.date_time)
+                target.writestr(copied, content, zipfile.ZIP_DEFLATED, _LEVEL)
                 continue
             count, give = rows[entry.filename]
             head, tail = content.split(_END)
@@ -72,9 +80,8 @@ def fill(template: BinaryIO, stream: BinaryIO, rows: Mapping[str, tuple[int, Cal
             style = _STYLE.search(pattern[0]) if pattern else None
             head = _SECOND_ROW.sub(b"", head)
             head = _LAST_ROW.sub(rb'\g<1>%d"' % (count + 1), head)
-            # public from Python 3.13 on, as compress_level
-            copied._compresslevel = _LEVEL  # type: ignore[attr-defined]  # noqa: SLF001
-            with target.open(copied, "w") as sheet:
+            # by its name it is dated 1980, not by the clock: the same rows give the same bytes
+            with target.open(entry.filename, "w", force_zip64=count > ZIP64_ROWS) as sheet:
                 sheet.write(head)
                 for block in _numbered(give(int(style[1]) if style else 0)):
                     sheet.write(block)

@@ -11,7 +11,7 @@ from pydantic import BaseModel, ConfigDict, Field, model_validator
 from temwatch.choices import MAX_BY_CHARACTERS, MAX_REASON_CHARACTERS, PLAUSIBLE_PIXEL_SIZE_NM
 from temwatch.domain import utc_text
 from temwatch.ledger import changes
-from temwatch.web.bodies import token_route
+from temwatch.web.bodies import REFUSALS, token_route
 from temwatch.web.context import Context, known_sample
 
 MAX_CORNERS = 10_000
@@ -24,12 +24,7 @@ Id = Annotated[int, Path(ge=1, le=_LARGEST)]
 Kind = Literal["exclude", "include"]
 Coordinate = Annotated[float, Field(ge=-1e9, le=1e9, allow_inf_nan=False)]
 
-_REFUSALS: dict[int | str, dict[str, Any]] = {
-    401: {"description": "the token is missing or wrong"},
-    403: {"description": "the service is read-only"},
-    404: {"description": "no such micrograph"},
-    429: {"description": "too many requests"},
-}
+_REFUSALS = REFUSALS | {404: {"description": "no such micrograph"}}
 
 
 class Reasoned(BaseModel):

@@ -13,7 +13,7 @@ import numpy as np
 from temwatch.domain import Region
 from temwatch.ledger import MicrographRow, Reader
 from temwatch.outputs import paths
-from temwatch.outputs.exports.detections import analysed, numbered_particles
+from temwatch.outputs.exports.detections import analysed, numbered_particles, sample_name
 from temwatch.outputs.files import write_whole
 from temwatch.outputs.tables import Advance, nothing
 from temwatch.version import __version__
@@ -29,7 +29,8 @@ def write(reader: Reader, sample: str, folder: Path, advance: Advance) -> Iterat
 
 
 def _text(reader: Reader, sample: str, advance: Advance) -> Iterator[str]:
-    info = {"description": f"sample {sample}, analysed by temwatch", "version": __version__}
+    name = sample_name(reader, sample)
+    info = {"description": f"sample {name}, analysed by temwatch", "version": __version__}
     yield f'{{"info": {_json(info)},\n"categories": [{_json(_CATEGORY)}],\n"images": ['
     yield from _joined(_json(_image(row)) for row in analysed(reader, sample, nothing))
     yield '],\n"annotations": ['

@@ -24,6 +24,11 @@ class Detection:
     polygon: NDArray[np.float64]
 
 
+def sample_name(reader: Reader, sample: str) -> str:
+    """The true name of a sample, as its tables show it; `sample` is the name of its folder."""
+    return next((row.name for row in reader.samples(only=sample)), sample)
+
+
 def analysed(reader: Reader, sample: str, advance: Advance) -> Iterator[MicrographRow]:
     """Micrographs and frames of a sample that have a result, in the order of micrographs.csv."""
     for row in reader.micrographs(sample):

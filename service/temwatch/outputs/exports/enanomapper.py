@@ -16,7 +16,7 @@ from typing import Any
 from temwatch.ledger import MicrographRow, Reader
 from temwatch.names import text_cell
 from temwatch.outputs import paths
-from temwatch.outputs.exports.detections import analysed
+from temwatch.outputs.exports.detections import analysed, sample_name
 from temwatch.outputs.files import replacing
 from temwatch.outputs.tables import Advance, summary
 from temwatch.version import __version__
@@ -48,7 +48,7 @@ def write(reader: Reader, sample: str, folder: Path, advance: Advance) -> Iterat
     cells = _cells(summary(reader, sample), rows)
     path = folder / paths.ENANOMAPPER.format(sample=sample)
     with replacing(path) as stream, xlsxwriter.Workbook(stream) as book:
-        book.set_properties({"title": sample, "created": datetime(1980, 1, 1)})
+        book.set_properties({"title": sample_name(reader, sample), "created": datetime(1980, 1, 1)})
         bold = book.add_format({"bold": True})
         about, sheet = book.add_worksheet("about"), book.add_worksheet("size TEM")
         for line, text in enumerate(_ABOUT):

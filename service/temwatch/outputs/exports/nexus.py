@@ -12,7 +12,7 @@ from temwatch import descriptors
 from temwatch.domain import utc_text
 from temwatch.ledger import MicrographRow, Reader
 from temwatch.outputs import paths
-from temwatch.outputs.exports.detections import analysed, detections
+from temwatch.outputs.exports.detections import analysed, detections, sample_name
 from temwatch.outputs.files import replacing
 from temwatch.outputs.tables import Advance
 from temwatch.version import __version__
@@ -25,17 +25,18 @@ def write(reader: Reader, sample: str, folder: Path, advance: Advance) -> Iterat
     """Write one file: a table of all particles, and event and outlines of each micrograph."""
     import h5py
 
+    name = sample_name(reader, sample)
     path = folder / paths.NEXUS.format(sample=sample)
     with replacing(path) as stream, h5py.File(stream, "w", track_order=True) as file:
         file.attrs["NX_class"] = "NXroot"
         file.attrs["default"] = "entry"
         file.attrs["creator"] = f"temwatch {__version__}"
-        entry = _group(file, "entry", "NXentry", definition="NXem", experiment_alias=sample)
+        entry = _group(file, "entry", "NXentry", definition="NXem", experiment_alias=name)
         entry.attrs["default"] = "particles"
         program = _group(_group(entry, "profiling", "NXcs_profiling"), "program1", "NXprogram")
         program["program"] = "temwatch"
         program["program"].attrs["version"] = __version__
-        _group(entry, "sample", "NXsample", name=sample)
+        _group(entry, "sample", "NXsample", name=name)
         measurement = _group(entry, "measurement", "NXem_measurement")
         started = []
         for number, row in enumerate(analysed(reader, sample, advance), 1):

@@ -1,7 +1,7 @@
 // Problems of the service and of files, each with its remedy, and the retry.
 import { getJson } from "./api.js";
 import { make } from "./dom.js";
-import { clock, count, plural } from "./format.js";
+import { clock, count, digits, plural } from "./format.js";
 import { postWithToken } from "./token.js";
 
 export const title = "Problems";
@@ -65,13 +65,19 @@ async function retry(path, body, page) {
   }
 }
 
+// a size that a file states itself is no fault of the retry's: another command corrects it
+export function outcome({ files, stated = [] }) {
+  const told = stated.map(([file, nm]) => `${file} states ${digits(nm, 4)} nm per pixel itself, nothing was changed; temwatch calibrate corrects it.`);
+  return [...(files || !stated.length ? [`Retrying ${plural(files, "file")}.`] : []), ...told].join(" ");
+}
+
 // the running service polls for requests twice a second
 async function showResult(request) {
   for (let tries = 0; tries < 20; tries += 1) {
     await new Promise((resolve) => setTimeout(resolve, 300));
     const { answer } = await getJson(`api/requests/${request}`);
     if (!answer) continue;
-    parts.result.textContent = answer.error ?? `Retrying ${plural(answer.files, "file")}.`;
+    parts.result.textContent = answer.error ?? outcome(answer);
     return;
   }
 }
