@@ -42,7 +42,7 @@ def test_every_difference_is_named(service):
     assert 0 == done.returncode, done.stderr
     lines = done.stdout.splitlines()
     assert "service: stopped" == lines[0]
-    expected = "seen 9 = done 2 + refused 1 + failed 1 + duplicates 1 + superseded 1 + pending 3"
+    expected = "seen 9 = done 2 + refused 1 + failed 1 + duplicates 1 + superseded 1 + pending 3 + excluded 0"
     assert expected == lines[-1]
     named = sorted(line for line in lines if ".dm3" in line)
     for begin, line in zip(

@@ -3,6 +3,7 @@
 import hashlib
 import re
 import shlex
+import shutil
 import subprocess
 import sys
 from pathlib import Path
@@ -44,8 +45,9 @@ def test_simulate_writes_exactly_what_was_asked_for(tmp_path):
     assert 3 == len(set(digests[0]))
 
 
-def test_the_python_of_the_readme_runs(tmp_path, series):
-    """As it stands, on a simulated micrograph of that name."""
+def test_the_python_of_the_readme_runs(tmp_path, series, analysed):
+    """As it stands, on a simulated micrograph of that name and results of such."""
+    shutil.copytree(analysed / "results", tmp_path / "results")
     (tmp_path / "Au_01.dm3").write_bytes(sorted(series.glob("*.dm3"))[0].read_bytes())
     code = "\n".join(re.findall(r"```python\n(.*?)```", README, re.DOTALL)) + "\nprint(len(table))"
     done = subprocess.run(

@@ -85,6 +85,11 @@ def micrograph_export(folder: Path, row: MicrographRow, kind: ExportKind) -> Pat
     return folder / "micrographs" / row.name / f"{row_picture_name(row)}_{kind}"
 
 
+def pictures_of(folder: Path, kind: Picture) -> list[Path]:
+    """All pictures of one kind in the folder of a sample, by name."""
+    return sorted((folder / "micrographs").glob(f"*/*_{kind}.png"))
+
+
 def micrograph_table(folder: Path) -> Path:
     """The particles of one file, in its folder."""
     return folder / f"{folder.name}_{PARTICLES}"
