@@ -186,7 +186,7 @@ class SampleResults:
 
     def _repr_html_(self) -> str:
         """The last overlay, and a table of the statistics."""
-        overlays = sorted((self.folder / "micrographs").glob("*/*_overlay.png"))
+        overlays = paths.pictures_of(self.folder, "overlay")
         picture = figures.embedded(_reduced(overlays[-1])) if overlays else ""
         rows = [
             (
