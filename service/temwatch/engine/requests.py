@@ -7,6 +7,7 @@ files that arrive meanwhile.
 from __future__ import annotations
 
 import json
+import math
 import sqlite3
 import time
 from collections.abc import Callable, Generator, Mapping
@@ -34,6 +35,7 @@ from temwatch.outputs import sample_folder
 log = structlog.get_logger(__name__)
 
 _LOOK_SECONDS = 0.5
+_RECALIBRATION_LOOK_SECONDS = 5.0  # without a request only a file that was in hand can have come to wait
 _RECALIBRATION_RETRY_SECONDS = 60.0  # after a worker died of it or a folder could not be written
 
 PUBLISH = "publish"
@@ -142,6 +144,7 @@ class RequestQueue:
         self._underway: _Underway | None = None
         self._looked_s = 0.0
         self._recalibrate_at_s = 0.0
+        self._recalibration_looked_s = -math.inf
         self._attempts: dict[Recalibration, int] = {}
 
     @property
@@ -160,6 +163,7 @@ class RequestQueue:
             return
         self._looked_s = now_s
         for request in open_requests(self._ledger):
+            self._recalibration_looked_s = -math.inf
             if request.kind == PUBLISH or request.kind in decisions.KINDS:
                 self._decide(request)
             elif self._underway is None:
@@ -173,7 +177,9 @@ class RequestQueue:
                     self._is_complete,
                 )
                 self._underway = _Underway(request, steps)
-        if self._underway is None and now_s >= self._recalibrate_at_s:
+        look_again_s = max(self._recalibrate_at_s, self._recalibration_looked_s + _RECALIBRATION_LOOK_SECONDS)
+        if self._underway is None and now_s >= look_again_s:
+            self._recalibration_looked_s = now_s
             with self._ledger.reader() as reader:
                 waiting = calibrations.waiting(reader)
                 has_next = waiting > 0 and next_item(reader, self._attempts) is not None
