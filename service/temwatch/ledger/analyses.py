@@ -29,6 +29,7 @@ from temwatch.domain import (
 )
 from temwatch.ledger import calibrations, exclusions
 from temwatch.ledger.packing import (
+    BOX_COLUMNS,
     pack_level,
     pack_mask,
     pack_regions,
@@ -41,8 +42,6 @@ from temwatch.ledger.rows import Result, metadata_text, method_from
 from temwatch.ledger.supersede import make_stale
 from temwatch.ledger.writer import Ledger
 from temwatch.notes import Note, join_notes, split_notes
-
-_BOX = "bbox_x_px, bbox_y_px, bbox_width_px, bbox_height_px"
 
 
 @dataclass(frozen=True, slots=True, kw_only=True, eq=False)
@@ -175,15 +174,14 @@ def _insert_details(
     rejections: Sequence[tuple[Any, ...]],
 ) -> None:
     """Particles and rejections of a micrograph, numbered from 1."""
-    columns = (
-        f"micrograph_id, number, {', '.join(descriptors.NAMES)}, separated, overlapping, separated_by, {_BOX}"
-    )
+    measured = ", ".join(descriptors.NAMES)
+    columns = f"micrograph_id, number, {measured}, separated, overlapping, separated_by, {BOX_COLUMNS}"
     connection.executemany(
         f"INSERT INTO particles ({columns}) VALUES ({', '.join('?' * len(columns.split(',')))})",
         ((micrograph_id, number, *row) for number, row in enumerate(particles, 1)),
     )
     connection.executemany(
-        f"INSERT INTO rejections (micrograph_id, number, reason, area_px, separated, {_BOX})"
+        f"INSERT INTO rejections (micrograph_id, number, reason, area_px, separated, {BOX_COLUMNS})"
         " VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?)",
         ((micrograph_id, number, *row) for number, row in enumerate(rejections, 1)),
     )
@@ -296,7 +294,7 @@ def level(reader: Reader, micrograph_id: int) -> Level | None:
 def particles(reader: Reader, micrograph_id: int) -> tuple[Particle, ...]:
     """Particles of a micrograph with their regions, in the order of their numbers."""
     rows = reader.connection.execute(
-        f"""SELECT {_BOX}, separated, overlapping, separated_by, {", ".join(descriptors.NAMES)}
+        f"""SELECT {BOX_COLUMNS}, separated, overlapping, separated_by, {", ".join(descriptors.NAMES)}
             FROM particles WHERE micrograph_id = ? ORDER BY number""",
         (micrograph_id,),
     ).fetchall()
@@ -319,7 +317,7 @@ def particles(reader: Reader, micrograph_id: int) -> tuple[Particle, ...]:
 def rejections(reader: Reader, micrograph_id: int) -> tuple[Rejection, ...]:
     """Rejections of a micrograph with their regions, in the order of their numbers."""
     rows = reader.connection.execute(
-        f"SELECT {_BOX}, separated, reason FROM rejections WHERE micrograph_id = ? ORDER BY number",
+        f"SELECT {BOX_COLUMNS}, separated, reason FROM rejections WHERE micrograph_id = ? ORDER BY number",
         (micrograph_id,),
     ).fetchall()
     regions = _stored_regions(reader, micrograph_id, "rejection_regions", rows)

@@ -19,7 +19,8 @@ from numpy.typing import NDArray
 from temwatch.domain import Region
 from temwatch.ledger import changes
 from temwatch.ledger.changes import Author
-from temwatch.ledger.packing import pack_regions, unpack_regions
+from temwatch.ledger.packing import BOX_COLUMNS, pack_regions, unpack_regions
+from temwatch.ledger.selection import STACK_FRAME, file_of
 from temwatch.ledger.supersede import make_stale
 from temwatch.notes import Note, join_notes, split_notes
 
@@ -29,9 +30,7 @@ if TYPE_CHECKING:
 LEAST_OVERLAP = 0.5
 """Intersection over union from which on a particle is the one that was excluded."""
 
-_BOX = "bbox_x_px, bbox_y_px, bbox_width_px, bbox_height_px"
-# a frame that is a file of its own may be numbered again
-_STACK_FRAME = "CASE WHEN f.frame IS NULL THEN m.frame END"
+
 _IN_FORCE = "file_id = ? AND ended_by IS NULL"
 
 
@@ -98,7 +97,7 @@ def exclude_particles(
         {"excluded_particles": sorted(before | {*new})},
     )
     connection.executemany(
-        f"""INSERT INTO exclusions (change_id, file_id, frame, number, {_BOX}, outline)
+        f"""INSERT INTO exclusions (change_id, file_id, frame, number, {BOX_COLUMNS}, outline)
             VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?)""",
         [(change, file_id, frame, number, *_packed(regions[number])) for number in new],
     )
@@ -171,12 +170,12 @@ def apply(connection: sqlite3.Connection, micrograph_id: int, *, is_published: b
     A row that was just recorded is not published yet; of any other the tables are written again.
     """
     file_id, frame, sample, was, notes = connection.execute(
-        f"""SELECT f.id, {_STACK_FRAME}, m.sample, m.excluded, m.notes_of_record
+        f"""SELECT f.id, {STACK_FRAME}, m.sample, m.excluded, m.notes_of_record
             FROM micrographs m JOIN files f ON f.id = m.file_id WHERE m.id = ?""",
         (micrograph_id,),
     ).fetchone()
     exclusions = connection.execute(
-        f"""SELECT id, frame, {_BOX}, outline, number_now FROM exclusions
+        f"""SELECT id, frame, {BOX_COLUMNS}, outline, number_now FROM exclusions
             WHERE {_IN_FORCE} AND (frame IS NULL OR frame IS ?)""",
         (file_id, frame),
     ).fetchall()
@@ -265,7 +264,7 @@ def _packed(region: Region) -> tuple[Any, ...]:
 def _regions(connection: sqlite3.Connection, micrograph_id: int) -> dict[int, Region]:
     """Regions of the particles of a micrograph, by number."""
     rows = connection.execute(
-        f"SELECT number, {_BOX}, separated FROM particles WHERE micrograph_id = ? ORDER BY number",
+        f"SELECT number, {BOX_COLUMNS}, separated FROM particles WHERE micrograph_id = ? ORDER BY number",
         (micrograph_id,),
     ).fetchall()
     if not rows:
@@ -315,8 +314,6 @@ def _apply_to_file(connection: sqlite3.Connection, file_id: int) -> None:
 
 def _file_of(connection: sqlite3.Connection, micrograph_id: int) -> tuple[int, int | None]:
     """The file of a micrograph, and its frame in a stack."""
-    row: tuple[int, int | None] = connection.execute(
-        f"SELECT f.id, {_STACK_FRAME} FROM micrographs m JOIN files f ON f.id = m.file_id WHERE m.id = ?",
-        (micrograph_id,),
-    ).fetchone()
-    return row
+    found = file_of(connection, micrograph_id)
+    assert found is not None
+    return found[:2]

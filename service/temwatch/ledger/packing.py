@@ -9,6 +9,9 @@ import numpy as np
 
 from temwatch.domain import Level, Mask, Region
 
+BOX_COLUMNS = "bbox_x_px, bbox_y_px, bbox_width_px, bbox_height_px"
+"""Of every table that keeps regions, in the order in which `unpack_regions` takes a box."""
+
 _LEVEL = 1  # higher levels take ten times as long and save a tenth of the size
 
 

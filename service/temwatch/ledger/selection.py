@@ -16,6 +16,9 @@ from temwatch.ledger.rows import FILE_COLUMNS, File, file_from
 from temwatch.ledger.supersede import IS_NEWEST
 from temwatch.names import as_text, from_cell, from_stored
 
+# a frame that is a file of its own may be numbered again
+STACK_FRAME = "CASE WHEN f.frame IS NULL THEN m.frame END"
+
 _MOST_NAMED = 3
 _WILDCARD = re.compile(r"[*?[]")
 
@@ -130,7 +133,7 @@ def particle_numbers(connection: sqlite3.Connection, micrograph_id: int) -> set[
 def file_of(connection: sqlite3.Connection, micrograph_id: int) -> tuple[int, int | None, str] | None:
     """File, frame in a stack, and sample of a micrograph; None where no row has this id."""
     row: tuple[int, int | None, str] | None = connection.execute(
-        """SELECT f.id, CASE WHEN f.frame IS NULL THEN m.frame END, m.sample
+        f"""SELECT f.id, {STACK_FRAME}, m.sample
             FROM micrographs m JOIN files f ON f.id = m.file_id WHERE m.id = ?""",
         (micrograph_id,),
     ).fetchone()
