@@ -6,6 +6,7 @@ import json
 
 import pytest
 
+from temwatch.ledger import open_ledger
 from temwatch.web.decisions import MAX_CORNERS
 from web_cases import TOKEN, Site, copied
 
@@ -134,6 +135,15 @@ def test_without_the_token_nothing_is_parsed(site, what):
 def test_an_unknown_micrograph_is_404(site):
     post(site, 999_999, "exclude", code=404)
     post(site, 999_999, "particles/include", code=404, numbers=[1])
+
+
+def test_a_ledger_that_cannot_be_written_is_said_in_words(site, micrograph):
+    """Another process holds it: 503, and nothing has changed."""
+    before = site.json("/api/history")
+    with open_ledger(site.config.output.state):
+        said = post(site, micrograph, "exclude", code=503)
+    assert "nothing has changed" in said["detail"]
+    assert before == site.json("/api/history")
 
 
 def test_a_calibration_that_does_not_fit_is_refused(site):

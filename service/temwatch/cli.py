@@ -173,7 +173,8 @@ def _rebuild(commands: _Commands) -> None:
 def _export(commands: _Commands) -> None:
     text = "write a sample in the formats of other programs"
     example = "--config temwatch.toml Au --formats xlsx,roi --output exported"
-    command = _add(commands, "export", text, example, config=True)
+    command = _add(commands, "export", text, example, "--results results Au --formats roi --output exported")
+    cli_decisions.add_where(command, "--results")
     command.add_argument("sample", metavar="SAMPLE")
     tables = ",".join(get_args(TableFormat))
     text = f"{', '.join(get_args(ExportFormat))} (default {tables})"
@@ -183,7 +184,8 @@ def _export(commands: _Commands) -> None:
 
 def _report(commands: _Commands) -> None:
     text = "write the one-page report of a sample and its charts"
-    command = _add(commands, "report", text, "--config temwatch.toml Au", config=True)
+    command = _add(commands, "report", text, "--config temwatch.toml Au", "--results results Au")
+    cli_decisions.add_where(command, "--results")
     command.add_argument("sample", metavar="SAMPLE")
     command.add_argument(
         "--output", type=Path, metavar="DIR", help="folder (default: report in the sample's results)"

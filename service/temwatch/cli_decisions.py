@@ -63,11 +63,11 @@ def _add(add: Add, name: str, text: str, examples: tuple[str, ...]) -> None:
     add_author(command)
 
 
-def add_where(command: argparse.ArgumentParser) -> None:
+def add_where(command: argparse.ArgumentParser, option: str = "--output") -> None:
     """Whose results: those of the service or those of `analyse`."""
     where = command.add_mutually_exclusive_group(required=True)
     where.add_argument("--config", type=Path, metavar="FILE", help="configuration of the service")
-    where.add_argument("--output", type=Path, metavar="DIR", help="or the output folder of analyse")
+    where.add_argument(option, type=Path, metavar="DIR", help="or the output folder of analyse")
 
 
 def add_author(command: argparse.ArgumentParser) -> None:

@@ -3,10 +3,9 @@
 from __future__ import annotations
 
 import argparse
-import sys
 
 from temwatch.choices import implausible_pixel_size, is_plausible_pixel_size
-from temwatch.commands.decide import author, config_of
+from temwatch.commands.decide import author, config_of, say_unknown
 from temwatch.commands.send_request import ask_service
 from temwatch.commands.terminal import known_sample, plural
 from temwatch.errors import UsageError
@@ -51,6 +50,4 @@ def run(arguments: argparse.Namespace) -> int:
     measured = "are being measured again" if is_held(config.output.state) else "measured again"
     what = "calibration as stated" if arguments.undo else "calibration corrected"
     print(f"{what}; {plural(done['micrographs'], 'micrograph')} {measured}")  # noqa: T201
-    for words in done["unknown"]:
-        print(f"temwatch: {printable(words)}: no such micrograph", file=sys.stderr)  # noqa: T201
-    return 1 if done["unknown"] else 0
+    return say_unknown(done["unknown"])

@@ -5,6 +5,8 @@ from __future__ import annotations
 import argparse
 import getpass
 import sys
+from collections.abc import Sequence
+from pathlib import Path
 from typing import Any
 
 from temwatch import config as configuration
@@ -12,15 +14,30 @@ from temwatch.commands.send_request import ask_service
 from temwatch.commands.terminal import plural
 from temwatch.config import Config
 from temwatch.errors import UsageError
+from temwatch.ledger import Reader, run_settings
 from temwatch.names import printable
 
 
 def config_of(arguments: argparse.Namespace) -> Config:
-    """The configuration of the service, or what `analyse` uses for an output folder."""
-    if arguments.config is not None:
-        return configuration.load(arguments.config)
-    folder = {"folder": str(arguments.output.absolute())}
-    return Config.model_validate({"watch": folder, "output": folder})
+    """The configuration of the service, or the settings of the run that an output folder comes from."""
+    return configured(arguments.config, arguments.output)
+
+
+def configured(file: Path | None, results: Path) -> Config:
+    """The configuration in a file; without one the settings with which a folder of results was made.
+
+    Raises
+    ------
+    ConfigError
+        The file cannot be used.
+    StartError
+        There is no ledger in the folder.
+    """
+    if file is not None:
+        return configuration.load(file)
+    folder = results.absolute()
+    with Reader(folder / configuration.STATE_FOLDER) as reader:
+        return run_settings.stored(reader, folder)
 
 
 def author(arguments: argparse.Namespace) -> dict[str, Any]:
@@ -53,7 +70,12 @@ def run(kind: str, arguments: argparse.Namespace) -> int:
     noun = "frame" if arguments.frame is not None else "micrograph"
     what = plural(done["particles"], "particle") if arguments.particle else plural(done["micrographs"], noun)
     print(f"{what} {kind}d")  # noqa: T201
-    for words in done["unknown"]:
+    return say_unknown(done["unknown"])
+
+
+def say_unknown(unknown: Sequence[str]) -> int:
+    """Name on standard error what nothing was done about; gives the exit code."""
+    for words in unknown:
         known = ": " in words
         print(f"temwatch: {printable(words)}" + ("" if known else ": no such micrograph"), file=sys.stderr)  # noqa: T201
-    return 1 if done["unknown"] else 0
+    return 1 if unknown else 0

@@ -6,16 +6,16 @@ import argparse
 from typing import get_args
 
 from temwatch import compiled_code
-from temwatch import config as configuration
 from temwatch.choices import ExportFormat
 from temwatch.commands import terminal
+from temwatch.commands.decide import configured
 from temwatch.errors import UsageError
 from temwatch.ledger import Reader
 
 
 def run(arguments: argparse.Namespace) -> int:
     """Write the formats into the folder `--output`."""
-    config = configuration.load(arguments.config)
+    config = configured(arguments.config, arguments.results)
     names = list(dict.fromkeys(name.strip() for name in arguments.formats.split(",") if name.strip()))
     for name in names:
         if name not in get_args(ExportFormat):

@@ -5,7 +5,7 @@ from __future__ import annotations
 import argparse
 from datetime import UTC, datetime
 
-from temwatch import config as configuration
+from temwatch.commands.decide import configured
 from temwatch.commands.terminal import known_sample
 from temwatch.errors import UsageError
 from temwatch.ledger import Reader
@@ -14,7 +14,7 @@ from temwatch.outputs import paths, sample_report
 
 def run(arguments: argparse.Namespace) -> int:
     """Write them into the folder `report` of the sample, or into `--output`."""
-    config = configuration.load(arguments.config)
+    config = configured(arguments.config, arguments.results)
     with Reader(config.output.state) as reader:
         sample = known_sample(reader, arguments.sample)
         folder = (arguments.output or paths.report_folder(config.output.folder, sample)).absolute()

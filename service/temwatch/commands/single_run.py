@@ -19,7 +19,7 @@ from temwatch.engine.hooks import EngineHooks
 from temwatch.engine.job import Finished
 from temwatch.engine.run_mode import RunMode
 from temwatch.errors import StartError, UsageError
-from temwatch.ledger import Arrival, File, Reader, open_ledger, queue
+from temwatch.ledger import Arrival, File, Reader, open_ledger, queue, run_settings
 from temwatch.names import as_text, printable
 
 
@@ -48,6 +48,7 @@ def analyse(config: Config, arrivals: list[Arrival], pixel_size_nm: float | None
             disable=not sys.stderr.isatty(),
         ) as bar,
     ):
+        run_settings.keep(ledger, config)
         queue.add_all(ledger, arrivals)
         with ledger.reader() as reader:
             again = _without_result(reader, arrivals, method.digest)

@@ -5,7 +5,6 @@ from __future__ import annotations
 import threading
 import time
 from collections.abc import Callable
-from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
 
@@ -28,7 +27,7 @@ from temwatch.engine.hooks import EngineHooks
 from temwatch.engine.job import Finished
 from temwatch.engine.run_mode import RunMode
 from temwatch.errors import Refused, StartError
-from temwatch.ledger import Ledger, counters, open_ledger, post_request, queue
+from temwatch.ledger import Ledger, counters, open_ledger, queue, run_settings
 from temwatch.metrics import ServiceCollector, timings
 from temwatch.names import as_text
 from temwatch.token_file import make_token
@@ -67,6 +66,7 @@ def run(
     hub, registry = Hub(), CollectorRegistry()
     observed = timings(registry)
     with open_ledger(config.output.state) as ledger:
+        run_settings.keep(ledger, config)
         if config.engine.dask:  # the workers of the cluster hold the network
             segmenter = segmentation.build_lazily(config.segmentation)
         else:
@@ -130,11 +130,8 @@ def run(
 
         def decide(kind: str, arguments: dict[str, Any]) -> dict[str, Any]:
             """At once, whatever the engine is at, which publishes it afterwards."""
-            decided = decisions.decide(ledger, kind, arguments)
-            if decided.samples:
-                published = {"samples": decided.samples}
-                post_request(config.output.state, requests.PUBLISH, published, datetime.now(UTC))
-                engine.wake()
+            decided = decisions.decide(ledger, kind, arguments, requests.ask_to_publish)
+            engine.wake()
             return decided.answer
 
         try:

@@ -7,7 +7,7 @@ follow, see `Publisher.publish_soon`.
 from __future__ import annotations
 
 import sqlite3
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from datetime import UTC, datetime
 from typing import Any
@@ -27,6 +27,8 @@ from temwatch.names import as_text
 KINDS = ("exclude", "include", "calibrate")
 """What can be decided; the names of the requests and of the commands."""
 
+_RETRY = "temwatch retry --pixel-size gives it one"
+
 _OF_FILE = {"exclude": exclusions.exclude_file, "include": exclusions.include_file}
 _OF_PARTICLES = {"exclude": exclusions.exclude_particles, "include": exclusions.include_particles}
 
@@ -43,8 +45,16 @@ class _NothingDone(Exception):
     """Nothing is to be changed; the text says why."""
 
 
-def decide(ledger: Ledger, kind: str, arguments: Mapping[str, Any]) -> Decided:
-    """Carry out a decision.
+Settle = Callable[[sqlite3.Connection, Decided], None]
+"""Writes what follows from a decision, in the transaction of the decision itself."""
+
+
+def _nothing(_: sqlite3.Connection, __: Decided) -> None:
+    pass
+
+
+def decide(ledger: Ledger, kind: str, arguments: Mapping[str, Any], settle: Settle = _nothing) -> Decided:
+    """Carry out a decision, and `settle` it in the same transaction: a kill leaves both or neither.
 
     It names files by `paths` and perhaps one `frame` of a stack, or a row of micrographs.csv by its id
     `micrograph`; `particles` (numbers) or `polygon` (corners x, y in px) mean particles of that micrograph.
@@ -76,15 +86,13 @@ def decide(ledger: Ledger, kind: str, arguments: Mapping[str, Any]) -> Decided:
                 decision.about_micrograph(micrograph_id, arguments)
             else:
                 decision.about_paths(arguments)
+            decided = decision.decided()
+            settle(connection, decided)
     except (_NothingDone, calibrations.CannotCalibrate) as refused:
-        return Decided(answer={"refused": str(refused)})
-    answer: dict[str, object] = {
-        "changes": decision.changes,
-        "micrographs": decision.micrographs,
-        "particles": decision.particles,
-        "unknown": decision.unknown,
-    }
-    return Decided(answer=answer, samples=tuple(decision.samples))
+        decided = Decided(answer={"refused": str(refused)})
+        with ledger.transaction() as connection:
+            settle(connection, decided)
+    return decided
 
 
 class _Decision:
@@ -102,6 +110,16 @@ class _Decision:
         self.particles = 0
         self.unknown: list[str] = []
         self.samples: dict[str, None] = {}
+
+    def decided(self) -> Decided:
+        """The answer to what was changed."""
+        answer: dict[str, object] = {
+            "changes": self.changes,
+            "micrographs": self.micrographs,
+            "particles": self.particles,
+            "unknown": self.unknown,
+        }
+        return Decided(answer=answer, samples=tuple(self.samples))
 
     def about_paths(self, arguments: Mapping[str, Any]) -> None:
         """Files, or particles of one of them."""
@@ -150,7 +168,7 @@ class _Decision:
                 self._connection, self._author, sample=sample, file_ids=file_ids
             )
         else:
-            made, waiting = calibrations.calibrate(
+            made, waiting, without = calibrations.calibrate(
                 self._connection,
                 self._author,
                 sample=sample,
@@ -158,6 +176,7 @@ class _Decision:
                 factor=arguments.get("factor"),
                 pixel_size_nm=arguments.get("pixel_size_nm"),
             )
+            self.unknown += [f"{path}: states no pixel size, nothing changed; {_RETRY}" for path in without]
         self.changes += made
         self.micrographs += waiting
         self.samples[sample] = None
@@ -189,10 +208,11 @@ class _Decision:
         self, micrograph_id: int, numbers: list[int] | set[int], sample: str, where: str
     ) -> None:
         there = particle_numbers(self._connection, micrograph_id)
+        if self._kind == "include":  # what was excluded may be lost, and its exclusion is ended all the same
+            there |= exclusions.excluded_by_number(self._connection, micrograph_id)
         self.unknown += [f"{where}no particle {number}" for number in numbers if number not in there]
-        before = exclusions.marked(self._connection, micrograph_id)
         change = _OF_PARTICLES[self._kind](self._connection, micrograph_id, numbers, self._author)
-        self.particles += len(before ^ exclusions.marked(self._connection, micrograph_id))
+        self.particles += 0 if change is None else exclusions.particles_of(self._connection, change)
         self._add(change, sample)
 
     def _add(self, change: int | None, sample: str) -> None:

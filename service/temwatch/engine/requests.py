@@ -29,7 +29,7 @@ from temwatch.engine.recalibration import next_item, recalibrating
 from temwatch.errors import StartError
 from temwatch.ledger import Ledger, Reader, Request, analyses, calibrations, queue
 from temwatch.ledger.calibrations import Recalibration
-from temwatch.ledger.requests import answer_request, open_requests
+from temwatch.ledger.requests import add_request, answer_request, close_request, open_requests
 from temwatch.outputs import sample_folder
 
 log = structlog.get_logger(__name__)
@@ -40,6 +40,13 @@ _RECALIBRATION_RETRY_SECONDS = 60.0  # after a worker died of it or a folder cou
 
 PUBLISH = "publish"
 """Request of this process itself: publish the `samples` in which something was decided."""
+
+
+def ask_to_publish(connection: sqlite3.Connection, decided: decisions.Decided) -> None:
+    """Settles a decision that was made beside the engine: the engine publishes what has changed."""
+    if decided.samples:
+        add_request(connection, PUBLISH, {"samples": decided.samples}, datetime.now(UTC))
+
 
 Answer = dict[str, object]
 Steps = Generator["Future[Analysis] | None", None, Answer]
@@ -193,15 +200,21 @@ class RequestQueue:
 
     def _decide(self, request: Request) -> None:
         """Carry out a decision, or publish what was decided elsewhere in this process."""
+
+        def settle(connection: sqlite3.Connection, decided: decisions.Decided) -> None:
+            close_request(connection, request.id, json.dumps(decided.answer), datetime.now(UTC))
+
         try:
             if request.kind == PUBLISH:
-                decided = decisions.Decided(answer={}, samples=tuple(request.arguments["samples"]))
+                samples = tuple(request.arguments["samples"])
             else:
                 log.info("request", kind=request.kind, **request.arguments)
-                decided = decisions.decide(self._ledger, request.kind, request.arguments)
-            for sample in decided.samples:
+                samples = decisions.decide(self._ledger, request.kind, request.arguments, settle).samples
+            for sample in samples:
                 self._publish_soon(sample)
-            answer = decided.answer
+            if request.kind != PUBLISH:
+                return
+            answer: Answer = {}
         except (sqlite3.Error, StartError):
             raise
         except Exception as error:  # a boundary, see docs/decisions/0012: it costs one request

@@ -22,6 +22,8 @@ from temwatch.ledger import changes
 from temwatch.ledger.changes import Author, Subject
 from temwatch.ledger.correction import Correction
 from temwatch.ledger.rows import CORRECTION, correction_from
+from temwatch.ledger.supersede import IS_NEWEST
+from temwatch.names import as_text
 
 if TYPE_CHECKING:
     from temwatch.ledger.reader import Reader
@@ -46,6 +48,9 @@ _STATEMENTS = (
 )
 
 _COLUMNS = "pixel_size_nm, pixel_size_source, stated_pixel_size_nm, uncorrected, wanted_pixel_size_nm, status"
+
+
+_MOST_NAMED = 3
 
 
 class CannotCalibrate(Exception):
@@ -101,13 +106,14 @@ def calibrate(
     file_ids: Sequence[int] | None,
     factor: float | None = None,
     pixel_size_nm: float | None = None,
-) -> tuple[list[int], int]:
+) -> tuple[list[int], int, list[str]]:
     """Correct the stated sizes of a sample, or of these files of it.
 
     Returns
     -------
-    changes, waiting
-        Ids of the changes, and the number of rows that are to be resolved again.
+    changes, waiting, without
+        Ids of the changes, the number of rows that are to be resolved again, and the paths of files that
+        state no size and therefore stay as they are.
 
     Raises
     ------
@@ -115,8 +121,11 @@ def calibrate(
         No file states a size, stated sizes differ by more than 1 %, or a size would not be plausible.
     """
     stated = _stated(connection, sample, file_ids)
+    without = _without_size(connection, sample, file_ids)
     if not stated:
-        raise CannotCalibrate("no micrograph of it states a pixel size; use temwatch retry --pixel-size")
+        raise CannotCalibrate(
+            f"{_named(without.values())} states a pixel size; use temwatch retry --pixel-size"
+        )
     low, high = min(stated), max(stated)
     if pixel_size_nm is not None and high > low * Correction.TOLERANCE:
         raise CannotCalibrate(f"its micrographs state {low:g} to {high:g} nm per pixel; use a factor")
@@ -126,7 +135,7 @@ def calibrate(
         if not (math.isfinite(corrected) and is_plausible_pixel_size(corrected)):
             raise CannotCalibrate(f"the corrected pixel size {implausible_pixel_size(corrected)}")
     found = []
-    for file_id in [None] if file_ids is None else file_ids:
+    for file_id in [None] if file_ids is None else [one for one in file_ids if one not in without]:
         before = _corrections(connection, sample, file_id)[:1]
         after = {"factor": factor, "pixel_size_nm": pixel_size_nm}
         subject = _subject(connection, sample, file_id)
@@ -137,13 +146,18 @@ def calibrate(
             (change, sample, file_id, factor, pixel_size_nm, None if pixel_size_nm is None else low),
         )
         found.append(change)
-    return found, _expect_all(connection, sample, file_ids)
+    return found, _expect_all(connection, sample, file_ids), [*without.values()]
 
 
 def undo(
     connection: sqlite3.Connection, author: Author, *, sample: str, file_ids: Sequence[int] | None
 ) -> tuple[list[int], int]:
-    """End the last correction of a sample, or that of each of these files; as for `calibrate`.
+    """End the last correction of a sample, or that of each of these files.
+
+    Returns
+    -------
+    changes, waiting
+        As for `calibrate`.
 
     Raises
     ------
@@ -241,6 +255,30 @@ def _stated(connection: sqlite3.Connection, sample: str, file_ids: Sequence[int]
     )
     chosen = None if file_ids is None else {*file_ids}
     return [size for number, size in rows if size is not None and (chosen is None or number in chosen)]
+
+
+def _without_size(
+    connection: sqlite3.Connection, sample: str, file_ids: Sequence[int] | None
+) -> dict[int, str]:
+    """Paths of the files that were read and state no size, by id."""
+    rows = connection.execute(
+        f"""SELECT DISTINCT f.id, f.path FROM micrographs m JOIN files f ON f.id = m.file_id
+            WHERE m.sample = ? AND {IS_NEWEST} AND (m.reason_code = 'no_pixel_size' OR (
+                m.method IS NOT NULL AND m.status IN ('done', 'duplicate')
+                AND m.stated_pixel_size_nm IS NULL AND m.pixel_size_source IS NOT NULL))
+            ORDER BY f.id""",
+        (sample,),
+    )
+    chosen = None if file_ids is None else {*file_ids}
+    return {number: as_text(path) for number, path in rows if chosen is None or number in chosen}
+
+
+def _named(paths: Collection[str]) -> str:
+    """Files of which none does something, in words."""
+    if not paths:
+        return "no micrograph of it"
+    first = ", ".join(list(paths)[:_MOST_NAMED])
+    return f"none of {first}" + (f" and {len(paths) - _MOST_NAMED} more" if len(paths) > _MOST_NAMED else "")
 
 
 def _expect_all(connection: sqlite3.Connection, sample: str, file_ids: Sequence[int] | None) -> int:

@@ -114,13 +114,8 @@ def include_particles(
     file_id, frame = _file_of(connection, micrograph_id)
     ended = [
         (number, now)
-        for number, first, now in connection.execute(
-            f"""SELECT id, number, number_now FROM exclusions
-                WHERE {_IN_FORCE} AND frame IS ? AND outline IS NOT NULL""",
-            (file_id, frame),
-        )
-        # one that no longer applies is known by the number that it had
-        if (first if now is None else now) in numbers
+        for number, known_as, now in _of_particles(connection, file_id, frame)
+        if known_as in numbers
     ]
     if not ended:
         return None
@@ -135,6 +130,33 @@ def include_particles(
     _end(connection, [number for number, _ in ended], change)
     apply(connection, micrograph_id)
     return change
+
+
+def excluded_by_number(connection: sqlite3.Connection, micrograph_id: int) -> set[int]:
+    """Numbers by which `include_particles` knows what is excluded, also where the particle is lost."""
+    return {number for _, number, _ in _of_particles(connection, *_file_of(connection, micrograph_id))}
+
+
+def particles_of(connection: sqlite3.Connection, change: int) -> int:
+    """Number of particles that a change has excluded or put back."""
+    (count,) = connection.execute(
+        "SELECT count(*) FROM exclusions WHERE change_id = ? OR ended_by = ?", (change, change)
+    ).fetchone()
+    return int(count)
+
+
+def _of_particles(
+    connection: sqlite3.Connection, file_id: int, frame: int | None
+) -> list[tuple[int, int, int | None]]:
+    """Exclusions of particles in force: id, number by which it is known, and number of the particle now.
+
+    One that no longer applies is known by the number that it had.
+    """
+    return connection.execute(
+        f"""SELECT id, coalesce(number_now, number), number_now FROM exclusions
+            WHERE {_IN_FORCE} AND frame IS ? AND outline IS NOT NULL""",
+        (file_id, frame),
+    ).fetchall()
 
 
 def numbers_within(

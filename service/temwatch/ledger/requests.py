@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import sqlite3
 from collections.abc import Mapping
 from datetime import datetime
 from pathlib import Path
@@ -27,12 +28,17 @@ def post_request(state: Path, kind: str, arguments: Mapping[str, Any], at: datet
         pass  # raises StartError
     connection = connect_to_write(state / FILE_NAME)
     try:
-        posted = connection.execute(
-            "INSERT INTO requests (kind, arguments, created_at) VALUES (?, ?, ?)",
-            (kind, json.dumps(dict(arguments)), utc_text(at)),
-        )
+        return add_request(connection, kind, arguments, at)
     finally:
         connection.close()
+
+
+def add_request(connection: sqlite3.Connection, kind: str, arguments: Mapping[str, Any], at: datetime) -> int:
+    """The same within the transaction of the caller."""
+    posted = connection.execute(
+        "INSERT INTO requests (kind, arguments, created_at) VALUES (?, ?, ?)",
+        (kind, json.dumps(dict(arguments)), utc_text(at)),
+    )
     assert posted.lastrowid is not None
     return posted.lastrowid
 
@@ -57,9 +63,14 @@ def open_requests(ledger: Ledger) -> list[Request]:
 def answer_request(ledger: Ledger, request_id: int, text: str, at: datetime) -> None:
     """Close a request; `text` is for whoever posted it."""
     with ledger.transaction() as connection:
-        connection.execute(
-            "UPDATE requests SET done_at = ?, answer = ? WHERE id = ?", (utc_text(at), text, request_id)
-        )
+        close_request(connection, request_id, text, at)
+
+
+def close_request(connection: sqlite3.Connection, request_id: int, text: str, at: datetime) -> None:
+    """The same within the transaction of the caller: what is done and answered is not done again."""
+    connection.execute(
+        "UPDATE requests SET done_at = ?, answer = ? WHERE id = ?", (utc_text(at), text, request_id)
+    )
 
 
 def answer_to(reader: Reader, request_id: int) -> str | None:

@@ -12,7 +12,7 @@ from pathlib import Path
 
 from temwatch import descriptors
 from temwatch.errors import LedgerMissing, StartError
-from temwatch.ledger import calibrations, changes, exposures, output_names
+from temwatch.ledger import calibrations, changes, exposures, output_names, run_settings
 from temwatch.ledger.sequences import tables
 
 FILE_NAME = "ledger.sqlite3"
@@ -219,6 +219,7 @@ MIGRATIONS: tuple[Callable[[sqlite3.Connection], None], ...] = (
     exposures.create,
     changes.create,
     calibrations.create,
+    run_settings.create,
 )
 """Migration n brings a ledger from version n to version n + 1."""
 

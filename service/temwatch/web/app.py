@@ -3,13 +3,16 @@
 from __future__ import annotations
 
 import functools
+import sqlite3
 from collections import deque
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from datetime import UTC, datetime
 from typing import Annotated, Any
 
+import structlog
 from anyio import CapacityLimiter, to_thread
-from fastapi import FastAPI, Query
+from fastapi import FastAPI, HTTPException, Query
 from fastapi.responses import JSONResponse, Response, StreamingResponse
 from prometheus_client import CollectorRegistry
 from prometheus_client.exposition import choose_encoder
@@ -17,6 +20,7 @@ from starlette.requests import Request
 
 import temwatch
 from temwatch.config import Config
+from temwatch.errors import StartError
 from temwatch.health import Vitals, obstacles
 from temwatch.ledger import Reader, post_request
 from temwatch.outputs import tables
@@ -38,6 +42,8 @@ from temwatch.web.exports import Exports
 from temwatch.web.outline_cache import OutlineCache
 from temwatch.web.population_cache import PopulationCache
 from temwatch.web.security import Guard, RequestLimits, Token
+
+log = structlog.get_logger(__name__)
 
 _SCRAPES_AT_ONCE = 2
 
@@ -66,7 +72,12 @@ def build(
     app.add_middleware(Guard, hosts=hosts, limits=limits)
 
     def post(kind: str, arguments: dict[str, Any]) -> int:
-        return post_request(config.output.state, kind, arguments, datetime.now(UTC))
+        with _writing():
+            return post_request(config.output.state, kind, arguments, datetime.now(UTC))
+
+    def decide_at_once(kind: str, arguments: dict[str, Any]) -> dict[str, Any]:
+        with _writing():
+            return decide(kind, arguments)
 
     service = Context(
         config=config,
@@ -76,7 +87,7 @@ def build(
         outlines=OutlineCache(config.output.folder),
         token=Token(token_path(config), limits),
         post=post,
-        decide=decide,
+        decide=decide_at_once,
         exports=Exports(config.output.state),
     )
     _health(app, vitals, registry)
@@ -86,6 +97,18 @@ def build(
         part.add(app, service)
     page.add(app)
     return app
+
+
+@contextmanager
+def _writing() -> Iterator[None]:
+    """Respond in words where the ledger cannot be written: its disk is full, or another program holds it."""
+    try:
+        yield
+    except (StartError, sqlite3.Error) as error:
+        log.warning("a change could not be written", reason=str(error))
+        raise HTTPException(
+            503, "the ledger cannot be written now; nothing has changed", headers={"Retry-After": "5"}
+        ) from None
 
 
 def _health(app: FastAPI, vitals: Callable[[], Vitals], registry: CollectorRegistry) -> None:

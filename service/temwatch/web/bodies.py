@@ -19,6 +19,7 @@ REFUSALS: dict[int | str, dict[str, Any]] = {
     401: {"description": "the token is missing or wrong"},
     403: {"description": "the service is read-only"},
     429: {"description": "too many requests"},
+    503: {"description": "the ledger cannot be written now; nothing has changed"},
 }
 """Answers of every route that needs the token, for the OpenAPI document."""
 
