@@ -6,11 +6,12 @@ from datetime import UTC, datetime
 import pytest
 
 from ledger_cases import START, arrival, result, take
-from system import command
+from system import command, rows
 from temwatch.config import Config
 from temwatch.domain import PixelSizeSource
 from temwatch.engine import decisions, requests
-from temwatch.ledger import changes, open_ledger, post_request, queue, recording, run_settings
+from temwatch.engine.recalibration import recalibrating
+from temwatch.ledger import calibrations, changes, open_ledger, post_request, queue, recording, run_settings
 from temwatch.ledger.requests import answer_to, open_requests
 from web_cases import copied
 
@@ -158,3 +159,77 @@ def test_results_of_analyse_are_exported_without_a_configuration(analysed, tmp_p
     for words in (["export", "--output", tmp_path / "csv"], ["report"]):
         done = command(*words, "--results", tmp_path, "Au")
         assert (3, 1) == (done.returncode, len(done.stderr.splitlines()))
+
+
+@pytest.mark.parametrize(
+    ("kind", "more", "words"),
+    [
+        ("exclude", {}, "excluded"),
+        ("exclude", {"particles": [1, 3]}, "particles 1, 3 excluded"),
+        ("calibrate", {"factor": 2.0}, "pixel size times 2"),
+        ("calibrate", {"pixel_size_nm": 0.3}, "pixel size 0.3 nm"),
+    ],
+)
+def test_every_change_and_its_undoing_can_be_undone(ledger, kind, more, words):
+    """Once each; the rows are as they were, or as they were decided, and nothing is overwritten."""
+    sized(ledger, "a.dm3", 0, 0.1, PixelSizeSource.FILE)
+
+    def do(kind, **arguments):
+        answer = decisions.decide(ledger, kind, arguments | BY).answer
+        requests.complete(recalibrating(ledger, requests.resolve_here, lambda _: None))
+        return answer
+
+    def row():
+        with ledger.reader() as reader:
+            (found,) = reader.micrographs("Au")
+        return found.status, found.excluded_particles, found.pixel_size_nm, found.particles
+
+    before = row()
+    (first,) = do(kind, paths=["a.dm3"], **more)["changes"]
+    after = row()
+    assert before != after
+    (second,) = do("undo", changes=[first])["changes"]
+    assert before == row()
+    assert "undone by" in do("undo", changes=[first])["refused"]
+    (third,) = do("undo", changes=[second])["changes"]
+    assert after == row()
+    do("undo", changes=[third])
+    assert before == row()
+    found = history(ledger)
+    assert [None, third + 1, third, second] == [one.undone_by for one in found]
+    assert words == found[-1].words
+
+
+def test_changes_are_undone_together_or_not_at_all(ledger):
+    """A number that is unknown changes nothing; the last change is undone first."""
+    sized(ledger, "a.dm3", 0, 0.1, PixelSizeSource.FILE)
+    made = [
+        decisions.decide(ledger, "calibrate", {"sample": "Au", "factor": factor, **BY}).answer["changes"][0]
+        for factor in (2.0, 3.0)
+    ]
+    assert (
+        "no change 99" in decisions.decide(ledger, "undo", {"changes": [made[0], 99], **BY}).answer["refused"]
+    )
+    assert [None, None] == [one.undone_by for one in history(ledger)]
+    assert 2 == len(decisions.decide(ledger, "undo", {"changes": made, **BY}).answer["changes"])
+    with ledger.reader() as reader:
+        assert 0 == calibrations.waiting(reader)
+
+
+@pytest.mark.system
+def test_the_history_is_printed_and_undone_by_its_numbers(analysed, tmp_path):
+    """Who, what and why in one line; a second undoing is exit code 2."""
+    results = copied(analysed, tmp_path / "own")
+    where = ["--output", results]
+    assert "nothing was changed" in command("history", *where).stdout
+    path = rows(results / "Au" / "micrographs.csv")[0]["micrograph"]
+    done = command("exclude", path, *where, "--by", "anna", "--reason", "astigmatic")
+    assert 0 == done.returncode, done.stderr
+    (line,) = command("history", *where, "--sample", "Au").stdout.splitlines()
+    for expected in ("anna", path, "excluded", "astigmatic"):
+        assert expected in line
+    number = line.split()[0]
+    assert "1 change undone" in command("undo", number, *where, "--by", "bert").stdout
+    newest, older = json.loads(command("history", *where, "--json").stdout)
+    assert ("bert", "put back", newest["id"]) == (newest["made_by"], newest["what"], older["undone_by"])
+    assert 2 == command("undo", number, *where).returncode

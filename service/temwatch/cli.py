@@ -86,7 +86,7 @@ def parser() -> argparse.ArgumentParser:
     service = (_run, _analyse, _demo, _check, _status, _retry, _rebuild, _export, _report, _deploy_files)
     for add in service:
         add(commands)
-    for describe in (cli_decisions.add_exclude, cli_decisions.add_include, cli_decisions.add_calibrate):
+    for describe in cli_decisions.DECISIONS:
         describe(partial(_add, commands))
     for add in (_simulate, _train, _train_edges, _evaluate, _convert_antema, _benchmark):
         add(commands)

@@ -53,6 +53,26 @@ def add_calibrate(add: Add) -> None:
     add_author(command)
 
 
+def add_history(add: Add) -> None:
+    """`temwatch history`."""
+    text = "show who changed what, when and why, newest first"
+    command = add("history", text, "--config temwatch.toml", "--output results --sample Au --json")
+    add_where(command)
+    option = command.add_argument
+    option("--sample", metavar="SAMPLE", help="changes in this sample only")
+    option("--limit", type=_number(1), default=100, metavar="N", help="how many at most (default 100)")
+    option("--json", action="store_true", help="JSON, with what was there before and after")
+
+
+def add_undo(add: Add) -> None:
+    """`temwatch undo`."""
+    command = add("undo", "undo changes of the history", "--config temwatch.toml 12")
+    text = "number of the change, as in temwatch history"
+    command.add_argument("changes", nargs="+", type=_number(1), metavar="CHANGE", help=text)
+    add_where(command)
+    add_author(command)
+
+
 def _add(add: Add, name: str, text: str, examples: tuple[str, ...]) -> None:
     command = add(name, text, *(f"--config temwatch.toml {example}" for example in examples))
     option = command.add_argument
@@ -61,6 +81,9 @@ def _add(add: Add, name: str, text: str, examples: tuple[str, ...]) -> None:
     option("--particle", type=_number(1), action="append", metavar="N", help="only this one; may be repeated")
     option("--frame", type=_number(0), metavar="N", help="only this frame of a stack, from 0")
     add_author(command)
+
+
+DECISIONS = (add_exclude, add_include, add_calibrate, add_history, add_undo)
 
 
 def add_where(command: argparse.ArgumentParser, option: str = "--output") -> None:

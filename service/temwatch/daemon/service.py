@@ -84,6 +84,9 @@ def run(
             )
             hub.send("micrograph", _message(finished))
 
+        def on_decided(sample: str) -> None:
+            hub.send("decision", {"sample": sample})
+
         intake_status = intake.IntakeStatus()
         engine = Engine(
             config=config,
@@ -93,6 +96,7 @@ def run(
             mode=RunMode.service(),
             hooks=EngineHooks(
                 on_finished=on_finished,
+                on_decided=on_decided,
                 is_source_up=lambda: health.is_folder_up(observe()) is not False,
                 is_output_writable=lambda: output_probe.is_writable,
                 check_output=output_probe.check,
@@ -131,6 +135,8 @@ def run(
         def decide(kind: str, arguments: dict[str, Any]) -> dict[str, Any]:
             """At once, whatever the engine is at, which publishes it afterwards."""
             decided = decisions.decide(ledger, kind, arguments, requests.ask_to_publish)
+            for sample in decided.samples:
+                on_decided(sample)
             engine.wake()
             return decided.answer
 

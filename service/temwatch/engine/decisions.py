@@ -7,12 +7,12 @@ follow, see `Publisher.publish_soon`.
 from __future__ import annotations
 
 import sqlite3
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import UTC, datetime
 from typing import Any
 
-from temwatch.ledger import File, Ledger, calibrations, exclusions
+from temwatch.ledger import File, Ledger, calibrations, exclusions, undoing
 from temwatch.ledger.changes import Author
 from temwatch.ledger.selection import (
     Selection,
@@ -24,7 +24,7 @@ from temwatch.ledger.selection import (
 )
 from temwatch.names import as_text
 
-KINDS = ("exclude", "include", "calibrate")
+KINDS = ("exclude", "include", "calibrate", "undo")
 """What can be decided; the names of the requests and of the commands."""
 
 _RETRY = "temwatch retry --pixel-size gives it one"
@@ -59,7 +59,8 @@ def decide(ledger: Ledger, kind: str, arguments: Mapping[str, Any], settle: Sett
     It names files by `paths` and perhaps one `frame` of a stack, or a row of micrographs.csv by its id
     `micrograph`; `particles` (numbers) or `polygon` (corners x, y in px) mean particles of that micrograph.
     `by`, `source` and `reason` go into the history. "calibrate" takes `paths` or a `sample`, and `factor`,
-    `pixel_size_nm` or `undo`; the number of `micrographs` is then of those that are measured again.
+    `pixel_size_nm` or `undo`; the number of `micrographs` is then of those that are measured again. "undo"
+    takes the ids of `changes`, and undoes all of them or none.
 
     The answer holds the ids of the `changes`, the number of `micrographs` and `particles` that changed, and
     what is `unknown`; or why it was `refused`, and then nothing has changed.
@@ -80,7 +81,9 @@ def decide(ledger: Ledger, kind: str, arguments: Mapping[str, Any], settle: Sett
             if chosen is not None and not are_newest(connection, chosen.files):
                 chosen = select(connection, arguments["paths"])
             decision = _Decision(connection, kind, author, chosen)
-            if kind == "calibrate":
+            if kind == "undo":
+                decision.undo(arguments["changes"])
+            elif kind == "calibrate":
                 decision.calibrate(arguments)
             elif (micrograph_id := arguments.get("micrograph")) is not None:
                 decision.about_micrograph(micrograph_id, arguments)
@@ -88,7 +91,7 @@ def decide(ledger: Ledger, kind: str, arguments: Mapping[str, Any], settle: Sett
                 decision.about_paths(arguments)
             decided = decision.decided()
             settle(connection, decided)
-    except (_NothingDone, calibrations.CannotCalibrate) as refused:
+    except (_NothingDone, calibrations.CannotCalibrate, undoing.CannotUndo) as refused:
         decided = Decided(answer={"refused": str(refused)})
         with ledger.transaction() as connection:
             settle(connection, decided)
@@ -130,11 +133,8 @@ class _Decision:
             self._about_file(file, arguments.get("frame"), arguments.get("particles"))
 
     def about_micrograph(self, micrograph_id: int, arguments: Mapping[str, Any]) -> None:
-        """A micrograph or frame, or particles of it; its id may be gone by now."""
-        found = file_of(self._connection, micrograph_id)
-        if found is None:
-            raise _NothingDone(f"no micrograph {micrograph_id}")
-        file_id, frame, sample = found
+        """A micrograph or frame, or particles of it."""
+        file_id, frame, sample = self._known(micrograph_id)
         numbers: list[int] | set[int] | None = arguments.get("particles")
         if (polygon := arguments.get("polygon")) is not None:
             numbers = exclusions.numbers_within(self._connection, micrograph_id, polygon)
@@ -143,10 +143,29 @@ class _Decision:
         else:
             self._change_particles(micrograph_id, numbers, sample, "")
 
+    def _known(self, micrograph_id: int) -> tuple[int, int | None, str]:
+        """File, frame in a stack, and sample of a row; its id may be gone by now."""
+        found = file_of(self._connection, micrograph_id)
+        if found is None:
+            raise _NothingDone(f"no micrograph {micrograph_id}")
+        return found
+
+    def undo(self, changes: Sequence[int]) -> None:
+        """Take changes back, the last one first."""
+        for change in sorted(set(changes), reverse=True):
+            undone = undoing.undo(self._connection, change, self._author)
+            self.micrographs += undone.micrographs
+            self.particles += undone.particles
+            self._add(undone.change, undone.sample)
+
     def calibrate(self, arguments: Mapping[str, Any]) -> None:
         """Correct stated pixel sizes, or undo that: of a sample, or of files."""
         if (sample := arguments.get("sample")) is not None:
             self._calibrate(sample, None, arguments)
+            return
+        if (micrograph_id := arguments.get("micrograph")) is not None:
+            file_id, _, sample = self._known(micrograph_id)
+            self._calibrate(sample, [file_id], arguments)
             return
         by_sample: dict[str, list[int]] = {}
         for file in self._named().files:

@@ -95,6 +95,7 @@ class Engine:
             is_complete=self._artifacts.is_complete,
             wake=self.wake,
             publish_soon=self._publisher.publish_soon,
+            on_decided=self._hooks.on_decided,
         )
         self._sequence_tracker = SequenceTracker(ledger, config, self._publisher.publish, self.wake)
         self._jobs: list[Job] = []

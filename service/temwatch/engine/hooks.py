@@ -36,6 +36,8 @@ class EngineHooks:
         Whether results can be written, as far as is known; while they cannot, nothing is begun or published.
     check_output : callable
         The same, asked anew after a failure.
+    on_decided : callable
+        Called with a sample in which somebody has changed something, or that was measured again since.
     check_device : callable
         Called after a failed segmentation; raises StartError where the device no longer works.
     """
@@ -46,3 +48,4 @@ class EngineHooks:
     is_output_writable: Callable[[], bool] = lambda: True
     check_output: Callable[[], bool] = lambda: True
     check_device: Callable[[], None] = lambda: None
+    on_decided: Callable[[str], None] = lambda _: None

@@ -150,9 +150,14 @@ def calibrate(
 
 
 def undo(
-    connection: sqlite3.Connection, author: Author, *, sample: str, file_ids: Sequence[int] | None
+    connection: sqlite3.Connection,
+    author: Author,
+    *,
+    sample: str,
+    file_ids: Sequence[int] | None,
+    change_id: int | None = None,
 ) -> tuple[list[int], int]:
-    """End the last correction of a sample, or that of each of these files.
+    """End the last correction of a sample, or that of each of these files, or the one that a change made.
 
     Returns
     -------
@@ -168,21 +173,48 @@ def undo(
     for file_id in [None] if file_ids is None else file_ids:
         row = connection.execute(
             """SELECT id, change_id FROM calibrations WHERE sample = ? AND file_id IS ? AND ended_by IS NULL
-                ORDER BY id DESC LIMIT 1""",
-            (sample, file_id),
+                AND change_id = coalesce(?, change_id) ORDER BY id DESC LIMIT 1""",
+            (sample, file_id, change_id),
         ).fetchone()
         if row is None:
             continue
-        before, *earlier = _corrections(connection, sample, file_id)
+        before = _corrections(connection, sample, file_id)[0]
+        after = _corrections(connection, sample, file_id, without=row[0])[:1]
         subject = _subject(connection, sample, file_id)
-        after = earlier[0] if earlier else {}
-        change = changes.add(connection, author, "undo calibrate", subject, before, after)
+        change = changes.add(connection, author, "undo calibrate", subject, before, after[0] if after else {})
         connection.execute("UPDATE calibrations SET ended_by = ? WHERE id = ?", (change, row[0]))
         connection.execute("UPDATE changes SET undone_by = ? WHERE id = ?", (change, row[1]))
         found.append(change)
     if not found:
         raise CannotCalibrate("no correction of its calibration is in force")
     return found, _expect_all(connection, sample, file_ids)
+
+
+def restore(connection: sqlite3.Connection, author: Author, undoing: int) -> tuple[int, int]:
+    """Bring the correction back that the change `undoing` has ended; gives the change and the rows as `undo`.
+
+    Raises
+    ------
+    CannotCalibrate
+        It has ended none.
+    """
+    row = connection.execute(
+        "SELECT sample, file_id, factor, pixel_size_nm, stated_nm FROM calibrations WHERE ended_by = ?",
+        (undoing,),
+    ).fetchone()
+    if row is None:
+        raise CannotCalibrate("no correction was ended by it")
+    sample, file_id, factor, size, _ = row
+    before = _corrections(connection, sample, file_id)[:1]
+    after = {"factor": factor, "pixel_size_nm": size}
+    subject = _subject(connection, sample, file_id)
+    change = changes.add(connection, author, "calibrate", subject, before[0] if before else {}, after)
+    connection.execute(
+        """INSERT INTO calibrations (change_id, sample, file_id, factor, pixel_size_nm, stated_nm)
+            VALUES (?, ?, ?, ?, ?, ?)""",
+        (change, *row),
+    )
+    return change, _expect_all(connection, sample, None if file_id is None else [file_id])
 
 
 def expect(connection: sqlite3.Connection, micrograph_id: int) -> bool:
@@ -296,12 +328,14 @@ def _in_force(connection: sqlite3.Connection, micrograph_id: int) -> Correction 
     return correction_from(text)
 
 
-def _corrections(connection: sqlite3.Connection, sample: str, file_id: int | None) -> list[dict[str, Any]]:
+def _corrections(
+    connection: sqlite3.Connection, sample: str, file_id: int | None, without: int = 0
+) -> list[dict[str, Any]]:
     """What was not undone for a sample or a file by itself, newest first, for the history."""
     rows = connection.execute(
         """SELECT factor, pixel_size_nm FROM calibrations WHERE sample = ? AND file_id IS ?
-            AND ended_by IS NULL ORDER BY id DESC""",
-        (sample, file_id),
+            AND ended_by IS NULL AND id <> ? ORDER BY id DESC""",
+        (sample, file_id, without),
     )
     return [dict(zip(("factor", "pixel_size_nm"), row, strict=True)) for row in rows]
 

@@ -108,9 +108,21 @@ def subject_of(connection: sqlite3.Connection, file_id: int, frame: int | None) 
     return Subject(sample=sample, micrograph=as_text(path), file_id=file_id, frame=frame)
 
 
+_MOST_NUMBERS = 10
+
+
+def _size_in_words(correction: Mapping[str, Any]) -> str:
+    if correction.get("factor") is not None:
+        return f"times {correction['factor']:g}"
+    return f"{correction['pixel_size_nm']:g} nm" if correction.get("pixel_size_nm") is not None else ""
+
+
 @dataclass(frozen=True, slots=True, kw_only=True)
 class ChangeRow:
-    """One change as it was made; `undone_by` is the id of the change that undid it."""
+    """One change as it was made; `undone_by` is the id of the change that undid it.
+
+    `micrograph_id` is the row that it is about, None where the file has none now.
+    """
 
     id: int
     made_at: datetime
@@ -124,6 +136,23 @@ class ChangeRow:
     before: Mapping[str, Any]
     after: Mapping[str, Any]
     undone_by: int | None
+    micrograph_id: int | None
+
+    @property
+    def words(self) -> str:
+        """What was done, to be read after the name of the micrograph or sample."""
+        if "calibrate" in self.action:
+            size = _size_in_words(self.after)
+            return f"pixel size {size}" if size else "pixel size as stated"
+        done = "excluded" if self.action == "exclude" else "put back"
+        if "excluded" in self.after:
+            return done
+        numbers = {*self.before["excluded_particles"]} ^ {*self.after["excluded_particles"]}
+        if not numbers:
+            return f"particle that is no longer found {done}"
+        shown = ", ".join(map(str, sorted(numbers)[:_MOST_NUMBERS]))
+        more = f" and {len(numbers) - _MOST_NUMBERS} more" if len(numbers) > _MOST_NUMBERS else ""
+        return f"particle{'s' if len(numbers) > 1 else ''} {shown}{more} {done}"
 
 
 def add(
@@ -162,7 +191,9 @@ def history(
     """Changes, newest first, those before the change `before_id`; of one sample or of all."""
     rows = reader.connection.execute(
         """SELECT id, made_at, made_by, source, action, sample, micrograph, frame, reason, before, after,
-            undone_by FROM changes WHERE id < coalesce(?, id + 1) AND sample = coalesce(?, sample)
+            undone_by, (SELECT m.id FROM micrographs m WHERE m.file_id = changes.file_id
+                AND (changes.frame IS NULL OR m.frame = changes.frame) ORDER BY m.id LIMIT 1)
+            FROM changes WHERE id < coalesce(?, id + 1) AND sample = coalesce(?, sample)
             ORDER BY id DESC LIMIT ?""",
         (before_id, sample, limit),
     )
@@ -179,6 +210,7 @@ def history(
         reason,
         *states,
         undone,
+        micrograph_id,
     ) in rows:
         at = moment(made_at)
         assert at is not None
@@ -197,6 +229,7 @@ def history(
                 before=before,
                 after=after,
                 undone_by=undone,
+                micrograph_id=micrograph_id,
             )
         )
     return found

@@ -146,7 +146,7 @@ def _events(app: FastAPI, hub: Hub) -> None:
             200: {"content": {"text/event-stream": {}}},
             503: {"description": "too many open pages"},
         },
-        summary="Server-sent events: one `micrograph` per finished file",
+        summary="Server-sent events: a `micrograph` per finished file, a `decision` per change by a person",
     )
     def events() -> Response:
         if hub.is_full:

@@ -12,12 +12,13 @@ from temwatch.choices import MAX_BY_CHARACTERS, MAX_REASON_CHARACTERS, PLAUSIBLE
 from temwatch.domain import utc_text
 from temwatch.ledger import changes
 from temwatch.web.bodies import REFUSALS, token_route
-from temwatch.web.context import Context, known_sample
+from temwatch.web.context import Context, known_micrograph, known_sample
 
 MAX_CORNERS = 10_000
 """Corners of the polygon that particles are chosen with."""
 
 _MAX_NUMBERS = 100_000
+_MAX_CHANGES = 1000
 _LARGEST = 2**63 - 1
 
 Id = Annotated[int, Path(ge=1, le=_LARGEST)]
@@ -25,6 +26,9 @@ Kind = Literal["exclude", "include"]
 Coordinate = Annotated[float, Field(ge=-1e9, le=1e9, allow_inf_nan=False)]
 
 _REFUSALS = REFUSALS | {404: {"description": "no such micrograph"}}
+_DOES_NOT_FIT: dict[int | str, dict[str, Any]] = {
+    409: {"description": "it does not fit the sizes that the micrographs state"}
+}
 
 
 class Reasoned(BaseModel):
@@ -65,6 +69,12 @@ class Calibration(Reasoned):
         return self
 
 
+class Undoing(Reasoned):
+    """Changes by their ids in the history."""
+
+    changes: list[Annotated[int, Field(ge=1, le=_LARGEST)]] = Field(min_length=1, max_length=_MAX_CHANGES)
+
+
 def add(app: FastAPI, service: Context) -> None:
     """Add the routes to the application."""
     decided = APIRouter(route_class=token_route(service.token))
@@ -92,16 +102,39 @@ def add(app: FastAPI, service: Context) -> None:
     def particles(id: Id, kind: Kind, body: OfParticles) -> dict[str, Any]:
         return decide(kind, id, body, particles=body.numbers, polygon=body.polygon)
 
+    def calibrate(body: Calibration, **which: Any) -> dict[str, Any]:
+        answer = service.decide("calibrate", {**which, "source": "api", **body.model_dump()})
+        if "refused" in answer:
+            raise HTTPException(409, str(answer["refused"]))
+        return answer
+
+    @decided.post(
+        "/api/micrographs/{id}/calibration",
+        responses=_REFUSALS | _DOES_NOT_FIT,
+        summary="Correct the pixel size that a micrograph states, or undo that (token)",
+    )
+    def calibration_of_micrograph(id: Id, body: Calibration) -> dict[str, Any]:
+        with service.reader() as ledger:
+            known_micrograph(ledger, id)
+        return calibrate(body, micrograph=id)
+
     @decided.post(
         "/api/samples/{sample}/calibration",
-        responses=_REFUSALS | {409: {"description": "it does not fit the sizes that the micrographs state"}},
+        responses=_REFUSALS | _DOES_NOT_FIT,
         summary="Correct the pixel sizes that the micrographs of a sample state, or undo that (token)",
     )
     def calibration(sample: str, body: Calibration) -> dict[str, Any]:
         with service.reader() as ledger:
             known_sample(ledger, sample)
-        arguments = {"sample": sample, "source": "api", **body.model_dump()}
-        answer = service.decide("calibrate", arguments)
+        return calibrate(body, sample=sample)
+
+    @decided.post(
+        "/api/history/undo",
+        responses=REFUSALS | {409: {"description": "one of them cannot be undone; nothing has changed"}},
+        summary="Undo changes, all of them or none (token)",
+    )
+    def undo(body: Undoing) -> dict[str, Any]:
+        answer = service.decide("undo", {"source": "api", **body.model_dump()})
         if "refused" in answer:
             raise HTTPException(409, str(answer["refused"]))
         return answer
@@ -116,4 +149,4 @@ def add(app: FastAPI, service: Context) -> None:
     ) -> list[dict[str, Any]]:
         with service.reader() as ledger:
             found = changes.history(ledger, limit=limit, before_id=before, sample=sample)
-        return [asdict(one) | {"made_at": utc_text(one.made_at)} for one in found]
+        return [asdict(one) | {"made_at": utc_text(one.made_at), "what": one.words} for one in found]
