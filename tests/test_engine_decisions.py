@@ -207,9 +207,8 @@ def test_changes_are_undone_together_or_not_at_all(ledger):
         decisions.decide(ledger, "calibrate", {"sample": "Au", "factor": factor, **BY}).answer["changes"][0]
         for factor in (2.0, 3.0)
     ]
-    assert (
-        "no change 99" in decisions.decide(ledger, "undo", {"changes": [made[0], 99], **BY}).answer["refused"]
-    )
+    refused = decisions.decide(ledger, "undo", {"changes": [made[0], 99], **BY}).answer["refused"]
+    assert "no change 99" in refused
     assert [None, None] == [one.undone_by for one in history(ledger)]
     assert 2 == len(decisions.decide(ledger, "undo", {"changes": made, **BY}).answer["changes"])
     with ledger.reader() as reader:

@@ -5,6 +5,7 @@ import pytest
 from ledger_cases import START, arrival, result
 from temwatch.config import Config
 from temwatch.engine.artifacts import ArtifactWriter
+from temwatch.engine.hooks import EngineHooks
 from temwatch.engine.publishing import Publisher
 from temwatch.engine.run_mode import RunMode
 from temwatch.ledger import open_ledger, queue, recording
@@ -27,7 +28,7 @@ def publisher(ledger, tmp_path):
     config = Config.model_validate({"watch": {"folder": tmp_path}, "output": output})
     mode = RunMode.one_shot()
     artifacts = ArtifactWriter(ledger, tmp_path, mode, submit=lambda *_: None, wake=lambda: None)
-    return Publisher(ledger, config, mode, artifacts, lambda _: None, lambda: True)
+    return Publisher(ledger, config, mode, artifacts, lambda _: None, EngineHooks())
 
 
 def files(folder):

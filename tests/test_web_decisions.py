@@ -160,6 +160,43 @@ def test_a_calibration_that_does_not_fit_is_refused(site):
         calibrate(422, **body)
 
 
+def test_a_change_is_undone_by_its_number(site, micrograph):
+    """Once; a number that is unknown, or a second time, is 409, and without the token nothing happens."""
+    (made,) = post(site, micrograph, "exclude")["changes"]
+
+    def undo(code, changes, headers=ALLOWED):
+        answer = site.client.post("/api/history/undo", json={"changes": changes}, headers=headers)
+        assert code == answer.status_code, answer.text
+        return answer.json()
+
+    undo(401, [made], {})
+    undo(422, [])
+    undo(409, [made, 10**9])
+    assert "excluded" == site.json(f"/api/micrographs/{micrograph}")["status"]
+    (undone,) = undo(200, [made])["changes"]
+    assert "done" == site.json(f"/api/micrographs/{micrograph}")["status"]
+    assert "was undone" in undo(409, [made])["detail"]
+    newest, older = site.json("/api/history?limit=2")
+    assert (undone, undone, "put back") == (newest["id"], older["undone_by"], newest["what"])
+    assert micrograph == older["micrograph_id"]
+
+
+def test_one_micrograph_is_calibrated_by_its_id(site, micrograph):
+    """Others of its sample stay; it is measured again by whoever runs the engine."""
+
+    def calibrate(code, **body):
+        url = f"/api/micrographs/{micrograph}/calibration"
+        answer = site.client.post(url, json=body, headers=ALLOWED)
+        assert code == answer.status_code, answer.text
+        return answer.json()
+
+    assert 1 == calibrate(200, factor=2.0, by="anna")["micrographs"]
+    assert 1 == site.json("/api/now")["queue"]["measured_again"]
+    calibrate(200, undo=True)
+    assert 0 == site.json("/api/now")["queue"]["measured_again"]
+    calibrate(409, undo=True)
+
+
 def test_history_is_json_with_every_field(site, micrograph):
     """Two people at once lose nothing: both are there."""
     for by in ("anna", "bert"):

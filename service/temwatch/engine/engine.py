@@ -85,9 +85,7 @@ class Engine:
         self._artifacts = ArtifactWriter(
             ledger, config.output.folder, mode, submit=self._processes.submit, wake=self.wake
         )
-        self._publisher = Publisher(
-            ledger, config, mode, self._artifacts, self._on_published, self._hooks.is_output_writable
-        )
+        self._publisher = Publisher(ledger, config, mode, self._artifacts, self._on_published, self._hooks)
         self._requests = RequestQueue(
             ledger,
             config,
@@ -95,7 +93,6 @@ class Engine:
             is_complete=self._artifacts.is_complete,
             wake=self.wake,
             publish_soon=self._publisher.publish_soon,
-            on_decided=self._hooks.on_decided,
         )
         self._sequence_tracker = SequenceTracker(ledger, config, self._publisher.publish, self.wake)
         self._jobs: list[Job] = []

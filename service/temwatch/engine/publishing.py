@@ -12,6 +12,7 @@ import structlog
 from temwatch.config import Config
 from temwatch.domain import Stage
 from temwatch.engine.artifacts import ArtifactWriter
+from temwatch.engine.hooks import EngineHooks
 from temwatch.engine.job import Job
 from temwatch.engine.run_mode import RunMode
 from temwatch.errors import StartError
@@ -40,8 +41,8 @@ class Publisher:
         Writes the output folders.
     on_published : callable
         Called with a job when its tables and its output folder are written, or will be at the next start.
-    is_output_writable : callable
-        While it says no, nothing is tried.
+    hooks : EngineHooks
+        While the output is not writable, nothing is tried; `on_decided` hears of decisions.
     """
 
     def __init__(
@@ -51,14 +52,15 @@ class Publisher:
         mode: RunMode,
         artifacts: ArtifactWriter,
         on_published: Callable[[Job], None],
-        is_output_writable: Callable[[], bool],
+        hooks: EngineHooks,
     ) -> None:
         self._ledger = ledger
         self._config = config
         self._mode = mode
         self._artifacts = artifacts
         self._on_published = on_published
-        self._is_output_writable = is_output_writable
+        self._is_output_writable = hooks.is_output_writable
+        self._on_decided = hooks.on_decided
         self._told: dict[str, str] = {}  # by sample: the trouble that the log has told of
         self._folder = config.output.folder
         self._recorded: list[Job] = []
@@ -138,6 +140,7 @@ class Publisher:
         """Rows of a sample that are published have changed: write its tables and folders again."""
         self._retry_at_s[sample] = 0.0
         self._artifacts.mark_outdated(sample)
+        self._on_decided(sample)
 
     def collect_artifacts(self) -> None:
         """Output folders that workers have written since the last call."""

@@ -130,8 +130,6 @@ class RequestQueue:
         Called, from another thread, when a worker has finished what a request waits for.
     publish_soon : callable
         Has the files of a sample written again, of which rows have changed.
-    on_decided : callable
-        Called with that sample as well, for whoever looks at it.
     """
 
     def __init__(
@@ -143,19 +141,13 @@ class RequestQueue:
         is_complete: Callable[[str], bool],
         wake: Callable[[], None],
         publish_soon: Callable[[str], None],
-        on_decided: Callable[[str], None] = lambda _: None,
     ) -> None:
         self._ledger = ledger
         self._config = config
         self._resolve = resolve
         self._is_complete = is_complete
         self._wake = wake
-
-        def change(sample: str) -> None:
-            publish_soon(sample)
-            on_decided(sample)
-
-        self._publish_soon = change
+        self._publish_soon = publish_soon
         self._underway: _Underway | None = None
         self._looked_s = 0.0
         self._recalibrate_at_s = 0.0

@@ -86,22 +86,6 @@ def add(app: FastAPI, service: Context) -> None:
             raise HTTPException(404, str(answer["refused"]))
         return answer
 
-    @decided.post(
-        "/api/micrographs/{id}/{kind}",
-        responses=_REFUSALS,
-        summary="Take a micrograph or frame out of the data set, or put it back (token)",
-    )
-    def micrograph(id: Id, kind: Kind, body: Reasoned) -> dict[str, Any]:
-        return decide(kind, id, body)
-
-    @decided.post(
-        "/api/micrographs/{id}/particles/{kind}",
-        responses=_REFUSALS,
-        summary="Take particles out of the data set, or put them back (token)",
-    )
-    def particles(id: Id, kind: Kind, body: OfParticles) -> dict[str, Any]:
-        return decide(kind, id, body, particles=body.numbers, polygon=body.polygon)
-
     def calibrate(body: Calibration, **which: Any) -> dict[str, Any]:
         answer = service.decide("calibrate", {**which, "source": "api", **body.model_dump()})
         if "refused" in answer:
@@ -117,6 +101,22 @@ def add(app: FastAPI, service: Context) -> None:
         with service.reader() as ledger:
             known_micrograph(ledger, id)
         return calibrate(body, micrograph=id)
+
+    @decided.post(
+        "/api/micrographs/{id}/{kind}",
+        responses=_REFUSALS,
+        summary="Take a micrograph or frame out of the data set, or put it back (token)",
+    )
+    def micrograph(id: Id, kind: Kind, body: Reasoned) -> dict[str, Any]:
+        return decide(kind, id, body)
+
+    @decided.post(
+        "/api/micrographs/{id}/particles/{kind}",
+        responses=_REFUSALS,
+        summary="Take particles out of the data set, or put them back (token)",
+    )
+    def particles(id: Id, kind: Kind, body: OfParticles) -> dict[str, Any]:
+        return decide(kind, id, body, particles=body.numbers, polygon=body.polygon)
 
     @decided.post(
         "/api/samples/{sample}/calibration",
