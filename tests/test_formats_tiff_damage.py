@@ -122,3 +122,15 @@ def test_a_strip_that_was_never_written(tmp_path):
     content = bytearray((tmp_path / "a.tif").read_bytes())
     content[place + 4 : place + 8] = bytes(4)
     assert "zero_filled" == _outcome(tmp_path / "a.tif", bytes(content))
+
+
+def test_a_stack_that_claims_a_billion_images_allocates_nothing(tmp_path):
+    """ImageJ keeps their number in its own text."""
+    path = tmp_path / "a.tif"
+    said = "ImageJ=1.53t\nimages=999999999\nunit=nm\n"
+    tifffile.imwrite(path, PIXELS, photometric="minisblack", description=said, metadata=None)
+    before = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
+    with pytest.raises(InputError) as refused:
+        formats.open_source(path, pixel_size_nm=0.1)
+    assert "truncated" == refused.value.code
+    assert resource.getrusage(resource.RUSAGE_SELF).ru_maxrss - before < 2**17, "KiB"

@@ -63,20 +63,21 @@ def open_source(path: Path, *, pixel_size_nm: float | None = None) -> Source:
             is_diffraction = tiff_calibration.is_diffraction(tif, page)
             acquired_at = tiff_calibration.acquired_at(tif, page)
             metadata = tiff_calibration.metadata(page)
-            stored = [_Stored(page.offset) for page in pages]
-            if len(pages) == 1 and (count := _imagej_images(tif)) > 1:
-                stored = [_Stored(page.offset, index) for index in range(count)]
-            shape = (int(page.imagelength), int(page.imagewidth))
+            contiguous = max(1, _imagej_images(tif)) if len(pages) == 1 else 1
             for each in pages:
-                _check_extent(each, size, len(stored) // len(pages))
-            interval_s = tiff_stack.interval_s(tif, page) if len(stored) > 1 else None
+                _check_extent(each, size, contiguous)
+            directories = [page.offset for page in pages]
+            count = contiguous * len(directories)
+            shape = (int(page.imagelength), int(page.imagewidth))
+            interval_s = tiff_stack.interval_s(tif, page) if count > 1 else None
     nm, stated_nm = _pixel_size_nm(axes, is_diffraction=is_diffraction, given_nm=pixel_size_nm)
     check_side(shape)
-    frames = len(stored) if len(stored) > 1 else None
+    frames = count if count > 1 else None
 
     def load(index: int) -> Image:
         check_index(index, frames)
-        return micrograph_image(_pixels(path, stored[index], shape), single=frames is None)
+        stored = _Stored(directories[index // contiguous], index % contiguous)
+        return micrograph_image(_pixels(path, stored, shape), single=frames is None)
 
     return Source(
         path=path,
