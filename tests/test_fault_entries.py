@@ -118,6 +118,29 @@ def test_a_file_saved_again_with_equal_size_and_time_is_analysed_again(service, 
     assert "done" == micrographs(service)["Au/good_1.dm3"]
 
 
+def test_files_whose_mode_was_changed_are_read_again_behind_all_others_and_keep_their_rows(service, contents):
+    """As `chmod -R` does; none gets a second row, and none is told to be new."""
+    folder, before = service.watched / "Au", micrographs(service)
+    receipt, detected = service.receipt(), service.metric('files_detected_total{source="rescan"}')
+    for path in folder.iterdir():
+        path.chmod(0o640)
+    (folder / "later_1.dm3").write_bytes(contents())
+
+    def is_known():
+        with Reader(service.state) as reader:
+            return all(
+                reader.value("SELECT max(ctime_ns) FROM files WHERE path = ?", f"Au/{path.name}")
+                == path.stat().st_ctime_ns
+                for path in folder.iterdir()
+            )
+
+    wait_until(is_known, what="the new times")
+    service.count_of(done=receipt["done"] + 1)
+    assert before | {"Au/later_1.dm3": "done"} == micrographs(service)
+    assert receipt | {"done": receipt["done"] + 1, "seen": receipt["seen"] + 1} == service.receipt()
+    assert detected == service.metric('files_detected_total{source="rescan"}')
+
+
 def test_page_and_metrics_answer(service):
     """And say what was skipped."""
     paths = ["", "metrics", "readyz", "api/now", "api/micrographs", "api/trouble", "api/samples"]

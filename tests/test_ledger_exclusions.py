@@ -8,7 +8,7 @@ import numpy as np
 import pytest
 from PIL import Image
 
-from ledger_cases import METHOD, START, arrival, result, segmented, take
+from ledger_cases import METHOD, START, arrival, result, segmented, sha256, take
 from temwatch.domain import Region, Status
 from temwatch.ledger import analyses, changes, exclusions, open_ledger, publications, queue, recording
 from temwatch.ledger.changes import Author
@@ -330,3 +330,24 @@ def test_published_tables_follow(ledger, output):
         assert text == (folder / name).read_text()
     assert 1 == json.loads((folder / paths.SUMMARY).read_text())["micrographs"]
     assert not list(folder.glob("*.edited-*"))
+
+
+def test_what_is_excluded_while_an_unchanged_file_waits_to_be_read_again_stays_excluded(ledger):
+    """Its time had changed alone; a rule does not exclude again what somebody put back."""
+    take(ledger, "a.dm3", 0)
+    take(ledger, "b.dm3", 1)
+    by_rule = changes.rule_author("b*", START)
+    assert decide(ledger, exclusions.exclude_file, 2, None, author=by_rule)
+    assert decide(ledger, exclusions.include_file, 2, None)
+    again = [
+        queue.add(ledger, arrival("a.dm3", mtime_ns=2)),
+        queue.add(ledger, arrival("b.dm3", mtime_ns=2, excluded_by="b*")),
+    ]
+    assert decide(ledger, exclusions.exclude_file, again[0], None)
+    for file, content in zip(queue.claim(ledger, 2, START), (0, 1), strict=True):
+        assert recording.recognise(ledger, file.id, sha256(content), START)
+    assert [("a.dm3", "excluded"), ("b.dm3", "done")] == [
+        (one.micrograph, str(one.status)) for one in (row(ledger, "a.dm3"), row(ledger, "b.dm3"))
+    ]
+    assert decide(ledger, exclusions.include_file, 1, None)
+    assert "done" == row(ledger, "a.dm3").status

@@ -1,5 +1,6 @@
 """The queue of files: added once, named, claimed, released."""
 
+from collections import Counter
 from dataclasses import replace
 from datetime import UTC, datetime, timedelta
 
@@ -311,3 +312,21 @@ def test_a_file_saved_again_is_told_by_its_time_of_change(ledger):
     assert Status.DONE == recording.recognise(ledger, again, sha256(1), START).status
     assert (100, 1, 6) == queue.known(ledger, "/microscope")["b.dm3"]
     assert queue.add(ledger, arrival("b.dm3", ctime_ns=6, written_again=True)) is not None
+
+
+def test_files_of_which_only_the_time_of_change_differs_come_after_new_ones(ledger):
+    """`chmod` of a whole archive holds up no new micrograph, and finds no new file."""
+    for number in range(3):
+        take(ledger, f"{number}.dm3", content=number, ctime_ns=5)
+    again = [queue.add(ledger, arrival(f"{number}.dm3", ctime_ns=6)) for number in range(3)]
+    new = queue.add(ledger, arrival("new.dm3", ctime_ns=6))
+    assert again[1] == queue.add(ledger, arrival("1.dm3", ctime_ns=7))  # once more while it waits
+    changed = queue.add(ledger, arrival("2.dm3", ctime_ns=7, size_bytes=101))
+    assert [changed, new, *again[:2]] == [file.id for file in queue.claim(ledger, 9, START)]
+    for number in (0, 1):
+        assert Status.DONE is recording.recognise(ledger, again[number], sha256(number), START).status
+    with ledger.reader() as reader:
+        assert {"0.dm3": 1, "1.dm3": 1, "2.dm3": 1} == Counter(
+            row.micrograph for row in reader.micrographs("Au")
+        )
+        assert 4 == counters.totals(reader)["files_detected", "event"]

@@ -78,6 +78,22 @@ def include_file(
     return change
 
 
+def hand_over(connection: sqlite3.Connection, file_id: int, earlier_id: int) -> None:
+    """What a person excluded while a revision waited holds for the earlier one, whose content it has."""
+    chosen = connection.execute(
+        """SELECT e.id, e.change_id FROM exclusions e JOIN changes c ON c.id = e.change_id
+            WHERE e.file_id = ? AND e.ended_by IS NULL AND c.source <> 'configuration' AND NOT EXISTS (
+                SELECT 1 FROM exclusions o WHERE o.file_id = ? AND o.ended_by IS NULL
+                AND o.outline IS NULL AND o.frame IS e.frame)""",
+        (file_id, earlier_id),
+    ).fetchall()
+    for exclusion_id, change_id in chosen:
+        connection.execute("UPDATE exclusions SET file_id = ? WHERE id = ?", (earlier_id, exclusion_id))
+        connection.execute("UPDATE changes SET file_id = ? WHERE id = ?", (earlier_id, change_id))
+    if chosen:
+        _apply_to_file(connection, earlier_id)
+
+
 def exclude_particles(
     connection: sqlite3.Connection, micrograph_id: int, numbers: Collection[int], author: Author
 ) -> int | None:

@@ -21,6 +21,17 @@ from temwatch.ledger.supersede import (
 from temwatch.ledger.writer import Ledger
 from temwatch.names import as_text, from_cell, from_stored, name_key, to_stored
 
+_RECHECK = "recheck"
+"""Source of a revision of which only the time of the last change differs (`chmod`, a further hard link): its
+content is most likely that of the revision before, and whole archives may change so at once."""
+
+
+_ORDERS = (
+    f"f.crashes < 2 AND f.source <> '{_RECHECK}' ORDER BY f.id",
+    f"f.crashes < 2 AND f.source = '{_RECHECK}' ORDER BY f.id",
+    "f.crashes >= 2 ORDER BY f.crashes, f.id",
+)
+
 
 def add(ledger: Ledger, arrival: Arrival) -> int | None:
     """Add one file; see `add_all`."""
@@ -49,15 +60,18 @@ def _add_one(
     sample = output_names.sample(connection, arrival.sample)
     seen = (arrival.size_bytes, arrival.mtime_ns, arrival.ctime_ns)
     newest = _newest(connection, root, path)
+    source = arrival.source
     if newest and newest.sample == sample:
         if _is_same(newest, arrival):
             return None
+        if _differs_in_ctime_alone(newest, arrival):
+            source = _RECHECK
         if newest.status is Status.PENDING and not newest.claimed and not newest.frames_recorded:
             # it changed before it was claimed: the same row, and earlier failures no longer count
             connection.execute(
                 """UPDATE files SET size_bytes = ?, mtime_ns = ?, ctime_ns = ?, not_before = NULL,
-                    attempts = 0, crashes = 0 WHERE id = ?""",
-                (*seen, newest.id),
+                    attempts = 0, crashes = 0, source = ? WHERE id = ?""",
+                (*seen, source, newest.id),
             )
             return newest.id
     name = output_names.micrograph(connection, arrival, sample, suffixes)
@@ -73,7 +87,7 @@ def _add_one(
         "size_bytes": arrival.size_bytes,
         "mtime_ns": arrival.mtime_ns,
         "ctime_ns": arrival.ctime_ns,
-        "source": arrival.source,
+        "source": source,
         "pixel_size_nm": arrival.pixel_size_nm,
         "position": arrival.position,
         "detected_at": utc_text(arrival.detected_at),
@@ -87,7 +101,8 @@ def _add_one(
         exclusions.exclude_file(connection, inserted.lastrowid, None, author)
     if newest:
         _drop_if_obsolete(connection, newest.id)
-    counters.add(connection, "files_detected", arrival.source)
+    if source != _RECHECK:
+        counters.add(connection, "files_detected", source)
     return inserted.lastrowid
 
 
@@ -96,6 +111,14 @@ def _is_same(file: File, arrival: Arrival) -> bool:
     if arrival.written_again or (file.size_bytes, file.mtime_ns) != (arrival.size_bytes, arrival.mtime_ns):
         return False
     return None in (file.ctime_ns, arrival.ctime_ns) or file.ctime_ns == arrival.ctime_ns
+
+
+def _differs_in_ctime_alone(file: File, arrival: Arrival) -> bool:
+    """Whether only ctime tells of a change, and the file has its result or waits for that reason."""
+    if arrival.written_again or (file.size_bytes, file.mtime_ns) != (arrival.size_bytes, arrival.mtime_ns):
+        return False
+    has_result = file.status in (Status.DONE, Status.REFUSED, Status.DUPLICATE)
+    return has_result or (file.status is Status.PENDING and file.source == _RECHECK)
 
 
 def _newest(connection: sqlite3.Connection, root: str | bytes, path: str | bytes) -> File | None:
@@ -124,7 +147,8 @@ def claim(
 ) -> list[File]:
     """Claim up to `limit` pending files, oldest first, but none that is to wait beyond `now`.
 
-    Those on which a process died twice come last, so that the others have their results. A file that is to
+    Files of which only the time of the last change differs come behind all others; those on which a process
+    died twice come last, so that the others have their results. A file that is to
     wait for more than `longest_wait` was put back when the clock was ahead: it waits no longer, and what was
     found in the future was found now. Two revisions of one file are never claimed together: they would write
     the same pictures.
@@ -133,7 +157,7 @@ def claim(
         cursor = connection.cursor()
         cursor.row_factory = file_from
         files: list[File] = []
-        for order in ("f.crashes < 2 ORDER BY f.id", "f.crashes >= 2 ORDER BY f.crashes, f.id"):
+        for order in _ORDERS:
             files += cursor.execute(
                 f"""SELECT {FILE_COLUMNS} FROM files f WHERE f.status = 'pending' AND NOT f.claimed
                     AND (f.position IS NULL OR f.frame IS NOT NULL)

@@ -146,6 +146,7 @@ def recognise(
             (*_place(file), file.revision, file.sample),
         ).fetchone()
         if previous and previous[1] == sha256 and previous[2] in ("done", "refused", "duplicate"):
+            exclusions.hand_over(connection, file_id, previous[0])
             connection.execute("DELETE FROM files WHERE id = ?", (file_id,))
             connection.execute(
                 "UPDATE files SET size_bytes = ?, mtime_ns = ?, ctime_ns = ? WHERE id = ?",
