@@ -1,6 +1,7 @@
 """Pictures that are too much for the machine, and files of which the whole service dies."""
 
 import os
+import resource
 import signal
 from contextlib import contextmanager
 from pathlib import Path
@@ -9,6 +10,7 @@ import numpy as np
 import pytest
 import tifffile
 
+import sparse_files
 from system import COMMAND, Service, wait_until
 
 pytestmark = [pytest.mark.system, pytest.mark.slow]
@@ -74,6 +76,27 @@ def test_a_picture_larger_than_memory_gets_its_reason_and_the_rest_goes_on(tmp_p
         with service.start(command=command):
             tifffile.imwrite(service.watched / "Au" / "Au_04.tif", micrograph(4), **SCALE)
             service.count_of(done=4, failed=1)
+
+
+def test_huge_sparse_files_hold_no_worker(tmp_path):
+    """Each of a hundred gigabytes, refused by its header; also after a restart."""
+    service = Service(tmp_path, engine={"workers": 1})
+    folder = service.watched / "sparse"
+    folder.mkdir()
+    for make in sparse_files.KINDS.values():
+        make(folder)
+    tifffile.imwrite(service.watched / "Au_01.tif", micrograph(1), **SCALE)
+    began = resource.getrusage(resource.RUSAGE_CHILDREN)
+    with service.start(fresh=True):
+        service.count_of(done=1, seen=1 + len(sparse_files.KINDS))
+        assert 0 == service.stop()
+    with service.start(fresh=True):
+        tifffile.imwrite(service.watched / "Au_02.tif", micrograph(2), **SCALE)
+        service.count_of(done=2, seen=2 + len(sparse_files.KINDS))
+        assert all(row["reason"] for row in service.micrographs("sparse"))
+    ended = resource.getrusage(resource.RUSAGE_CHILDREN)
+    spent_s = ended.ru_utime + ended.ru_stime - began.ru_utime - began.ru_stime
+    assert spent_s < 60, "to hash one of them takes longer"
 
 
 def test_a_file_in_hand_whenever_the_service_dies_is_put_aside_the_third_time(tmp_path):

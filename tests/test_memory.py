@@ -6,15 +6,18 @@ from multiprocessing.reduction import ForkingPickler
 
 import numpy as np
 import pytest
+import tifffile
 
+import sparse_files
 from temwatch import memory
 from temwatch.analysis import segmentation
 from temwatch.analysis.segmentation import pieces
 from temwatch.config import SegmentationSettings
-from temwatch.domain import Segmentation, Segmenter
+from temwatch.domain import PixelSizeSource, Segmentation, Segmenter
 from temwatch.engine import spooled_image, tasks
 from temwatch.engine.job import MemoryShare
-from temwatch.errors import Unreadable
+from temwatch.engine.orders import ReadOrder
+from temwatch.errors import Refused, Unreadable
 from temwatch.formats import Source
 from temwatch.notes import Note
 
@@ -47,11 +50,13 @@ def test_the_smallest_control_group_decides(tmp_path, monkeypatch, membership, p
     assert machine == memory.limit_bytes()
 
 
-def test_a_limit_of_the_address_space_counts(monkeypatch):
-    """As `ulimit -v` sets it."""
+@pytest.mark.parametrize(("limit", "place"), memory._OWN_LIMITS)
+def test_a_limit_of_the_process_counts(monkeypatch, limit, place):
+    """As `ulimit -v` and `ulimit -d` set it."""
     free = memory.budget_bytes(workers=2)
-    limit = memory._address_space_bytes() + 2**30
-    monkeypatch.setattr(resource, "getrlimit", lambda _: (limit, limit))
+    most = memory._own_bytes(place) + 2**30
+    none = resource.RLIM_INFINITY
+    monkeypatch.setattr(resource, "getrlimit", lambda asked: (most, most) if asked == limit else (none, none))
     assert memory.budget_bytes(workers=2) < min(free, 2**30)
 
 
@@ -86,6 +91,48 @@ def test_memory_is_checked_by_the_header_alone():
     assert "out_of_memory" == failure.value.code
     with pytest.raises(Unreadable):  # two frames are in hand at once
         tasks._check_memory(source((14000, 14000), frames=9), MemoryShare(1, needed))
+
+
+def read_order(path, **more):
+    """A file that was found as it is now, to be read for the first time."""
+    return ReadOrder(
+        source=path,
+        spooled=path.with_name("spooled"),
+        copy=False,
+        size_bytes=path.stat().st_size,
+        pixel_size_nm=1.0,
+        pixel_size_source=PixelSizeSource.CONFIG,
+        sequence=None,
+        frame=None,
+        **more,
+    )
+
+
+@pytest.mark.parametrize("kind", sparse_files.KINDS)
+def test_the_header_of_a_huge_file_is_read_before_it_is_hashed(tmp_path, monkeypatch, kind):
+    """A hundred gigabytes of nothing would hold a worker for minutes."""
+    path = sparse_files.KINDS[kind](tmp_path)
+    monkeypatch.setattr(tasks.spool, "fetch", lambda *_: pytest.fail("was hashed"))
+    assert 100 * 2**30 <= path.stat().st_size
+    with pytest.raises((Refused, Unreadable)) as refused:
+        tasks.read(read_order(path))
+    assert refused.value.code in ("not_a_micrograph", "zero_filled", "out_of_memory")
+    with pytest.raises((Refused, Unreadable)):
+        tasks.read_content(read_order(path))
+
+
+def test_a_large_file_that_has_to_wait_is_not_hashed_twice(tmp_path, monkeypatch):
+    """Its header says what it needs; it is hashed once there is room."""
+    path, shape = tmp_path / "large.tif", (6000, 6000)
+    tifffile.imwrite(path, np.ones(shape, np.int16))
+    fetched = []
+    monkeypatch.setattr(tasks.spool, "fetch", lambda *_: fetched.append(1) or "0" * 64)
+    needed = memory.needed_bytes(shape)
+    waits = tasks.read(read_order(path, memory=MemoryShare(needed - 1, needed)))
+    assert (needed, None, []) == (waits.needs_bytes, waits.sha256, fetched)
+    with pytest.raises(Refused, match="no contrast"):
+        tasks.read(read_order(path, memory=MemoryShare(needed, needed)))
+    assert [1] == fetched
 
 
 def test_a_large_image_is_sent_by_name(tmp_path):

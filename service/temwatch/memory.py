@@ -18,6 +18,8 @@ _MAIN_PROCESS_BYTES = 400 * 1024**2
 _WORKER_BYTES = 150 * 1024**2
 _SMALLEST_BUDGET_BYTES = 64 * 1024**2
 
+_OWN_LIMITS = ((resource.RLIMIT_AS, 0), (resource.RLIMIT_DATA, 5))
+"""Limits of a process, and where /proc/self/statm says how much of them is used."""
 _MEMBERSHIP = Path("/proc/self/cgroup")
 _GROUPS = Path("/sys/fs/cgroup")
 
@@ -40,11 +42,12 @@ def needed_bytes(shape: tuple[int, int], bytes_per_sample: int = 4) -> int:
 
 
 def budget_bytes(workers: int) -> int:
-    """What pictures may take of the memory of machine, control group and `ulimit -v`."""
+    """What pictures may take of the memory of machine, control group, `ulimit -v` and `ulimit -d`."""
     shared = _USABLE_SHARE * limit_bytes() - _MAIN_PROCESS_BYTES - workers * _WORKER_BYTES
-    mine = resource.getrlimit(resource.RLIMIT_AS)[0]
-    if mine != resource.RLIM_INFINITY:
-        shared = min(shared, _USABLE_SHARE * mine - _address_space_bytes())
+    for limit, place in _OWN_LIMITS:
+        mine = resource.getrlimit(limit)[0]
+        if mine != resource.RLIM_INFINITY:
+            shared = min(shared, _USABLE_SHARE * mine - _own_bytes(place))
     return max(int(shared), _SMALLEST_BUDGET_BYTES)
 
 
@@ -79,9 +82,10 @@ def _limits(mount: Path, place: str, names: tuple[str, ...]) -> list[int]:
     return [limit for limit in found if limit > 0]
 
 
-def _address_space_bytes() -> int:
+def _own_bytes(place: int) -> int:
+    """What counts against a limit of this process, by its place in `statm`."""
     try:
-        pages = Path("/proc/self/statm").read_text(encoding="ascii").split()[0]
+        pages = Path("/proc/self/statm").read_text(encoding="ascii").split()[place]
     except OSError:
         return 0
     return int(pages) * os.sysconf("SC_PAGE_SIZE")

@@ -97,6 +97,7 @@ def _once(
             source=path,
             spooled=spooled,
             copy=True,
+            size_bytes=path.stat().st_size,
             pixel_size_nm=None,
             pixel_size_source=PixelSizeSource.CONFIG,
             sequence=None,

@@ -128,7 +128,7 @@ class DaskBackend:
             if read is not None:
                 result.set_result(read)
             else:
-                content = self._processes.submit(tasks.read_content, job.file.location)
+                content = self._processes.submit(tasks.read_content, orders.read_order(job, self._config))
                 _when_done(content, result, result.set_result)
 
         self._ask(hash_in_place, self._order(job), result, hashed)
@@ -230,6 +230,7 @@ def hash_in_place(order: ClusterOrder) -> ReadDone | None:
         return None
     if (status.st_size, status.st_mtime_ns) != (order.size_bytes, order.mtime_ns):
         return None
+    tasks.check_header(order.read)
     sha256 = spool.fetch(order.read.source, None)
     return ReadDone(sha256=sha256, seconds=time.monotonic() - started)
 

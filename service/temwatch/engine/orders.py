@@ -28,6 +28,7 @@ from temwatch.outputs import paths
 class ReadOrder:
     """Bring one file from the share and read it, or the next frames of a stack from `first` on.
 
+    `size_bytes` is that of the file when it was found.
     `pixel_size_nm` is for a file that states none, and comes from `pixel_size_source`. `small_pictures` is
     where those for the film go, if any are wanted; `name` is the file's output name. `memory` is None where
     the process that reads finds out by itself what it may take.
@@ -36,6 +37,7 @@ class ReadOrder:
     source: Path
     spooled: Path
     copy: bool
+    size_bytes: int
     pixel_size_nm: float | None
     pixel_size_source: PixelSizeSource
     sequence: str | None
@@ -116,6 +118,7 @@ def read_order(job: Job, config: Config) -> ReadOrder:
         source=file.location,
         spooled=job.spooled,
         copy=job.is_copied,
+        size_bytes=file.size_bytes,
         pixel_size_nm=file.pixel_size_nm or config.samples.pixel_size_nm,
         pixel_size_source=PixelSizeSource.USER if file.pixel_size_nm else PixelSizeSource.CONFIG,
         sequence=file.sequence,

@@ -18,7 +18,7 @@ from temwatch.engine import spooled_image
 from temwatch.engine.job import MemoryShare
 from temwatch.engine.orders import AnalyseOrder, PictureOrder, ReadOrder, ResolveOrder
 from temwatch.engine.outcomes import PictureDone, ReadDone, Resolved
-from temwatch.errors import Unreadable
+from temwatch.errors import Refused, Unreadable
 from temwatch.formats.read_errors import unreadable
 from temwatch.ledger import Result, pack
 from temwatch.outputs import film, paths, pictures, sample_folder
@@ -28,12 +28,22 @@ from temwatch.outputs.files import replacing, writing
 _BATCH_PIXELS = 16 * 1024**2
 _BATCH_FRAMES = 64
 
+# Of larger files the header is read first: to copy and hash them takes seconds or minutes.
+_HEADER_FIRST_BYTES = 64 * 1024**2
+# What a file may hold besides its picture: other pages, levels of a pyramid, what programs add.
+_BESIDES_BYTES = 1024**3
+_MOST_BYTES_PER_PX = 4 * 8
+
+_COPIES_OF_CONTENT = 4  # on its way to a cluster: of this worker, pickled, in the main process, in a message
+
 
 def read(order: ReadOrder) -> ReadDone:
     """Copy, hash and read; raises InputError where the file cannot become a micrograph."""
     started = time.monotonic()
-    sha256 = order.sha256 or spool.fetch(order.source, order.spooled if order.copy else None)
     try:
+        if order.sha256 is None and (needs_bytes := check_header(order)) is not None:
+            return ReadDone(sha256=None, seconds=time.monotonic() - started, needs_bytes=needs_bytes)
+        sha256 = order.sha256 or spool.fetch(order.source, order.spooled if order.copy else None)
         source = formats.open_source(
             order.spooled if order.copy else order.source, pixel_size_nm=order.pixel_size_nm
         )
@@ -76,6 +86,27 @@ def read(order: ReadOrder) -> ReadDone:
     )
 
 
+def check_header(order: ReadOrder) -> int | None:
+    """Of a large file, before it is copied and hashed: the bytes that it has to wait for, if it has to.
+
+    Raises
+    ------
+    InputError
+        The file cannot be taken, whatever the rest of it holds.
+    """
+    source = _header(order)
+    return None if source is None else _check_memory(source, order.memory)
+
+
+def _header(order: ReadOrder) -> formats.Source | None:
+    """What the header of a large file says; None of a small one, which is read at once."""
+    if order.size_bytes <= _HEADER_FIRST_BYTES:
+        return None
+    source = formats.open_source(order.source, pixel_size_nm=order.pixel_size_nm)
+    _check_length(source, order.size_bytes)
+    return source
+
+
 def _pixel_size(source: formats.Source, order: ReadOrder) -> tuple[float, PixelSizeSource]:
     """Size and who states it: a correction before the file, and that before user and configuration."""
     stated_nm = source.stated_pixel_size_nm
@@ -85,6 +116,19 @@ def _pixel_size(source: formats.Source, order: ReadOrder) -> tuple[float, PixelS
     if corrected_nm is None or not is_plausible_pixel_size(corrected_nm):
         return source.pixel_size_nm, PixelSizeSource.FILE
     return corrected_nm, PixelSizeSource.CORRECTED
+
+
+def _check_length(source: formats.Source, size_bytes: int) -> None:
+    """Refuse a file that is far longer than its picture: to hash what is sparse or damaged takes minutes."""
+    height, width = source.shape
+    frames = source.frames or 1
+    if size_bytes > _BESIDES_BYTES + _MOST_BYTES_PER_PX * frames * height * width:
+        count = "" if source.frames is None else f"{frames} frames of "
+        raise Refused(
+            "not_a_micrograph",
+            f"has {size_bytes / 1e9:.1f} GB, but holds no more than {count}{width} x {height} px;"
+            " copy or save it again",
+        )
 
 
 def _check_memory(source: formats.Source, share: MemoryShare | None) -> int | None:
@@ -217,12 +261,18 @@ def write_drawn(folder: Path, micrographs_png: dict[str, bytes]) -> float:
     return time.monotonic() - started
 
 
-def read_content(source: Path) -> ReadDone:
+def read_content(order: ReadOrder) -> ReadDone:
     """The bytes of a file, for a worker that does not see it; raises as `read` does."""
     started = time.monotonic()
+    _header(order)
+    if _COPIES_OF_CONTENT * order.size_bytes > memory.budget_bytes(workers=1):
+        raise Unreadable(
+            "out_of_memory",
+            f"has {order.size_bytes / 1e9:.1f} GB, too much to send to the cluster: mount its folder there",
+        )
     with tempfile.TemporaryDirectory() as folder:
         copy = Path(folder, "copy")
-        sha256 = spool.fetch(source, copy)
+        sha256 = spool.fetch(order.source, copy)
         whole = copy.read_bytes()
     return ReadDone(sha256=sha256, seconds=time.monotonic() - started, content=whole)
 
