@@ -129,7 +129,7 @@ def test_a_large_file_that_has_to_wait_is_not_hashed_twice(tmp_path, monkeypatch
     monkeypatch.setattr(tasks.spool, "fetch", lambda *_: fetched.append(1) or "0" * 64)
     needed = memory.needed_bytes(shape)
     waits = tasks.read(read_order(path, memory=MemoryShare(needed - 1, needed)))
-    assert (needed, None, []) == (waits.needs_bytes, waits.sha256, fetched)
+    assert (needed, "", []) == (waits.needs_bytes, waits.sha256, fetched)
     with pytest.raises(Refused, match="no contrast"):
         tasks.read(read_order(path, memory=MemoryShare(needed, needed)))
     assert [1] == fetched

@@ -234,7 +234,6 @@ class Engine:
     def _analyse_unless_known(self, job: Job, read: ReadDone) -> None:
         job.took(Stage.READ, read.seconds)
         if job.sha256 is None:
-            assert read.sha256 is not None
             job.sha256, job.frames_total = read.sha256, read.frames_total
             known = recording.recognise(
                 self._ledger, job.file.id, read.sha256, at=datetime.now(UTC), seconds=sum(job.stages.values())

@@ -17,11 +17,11 @@ class ReadDone:
     """The file is hashed, and also read if the backend reads in a task of its own.
 
     `frames_total` is None for a single micrograph. `needs_bytes` says that nothing was read, because the file
-    takes more memory than there is beside the others in hand; a large file is not even hashed then. `content`
+    takes more memory than there is beside the others in hand; a large file is not hashed then. `content`
     is the whole file where it has to be sent to the worker that reads it.
     """
 
-    sha256: str | None
+    sha256: str
     seconds: float
     micrographs: tuple[Micrograph, ...] = ()
     frames_total: int | None = None

@@ -42,7 +42,7 @@ def read(order: ReadOrder) -> ReadDone:
     started = time.monotonic()
     try:
         if order.sha256 is None and (needs_bytes := check_header(order)) is not None:
-            return ReadDone(sha256=None, seconds=time.monotonic() - started, needs_bytes=needs_bytes)
+            return ReadDone(sha256="", seconds=time.monotonic() - started, needs_bytes=needs_bytes)
         sha256 = order.sha256 or spool.fetch(order.source, order.spooled if order.copy else None)
         source = formats.open_source(
             order.spooled if order.copy else order.source, pixel_size_nm=order.pixel_size_nm
