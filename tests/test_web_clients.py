@@ -139,6 +139,19 @@ def test_requests_that_are_half_sent_end(site):
         line.close()
 
 
+def test_a_request_that_is_there_is_answered_before_a_flood_of_others(site):
+    """However many connections come behind it before the service looks again, it is not cut off for them."""
+    site.server._server._loop.call_soon_threadsafe(time.sleep, 1.0)
+    honest = connect(site, "GET /healthz HTTP/1.1\r\nHost: {host}\r\nConnection: close\r\n\r\n")
+    lines = [connect(site, "GET /healthz HTTP/1.1\r\nHost: {host}\r\nX-") for _ in range(500)]
+    honest.settimeout(20)
+    assert honest.recv(1 << 16).startswith(b"HTTP/1.1 200")
+    assert all(is_cut_off(line) for line in lines[:50])
+    for line in (honest, *lines):
+        line.close()
+    assert_is_served(site)
+
+
 def test_a_body_that_does_not_come_ends(site):
     """Byte by byte or not at all."""
     line = connect(

@@ -16,6 +16,9 @@ from temwatch.errors import StartError
 from temwatch.library_internals import HeadDeadline, WaitingLoop
 from temwatch.web.deadlines import Deadlines, WithDeadlines
 
+_QUEUED = 1024  # connections that the kernel keeps until their turn comes
+_TAKEN_AT_ONCE = 50  # far fewer than may wait for the head of their request
+
 
 def bind(settings: HttpSettings) -> socket.socket:
     """Bind the port before anything else is started.
@@ -57,7 +60,16 @@ def _protocol() -> type[H11Protocol]:
 
 
 class _WaitingServer(WaitingLoop, uvicorn.Server):
-    """uvicorn, woken to end instead of polling."""
+    """uvicorn, woken to end instead of polling, with a long queue of which it takes few connections at once.
+
+    Between them it reads: a client whose request is there already is not taken for one that sends nothing.
+    """
+
+    async def startup(self, sockets: list[socket.socket] | None = None) -> None:
+        """Begin to listen."""
+        await super().startup(sockets)
+        for channel in sockets or ():
+            channel.listen(_QUEUED)
 
 
 class Server:
@@ -71,6 +83,7 @@ class Server:
                 http=_protocol(),
                 log_config=None,
                 access_log=False,
+                backlog=_TAKEN_AT_ONCE,
                 lifespan="off",
                 timeout_graceful_shutdown=1,
             )
