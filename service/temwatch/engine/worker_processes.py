@@ -3,19 +3,16 @@
 from __future__ import annotations
 
 import ctypes
-import multiprocessing
 import os
-import signal
-import threading
 from collections.abc import Callable
 from concurrent.futures import Future, ProcessPoolExecutor
 from concurrent.futures.process import BrokenProcessPool
 from dataclasses import dataclass
-from multiprocessing import connection, forkserver, resource_tracker, sharedctypes
+from multiprocessing import sharedctypes
 from multiprocessing.sharedctypes import Synchronized
 from typing import Generic, ParamSpec, TypeVar
 
-from temwatch import library_internals
+from temwatch import clean_process, library_internals
 from temwatch.choices import SeparationMethod
 
 _IDLE, _BUSY = 0, 1  # a number above names a file
@@ -44,31 +41,15 @@ class WorkerPool(ProcessPoolExecutor):
 def start(workers: int, method: SeparationMethod | None) -> tuple[WorkerPool, Future[int]]:
     """Up to `workers` processes, and the future of the first, which has then compiled the code of `method`.
 
-    The others start when there is work for them and find the code compiled. All are forked from a clean
-    server process: forking the daemon, with its threads and torch, is unsafe.
+    The others start when there is work for them and find the code compiled.
     """
-    context = multiprocessing.get_context("forkserver")
-    context.set_forkserver_preload(["temwatch.engine.tasks"])
-    _start_server()
+    context = clean_process.context()
     board = sharedctypes.RawArray(ctypes.c_longlong, 2 * workers)
     taken = context.Value("i", 0)
     pool = WorkerPool(workers, mp_context=context, initializer=_begin, initargs=(method, board, taken))
     pool.board = board
     # processes start with the first task, which is not to be a micrograph
     return pool, pool.submit(usable_cores)
-
-
-def _start_server() -> None:
-    """Start the server process where there is none; Ctrl-C, which the terminal sends to it too, is blocked.
-
-    By itself it ignores Ctrl-C only once it has loaded what its workers need, and would die before.
-    """
-    resource_tracker.ensure_running()  # unblocks SIGINT when it starts, so it comes first
-    blocked = signal.pthread_sigmask(signal.SIG_BLOCK, {signal.SIGINT})
-    try:
-        forkserver.ensure_running()  # inherits what this thread blocks
-    finally:
-        signal.pthread_sigmask(signal.SIG_SETMASK, blocked)
 
 
 def submit(
@@ -123,22 +104,13 @@ def _begin(
     board: ctypes.Array[ctypes.c_longlong],
     taken: Synchronized[int],
 ) -> None:
-    """First in a worker: leave signals to the daemon, die with it, compile before the first micrograph."""
+    """First in a worker: depend on the daemon, and compile before the first micrograph."""
     with taken.get_lock():
         _WorkerNote.board, _WorkerNote.index = board, 2 * taken.value
         taken.value += 1
     board[_WorkerNote.index] = os.getpid()
-    signal.signal(signal.SIGINT, signal.SIG_IGN)
-    signal.signal(signal.SIGTERM, signal.SIG_IGN)
-    threading.Thread(target=_die_with_parent, daemon=True).start()
+    clean_process.depend_on_parent()
     if method is not None:
         from temwatch.engine.tasks import warm_up
 
         warm_up(method)
-
-
-def _die_with_parent() -> None:
-    parent = multiprocessing.parent_process()
-    if parent is not None:
-        connection.wait([parent.sentinel])
-        os._exit(1)

@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
 from datetime import UTC, datetime
+from functools import partial
 from typing import Any, BinaryIO, Literal
 from urllib.parse import quote
 
@@ -12,8 +12,9 @@ from fastapi.responses import HTMLResponse, Response
 
 from temwatch.ledger import Reader
 from temwatch.outputs import charts, sample_report, sequence_files, tables, workbook
-from temwatch.web import serialize
+from temwatch.web import export_process, serialize
 from temwatch.web.context import Context, ViewQuery, known_sample
+from temwatch.web.export_process import Write
 from temwatch.web.exports import write_text
 
 _UNKNOWN: dict[int | str, dict[str, Any]] = {404: {"description": "no such sample"}}
@@ -27,37 +28,26 @@ _EXCEL = "application/vnd.openxmlformats-officedocument.spreadsheetml.sheet"
 def add(app: FastAPI, service: Context) -> None:
     """Add the routes to the application."""
 
-    def download(
-        sample: str, name: str, media_type: str, write: Callable[[Reader, BinaryIO], None]
-    ) -> Response:
-        """What `write` makes of one state of the ledger."""
+    def download(sample: str, name: str, media_type: str, made_by: Write) -> Response:
+        """What `made_by` makes of one state of the ledger."""
         with service.reader() as ledger:
             known_sample(ledger, sample)
-
-        def write_snapshot(stream: BinaryIO) -> None:
-            with service.reader() as ledger, ledger.snapshot():
-                write(ledger, stream)
-
+        write = partial(export_process.write, service.config.output.state, made_by)
         headers = {"Content-Disposition": _attachment(name)} if name else {}
-        return service.exports.respond(write_snapshot, media_type, headers)
+        return service.exports.respond(write, media_type, headers)
 
     @app.get("/api/samples/{sample}/particles", responses=_DOWNLOAD, summary="All particles of a sample")
     def particles(sample: str, format: serialize.ParticleFormat = "json") -> Response:
         media_type, write = serialize.PARTICLE_FORMATS[format]
         name = "" if format == "json" else f"{sample}_particles.{format}"
-        return download(sample, name, media_type, lambda ledger, stream: write(ledger, sample, stream))
+        return download(sample, name, media_type, partial(write, sample=sample))
 
     @app.get(
         "/api/samples/{sample}/tables/{table}.csv", responses=_DOWNLOAD, summary="One table of the sample"
     )
     def table(sample: str, table: Table) -> Response:
-        def write(ledger: Reader, stream: BinaryIO) -> None:
-            if table in _TABLES:
-                write_text(stream, tables.csv_text(_TABLES[table], ledger, sample))
-            else:
-                write_text(stream, sequence_files.csv_text(ledger, f"{table}.csv", sample))
-
-        return download(sample, f"{sample}_{table}.csv", serialize.CSV, write)
+        made_by = partial(_write_table, sample=sample, table=table)
+        return download(sample, f"{sample}_{table}.csv", serialize.CSV, made_by)
 
     @app.get(
         "/api/samples/{sample}/workbook.xlsx",
@@ -65,9 +55,7 @@ def add(app: FastAPI, service: Context) -> None:
         summary="Excel workbook with native charts",
     )
     def workbook_file(sample: str) -> Response:
-        return download(
-            sample, f"{sample}.xlsx", _EXCEL, lambda ledger, stream: workbook.write(ledger, sample, stream)
-        )
+        return download(sample, f"{sample}.xlsx", _EXCEL, partial(_write_workbook, sample=sample))
 
     @app.get(
         "/api/samples/{sample}/charts/{chart}.{kind}",
@@ -88,10 +76,22 @@ def add(app: FastAPI, service: Context) -> None:
         summary="One-page report for printing",
     )
     def report(sample: str) -> Response:
-        def write(ledger: Reader, stream: BinaryIO) -> None:
-            write_text(stream, [sample_report.report(ledger, sample, datetime.now(UTC))])
+        return download(sample, "", "text/html; charset=utf-8", partial(_write_report, sample=sample))
 
-        return download(sample, "", "text/html; charset=utf-8", write)
+
+def _write_table(ledger: Reader, stream: BinaryIO, *, sample: str, table: Table) -> None:
+    if table in _TABLES:
+        write_text(stream, tables.csv_text(_TABLES[table], ledger, sample))
+    else:
+        write_text(stream, sequence_files.csv_text(ledger, f"{table}.csv", sample))
+
+
+def _write_workbook(ledger: Reader, stream: BinaryIO, *, sample: str) -> None:
+    workbook.write(ledger, sample, stream)
+
+
+def _write_report(ledger: Reader, stream: BinaryIO, *, sample: str) -> None:
+    write_text(stream, [sample_report.report(ledger, sample, datetime.now(UTC))])
 
 
 def _attachment(name: str) -> str:

@@ -3,10 +3,10 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from dataclasses import asdict, fields
 from datetime import datetime
-from typing import Any, BinaryIO, Literal
+from typing import Any, BinaryIO, Literal, Protocol
 
 from temwatch.domain import particle_row, utc_text
 from temwatch.ledger import MicrographRow, Reader, SampleRow, analyses, exclusions
@@ -69,20 +69,26 @@ def particles(reader: Reader, row: MicrographRow) -> list[dict[str, Any]]:
     return rows
 
 
-def _csv(reader: Reader, sample: str, stream: BinaryIO) -> None:
+def _csv(reader: Reader, stream: BinaryIO, *, sample: str) -> None:
     write_text(stream, tables.csv_text(tables.PARTICLES, reader, sample))
 
 
-def _parquet(reader: Reader, sample: str, stream: BinaryIO) -> None:
+def _parquet(reader: Reader, stream: BinaryIO, *, sample: str) -> None:
     stream.write(parquet.particles_parquet(reader, sample))
 
 
-def _json(reader: Reader, sample: str, stream: BinaryIO) -> None:
+def _json(reader: Reader, stream: BinaryIO, *, sample: str) -> None:
     write_text(stream, _json_text(reader, sample))
 
 
+class WriteParticles(Protocol):
+    """Writes all particles of a sample in one format."""
+
+    def __call__(self, reader: Reader, stream: BinaryIO, /, *, sample: str) -> None: ...
+
+
 ParticleFormat = Literal["json", "csv", "parquet"]
-PARTICLE_FORMATS: dict[ParticleFormat, tuple[str, Callable[[Reader, str, BinaryIO], None]]] = {
+PARTICLE_FORMATS: dict[ParticleFormat, tuple[str, WriteParticles]] = {
     "json": ("application/json", _json),
     "csv": (CSV, _csv),
     "parquet": ("application/vnd.apache.parquet", _parquet),
