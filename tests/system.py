@@ -272,19 +272,33 @@ class Service:
             self.stop()
 
 
-def memory_bytes(pid):
-    """Memory of the service and of all processes below it that is theirs alone or their share of it."""
+def _parents():
+    """Parent of every process of this machine."""
     parents = {}
     for stat in Path("/proc").glob("[0-9]*/stat"):
         with contextlib.suppress(OSError):
-            fields = stat.read_text().rpartition(")")[2].split()
-            parents[int(stat.parent.name)] = int(fields[1])
-    family = {pid}
+            parents[int(stat.parent.name)] = int(stat.read_text().rpartition(")")[2].split()[1])
+    return parents
+
+
+def workers_of(process):
+    """Worker processes: children of the clean server that the service forks them from."""
+    parents = _parents()
+    servers = [pid for pid, parent in parents.items() if parent == process.pid]
+    return [pid for pid, parent in parents.items() if parent in servers]
+
+
+def memory_bytes(pid, kinds=("Pss",)):
+    """Memory of a service and of all processes below it that is theirs alone or their share of it.
+
+    `kinds` are lines of `smaps_rollup`: "Pss_Anon" is what no file stands behind.
+    """
+    parents, family = _parents(), {pid}
     while more := {child for child, parent in parents.items() if parent in family} - family:
         family |= more
     total = 0
     for member in family:
         with contextlib.suppress(OSError):
             for line in Path(f"/proc/{member}/smaps_rollup").read_text().splitlines():
-                total += int(line.split()[1]) * 1024 if line.startswith("Pss:") else 0
+                total += int(line.split()[1]) * 1024 if line.partition(":")[0] in kinds else 0
     return total

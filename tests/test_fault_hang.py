@@ -5,26 +5,13 @@ import os
 import signal
 import sys
 import urllib.error
-from pathlib import Path
 
 import pytest
 
 import impatient_service
-from system import Service, wait_until
+from system import Service, wait_until, workers_of
 
 pytestmark = pytest.mark.system
-
-
-def workers_of(process):
-    """Worker processes: children of the clean server that the service forks them from."""
-    parents = {}
-    for stat in Path("/proc").glob("[0-9]*/stat"):
-        try:
-            parents[int(stat.parent.name)] = int(stat.read_text().rpartition(")")[2].split()[1])
-        except OSError:
-            continue
-    servers = [pid for pid, parent in parents.items() if parent == process.pid]
-    return [pid for pid, parent in parents.items() if parent in servers]
 
 
 def not_ready(service):
