@@ -19,6 +19,7 @@ FILE = ROOT / "docs" / "pictures" / "architecture.svg"
 
 WIDTH, MARGIN, GAP, LABEL = 1080, 16, 12, 34
 LINE, HEAD, PAD = 15, 26, 12
+MOST_IN_A_ROW = 6
 INK, FAINT, PAPER, FLOOR, EDGE = "#262c34", "#78808a", "#ffffff", "#f3f5f7", "#b9c2cc"
 ROOM = "#e3eef7"
 
@@ -45,21 +46,16 @@ def draw() -> str:
     parts, top = [], MARGIN
     stories = floors()
     for number, rooms in zip(range(len(stories), 0, -1), stories, strict=True):
-        width = (WIDTH - 2 * MARGIN - LABEL - GAP * (len(rooms) + 1)) / len(rooms)
-        texts = [textwrap.wrap(purpose(room), int((width - 2 * PAD) / 6.1)) for room in rooms]
-        height = HEAD + LINE * max(map(len, texts)) + PAD
-        parts.append(_box(MARGIN, top, WIDTH - 2 * MARGIN, height + 2 * GAP, FLOOR))
-        parts.append(
-            _text(MARGIN + LABEL / 2 + 4, top + height / 2 + GAP + 5, str(number), FAINT, 17, "middle")
-        )
-        left = MARGIN + LABEL + GAP
-        for room, lines in zip(rooms, texts, strict=True):
-            parts.append(_box(left, top + GAP, width, height, ROOM))
-            parts.append(_text(left + PAD, top + GAP + 20, room, INK, 14, weight="bold"))
-            for row, line in enumerate(lines):
-                parts.append(_text(left + PAD, top + GAP + HEAD + 12 + row * LINE, line, INK, 12))
-            left += width + GAP
-        top += height + 3 * GAP
+        rows, bottom = [], top + GAP
+        for row in _rows(rooms):
+            drawn, height = _row(row, bottom)
+            rows += drawn
+            bottom += height + GAP
+        parts.append(_box(MARGIN, top, WIDTH - 2 * MARGIN, bottom - top, FLOOR))
+        middle = (top + bottom) / 2 + 5
+        parts.append(_text(MARGIN + LABEL / 2 + 4, middle, str(number), FAINT, 17, "middle"))
+        parts += rows
+        top = bottom + GAP
     size = f"{WIDTH} {top - GAP + MARGIN}"
     return "\n".join(
         [
@@ -70,6 +66,28 @@ def draw() -> str:
             "</svg>\n",
         ]
     )
+
+
+def _rows(rooms: list[str]) -> list[list[str]]:
+    """Rooms of one floor in rows of about equal length, none of them crowded."""
+    count = -(-len(rooms) // MOST_IN_A_ROW)
+    length = -(-len(rooms) // count)
+    return [rooms[first : first + length] for first in range(0, len(rooms), length)]
+
+
+def _row(rooms: list[str], top: float) -> tuple[list[str], float]:
+    """Rooms side by side, and their height."""
+    width = (WIDTH - 2 * MARGIN - LABEL - GAP * (len(rooms) + 1)) / len(rooms)
+    texts = [textwrap.wrap(purpose(room), int((width - 2 * PAD) / 6.7)) for room in rooms]
+    height = HEAD + LINE * max(map(len, texts)) + PAD
+    parts, left = [], float(MARGIN + LABEL + GAP)
+    for room, lines in zip(rooms, texts, strict=True):
+        parts.append(_box(left, top, width, height, ROOM))
+        parts.append(_text(left + PAD, top + 20, room, INK, 14, weight="bold"))
+        for number, line in enumerate(lines):
+            parts.append(_text(left + PAD, top + HEAD + 12 + number * LINE, line, INK, 12))
+        left += width + GAP
+    return parts, height
 
 
 def _box(left: float, top: float, width: float, height: float, fill: str) -> str:

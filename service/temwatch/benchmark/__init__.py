@@ -1,4 +1,4 @@
-"""How long each stage takes on this machine, compared with scikit-image, and micrographs end to end."""
+"""How long each stage and a whole run take on this machine, how true sizes are, and what is found."""
 
 from temwatch.benchmark.end_to_end import EndToEnd
 from temwatch.benchmark.limits import MachineLimits

@@ -1,1 +1,1 @@
-"""The service itself: intake, composition root, systemd."""
+"""The composition root of the service, its logs, systemd, and the probes of device and results."""
