@@ -1,6 +1,6 @@
 """Takes the screenshots of README.md: a real service, a simulated microscope, and Debian's Chromium.
 
-Called by docs/pictures.py. Needs Chromium (apt-get install chromium) and the tools of development.
+Called by docs/pictures.py. Needs Chromium (apt-get install chromium) and the development tools.
 """
 
 from __future__ import annotations
