@@ -254,7 +254,7 @@ and 1.3 GB of disk. Ctrl-C keeps the weights so far; the same command continues.
 
 
 def _train_edges(commands: _Commands) -> None:
-    text = "train the network of the edges on simulated micrographs"
+    text = "train the edge network on simulated micrographs"
     command = _add(commands, "train-edges", text, "--output edges", more=_EDGES)
     option = command.add_argument
     _output(command, "folder for edges.safetensors, metrics.csv, checkpoint and examples")

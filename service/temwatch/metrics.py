@@ -95,10 +95,18 @@ class ServiceCollector(Collector):
             {tuple(self._build.values()): 1},
             *self._build,
         )
-        yield _gauge("ready", "1 while weights are loaded, folder visible and ledger writable", vitals.ready)
+        yield _gauge(
+            "ready",
+            "1 while weights are loaded, folder visible, ledger and results writable, and no worker hangs",
+            vitals.ready,
+        )
         yield _gauge("watch_folder_up", "1 while the watched folder can be listed", vitals.watch_folder_up)
         yield _gauge("output_writable", "1 while results can be written", vitals.output_writable)
-        yield _gauge("workers_hung", "Busy workers that do not advance", vitals.workers_hung)
+        yield _gauge(
+            "workers_hung",
+            "Busy workers that do not advance, and killed ones that do not end",
+            vitals.workers_hung,
+        )
         yield _gauge("gpu_healthy", "1 while the device that runs the network works", vitals.gpu_healthy)
         yield _counter("files_detected", "Files found, by source", by("files_detected", *SOURCES), "source")
         yield _counter(
