@@ -130,7 +130,7 @@ SKIP_CODES = {
     "path_too_long": "a path with more bytes than the system allows",
     "permission_denied": "the service may not examine it, or may not list the folder",
     "input_output": "the file system reported an error",
-    "other_format": "pictures of a format that is not read; one line a folder and format",
+    "other_format": "pictures of a format that is not read; one line for each folder and format",
     "internal": "an internal error of temwatch; the log has the details",
 }
 """Why the intake skips an entry of the watched folder: code (label of a metric) and meaning."""

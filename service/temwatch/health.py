@@ -50,7 +50,7 @@ class ServiceState:
     workers_hung : int
         Workers that do not advance, and killed ones that have not ended yet.
     hanging_s : float
-        For how long a worker has not advanced that was not replaced; 0 without one.
+        How long a worker that was not replaced has not advanced; 0 if there is none.
     """
 
     now_s: float

@@ -24,7 +24,7 @@ VERSIONS = {"uvicorn": ">=0.32,<1", "watchdog": ">=5.0,<8"}
 """Bounds of the libraries; concurrent.futures is that of Python 3.11 on."""
 
 INOTIFY_LOGGER = "watchdog.observers.inotify_c"
-"""watchdog tells of a lost event only in this log."""
+"""watchdog reports a lost event only in this log."""
 
 _TICK_SECONDS = 1.0
 _HEAD_SECONDS = 10.0  # for the first line and the headers of a request

@@ -178,7 +178,7 @@ class Search:
         self._known = intake.known()
         self._scans = 0
         self._handed_s: dict[str, float] = {}  # when files were handed over whose writer may still close them
-        self._skipped: dict[str, str] = {}  # reason by path: each is told once
+        self._skipped: dict[str, str] = {}  # reason by path: each is reported once
 
     def turn(self, now_s: float, touched: Touched, *, full: bool) -> None:
         """Look where something was touched, or everywhere, and hand over what is complete."""
@@ -274,7 +274,7 @@ class Search:
         return found
 
     def _skip(self, entry: Skipped) -> None:
-        """Tell of an entry that was skipped, once for as long as it is there."""
+        """Report a skipped entry, once for as long as it is there."""
         if self._skipped.get(entry.path) != entry.code:
             self._skipped[entry.path] = entry.code
             self._status.entries_skipped[entry.code] += 1

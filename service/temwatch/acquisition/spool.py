@@ -49,7 +49,7 @@ def clear(folder: Path) -> None:
     It may be a link or a mount point, and hold files of others: only what is named like a copy is removed.
     """
     target = Path(os.path.realpath(folder))
-    with suppress(FileExistsError):  # what is in its place is told of by the first copy
+    with suppress(FileExistsError):  # the first copy reports what is in its place
         target.mkdir(parents=True, exist_ok=True)
     with suppress(OSError):
         for entry in list(os.scandir(target)):

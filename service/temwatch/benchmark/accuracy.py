@@ -40,7 +40,7 @@ MIXED: tuple[Family, ...] = ("ellipses", "facetted")
 class AccuracyCell:
     """One kind of micrograph.
 
-    Cells of one `group` share `target`: the bias, relative to the true diameter, that none is to exceed.
+    Cells of one `group` share `target`: the bias, relative to the true diameter, that none should exceed.
     """
 
     group: str

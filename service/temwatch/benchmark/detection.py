@@ -1,4 +1,4 @@
-"""From which signal on the faintest particles are found: simulated particles of 2 nm, cell by cell.
+"""The signal from which the faintest particles are found: simulated particles of 2 nm, cell by cell.
 
 A cell is one contrast, dose, defocus and pixel size. Everything else is the same in all of them: gold's phase
 on 3 nm of carbon at 300 kV, in a corrected microscope.
@@ -24,7 +24,7 @@ from temwatch.training.evaluate import pipeline_particles
 SEED = 1907
 """No micrograph of a training is drawn from it."""
 ROSE = 5.0
-"""Signal over noise of a whole object from which on an eye finds it, wherever it lies (A. Rose, J. Opt. Soc.
+"""Signal over noise of a whole object from which an eye finds it, wherever it lies (A. Rose, J. Opt. Soc.
 Am. 1948, 38, 196)."""
 DIAMETER_NM = 2.0
 COVERED = 0.1
@@ -120,7 +120,7 @@ class CellDetection:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class DetectionLimit:
-    """Signal to noise from which on half and four fifths are found; NaN where no cell reaches that.
+    """Signal to noise from which half and four fifths are found; NaN where no cell reaches that.
 
     `lowest` is the lowest that was measured; a limit that equals it may be lower still.
     """

@@ -78,7 +78,7 @@ def _share(result: CellDetection | None) -> str:
 
 
 def limits_table(results: Sequence[CellDetection]) -> Table:
-    """Signal to noise from which on half and four fifths are found, by pixel size and defocus."""
+    """Signal to noise from which half and four fifths are found, by pixel size and defocus."""
     table = Table(title="least signal over noise", title_justify="left", box=box.MARKDOWN)
     for name in ("nm/px", "defocus, nm", "half are found", "four fifths"):
         table.add_column(name, justify="right")

@@ -92,7 +92,7 @@ class OutputProbe:
 
 
 def _mount_point(folder: Path) -> Path:
-    """The file system that holds the results, as of the start; it is waited for where it goes away."""
+    """Where the file system of the results is mounted at the start; if it goes away, it is waited for."""
     mounted = _mounted()
     return next(path for path in (folder.absolute(), *folder.absolute().parents) if str(path) in mounted)
 

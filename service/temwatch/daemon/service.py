@@ -51,7 +51,7 @@ def run(
     config : Config
         All settings.
     build : callable
-        Builds the segmenter from its settings and from what is to be called when memory runs out.
+        Builds the segmenter from its settings and a function that is called when memory runs out.
     probe_every_s, probe_deadline_s : float
         How often the segmenter's device is probed, and the time it has to answer.
 

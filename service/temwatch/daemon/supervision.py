@@ -1,4 +1,4 @@
-"""Runs the loops of the service until a signal or until one of them ends, and tells systemd how they do."""
+"""Runs the loops of the service until a signal or until one ends, and tells systemd how they are doing."""
 
 from __future__ import annotations
 

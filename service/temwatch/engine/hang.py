@@ -16,7 +16,7 @@ HANG_SECONDS = 120.0
 """Without a mark for so long, a worker or a thread is replaced."""
 
 TELL_SECONDS = 60.0
-"""Without a mark for so long, readiness and metrics tell of it."""
+"""Without a mark for so long, readiness and metrics report it."""
 
 LOOK_SECONDS = 5.0
 """How often the marks are read."""
@@ -50,7 +50,7 @@ def _time(task: Path) -> str:
 
 
 class ProgressWatch:
-    """For how long each of those that are busy has left no mark."""
+    """How long each busy worker has left no mark."""
 
     def __init__(self) -> None:
         self._marks: dict[Hashable, Mark] = {}
@@ -58,7 +58,7 @@ class ProgressWatch:
         self._looked_s = time.monotonic()
 
     def look(self, busy: Mapping[Hashable, Mark]) -> dict[Hashable, float]:
-        """Compare marks with those of the last look; gives seconds by whose they are.
+        """Compare marks with those of the last look; gives the seconds without progress by worker.
 
         The time between two looks counts only so far: where this process was stopped, so were the others.
         """
@@ -98,7 +98,7 @@ def _has_ended(pid: int) -> bool:
 
 @dataclass(frozen=True, slots=True)
 class HangReport:
-    """What is to be replaced: worker processes, the files they have in hand, and whether the segmentation."""
+    """What must be replaced: worker processes, with their files in hand, and perhaps the segmentation."""
 
     processes: frozenset[int] = frozenset()
     files: frozenset[int] = frozenset()

@@ -17,7 +17,7 @@ class EngineStatus:
     in_hand: int = 0
     last_finished: str = ""
     workers_hung: int = 0
-    hanging_s: float = 0.0  # for how long one has not advanced that was not replaced
+    hanging_s: float = 0.0  # how long a worker that was not replaced has not advanced
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

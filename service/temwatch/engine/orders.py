@@ -28,10 +28,10 @@ from temwatch.outputs import paths
 class ReadOrder:
     """Bring one file from the share and read it, or the next frames of a stack from `first` on.
 
-    `size_bytes` is that of the file when it was found.
-    `pixel_size_nm` is for a file that states none, and comes from `pixel_size_source`. `small_pictures` is
-    where those for the film go, if any are wanted; `name` is the file's output name. `memory` is None where
-    the process that reads finds out by itself what it may take.
+    `size_bytes` is that of the file when it was found. `pixel_size_nm` is for a file that states none, and
+    comes from `pixel_size_source`. `small_pictures` is the folder of the small pictures for the film, None
+    where there are none; `name` is the file's output name. `memory` is None where the process that reads
+    finds out by itself how much it may take.
     """
 
     source: Path

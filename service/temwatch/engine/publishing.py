@@ -61,7 +61,7 @@ class Publisher:
         self._on_published = on_published
         self._is_output_writable = hooks.is_output_writable
         self._on_decided = hooks.on_decided
-        self._told: dict[str, str] = {}  # by sample: the trouble that the log has told of
+        self._told: dict[str, str] = {}  # by sample: the trouble that is in the log already
         self._folder = config.output.folder
         self._recorded: list[Job] = []
         self._recorded_since_s = 0.0

@@ -60,7 +60,7 @@ class WaitForOutput:
 
     @property
     def in_words(self) -> str:
-        """What the log says of it."""
+        """What the log says about it."""
         return "disk full, waiting for space" if self.is_full else "cannot write, waiting"
 
 

@@ -10,7 +10,7 @@ _RETRY_AFTER_S = (2.0, 10.0, 60.0, 600.0)
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class RunMode:
-    """What a service does otherwise than a single run.
+    """How a service differs from a single run.
 
     Parameters
     ----------

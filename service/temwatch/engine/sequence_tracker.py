@@ -33,7 +33,7 @@ log = structlog.get_logger(__name__)
 
 _BATCH_FRAMES = 64
 _LOOK_SECONDS = 30.0
-_NUMBER_SECONDS = 0.25  # a large tree that waits for a second to be over is not to be counted at every turn
+_NUMBER_SECONDS = 0.25  # a large tree that waits for a second to be over must not be counted at every turn
 _IDLE_INTERVALS = 10  # a sequence has ended, for now, when so many frames have failed to come
 
 

@@ -48,7 +48,7 @@ def start(workers: int, method: SeparationMethod | None) -> tuple[WorkerPool, Fu
     taken = context.Value("i", 0)
     pool = WorkerPool(workers, mp_context=context, initializer=_begin, initargs=(method, board, taken))
     pool.board = board
-    # processes start with the first task, which is not to be a micrograph
+    # processes start with the first task, which must not be a micrograph
     return pool, pool.submit(usable_cores)
 
 

@@ -81,7 +81,7 @@ def append_or_replace(
 def _signature(path: Path) -> str | None:
     """What the file system says of a file; it changes with every write and every rename. None without a file.
 
-    The file is opened: only then a share tells of what another computer has just written.
+    The file is opened: only then does a share show what another computer has just written.
     """
     try:
         with path.open("rb") as stream:

@@ -23,11 +23,11 @@ from temwatch.notes import Note, join_notes
 from temwatch.outputs import paths
 
 Advance = Callable[[], None]
-"""Is called after each micrograph, for a bar of progress."""
+"""Called after each micrograph, for a progress bar."""
 
 
 def nothing() -> None:
-    """The `Advance` of who shows no progress."""
+    """The `Advance` of a caller that shows no progress."""
 
 
 _PIXEL_SIZE, _ACQUIRED_AT, _ANALYSED_AT, _METHOD = ORIGIN

@@ -1,6 +1,6 @@
 """How true outlines are, by data set: against the edges that the pictures show, and against labels.
 
-The first needs no labels, so that it can be asked of any laboratory's micrographs.
+The first needs no labels, so it works on the micrographs of any laboratory.
 """
 
 from __future__ import annotations

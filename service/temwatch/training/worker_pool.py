@@ -15,7 +15,7 @@ Made = TypeVar("Made")
 def made_by_workers(
     make: Callable[[Job], Made], jobs: Iterable[Job], workers: int, chunk: int = 1
 ) -> Generator[Made, None, None]:
-    """What `make` makes of each job, in their order, by so many processes; 0 takes this one.
+    """The results of `make` for all jobs, in their order, from `workers` processes; 0 uses this one.
 
     When the iteration ends early, jobs that no worker has begun are dropped.
     """

@@ -59,7 +59,7 @@ def _feature(row: MicrographRow, found: Detection) -> dict[str, Any]:
 
 
 def _ring(polygon: NDArray[np.float64]) -> list[list[float]]:
-    """Closed, and counterclockwise for who takes y as upwards (RFC 7946)."""
+    """Closed, and counterclockwise where y points upwards (RFC 7946)."""
     # outlines run clockwise on the screen, where y points downwards: that is counterclockwise here
     ring: list[list[float]] = np.round(np.vstack((polygon, polygon[:1])), _DIGITS).tolist()
     return ring
