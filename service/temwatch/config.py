@@ -66,7 +66,7 @@ class WatchSettings(Section):
     exclude: tuple[Annotated[str, Field(min_length=1)], ...] = ()
     """patterns of files to analyse and exclude: "*_bad*" for names, "rejected/" for folders"""
     settle_seconds: float = Field(2.0, ge=0)
-    """s that size and time of a file must stay unchanged before it is read"""
+    """s for which size and time of a file must stay unchanged before it is read"""
     scan_interval_seconds: float = Field(10.0, gt=0)
     """s between two scans of the folder; a scan finds what file system events missed"""
     spool_limit_bytes: int = Field(4 * 1024**3, ge=0)
@@ -102,7 +102,7 @@ class TrackingSettings(Section):
     """How particles are tracked from frame to frame."""
 
     memory_frames: int = Field(3, ge=0, le=1000)
-    """frames; a particle that is missing for no more of them keeps its track"""
+    """frames; a particle that is missing for at most this many keeps its track"""
     largest_step_spacings: float = Field(0.5, gt=0, le=2)
     """distances between neighbours; the largest step of a particle, without drift"""
 
