@@ -161,7 +161,7 @@ class ArtifactWriter:
         return True
 
     def _finish(self, folder: Folder, future: Future[float]) -> float:
-        """Remember what was written, or that it is to be tried again; gives the seconds it took."""
+        """Remember what was written, or that it must be tried again; gives the seconds it took."""
         del self._in_hand[folder]
         seconds = 0.0
         try:

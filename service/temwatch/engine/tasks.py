@@ -28,7 +28,7 @@ from temwatch.outputs.files import replacing, writing
 _BATCH_PIXELS = 16 * 1024**2
 _BATCH_FRAMES = 64
 
-# Of larger files the header is read first: to copy and hash them takes seconds or minutes.
+# The header of a larger file is read first, because copying and hashing it takes seconds or minutes.
 _HEADER_FIRST_BYTES = 64 * 1024**2
 # What a file may hold besides its picture: other pages, levels of a pyramid, what programs add.
 _BESIDES_BYTES = 1024**3
@@ -87,7 +87,7 @@ def read(order: ReadOrder) -> ReadDone:
 
 
 def check_header(order: ReadOrder) -> int | None:
-    """Of a large file, before it is copied and hashed: the bytes that it has to wait for, if it has to.
+    """The bytes that a large file has to wait for, if any, found before it is copied and hashed.
 
     Raises
     ------
@@ -99,7 +99,7 @@ def check_header(order: ReadOrder) -> int | None:
 
 
 def _header(order: ReadOrder) -> formats.Source | None:
-    """What the header of a large file says; None of a small one, which is read at once."""
+    """What the header of a large file says; None for a small one, which is read at once."""
     if order.size_bytes <= _HEADER_FIRST_BYTES:
         return None
     source = formats.open_source(order.source, pixel_size_nm=order.pixel_size_nm)
@@ -119,7 +119,7 @@ def _pixel_size(source: formats.Source, order: ReadOrder) -> tuple[float, PixelS
 
 
 def _check_length(source: formats.Source, size_bytes: int) -> None:
-    """Refuse a file that is far longer than its picture: to hash what is sparse or damaged takes minutes."""
+    """Refuse a file that is far longer than its picture: hashing a sparse or damaged one takes minutes."""
     height, width = source.shape
     frames = source.frames or 1
     if size_bytes > _BESIDES_BYTES + _MOST_BYTES_PER_PX * frames * height * width:

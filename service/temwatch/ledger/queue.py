@@ -107,14 +107,14 @@ def _add_one(
 
 
 def _is_same(file: File, arrival: Arrival) -> bool:
-    """Whether nothing tells of a change; a time of the last change that one of them lacks tells nothing."""
+    """Whether nothing shows a change; a time of the last change that one of them lacks shows nothing."""
     if arrival.written_again or (file.size_bytes, file.mtime_ns) != (arrival.size_bytes, arrival.mtime_ns):
         return False
     return None in (file.ctime_ns, arrival.ctime_ns) or file.ctime_ns == arrival.ctime_ns
 
 
 def _differs_in_ctime_alone(file: File, arrival: Arrival) -> bool:
-    """Whether only ctime tells of a change, and the file has its result or waits for that reason."""
+    """Whether only ctime shows a change, and the file has its result or waits for that reason."""
     if arrival.written_again or (file.size_bytes, file.mtime_ns) != (arrival.size_bytes, arrival.mtime_ns):
         return False
     has_result = file.status in (Status.DONE, Status.REFUSED, Status.DUPLICATE)

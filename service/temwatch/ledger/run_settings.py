@@ -21,7 +21,7 @@ _OF_OUTPUT = ("formats", "pictures")
 
 
 def create(connection: sqlite3.Connection) -> None:
-    """Migration: with which settings earlier results were made is not known."""
+    """Migration: the settings of earlier results are not known."""
     connection.execute("CREATE TABLE run_settings (section TEXT NOT NULL PRIMARY KEY, json TEXT NOT NULL)")
 
 

@@ -1,7 +1,7 @@
 """Rows of a large table written straight into the sheets of a workbook, as text of its XML.
 
 xlsxwriter takes ten times as long for each cell, minutes for a large sample. It makes everything else of the
-workbook: the sheets come from it with their heads only, and their rows are put in on the way into the final
+workbook: the sheets come from it with headers only, and their rows are put in on the way into the final
 file.
 """
 

@@ -122,7 +122,7 @@ def _charts(book: xlsxwriter.Workbook, formats: dict[str, Any], reader: Reader, 
 def _heads(
     book: xlsxwriter.Workbook, formats: dict[str, Any], name: str, columns: Sequence[Column], count: int
 ) -> list[str]:
-    """Add the sheets that a table of so many rows needs, with their heads only; returns their names."""
+    """Add the sheets that a table of this many rows needs, with headers only; returns their names."""
     names = [name, *(f"{name} {part}" for part in range(2, 1 + math.ceil(count / (SHEET_ROWS - 1))))]
     for one in names:
         sheet = _sheet(book, formats, one, [column.name for column in columns])

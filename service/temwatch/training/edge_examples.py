@@ -23,9 +23,9 @@ from temwatch.simulator.micrograph import simulate_micrograph
 from temwatch.training.edge_settings import MIXTURES, draw_edge_settings
 
 FEWEST_PX = 30
-"""A rough mask of less teaches nothing."""
+"""A rough mask of fewer pixels teaches nothing."""
 _SEARCH_STEPS, _SEARCH_SPACING = 12.0, 0.5
-"""The truth is looked for so many steps to both sides."""
+"""How far the truth is looked for on both sides of a point, and how finely, in steps of the contour."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True, eq=False)

@@ -21,7 +21,7 @@ _LARGEST_DEFOCUS_NM, _LEAST_RANGE_NM = 1500.0, 60.0
 _STATED_SHARE = 0.25
 """Micrographs whose defocus is uniform from -500 to 100 nm, where most acquisitions are."""
 _ROSE = 14.0
-"""The signal of a whole particle is at least so many times its noise."""
+"""The signal of a whole particle is at least this many times its noise."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -17,7 +17,7 @@ from temwatch.ledger.rows import moment
 from temwatch.ledger.writer import Ledger
 
 STATE_EVERY_FRAMES = 512
-"""A late frame makes tracking go back by at most this many frames, and those after it."""
+"""A late frame sets tracking back by at most this many frames, and those after it."""
 
 _IN_SEQUENCE = "f.sample = ? AND coalesce(f.sequence, f.name) = ?"
 _COUNTS = "m.status = 'done' AND NOT m.excluded"

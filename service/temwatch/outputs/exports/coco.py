@@ -98,7 +98,7 @@ def run_lengths(region: Region, size: tuple[int, int]) -> list[int]:
 
 
 def encode_runs(lengths: list[int]) -> str:
-    """Run lengths as text of COCO's own: from the fourth on, a length is its difference to the last but one.
+    """Run lengths in COCO's own text: from the fourth on, a length is its difference from the last but one.
 
     Each number is written in digits of five bits, lowest first; a sixth bit says that more follow.
     """
