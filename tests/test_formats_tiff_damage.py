@@ -124,6 +124,17 @@ def test_a_strip_that_was_never_written(tmp_path):
     assert "zero_filled" == _outcome(tmp_path / "a.tif", bytes(content))
 
 
+def test_more_pages_than_anybody_acquires_are_not_listed(tmp_path):
+    """Millions of empty ones fit into a small file."""
+    place, pages = 8, []
+    for _ in range(2**17 + 1):
+        place += 6
+        pages.append(struct.pack("<HI", 0, place))
+    (tmp_path / "a.tif").write_bytes(struct.pack("<2sHI", b"II", 42, 8) + b"".join(pages))
+    with pytest.raises(InputError, match="131,072 pages"):
+        formats.open_source(tmp_path / "a.tif")
+
+
 def test_a_stack_that_claims_a_billion_images_allocates_nothing(tmp_path):
     """ImageJ keeps their number in its own text."""
     path = tmp_path / "a.tif"

@@ -1,8 +1,11 @@
 """Clients that ask for too much, send slowly or stop reading: everybody else is served meanwhile."""
 
 import contextlib
+import multiprocessing
+import os
 import socket
 import sqlite3
+import tempfile
 import threading
 import time
 
@@ -15,9 +18,10 @@ from system import wait_until
 from temwatch.ledger import open_ledger
 from temwatch.ledger.schema import FILE_NAME
 from temwatch.outputs.tables import PARTICLES, csv_text
+from temwatch.web import export_process
 from temwatch.web.deadlines import Deadlines
 from temwatch.web.exports import Exports
-from web_cases import TOKEN, Site
+from web_cases import TOKEN, Site, never_written, not_written
 
 PATIENCE_S = 5.0  # a second, beside nothing else; tests share their machine
 
@@ -99,6 +103,26 @@ def test_downloads_beyond_the_limit_are_told_to_come_back(tmp_path):
     last = exports.respond(lambda stream: stream.write(b"x" * 9), "text/csv")
     assert "9" == last.headers["content-length"]
     last.end()
+
+
+def test_the_process_of_a_download_ends_with_the_service_and_sends_its_error(results):
+    """It does not go on for the minutes that a workbook may take; who asked is told to come back."""
+    state, raised = results / ".temwatch", []
+
+    def ask():
+        with tempfile.TemporaryFile() as stream, pytest.raises(HTTPException) as refused:
+            export_process.write(state, never_written, stream)
+        raised.append(refused.value.status_code)
+
+    person = threading.Thread(target=ask)
+    person.start()
+    (process,) = wait_until(multiprocessing.active_children, what="the process")
+    wait_until(lambda: os.getpriority(os.PRIO_PROCESS, process.pid) > 0, what="its work")
+    process.terminate()
+    person.join(60)
+    assert [503] == raised
+    with tempfile.TemporaryFile() as stream, pytest.raises(ZeroDivisionError, match="of the download"):
+        export_process.write(state, not_written, stream)
 
 
 def test_a_reader_that_stops_reading_holds_no_state_of_the_ledger_and_is_cut_off(site, results):

@@ -1,6 +1,7 @@
 """The real application on a real ledger, served on a free port."""
 
 import shutil
+import signal
 import threading
 from datetime import UTC, datetime
 
@@ -23,6 +24,16 @@ def copied(analysed, folder):
     """Results of their own for tests that change them."""
     shutil.copytree(analysed, folder, dirs_exist_ok=True)
     return folder / "results"
+
+
+def never_written(_ledger, _stream):
+    """A download that takes for ever."""
+    signal.pause()
+
+
+def not_written(_ledger, _stream):
+    """A download that cannot be made."""
+    raise ZeroDivisionError("of the download")
 
 
 class Site:

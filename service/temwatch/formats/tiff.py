@@ -28,6 +28,8 @@ logging.getLogger("tifffile").propagate = False
 _SIGNATURES = (b"II*\0", b"MM\0*", b"II+\0", b"MM\0+")
 # Deflate, the best of the lossless methods, reaches at most 1032 : 1; a header that claims more is damaged.
 _MOST_COMPRESSION = 1100
+# Each page takes some kilobytes of memory and a fraction of a millisecond before anything else is known.
+_MOST_PAGES = 2**17
 _REDUCED_OR_MASK = 1 | 4  # bits of NewSubfileType: a sub-level of a pyramid, a transparency mask
 
 
@@ -122,6 +124,8 @@ def _directories(stream: io.BufferedReader, size: int) -> list[int]:
     while following:
         if following in offsets:
             raise Refused("not_a_micrograph", "is damaged: its pages form a circle; copy or save it again")
+        if len(offsets) == _MOST_PAGES:
+            raise Refused("not_a_sequence", f"has more than {_MOST_PAGES:,} pages; save it in parts")
         offsets[following] = None
         entries = following + struct.calcsize(order + count_format)
         following = number(entries + entry_bytes * number(following, count_format), offset_format)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import signal
 from collections.abc import Callable
 from multiprocessing.connection import Connection
 from multiprocessing.reduction import DupFd
@@ -62,6 +63,7 @@ def _received(descriptor: Any) -> BinaryIO:
 
 def _run(state: Path, made_by: Write, stream: BinaryIO, answer: Connection) -> None:
     clean_process.depend_on_parent()
+    signal.signal(signal.SIGTERM, signal.SIG_DFL)  # the end of the service does not wait for it
     os.nice(_NICENESS)
     error: Exception | None = None
     try:
