@@ -1,8 +1,9 @@
 """`make attack`: one service under a memory limit, odd entries of every kind beside good micrographs.
 
-It is killed and started again while it works, and at the end the rows of ledger and tables are counted.
-To add a kind, append an `Entry` to `odd_entries.ENTRIES`, or a function to KINDS that writes into a folder
-of its own and takes what gives new content.
+It is killed and started again while it works, people and clients do what they should not, and at the end the
+rows of ledger and tables are counted. To add a kind of file, append an `Entry` to `odd_entries.ENTRIES` or
+`odd_pictures.PICTURES`, or a function to KINDS that writes into a folder of its own and takes what gives new
+content; to add a deed, append to `attack_acts.RUNNING` or `BETWEEN`.
 """
 
 import argparse
@@ -15,14 +16,47 @@ from collections import Counter
 from collections.abc import Callable
 from pathlib import Path
 
+import numpy as np
+import tifffile
+
+import attack_acts
+import sparse_files
 from odd_entries import ENTRIES, FOLDERS
+from odd_pictures import PICTURES
 from system import COMMAND, Service, rows
 from temwatch import compiled_code, simulator
 from temwatch.ledger import Reader
+from temwatch.names import as_text
 
 Content = Callable[[], bytes]
 
-KINDS: dict[str, Callable[[Path, Content], None]] = {entry.name: entry.make for entry in ENTRIES}
+
+def _huge(folder: Path, _: Content) -> None:
+    """Some hundred kilobytes of deflate that become 14000 px."""
+    image = np.full((14000, 14000), 200, np.uint8)
+    image[5000:5100, 5000:5100] = 80
+    scale = {"resolution": (1e8, 1e8), "resolutionunit": "CENTIMETER"}
+    tifffile.imwrite(folder / "huge_1.tif", image, compression="zlib", **scale)
+
+
+def _damaged(folder: Path, content: Content) -> None:
+    """Cut, changed and random bytes under every name."""
+    whole, random = content(), np.random.default_rng(1)
+    for number, suffix in enumerate(("dm3", "dm4", "tif", "tiff"), 1):
+        (folder / f"random_{number}.{suffix}").write_bytes(random.bytes(50_000))
+        (folder / f"cut_{number}.{suffix}").write_bytes(whole[: len(whole) // number - 99])
+        changed = np.frombuffer(whole, np.uint8).copy()
+        changed[random.integers(0, 4000, 20)] = 255
+        (folder / f"changed_{number}.{suffix}").write_bytes(changed.tobytes())
+        (folder / f"empty_{number}.{suffix}").touch()
+
+
+KINDS: dict[str, Callable[[Path, Content], None]] = {
+    **{entry.name: entry.make for entry in (*ENTRIES, *PICTURES)},
+    **sparse_files.KINDS,
+    "huge": _huge,
+    "damaged": _damaged,
+}
 """What is written into a folder of this name below the watched one."""
 
 
@@ -84,6 +118,14 @@ def count(service) -> dict[str, int]:
             )
             found["rows doubled"] += sum(number - 1 for number in contents.values())
         receipt = service.receipt()
+        done = {
+            row.micrograph
+            for sample in reader.samples()
+            for row in reader.micrographs(sample.sample)
+            if str(row.status) == "done"
+        }
+    good = {as_text(str(path.relative_to(service.watched))) for path in service.watched.glob("*/good_*.dm3")}
+    found["good ones without a result"] = len(good - done)
     found["files in"] = receipt["seen"]
     found["done"] = receipt["done"]
     found["with a reason"] = (
@@ -107,15 +149,27 @@ def attack(folder: Path, *, good: int, kills: int, memory_bytes: int, seconds: f
         " runpy.run_module('temwatch', run_name='__main__')"
     )
     service.limited = (COMMAND[0], "-c", program, "run", "--config")
-    fill(service.watched, lambda: whole + next(numbers).to_bytes(4), good)
+    content = lambda: whole + next(numbers).to_bytes(4)  # noqa: E731 - given on by name
+    fill(service.watched, content, good)
     progress, stops = Progress(), 0
     service.start(command=service.limited)
+    clients, longest_s = attack_acts.Clients(service), 0.0
+    deeds = list(attack_acts.RUNNING)
     for number in range(kills):
-        time.sleep(2 + number % 5)
-        progress.look(service.receipt())
+        for _ in range(-(-len(deeds) // (kills - number + 1))):
+            progress.look(service.receipt())
+            deeds.pop(0)(service, content)
+            time.sleep(2)
         service.kill()
+        longest_s = max(longest_s, clients.longest_s())
+        if number < len(attack_acts.BETWEEN):
+            attack_acts.BETWEEN[number](service, content)
         service.start(command=service.limited)
+        clients = attack_acts.Clients(service)
+    for deed in deeds:
+        deed(service, content)
     stops += settle(service, progress, seconds)
+    longest_s = max(longest_s, clients.longest_s())
     code = service.stop()
     service.start(command=service.limited)
     stops += settle(service, progress, seconds) + (code != 0) + (service.stop() != 0)
@@ -123,13 +177,14 @@ def attack(folder: Path, *, good: int, kills: int, memory_bytes: int, seconds: f
         **count(service),
         "stops": stops,
         "longest time without progress, s": round(progress.longest_s, 1),
+        "longest answer of /healthz, s": round(longest_s, 2),
     }
 
 
 def main() -> int:
     """Print the table; 1 where a row was lost or doubled, a file is left over, or the service ended."""
     parser = argparse.ArgumentParser(description=__doc__)
-    parser.add_argument("--good", type=int, default=5, help="good micrographs beside each odd entry")
+    parser.add_argument("--good", type=int, default=1, help="good micrographs beside each odd entry")
     parser.add_argument("--kills", type=int, default=5)
     parser.add_argument("--memory-gib", type=float, default=3.0, help="limit of each process")
     parser.add_argument("--seconds", type=float, default=1800, help="time for all files after the last kill")
@@ -145,7 +200,17 @@ def main() -> int:
     )
     for name, value in table.items():
         print(f"{name:36}{value:>8}")
-    bad = [name for name in ("rows lost", "rows doubled", "pending", "stops") if table.get(name)]
+    bad = [
+        name
+        for name in (
+            "rows lost",
+            "rows doubled",
+            "good ones without a result",
+            "pending",
+            "stops",
+        )
+        if table.get(name)
+    ]
     if bad:
         print(f"failed: {', '.join(bad)}; see {folder}")
         return 1
