@@ -1,5 +1,8 @@
 """A table that a person saved is kept, and written anew beside it; what the service wrote is no edit."""
 
+import os
+import resource
+import socket
 import tarfile
 from pathlib import Path
 
@@ -112,6 +115,45 @@ def test_it_is_kept_where_nothing_is_new_and_where_rows_changed(ledger, folder, 
     sample_folder.publish(ledger, folder.parent, "Au")
     assert {"particles": edited} == kept(folder)
     assert_tables_are_whole(ledger, folder)
+
+
+def link_to_itself(path):
+    path.symlink_to(path)
+
+
+def socket_at(path):
+    inside = os.open(path.parent, os.O_PATH)  # a socket's address is short
+    with socket.socket(socket.AF_UNIX) as channel:
+        channel.bind(f"/proc/self/fd/{inside}/{path.name}")
+    os.close(inside)
+
+
+@pytest.mark.parametrize(
+    "make", [os.mkdir, os.mkfifo, link_to_itself, socket_at], ids=lambda make: make.__name__
+)
+def test_what_is_no_file_is_put_aside(ledger, folder, make):
+    """Nobody waits for a pipe, and nothing that lies in a folder is lost."""
+    path = folder / "particles.csv"
+    path.unlink()
+    make(path)
+    sample_folder.publish(ledger, folder.parent, "Au")
+    assert_tables_are_whole(ledger, folder)
+    (aside,) = folder.glob("particles.edited-*.csv")
+    assert aside.is_symlink() or not aside.is_file()
+
+
+@pytest.mark.parametrize("begun", [b"", b"cells", None])
+def test_a_table_that_became_huge_is_not_read_into_memory(ledger, folder, begun):
+    """A sparse file of 100 GB without an end of line, which is no longer what a power cut leaves."""
+    path = folder / "particles.csv"
+    path.write_bytes(path.read_bytes() if begun is None else begun)
+    os.truncate(path, 100 * 2**30)
+    before = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
+    sample_folder.publish(ledger, folder.parent, "Au")
+    assert_tables_are_whole(ledger, folder)
+    (aside,) = folder.glob("particles.edited-*.csv")
+    assert 100 * 2**30 == aside.stat().st_size
+    assert resource.getrusage(resource.RUSAGE_SELF).ru_maxrss - before < 2**18, "KiB"
 
 
 def test_each_edit_is_kept(ledger, folder):

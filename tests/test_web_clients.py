@@ -204,6 +204,15 @@ def test_health_needs_no_thread_that_others_use(site):
     assert {200, 503} == set(codes)
 
 
+@pytest.mark.parametrize(
+    "accept", ["application/openmetrics-text; version=x", "text/plain; version=1.0.\xff"]
+)
+def test_metrics_answer_whatever_is_accepted(site, accept):
+    """A version that is no number gets the format that everybody reads."""
+    answer = site.get("/metrics", headers={"Accept": accept.encode("latin-1")})
+    assert (200, True) == (answer.status_code, answer.headers["content-type"].startswith("text/plain"))
+
+
 BAD = ["NaN", '{"pixel_size_nm": NaN}', '{"pixel_size_nm": 1e999}', '{"pixel_size_nm": -Infinity}', "{"]
 BAD += ['{"pixel_size_nm": "\\ud800"}', "[" * 100_000, "9" * 10_000, '{"pixel_size_nm": ' + "9" * 400 + "}"]
 

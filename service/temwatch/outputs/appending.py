@@ -7,7 +7,9 @@ does not, the content is read and compared: a copy or a restored backup is no ed
 
 from __future__ import annotations
 
+import errno
 import os
+import stat
 import zlib
 from collections.abc import Callable, Iterable
 from dataclasses import dataclass, replace
@@ -20,6 +22,9 @@ from temwatch.ledger import Publication
 from temwatch.outputs.files import blocks, replacing, sync_folder
 
 _READ_BYTES = 1 << 20
+_LONGEST_LINE_BYTES = 1 << 20  # a path and a reason are far shorter
+_MOST_ZERO_BYTES = 1 << 24  # that a power cut leaves
+_NO_FILE = "no file"
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -60,6 +65,9 @@ def append_or_replace(
         The file could not be written.
     """
     there = _signature(path)
+    if there == _NO_FILE:
+        _keep(path, on_edited)
+        return [_replace(path, content)]
     if (
         before is None
         or before.crc32 is None
@@ -81,13 +89,23 @@ def append_or_replace(
 def _signature(path: Path) -> str | None:
     """What the file system says of a file; it changes with every write and every rename. None without a file.
 
-    The file is opened: only then does a share show what another computer has just written.
+    The file is opened: only then does a share show what another computer has just written. A pipe in its place
+    is not waited for.
     """
     try:
-        with path.open("rb") as stream:
-            status = os.fstat(stream.fileno())
+        descriptor = os.open(path, os.O_RDONLY | os.O_NONBLOCK)
     except FileNotFoundError:
         return None
+    except OSError as error:
+        if error.errno in (errno.ENXIO, errno.ELOOP):  # a socket, a link to itself
+            return _NO_FILE
+        raise
+    try:
+        status = os.fstat(descriptor)
+    finally:
+        os.close(descriptor)
+    if not stat.S_ISREG(status.st_mode):
+        return _NO_FILE
     return f"{status.st_size} {status.st_ino} {status.st_mtime_ns} {status.st_ctime_ns}"
 
 
@@ -127,17 +145,21 @@ def _begins(stream: BinaryIO, texts: Iterable[str], *, same_columns: bool) -> bo
     reached the disk.
     """
     expected = (line for text in texts for line in text.encode().split(b"\n")[:-1])
-    for line in stream:
+    zeros, is_cut_off = 0, False
+    while line := stream.readline(_LONGEST_LINE_BYTES):
         cells = line.rstrip(b"\0").removesuffix(b"\n")
-        wanted = next(expected, None)
+        is_whole = line.endswith(b"\n")
+        wanted = None if is_cut_off else next(expected, None)
         if wanted is None:
-            return not cells and not line.endswith(b"\n")
-        if line.endswith(b"\n"):
+            is_expected = not cells and not is_whole
+        elif is_whole:
             is_expected = wanted == cells or (not same_columns and wanted.startswith(cells + b","))
         else:
             is_expected = wanted.startswith(cells)
-        if not is_expected:
+        zeros += 0 if is_whole else len(line) - len(cells)
+        if not is_expected or zeros > _MOST_ZERO_BYTES:
             return False
+        is_cut_off = not is_whole
     return True
 
 

@@ -133,7 +133,11 @@ def _health(app: FastAPI, vitals: Callable[[], Vitals], registry: CollectorRegis
 
     @app.get("/metrics", response_class=Response, summary="Prometheus metrics")
     async def metrics(request: Request) -> Response:
-        encode, content_type = choose_encoder(request.headers.get("accept", ""))
+        accepted = request.headers.get("accept", "")
+        try:
+            encode, content_type = choose_encoder(accepted)
+        except (TypeError, ValueError):  # prometheus_client compares a version that is no number
+            encode, content_type = choose_encoder("")
         content = await to_thread.run_sync(encode, registry, limiter=threads())
         return Response(content, headers={"Content-Type": content_type})
 
