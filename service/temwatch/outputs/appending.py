@@ -89,8 +89,8 @@ def append_or_replace(
 def _signature(path: Path) -> str | None:
     """What the file system says of a file; it changes with every write and every rename. None without a file.
 
-    The file is opened: only then does a share show what another computer has just written. A pipe in its place
-    is not waited for.
+    The file is opened: only then does a share show what another computer has just written. A pipe in its
+    place is not waited for.
     """
     try:
         descriptor = os.open(path, os.O_RDONLY | os.O_NONBLOCK)
