@@ -70,6 +70,8 @@ export async function draw(node, traces, { x = {}, y = {}, label, ...layout } = 
     xaxis: axis({ showgrid: false, ...x, title: { ...axis().title, text: x.title ?? "" } }),
     yaxis: axis({ ...y, title: { ...axis().title, text: y.title ?? "" } }),
   }, { displayModeBar: false, responsive: true });
+  // what stands beside it may have grown since it was drawn
+  if (node.clientHeight && Math.abs(node.clientHeight - node.querySelector(".main-svg").clientHeight) > 1) await plotly.Plots.resize(node);
   return plotly;
 }
 

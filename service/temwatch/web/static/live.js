@@ -1,6 +1,8 @@
 // Live: the last micrograph, the statistics of its sample so far, and whether there are enough micrographs.
 import { getJson, sampleUrl } from "./api.js";
 import { bars, colour, draw, plain, translucent, withUnit } from "./charts.js";
+import * as calibrate from "./calibrate.js";
+import { decide } from "./decide.js";
 import { Viewer, decoded, previewOf } from "./viewer.js";
 import { empty, make } from "./dom.js";
 import { clock, count, digits, estimate, percent, plural, rough, seconds } from "./format.js";
@@ -9,12 +11,17 @@ export const title = "Live";
 
 const THUMBNAIL_PX = 320;
 const FAR = 999; // more micrographs than anybody would acquire
+const REASONS_TO_EXCLUDE = ["out of focus", "astigmatic", "drift", "contamination", "beam damage", "wrong area"];
 let viewer;
 let parts;
+let shared;
+let shown = null; // the row in view
 let chosen = null;
+let chosenKey = "";
 
 export function mount(section, page) {
-  viewer = new Viewer();
+  shared = page;
+  viewer = new Viewer((kind, numbers) => aboutParticles(kind, numbers, page));
   parts = {
     nothing: empty("No micrographs yet. The next one appears here as soon as it is analysed."),
     stage: make("div", { className: "stage" }),
@@ -22,6 +29,10 @@ export function mount(section, page) {
     name: make("h1", { className: "name" }),
     back: make("button", { type: "button", className: "quiet", hidden: true, onclick: () => page.showMicrograph(null) }, "Back to live"),
     measured: make("dl", { className: "one" }),
+    exclude: make("button", { type: "button", onclick: () => aboutMicrograph(page) }),
+    calibrate: make("button", { type: "button", title: "Correct the pixel size (C)", onclick: () => calibrate.open(shown, viewer) }, "Correct size"),
+    reason: make("input", { type: "text", maxLength: 1000, placeholder: "Reason, for the history", "aria-label": "Reason for excluding", list: "reasons" }),
+    out: make("span", { className: "out-words" }, "Excluded: it counts nowhere"),
     notes: make("ul", { className: "notes", "aria-label": "Remarks" }),
     sample: make("h2"),
     mean: make("p", { className: "giant" }),
@@ -30,8 +41,10 @@ export function mount(section, page) {
     gauge: make("div", { className: "gauge" }),
     queue: make("p", { className: "queue" }),
   };
+  parts.decide = make("div", { className: "decide" }, parts.exclude, parts.reason, parts.out, parts.calibrate,
+    make("datalist", { id: "reasons" }, ...REASONS_TO_EXCLUDE.map((value) => make("option", { value }))));
   const readings = make("div", { className: "readings" },
-    make("div", { className: "reading" }, make("div", { className: "line" }, parts.name, parts.back), parts.measured, parts.notes),
+    make("div", { className: "reading" }, make("div", { className: "line" }, parts.name, parts.back), parts.measured, parts.notes, parts.decide),
     make("div", { className: "reading main" }, parts.sample, parts.mean, parts.counted, parts.chart, parts.gauge),
     parts.queue);
   parts.stage.append(viewer.element, readings);
@@ -46,16 +59,19 @@ export async function update(section, page, signal) {
   parts.nothing.hidden = Boolean(row);
   parts.stage.hidden = !row;
   showStrip(recent, row, page);
-  parts.queue.textContent = queue.waiting
-    ? `${plural(queue.waiting, "file")} queued · next: ${queue.next[0]}`
-    : "Queue empty";
+  parts.queue.textContent = [
+    queue.waiting ? `${plural(queue.waiting, "file")} queued · next: ${queue.next[0]}` : "Queue empty",
+    ...(queue.measured_again ? [`${plural(queue.measured_again, "micrograph is", "micrographs are")} being measured again`] : []),
+  ].join(" · ");
+  shown = row;
   if (!row) return;
-  parts.name.textContent = row.frame === null ? row.name : `${row.name}, frame ${row.frame}`;
+  showDecisions(row, page);
+  parts.name.textContent = nameOf(row);
   parts.back.hidden = !page.chosenMicrograph;
   showReadings(row);
   // picture and statistics load independently
   const outlines = page.state.also.micrograph === row.id ? page.included("outlines", row.sample, stateQuery(page)) : undefined;
-  await Promise.all([viewer.show(row, outlines, signal), showSample(page, row, signal)]);
+  await Promise.all([viewer.show(row, outlines, signal, page.decisions), showSample(page, row, signal)]);
 }
 
 async function shownRow(page, last, recent, signal) {
@@ -69,9 +85,48 @@ async function shownRow(page, last, recent, signal) {
   }
   const known = recent.find((one) => one.id === page.chosenMicrograph);
   if (known) return known;
-  if (chosen?.id !== page.chosenMicrograph) chosen = await getJson(`api/micrographs/${page.chosenMicrograph}`, signal);
+  const key = `${page.chosenMicrograph} ${page.decisions}`;
+  if (chosenKey !== key) chosen = await getJson(`api/micrographs/${page.chosenMicrograph}`, signal);
+  chosenKey = key;
   return chosen;
 }
+
+function showDecisions(row, page) {
+  const excluded = row.status === "excluded";
+  const allowed = page.state.changes_allowed && (excluded || row.status === "done");
+  parts.decide.hidden = !allowed;
+  viewer.selection.allowed = allowed && !excluded;
+  viewer.element.classList.toggle("out", excluded);
+  parts.exclude.textContent = excluded ? "Put back" : "Exclude";
+  parts.exclude.title = `${excluded ? "Put this micrograph back into the data set" : "Take this micrograph out of the data set"} (X)`;
+  parts.reason.hidden = excluded;
+  parts.out.hidden = !excluded;
+}
+
+// the micrograph stays in view, though it is no longer the last one that counts
+async function aboutMicrograph(page) {
+  const row = shown;
+  const kind = row.status === "excluded" ? "include" : "exclude";
+  page.pin(row.id);
+  const reason = parts.reason.value.trim();
+  const done = await decide(`api/micrographs/${row.id}/${kind}`, { reason }, () => `${nameOf(row)} ${kind === "exclude" ? "excluded" : "put back"}.`);
+  if (!done) return;
+  parts.reason.value = "";
+  row.status = kind === "exclude" ? "excluded" : "done"; // the next state says so too, but a key may come before it
+  if (shown === row) showDecisions(row, page);
+}
+
+async function aboutParticles(kind, numbers, page) {
+  const row = shown;
+  page.pin(row.id);
+  const done = await decide(`api/micrographs/${row.id}/particles/${kind}`, { numbers, reason: parts.reason.value.trim() },
+    (answer) => `${plural(answer.particles, "particle")} of ${nameOf(row)} ${kind === "exclude" ? "excluded" : "put back"}.`);
+  if (!done) return;
+  parts.reason.value = "";
+  if (shown?.id === row.id) viewer.selection.mark(numbers, kind === "exclude");
+}
+
+const nameOf = (row) => (row.frame === null ? row.name : `${row.name}, frame ${row.frame}`);
 
 function reading(value, unit, label) {
   return make("div", {}, make("dd", {}, value, unit ? make("small", {}, ` ${unit}`) : ""), make("dt", {}, label));
@@ -144,12 +199,12 @@ function showGauge(convergence) {
       make("div", { className: "fill", style: `width:${100 * share}%` })));
 }
 
-const STATUS_LABELS = { done: "", failed: "failed", refused: "refused", duplicate: "duplicate", superseded: "replaced", pending: "queued" };
+const STATUS_LABELS = { done: "", excluded: "excluded", failed: "failed", refused: "refused", duplicate: "duplicate", superseded: "replaced", pending: "queued" };
 
 function showStrip(recent, row, page) {
   const known = new Map([...parts.strip.children].map((item) => [item.dataset.key, item]));
   const items = recent.map((one) => {
-    const key = `${one.id} ${one.status} ${one.analysed_at}`;
+    const key = `${one.id} ${one.status} ${one.analysed_at} ${one.excluded_particles}`;
     const item = known.get(key) ?? thumbnail(one, key, page, one.id === row?.id);
     item.firstChild.setAttribute("aria-pressed", String(one.id === row?.id));
     return item;
@@ -172,17 +227,26 @@ function scaledDown(one) {
 }
 
 function thumbnail(one, key, page, large) {
-  const done = one.status === "done";
+  const done = one.status === "done" || one.status === "excluded";
   const picture = done && !one.has_picture ? make("span", { className: "cross none", "aria-hidden": "true" }, "–") : done && large ? scaledDown(one) : done
     ? make("img", { src: previewOf(one, THUMBNAIL_PX), alt: "", loading: "lazy", decoding: "async" })
     : make("span", { className: "cross", "aria-hidden": "true" }, one.status === "duplicate" ? "=" : "!");
   const button = make("button", { type: "button", className: one.status, title: one.reason ?? one.micrograph, onclick: () => (done ? page.showMicrograph(one.id) : page.open("problems")) },
     picture,
     make("span", { className: "thumbnail-name" }, make("span", {}, one.name), one.frame === null ? null : make("small", {}, one.frame)),
-    make("span", { className: "thumbnail-text" }, make("span", {}, done ? `${count(one.particles)} · ${digits(one.mean_equivalent_diameter_nm, 3)} nm` : STATUS_LABELS[one.status] ?? one.status), make("time", {}, clock(one.analysed_at))));
+    make("span", { className: "thumbnail-text" }, make("span", {}, one.status === "done" ? `${count(one.particles)} · ${digits(one.mean_equivalent_diameter_nm, 3)} nm` : STATUS_LABELS[one.status] ?? one.status), make("time", {}, clock(one.analysed_at))));
   return make("li", { "data-key": key }, button);
 }
 
 export function key(event) {
-  viewer.key(event);
+  if (viewer.key(event)) return;
+  const name = event.key.toLowerCase();
+  if (!shown || parts.decide.hidden) return;
+  if (name === "x" || name === "delete") {
+    event.preventDefault();
+    if (!(viewer.selection.allowed && viewer.selection.toggle())) aboutMicrograph(shared);
+  } else if (name === "c") {
+    event.preventDefault();
+    calibrate.open(shown, viewer);
+  }
 }

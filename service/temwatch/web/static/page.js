@@ -12,10 +12,12 @@ import * as sequences from "./sequences.js";
 import * as compare from "./compare.js";
 import * as problems from "./problems.js";
 import * as downloads from "./downloads.js";
+import * as history from "./history.js";
+import * as decisions from "./decide.js";
 
 // each view exports `title`, `mount(section, page)`, `update(section, page, signal)`; where it shows parts of
 // the service's state, `stateQuery(page)` names them; where it has keys of its own, `key(event)` handles them
-const VIEWS = { live, population, convergence, border, samples, sequences, compare, problems, downloads };
+const VIEWS = { live, population, convergence, border, samples, sequences, compare, problems, downloads, history };
 const FORMER_NAMES = { now: "live", enough: "convergence", trouble: "problems", takeaway: "downloads" }; // in bookmarks
 const POLL_MS = 5000;
 const MIN_PAUSE_MS = 300;
@@ -38,6 +40,16 @@ export const page = {
     page.chosenMicrograph = id;
     if (currentView() === "live") update();
     else page.open("live");
+  },
+  // shown until somebody goes back to the live view
+  pin(id) {
+    page.chosenMicrograph = id;
+  },
+  decisions: 0, // grows whenever somebody may have decided something
+  decided() {
+    page.decisions += 1;
+    nextAt = 0;
+    scheduleRefresh();
   },
   refresh: () => update(),
   // a part of the state, if the state was requested with this query and is about this sample
@@ -182,7 +194,8 @@ function scheduleRefresh() {
 
 function listen() {
   const events = new EventSource("api/events");
-  events.addEventListener("open", scheduleRefresh);
+  events.addEventListener("open", page.decided); // what was missed is not known
+  events.addEventListener("decision", page.decided);
   events.addEventListener("micrograph", scheduleRefresh);
   events.addEventListener("error", () => {
     scheduleRefresh();
@@ -203,10 +216,13 @@ function onKey(event) {
   const visible = Object.keys(VIEWS).filter((name) => !byId(`to-${name}`).hidden);
   if (/^[1-9]$/.test(event.key) && visible[event.key - 1]) page.open(visible[event.key - 1]);
   else if (event.key.toLowerCase() === "l") byId("theme").click();
+  else if (event.key.toLowerCase() === "h") page.open("history");
+  else if (event.key.toLowerCase() === "u" && decisions.undoLast()) event.preventDefault();
   else VIEWS[currentView()].key?.(event);
 }
 
 build();
+decisions.mount(page);
 setTheme(localStorage.getItem("theme") ?? "dark");
 byId("theme").addEventListener("click", () => {
   setTheme(document.documentElement.dataset.theme === "dark" ? "light" : "dark");

@@ -2,16 +2,20 @@
 import { getJson } from "./api.js";
 import { make } from "./dom.js";
 import { REASONS, count, digits, plural } from "./format.js";
+import { Measure } from "./measure.js";
+import { Selection, pathThrough, trace } from "./selection.js";
 
 const KINDS = {
   alone: ["single", "A particle that touches no other"],
   separated: ["separated", "A particle separated from a clump"],
   overlapping: ["overlapping", "A clump measured as one particle: its convexity is below the threshold"],
+  excluded: ["excluded", "Taken out of the data set by somebody"],
   rejected: ["rejected", "Not counted; point at it to see the reason (R)"],
 };
 const SVG = "http://www.w3.org/2000/svg";
 const MAX_ZOOM = 40;
 const FULL_FROM_ZOOM = 1.6; // above it, the full micrograph replaces the preview
+const STILL_PX = 4; // a pointer that moves less between down and up has clicked
 
 function svg(tag, attributes = {}) {
   const element = document.createElementNS(SVG, tag);
@@ -45,7 +49,10 @@ function roundLength(target) {
 }
 
 export class Viewer {
-  constructor() {
+  // `act(kind, numbers)` excludes or includes particles
+  constructor(act) {
+    this.selection = new Selection(act);
+    this.measure = new Measure(this);
     this.image = svg("image", { x: 0, y: 0, preserveAspectRatio: "none" });
     this.particles = svg("g", { class: "particles" });
     this.rejections = svg("g", { class: "rejections" });
@@ -58,16 +65,27 @@ export class Viewer {
     const tools = make("div", { className: "tools", role: "toolbar", "aria-label": "Micrograph" },
       ...Object.entries(KINDS).map(([kind, [text, title]]) => this.#switch(kind, text, title)),
       make("span", { className: "gap" }),
+      this.#button("lasso", "", "S", () => this.setLasso(!this.isLasso), "Choose particles with a lasso"),
       this.#button("zoomIn", "+", "+", () => this.zoom(1.5), "Zoom in"),
       this.#button("zoomOut", "−", "−", () => this.zoom(1 / 1.5), "Zoom out"),
       this.#button("fit", "Fit", "0", () => this.fit(), "Fit to view"));
-    this.frame = make("div", { className: "frame" }, this.drawing, this.bar, this.note, this.tip);
+    this.frame = make("div", { className: "frame" }, this.drawing, this.bar, this.note, this.tip, this.selection.element, this.measure.element);
     this.element = make("div", { className: "viewer" }, this.frame, tools);
     this.hidden = new Set();
     this.size = [1024, 1024];
     this.id = null;
+    const ring = svg("svg", { viewBox: "0 0 16 16", class: "ring", "aria-hidden": "true" });
+    ring.append(svg("ellipse", { cx: 8, cy: 8, rx: 6.5, ry: 5 }));
+    this.buttons.lasso.append(ring);
+    this.setLasso(false);
     this.#listen();
     this.#paint();
+  }
+
+  setLasso(on) {
+    this.isLasso = on;
+    this.buttons.lasso.setAttribute("aria-pressed", String(on));
+    this.element.classList.toggle("lassoing", on);
   }
 
   #button(name, text, key, act, title) {
@@ -78,15 +96,23 @@ export class Viewer {
   #switch(kind, text, title) {
     const number = make("b");
     const button = make("button", { type: "button", title, className: `legend ${kind}`, onclick: () => this.toggle(kind) },
-      make("span", { className: "sign", "aria-hidden": "true" }), text, " ", number);
+      make("span", { className: "sign", "aria-hidden": "true" }), make("span", { className: "word" }, text), " ", number);
     this.buttons[kind] = button;
     button.number = number;
     return button;
   }
 
-  // `outlines` is given where they are known already
-  async show(row, outlines, signal) {
-    if (row.id === this.id && row.analysed_at === this.analysedAt) return void this.element.classList.remove("loading");
+  // `outlines` is given where they are known already; `decisions` counts what may have changed them
+  async show(row, outlines, signal, decisions) {
+    const decided = `${row.status} ${row.excluded_particles} ${decisions}`;
+    if (row.id === this.id && row.analysed_at === this.analysedAt) {
+      if (decided !== this.decided) {
+        this.#outlines(outlines ?? await getJson(`api/micrographs/${row.id}/outlines`, signal), true);
+        this.decided = decided;
+      }
+      return void this.element.classList.remove("loading");
+    }
+    if (this.measure.isOn) this.measure.end(null);
     const preview = previewOf(row);
     // picture and outlines change together, so that they always belong to the same micrograph;
     // the previous ones fade at once, since the numbers beside them are the new ones already
@@ -97,7 +123,10 @@ export class Viewer {
     signal?.throwIfAborted();
     this.element.classList.remove("loading");
     this.id = row.id;
+    const isSame = this.shown === row.id;
+    this.shown = row.id;
     this.analysedAt = row.analysed_at;
+    this.decided = decided;
     this.size = [found.width_px, found.height_px];
     this.element.style.setProperty("--aspect", found.width_px / found.height_px);
     this.pixelSize = found.pixel_size_nm;
@@ -110,15 +139,18 @@ export class Viewer {
     else this.image.removeAttribute("href");
     this.hasPicture = found.has_picture;
     this.drawing.setAttribute("aria-label", `Micrograph ${row.name} with outlines of ${plural(found.particles.length, "particle")}`);
-    this.#outlines(found);
-    this.fit();
+    this.#outlines(found, false);
+    if (!isSame) this.fit(); // measured again: the same field in the same view
   }
 
-  #outlines(found) {
+  #outlines(found, keep) {
     const particles = document.createDocumentFragment();
     for (const one of found.particles) {
-      const outline = svg("path", { d: path(one.polygon), class: one.kind });
-      outline.tooltip = `Particle ${one.number} · ${digits(one.equivalent_diameter_nm, 3)} nm · circularity ${digits(one.circularity, 2)}${one.kind === "alone" ? "" : ` · ${KINDS[one.kind][0]}`}`;
+      const kind = one.excluded ? "excluded" : one.kind;
+      const outline = svg("path", { d: path(one.polygon), class: kind });
+      outline.number = one.number;
+      outline.excluded = one.excluded;
+      outline.tooltip = `Particle ${one.number} · ${digits(one.equivalent_diameter_nm, 3)} nm · circularity ${digits(one.circularity, 2)}${kind === "alone" ? "" : ` · ${KINDS[kind][0]}`}`;
       particles.append(outline);
     }
     const rejections = document.createDocumentFragment();
@@ -128,10 +160,13 @@ export class Viewer {
       rejections.append(outline);
     }
     this.particles.replaceChildren(particles);
+    this.selection.attach([...this.particles.children], keep);
     this.rejections.replaceChildren(rejections);
     for (const kind of Object.keys(KINDS)) {
-      const number = kind === "rejected" ? found.rejections.length : found.particles.filter((one) => one.kind === kind).length;
+      const number = kind === "rejected" ? found.rejections.length
+        : found.particles.filter((one) => (one.excluded ? "excluded" : one.kind) === kind).length;
       this.buttons[kind].number.textContent = count(number);
+      if (kind === "excluded") this.buttons[kind].hidden = !number;
     }
   }
 
@@ -208,6 +243,7 @@ export class Viewer {
 
   #listen() {
     const pressed = new Map();
+    let begun = null; // where the pointer went down, and what is drawn since
     this.drawing.addEventListener("wheel", (event) => {
       event.preventDefault();
       this.zoom(Math.exp(-event.deltaY / 400), this.#point(event));
@@ -215,11 +251,21 @@ export class Viewer {
     this.drawing.addEventListener("dblclick", (event) => this.zoom(2, this.#point(event)));
     this.drawing.addEventListener("pointerdown", (event) => {
       pressed.set(event.pointerId, [event.clientX, event.clientY]);
+      begun = pressed.size > 1 ? null : { on: event.target, at: [event.clientX, event.clientY], corners: [this.#point(event)], isStill: true,
+        lasso: !this.measure.isOn && (this.isLasso || event.shiftKey) ? trace("lasso") : null };
+      if (begun?.lasso) this.drawing.append(begun.lasso);
       if (event.pointerType === "mouse") this.drawing.setPointerCapture(event.pointerId);
     });
     this.drawing.addEventListener("pointermove", (event) => {
       const before = pressed.get(event.pointerId);
+      if (this.measure.isOn && event.pointerType === "mouse") this.measure.move(this.#point(event));
       if (!before) return this.#hover(event);
+      if (begun && Math.hypot(event.clientX - begun.at[0], event.clientY - begun.at[1]) > STILL_PX) begun.isStill = false;
+      if (begun?.lasso) {
+        begun.corners.push(this.#point(event));
+        begun.lasso.setAttribute("d", `${pathThrough(begun.corners)}Z`);
+        return;
+      }
       const rect = this.drawing.getBoundingClientRect();
       const perPixel = Math.min(rect.width / this.box[2], rect.height / this.box[3]);
       const [dx, dy] = [event.clientX - before[0], event.clientY - before[1]];
@@ -236,11 +282,24 @@ export class Viewer {
     for (const name of ["pointerup", "pointercancel"]) {
       this.drawing.addEventListener(name, (event) => {
         pressed.delete(event.pointerId);
+        if (begun && name === "pointerup") this.#pressed(begun, event);
+        begun?.lasso?.remove();
+        begun = null;
         if (event.pointerType !== "mouse") this.#hover(event);
       });
     }
     this.drawing.addEventListener("pointerleave", () => (this.tip.hidden = true));
     new ResizeObserver(() => this.box && this.#apply()).observe(this.drawing);
+  }
+
+  // a click chooses a particle or sets a point, a lasso chooses many; Shift adds to what is chosen
+  #pressed(begun, event) {
+    const more = event.shiftKey || event.ctrlKey || event.metaKey;
+    if (begun.isStill && this.measure.isOn) this.measure.set(begun.corners[0]);
+    else if (begun.isStill) {
+      if (begun.on.number) this.selection.pick(begun.on.number, more);
+      else if (!more) this.selection.clear();
+    } else if (begun.lasso) this.selection.lasso(begun.corners, more);
   }
 
   #hover(event) {
@@ -256,9 +315,10 @@ export class Viewer {
 
   // handles a key; returns whether it has a meaning here
   key(event) {
+    if (this.measure.isOn && this.measure.key(event)) return true;
     const step = this.box ? this.box[2] / 8 : 0;
     const moves = { ArrowLeft: [-step, 0], ArrowRight: [step, 0], ArrowUp: [0, -step], ArrowDown: [0, step] };
-    const actions = { o: () => this.toggle("alone", "separated", "overlapping"), r: () => this.toggle("rejected"), "+": () => this.zoom(1.5), "=": () => this.zoom(1.5), "-": () => this.zoom(1 / 1.5), 0: () => this.fit() };
+    const actions = { o: () => this.toggle("alone", "separated", "overlapping", "excluded"), s: () => this.setLasso(!this.isLasso), n: () => this.selection.step(1), p: () => this.selection.step(-1), escape: () => this.selection.clear(), r: () => this.toggle("rejected"), "+": () => this.zoom(1.5), "=": () => this.zoom(1.5), "-": () => this.zoom(1 / 1.5), 0: () => this.fit() };
     if (this.element.classList.contains("zoomed") && moves[event.key]) this.move(...moves[event.key]);
     else if (actions[event.key.toLowerCase()]) actions[event.key.toLowerCase()]();
     else return false;

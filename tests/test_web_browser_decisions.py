@@ -1,0 +1,207 @@
+"""What a person decides on the page, by mouse and by keyboard, in a real browser."""
+
+import pytest
+
+from browser_cases import TOKEN, launched, opener, running_service, until
+from system import command, wait_until
+
+pytestmark = pytest.mark.system
+
+KNOWN = f"sessionStorage.setItem('token', '{TOKEN}'); localStorage.setItem('by', 'anna')"
+OUTLINES = ".viewer .particles path"
+
+
+@pytest.fixture(scope="module")
+def chromium():
+    yield from launched()
+
+
+@pytest.fixture(scope="module")
+def service(series, tmp_path_factory):
+    yield from running_service(series, tmp_path_factory.mktemp("decisions"))
+
+
+@pytest.fixture
+def open_page(chromium, service):
+    yield from opener(chromium, service)
+
+
+@pytest.fixture
+def live(open_page):
+    """The live view of somebody who has the token."""
+    page = open_page(before=KNOWN)
+    until(page, f"document.querySelectorAll('{OUTLINES}').length")
+    return page
+
+
+def history(service, limit=1):
+    return service.json(f"api/history?limit={limit}")
+
+
+def population(service):
+    return service.json("api/samples/Au/population")["particles"]
+
+
+def last(service):
+    return service.json("api/now")["last"]
+
+
+def told(page, words):
+    page.wait_for_selector(f"#told:not([hidden]) #told-words:has-text('{words}')")
+
+
+def excluded(page):
+    return page.locator(".viewer .particles path.excluded").count()
+
+
+def test_a_micrograph_is_excluded_by_a_button_with_a_reason_and_undone_by_a_key(live, service):
+    """It stays in view with grey outlines, leaves every number, and comes back."""
+    row, before = last(service), population(service)
+    live.fill("[aria-label='Reason for excluding']", "astigmatic")
+    live.click(".decide button:has-text('Exclude')")
+    told(live, f"{row['name']} excluded")
+    until(live, f"!document.querySelector('{OUTLINES}:not(.excluded)')")
+    assert row["name"] == live.inner_text("#view-live h1")
+    assert before - row["particles"] == population(service)
+    assert live.is_visible("text=Excluded: it counts nowhere")
+    change = history(service)[0]
+    assert ("anna", "astigmatic", "excluded") == (change["made_by"], change["reason"], change["what"])
+    live.keyboard.press("u")
+    told(live, "Undone")
+    until(live, f"!document.querySelector('{OUTLINES}.excluded')")
+    assert before == population(service)
+    live.keyboard.press("x")
+    told(live, f"{row['name']} excluded")
+    live.keyboard.press("x")
+    told(live, f"{row['name']} put back")
+    assert before == population(service)
+
+
+def test_a_click_on_an_outline_chooses_a_particle_to_exclude(live, service):
+    """Its tooltip is told, the key X excludes it, and X again puts it back; Escape chooses none."""
+    before = population(service)
+    outline = live.locator(f"{OUTLINES}.alone").first
+    box = outline.bounding_box()
+    live.mouse.click(box["x"] + box["width"] / 2, box["y"] + box["height"] / 2)
+    live.wait_for_selector(".selected-particles:not([hidden]) >> text=circularity")
+    live.click(".selected-particles button:has-text('Exclude')")
+    told(live, "1 particle")
+    until(live, f"document.querySelectorAll('{OUTLINES}.excluded.chosen').length === 1")
+    assert before - 1 == population(service)
+    assert "1" == live.inner_text(".legend.excluded b")
+    live.keyboard.press("x")
+    told(live, "put back")
+    until(live, f"!document.querySelector('{OUTLINES}.excluded')")
+    assert before == population(service)
+    live.keyboard.press("Escape")
+    assert live.is_hidden(".selected-particles >> nth=0")
+
+
+def test_particles_are_chosen_by_key_and_by_lasso(live, service):
+    """N and P go through them; a lasso around the field chooses all; zooming and moving choose none."""
+    count = live.locator(OUTLINES).count()
+    live.keyboard.press("n")
+    live.keyboard.press("n")
+    words = live.inner_text(".selected-particles:not([hidden])")
+    assert words.startswith("Particle 2 ")
+    live.keyboard.press("p")
+    assert live.inner_text(".selected-particles:not([hidden])").startswith("Particle 1 ")
+    live.keyboard.press("Escape")
+    live.keyboard.press("s")
+    frame = live.locator(".frame > svg").bounding_box()
+    left, top = frame["x"] + 2, frame["y"] + 2
+    right, bottom = frame["x"] + frame["width"] - 3, frame["y"] + frame["height"] - 3
+    live.mouse.move(left, top)
+    live.mouse.down()
+    for x, y in ((right, top), (right, bottom), (left, bottom), (left, top)):
+        live.mouse.move(x, y, steps=4)
+    live.mouse.up()
+    live.wait_for_selector(f".selected-particles:not([hidden]) >> text={count} particles")
+    before = population(service)
+    live.keyboard.press("Delete")
+    told(live, f"{count} particles")
+    assert before - count == population(service)
+    live.click("#told button:has-text('Undo')")
+    until(live, f"!document.querySelector('{OUTLINES}.excluded')")
+    assert before == population(service)
+
+
+def test_a_size_is_corrected_from_a_distance_that_is_measured_by_keys(live, service):
+    """The mean follows the factor, and the History view takes it back."""
+    row = last(service)
+    live.keyboard.press("c")
+    live.click("dialog >> text=A known distance")
+    live.click("dialog >> text=This micrograph only")
+    live.click("dialog >> text=Measure on the micrograph")
+    live.keyboard.press("Enter")
+    for _ in range(10):
+        live.keyboard.press("ArrowRight")
+    live.keyboard.press("Enter")
+    live.wait_for_selector("dialog[open] >> text=51.20 px are")
+    live.fill("[name=distance]", str(51.2 * 2 * row["pixel_size_nm"]))
+    live.fill("#calibration-reason", "cross grating")
+    live.click("dialog button:has-text('Apply')")
+    told(live, "Calibration corrected: 1 micrograph is being measured again")
+
+    def size():
+        return service.json(f"api/micrographs/{row['id']}")["pixel_size_nm"]
+
+    wait_until(lambda: size() == pytest.approx(2 * row["pixel_size_nm"]), what="the corrected size")
+    mean = f"{2 * row['mean_equivalent_diameter_nm']:.2f}"[:4]
+    until(live, f"document.querySelector('.one').innerText.includes('{mean}')")
+    live.keyboard.press("h")
+    live.wait_for_selector(".changes li >> text=cross grating")
+    live.locator(".changes button:has-text('Undo')").first.click()
+    told(live, "Undone")
+    wait_until(lambda: size() == row["pixel_size_nm"], what="the stated size")
+    live.wait_for_selector(".changes li.undone >> text=undone by anna")
+
+
+def test_a_size_that_does_not_fit_is_refused_in_the_dialog(open_page):
+    """The words of the service stand beside what was typed, and nothing has changed."""
+    page = open_page(before=KNOWN, refusals=[409])
+    until(page, f"document.querySelectorAll('{OUTLINES}').length")
+    page.click("text=Correct size")
+    page.fill("[name=factor]", "0.000001")
+    with page.expect_console_message(lambda said: "409" in said.text):
+        page.keyboard.press("Enter")
+    page.wait_for_selector("dialog .failed:has-text('pixel size')")
+    page.keyboard.press("Escape")
+    assert page.is_hidden("dialog")
+
+
+def test_a_decision_by_command_is_seen_at_once_and_in_the_history(open_page, service):
+    """An event brings it, since polling is off; without the token the page asks for it before it changes."""
+    page = open_page(before="window.setInterval = () => 0")
+    until(page, f"document.querySelectorAll('{OUTLINES}').length")
+    path = last(service)["micrograph"]
+    page.keyboard.press("n")
+    for kind, count in (("exclude", 1), ("include", 0)):
+        asked = command(kind, "--config", service.config, path, "--particle", "1", "--by", "bert")
+        assert 0 == asked.returncode, asked.stderr
+        until(page, f"document.querySelectorAll('{OUTLINES}.excluded').length === {count}")
+    page.keyboard.press("h")
+    page.wait_for_selector(".changes li:first-child >> text=bert by command")
+    changes = history(service)[0]["id"]
+    page.locator(".changes button:has-text('Undo')").first.click()
+    page.wait_for_selector("dialog #token")
+    page.click("dialog button:has-text('Cancel')")
+    assert changes == history(service)[0]["id"]
+    page.locator(".changes button.link").first.click()
+    page.wait_for_selector("#view-live:not([hidden])")
+
+
+@pytest.mark.parametrize("width", [390, 1920])
+def test_what_can_be_decided_fits_and_has_no_serious_accessibility_fault(open_page, width):
+    """A chosen particle, the dialog of the size and the history, on a phone and on a screen."""
+    axe = pytest.importorskip("axe_playwright_python.sync_playwright", reason="axe-core is not installed")
+    page = open_page(before=KNOWN, width=width, height=900, color_scheme="light")
+    until(page, f"document.querySelectorAll('{OUTLINES}').length")
+    for keys in ("n", "c", "h"):
+        page.keyboard.press(keys)
+        page.wait_for_timeout(500)
+        faults = axe.Axe().run(page).response["violations"]
+        serious = [one["id"] for one in faults if one["impact"] in ("serious", "critical")]
+        assert [] == serious, [(one["id"], [node["target"] for node in one["nodes"]][:5]) for one in faults]
+        assert page.evaluate("document.documentElement.scrollWidth <= innerWidth"), keys
+        page.keyboard.press("Escape")
