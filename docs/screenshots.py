@@ -76,7 +76,7 @@ def photograph(file: Path) -> None:
     """The page as it shows the last micrograph."""
     with sync_playwright() as playwright:
         browser = playwright.chromium.launch(executable_path=shutil.which("chromium"), args=CHROMIUM)
-        page = browser.new_page(viewport={"width": SIZE[0], "height": SIZE[1]}, color_scheme="light")
+        page = browser.new_page(viewport={"width": SIZE[0], "height": SIZE[1]}, color_scheme="dark")
         page.goto(f"http://127.0.0.1:{PORT}/#live")
         wait(lambda: page.evaluate("document.querySelector('#state').classList.contains('ready')"))
         time.sleep(3)  # charts and outlines are drawn after the numbers

@@ -17,6 +17,7 @@ from PIL import Image
 from ledger_cases import METHOD, arrival, sha256, take
 from system import Service, command, temwatch
 from temwatch.domain import Status
+from temwatch.engine import decisions
 from temwatch.ledger import open_ledger, queue, recording
 from temwatch.ledger.sample_columns import fields
 from temwatch.outputs import charts, sample_report, workbook
@@ -70,6 +71,45 @@ def test_the_report_states_what_must_be_stated(reader):
         f"{mean:.1f}",
     ):
         assert expected in words, expected
+
+
+def test_the_report_says_who_states_each_size_and_what_people_changed(tmp_path):
+    """By hand is not "in the files"; what was undone is not told, what was done again is."""
+    with open_ledger(tmp_path) as ledger:
+        for number in range(3):
+            take(ledger, f"Au_{number}.dm3", content=number)
+        with ledger.transaction() as connection:
+            connection.execute(
+                "UPDATE micrographs SET pixel_size_source = 'user', pixel_size_nm = 0.2 WHERE id = 1"
+            )
+            connection.execute(
+                """UPDATE micrographs SET pixel_size_source = 'corrected', pixel_size_nm = 0.3,
+                    stated_pixel_size_nm = 0.29 WHERE id = 2"""
+            )
+
+        def decide(kind, **arguments):
+            given = arguments | {"by": "anna", "source": "command", "reason": "astigmatic"}
+            return decisions.decide(ledger, kind, given).answer["changes"]
+
+        first = decide("exclude", micrograph=3, particles=[1])
+        assert "Au_2.dm3 particle 1 excluded, anna: astigmatic" in words_of(ledger)
+        back = decide("undo", changes=first)
+        assert "Changes by people" not in words_of(ledger)
+        decide("undo", changes=back)
+        words = words_of(ledger)
+    assert 1 == words.count("particle 1")
+    for expected in (
+        "0.2 nm per pixel, given by hand for files that state none (1)",
+        "0.3 nm per pixel, corrected from 0.29 nm as stated in the files (1)",
+        "0.1 nm per pixel, as stated in the files (1)",
+    ):
+        assert expected in words, expected
+
+
+def words_of(ledger):
+    with ledger.reader() as reader:
+        text = sample_report.report(reader, "Au", AT)
+    return re.sub(r"\s+", " ", re.sub(r"<[^>]+>", " ", text.partition("<body>")[2]))
 
 
 def test_a_report_needs_nothing_else(reader):

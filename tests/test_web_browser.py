@@ -162,9 +162,13 @@ def test_the_histogram_counts_the_rows_of_the_csv_and_a_bar_shows_its_particles(
     assert shown == page.locator(".crops img").count()
     page.locator(".crops img").last.scroll_into_view_if_needed()
     until(page, "[...document.querySelectorAll('.crops img')].every(i => i.naturalWidth === 160)")
+    alt = page.get_attribute(".crops img >> nth=0", "alt")
     page.locator(".crops button").first.click()
     page.wait_for_selector("#view-live:not([hidden])")
     page.wait_for_selector(".readings button:has-text('Back to live')")
+    # the particle is marked among the others
+    page.wait_for_selector(f".selected-particles:not([hidden]) >> text={alt.rpartition(' of ')[0]} ")
+    assert 1 == page.locator(".viewer path.chosen").count()
 
 
 def test_the_keyboard_reaches_everything(open_page):
@@ -181,6 +185,37 @@ def test_the_keyboard_reaches_everything(open_page):
     page.wait_for_selector(".picked:not([hidden])")
     page.keyboard.press("l")
     assert "light" == page.get_attribute("html", "data-theme")
+    # digits name the same view beside hidden ones, and work on a control that has the focus
+    page.focus("#sample")
+    page.keyboard.press("8")
+    page.wait_for_selector("#view-problems:not([hidden])")
+    page.keyboard.press("6")  # there are no sequences
+    assert page.is_visible("#view-problems")
+
+
+@pytest.mark.parametrize("theme", ["light", "dark"])
+def test_the_theme_of_the_system_is_the_first(open_page, theme):
+    """It changes with the system until somebody chooses one."""
+    page = open_page("downloads", color_scheme=theme)
+    assert theme == page.get_attribute("html", "data-theme")
+    other = {"light": "dark", "dark": "light"}[theme]
+    page.emulate_media(color_scheme=other)
+    until(page, f"document.documentElement.dataset.theme === '{other}'")
+    page.click("#theme")
+    page.reload()
+    page.wait_for_selector("#view-downloads:not([hidden])")
+    assert theme == page.get_attribute("html", "data-theme")
+
+
+@pytest.mark.parametrize("view", ["border", "downloads"])
+def test_the_chosen_sample_is_shown_while_the_service_is_idle(open_page, view):
+    """In views that ask for more than the state of the service, which is the same as before."""
+    page = open_page(view, before="window.setInterval = () => 0")
+    for sample in ("Pt", "Au"):
+        page.select_option("#sample", sample)
+        page.wait_for_selector(f"#view-{view} >> text={sample}")
+        if view == "downloads":
+            until(page, f"document.querySelector('.download-list a').href.includes('/{sample}/')")
 
 
 def test_bookmarks_of_renamed_views_still_open_them(open_page):

@@ -15,8 +15,9 @@ import jinja2
 import temwatch
 from temwatch.analysis.separation import SEPARATORS
 from temwatch.descriptors import SIZE
-from temwatch.domain import Method, Status
-from temwatch.ledger import MicrographRow, Reader
+from temwatch.domain import Method, PixelSizeSource, Status
+from temwatch.ledger import MicrographRow, Reader, changes
+from temwatch.ledger.changes import ChangeRow
 from temwatch.ledger.sample_columns import Fields, fields
 from temwatch.outputs import charts, paths, population_summary
 from temwatch.outputs.files import replacing
@@ -29,6 +30,14 @@ _REASONS = {
     "too_many_holes": "clump with too many holes",
     "not_separable": "not separable",
 }
+_SIZE_SOURCES: dict[str, str] = {
+    PixelSizeSource.FILE: "as stated in the files",
+    PixelSizeSource.USER: "given by hand for files that state none",
+    PixelSizeSource.CONFIG: "from the configuration, for files that state none",
+    PixelSizeSource.CORRECTED: "corrected",
+}
+_SIZE_OF_OLDER_VERSION = "as stated in the files or given by hand"
+_MOST_CHANGES, _MOST_CHANGES_READ = 4, 1000
 _SEGMENTATIONS = {
     "threshold": "an automatic threshold on the background-corrected micrograph",
     "deeplab": "a trained network (DeepLabv3+)",
@@ -62,7 +71,9 @@ def _html(reader: Reader, sample: str, at: datetime, loaded: Fields) -> str:
     )
     environment.filters["figure"] = figure
     environment.filters["count"] = count
+    environment.filters["day"] = lambda moment: f"{moment.astimezone(UTC):%Y-%m-%d}"
     convergence = population_summary.convergence(loaded, View(), 2.0)
+    made, more = _changes(reader, sample)
     return environment.get_template("report.html").render(
         sample=sample,
         made_at=_minute(at),
@@ -76,6 +87,8 @@ def _html(reader: Reader, sample: str, at: datetime, loaded: Fields) -> str:
         border=population_summary.border_shift(loaded, SIZE, "number"),
         svg={name: _inline_svg(loaded, sample, name) for name in ("histogram", "convergence")},
         acquisition=_acquisition(reader.micrographs(sample)),
+        changes=made,
+        more_changes=more,
         methods=[
             {
                 "digest": digest,
@@ -147,7 +160,7 @@ def _acquisition(rows: Iterable[MicrographRow]) -> dict[str, Any]:
             ("instrument", metadata.instrument),
             ("voltage", None if metadata.voltage_kV is None else f"{metadata.voltage_kV:g} kV"),
             ("magnification", None if metadata.magnification is None else f"{metadata.magnification:,.0f}"),
-            ("pixel_size", None if row.pixel_size_nm is None else f"{row.pixel_size_nm:.5g} nm"),
+            ("pixel_size", _pixel_size(row)),
             ("size", f"{row.width_px} × {row.height_px} px"),
         ):
             seen[name][text or "not stated in the files"] += 1
@@ -155,6 +168,32 @@ def _acquisition(rows: Iterable[MicrographRow]) -> dict[str, Any]:
             taken.append(row.acquired_at)
     words = {name: _list(found) for name, found in seen.items()}
     return words | {"taken": f"{_minute(min(taken))} to {_minute(max(taken))}" if taken else "not stated"}
+
+
+def _pixel_size(row: MicrographRow) -> str | None:
+    """A pixel size, and who says so."""
+    if row.pixel_size_nm is None:
+        return None
+    size = f"{row.pixel_size_nm:.5g} nm per pixel"
+    if row.pixel_size_source == PixelSizeSource.CORRECTED and row.stated_pixel_size_nm is not None:
+        return f"{size}, corrected from {row.stated_pixel_size_nm:.5g} nm as stated in the files"
+    return f"{size}, {_SIZE_SOURCES.get(row.pixel_size_source or '', _SIZE_OF_OLDER_VERSION)}"
+
+
+def _changes(reader: Reader, sample: str) -> tuple[list[ChangeRow], int]:
+    """The last changes that hold, and the number of those before them."""
+    found = changes.history(reader, limit=_MOST_CHANGES_READ, sample=sample)
+    undone = {one.undone_by: one for one in found if one.undone_by is not None}
+
+    def is_reversal(one: ChangeRow) -> bool:
+        """Whether it only takes another one back, and so leaves nothing of its own."""
+        is_it = False
+        while (earlier := undone.get(one.id)) is not None:
+            one, is_it = earlier, not is_it
+        return is_it
+
+    holding = [one for one in found if one.undone_by is None and not is_reversal(one)]
+    return holding[:_MOST_CHANGES], max(0, len(holding) - _MOST_CHANGES)
 
 
 def _list(found: Counter[str]) -> str:

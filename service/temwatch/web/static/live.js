@@ -71,7 +71,13 @@ export async function update(section, page, signal) {
   showReadings(row);
   // picture and statistics load independently
   const outlines = page.state.also.micrograph === row.id ? page.included("outlines", row.sample, stateQuery(page)) : undefined;
-  await Promise.all([viewer.show(row, outlines, signal, page.decisions), showSample(page, row, signal)]);
+  await Promise.all([viewer.show(row, outlines, signal, page.decisions).then(() => mark(page)), showSample(page, row, signal)]);
+}
+
+// the particle that somebody came for
+function mark(page) {
+  if (page.chosenParticle !== null) viewer.selection.pick(page.chosenParticle);
+  page.chosenParticle = null;
 }
 
 async function shownRow(page, last, recent, signal) {

@@ -32,12 +32,14 @@ export const page = {
   chosenSample: FOLLOW,
   sample: null,
   chosenMicrograph: null, // shown in place of the last one
+  chosenParticle: null, // to be marked on it, once
   settings: { descriptor: "equivalent_diameter_nm", weighting: "number", corrected: false, target: 2 },
   open(view) {
     location.hash = view;
   },
-  showMicrograph(id) {
+  showMicrograph(id, particle = null) {
     page.chosenMicrograph = id;
+    page.chosenParticle = particle;
     if (currentView() === "live") update();
     else page.open("live");
   },
@@ -127,16 +129,14 @@ async function refresh() {
   requestedPath = path;
   if (!fresh) {
     showHeader(page.state);
+    showSample(page.state);
     if (!view.stateQuery) await update(); // it shows more than the state holds
     return;
   }
   if (fresh.version !== document.body.dataset.version) location.reload();
   page.state = fresh;
   page.query = query;
-  const followed = fresh.last?.sample ?? fresh.samples[0]?.sample ?? null;
-  page.sample = fresh.samples.some((one) => one.sample === page.chosenSample) ? page.chosenSample : followed;
-  const entries = fresh.samples.map((one) => [one.sample, one.name]);
-  options(byId("sample"), [[FOLLOW, followed && !page.chosenSample ? `${followed} · following` : "Follow the microscope"], ...entries], page.chosenSample);
+  showSample(fresh);
   showHeader(fresh);
   announce(fresh.last);
   if (fresh.recent.some((one) => one.sample === page.sample && one.frame !== null)) byId("to-sequences").hidden = false;
@@ -145,6 +145,14 @@ async function refresh() {
     byId("to-sequences").hidden = !(await sequences.exist(page.sample));
   }
   await update();
+}
+
+// also where the state is the same as before: another sample may have been chosen since
+function showSample({ last, samples: all }) {
+  const followed = last?.sample ?? all[0]?.sample ?? null;
+  page.sample = all.some((one) => one.sample === page.chosenSample) ? page.chosenSample : followed;
+  const entries = all.map((one) => [one.sample, one.name]);
+  options(byId("sample"), [[FOLLOW, followed && !page.chosenSample ? `${followed} · following` : "Follow the microscope"], ...entries], page.chosenSample);
 }
 
 function showHeader({ samples: all, trouble, queue, edited_tables: edited }) {
@@ -205,16 +213,23 @@ function listen() {
   });
 }
 
-function setTheme(name) {
+// that of the system until somebody chooses one
+const lightSystem = matchMedia("(prefers-color-scheme: light)");
+function setTheme(name = localStorage.getItem("theme") ?? (lightSystem.matches ? "light" : "dark")) {
   document.documentElement.dataset.theme = name;
   byId("theme").setAttribute("aria-pressed", String(name === "light"));
-  localStorage.setItem("theme", name);
 }
 
+// where text or a number is typed every key is taken, in other controls letters and arrows
+const TYPED = "input:not([type=checkbox], [type=radio], [type=file]), textarea, dialog";
+
 function onKey(event) {
-  if (event.ctrlKey || event.metaKey || event.altKey || event.target.closest("input, select, textarea, dialog")) return;
-  const visible = Object.keys(VIEWS).filter((name) => !byId(`to-${name}`).hidden);
-  if (/^[1-9]$/.test(event.key) && visible[event.key - 1]) page.open(visible[event.key - 1]);
+  if (event.ctrlKey || event.metaKey || event.altKey || event.target.closest(TYPED)) return;
+  const view = /^[1-9]$/.test(event.key) ? Object.keys(VIEWS)[event.key - 1] : null; // also beside views that are hidden
+  if (view) {
+    event.preventDefault();
+    if (!byId(`to-${view}`).hidden) page.open(view);
+  } else if (event.target.closest("input, select")) return;
   else if (event.key.toLowerCase() === "l") byId("theme").click();
   else if (event.key.toLowerCase() === "h") page.open("history");
   else if (event.key.toLowerCase() === "u" && decisions.undoLast()) event.preventDefault();
@@ -223,9 +238,14 @@ function onKey(event) {
 
 build();
 decisions.mount(page);
-setTheme(localStorage.getItem("theme") ?? "dark");
+setTheme();
+lightSystem.addEventListener("change", () => {
+  setTheme();
+  update();
+});
 byId("theme").addEventListener("click", () => {
-  setTheme(document.documentElement.dataset.theme === "dark" ? "light" : "dark");
+  localStorage.setItem("theme", document.documentElement.dataset.theme === "dark" ? "light" : "dark");
+  setTheme();
   update();
 });
 byId("sample").addEventListener("change", (event) => {

@@ -172,7 +172,7 @@ function showPicked(heading, chosen, found, page) {
     make("div", { className: "line" }, make("h2", {}, heading),
       make("button", { type: "button", className: "quiet", onclick: () => (parts.picked.hidden = true) }, "Close")),
     found && found.particles > chosen.length ? make("p", { className: "caption" }, `${chosen.length} of them, evenly sampled`) : "",
-    make("div", { className: "crops" }, ...chosen.map((one) => make("button", { type: "button", title: "Show the micrograph", onclick: () => page.showMicrograph(one.micrograph) },
+    make("div", { className: "crops" }, ...chosen.map((one) => make("button", { type: "button", title: "Show the micrograph", onclick: () => page.showMicrograph(one.micrograph, one.number) },
       make("img", { src: `api/micrographs/${one.micrograph}/particles/${one.number}.png`, alt: `Particle ${one.number} of micrograph ${one.micrograph}`, loading: "lazy", width: 160, height: 160 }),
       make("span", {}, `${digits(one.value, 3)}${found?.unit ? ` ${found.unit}` : ""}`)))),
     found ? make("p", { className: "where" }, "On ", ...found.micrographs.slice(0, 12).flatMap((one, index) => [index ? ", " : "",

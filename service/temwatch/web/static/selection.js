@@ -27,7 +27,7 @@ export class Selection {
     this.#paint();
   }
 
-  pick(number, more) {
+  pick(number, more = false) {
     const sole = this.numbers.has(number) && (more || this.numbers.size === 1);
     if (!more) this.numbers.clear();
     this.numbers[sole ? "delete" : "add"](number);
