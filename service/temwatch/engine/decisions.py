@@ -19,6 +19,7 @@ from temwatch.ledger.selection import (
     are_newest,
     file_of,
     micrographs_of,
+    numbers_within,
     particle_numbers,
     select,
 )
@@ -137,7 +138,7 @@ class _Decision:
         file_id, frame, sample = self._known(micrograph_id)
         numbers: list[int] | set[int] | None = arguments.get("particles")
         if (polygon := arguments.get("polygon")) is not None:
-            numbers = exclusions.numbers_within(self._connection, micrograph_id, polygon)
+            numbers = numbers_within(self._connection, micrograph_id, polygon)
         if numbers is None:
             self._change_file(file_id, frame, sample)
         else:

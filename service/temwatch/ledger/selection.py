@@ -12,6 +12,9 @@ from fnmatch import translate
 from itertools import takewhile
 from pathlib import Path
 
+import numpy as np
+from numpy.typing import NDArray
+
 from temwatch.ledger.rows import FILE_COLUMNS, File, file_from
 from temwatch.ledger.supersede import IS_NEWEST
 from temwatch.names import as_text, from_cell, from_stored
@@ -138,3 +141,30 @@ def file_of(connection: sqlite3.Connection, micrograph_id: int) -> tuple[int, in
         (micrograph_id,),
     ).fetchone()
     return row
+
+
+def numbers_within(
+    connection: sqlite3.Connection, micrograph_id: int, polygon: Sequence[tuple[float, float]]
+) -> set[int]:
+    """Numbers of the particles whose centroid lies within a polygon of (x, y) in px."""
+    rows = connection.execute(
+        """SELECT p.number, p.centroid_x_nm / m.pixel_size_nm, p.centroid_y_nm / m.pixel_size_nm
+            FROM particles p JOIN micrographs m ON m.id = p.micrograph_id WHERE m.id = ?""",
+        (micrograph_id,),
+    ).fetchall()
+    if not rows:
+        return set()
+    numbers, x, y = (np.array(column, float) for column in zip(*rows, strict=True))
+    return {int(number) for number in numbers[_is_inside(x, y, np.array(polygon, float))]}
+
+
+def _is_inside(
+    x: NDArray[np.float64], y: NDArray[np.float64], corners: NDArray[np.float64]
+) -> NDArray[np.bool_]:
+    """Whether a ray from each point crosses the polygon an odd number of times."""
+    inside = np.zeros(len(x), bool)
+    for (x1, y1), (x2, y2) in zip(corners, np.roll(corners, -1, axis=0), strict=True):
+        if y1 != y2:
+            crosses = ((y1 > y) != (y2 > y)) & (x < (x2 - x1) * (y - y1) / (y2 - y1) + x1)
+            inside ^= crosses
+    return inside
