@@ -10,7 +10,16 @@ from PIL import Image
 
 from ledger_cases import METHOD, START, arrival, result, segmented, sha256, take
 from temwatch.domain import Region, Status
-from temwatch.ledger import analyses, changes, exclusions, open_ledger, publications, queue, recording
+from temwatch.ledger import (
+    analyses,
+    changes,
+    exclusions,
+    open_ledger,
+    publications,
+    queue,
+    recording,
+    selection,
+)
 from temwatch.ledger.changes import Author
 from temwatch.ledger.sample_columns import fields
 from temwatch.ledger.sequences import progress
@@ -274,7 +283,7 @@ def test_a_polygon_takes_the_particles_whose_centre_it_holds(ledger, inside):
     expected = {n for n, (a, b) in centres.items() if inside and abs(a - x) < 2 and abs(b - y) < 2}
     for points in (polygon, polygon[::-1]):
         with ledger.transaction() as connection:
-            assert expected == exclusions.numbers_within(connection, 1, points)
+            assert expected == selection.numbers_within(connection, 1, points)
 
 
 def test_excluded_frames_and_particles_are_linked_again_without_them(ledger):
