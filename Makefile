@@ -55,13 +55,15 @@ compiled: $(VENV)/numba/ready
 
 # every pytest process would otherwise rewrite the assertions of every test file anew
 unexport PYTHONDONTWRITEBYTECODE
-# some tests wait for a service, so that three at a time keep two cores busy; each more loads all code again
-WORKERS := -n 3 --dist worksteal
+# some tests wait for a service, so that three at a time keep two cores busy; each more loads all code again.
+# Whole files: what a file makes once is then made once. tests/conftest.py has the order
+WORKERS := -n 3 --dist loadfile --no-loadscope-reorder
 test: $(VENV)/ready-dev compiled
 	@$(BIN)/python -m pytest $(WORKERS)
 
+# of those files only that have such tests: every test process loads all that its files import
 slow: $(VENV)/ready-dev compiled
-	@$(BIN)/python -m pytest $(WORKERS) -m slow
+	@$(BIN)/python -m pytest $(WORKERS) -m slow $(shell grep -lE 'mark\.slow' tests/test_*.py)
 
 attack: $(VENV)/ready-dev compiled
 	@PYTHONPATH=tests $(BIN)/python tests/attack.py

@@ -18,6 +18,8 @@ from dataclasses import asdict
 from multiprocessing import forkserver
 from pathlib import Path
 
+import pytest
+
 from temwatch import cli
 from temwatch.ledger import Reader
 
@@ -56,8 +58,10 @@ def command(*arguments):
 def warm_server():
     """Context of processes that have loaded already what a service loads, which takes it seconds."""
     context = multiprocessing.get_context("forkserver")
-    context.set_forkserver_preload(["temwatch.engine.tasks", "temwatch.daemon.service"])
-    forkserver.ensure_running()
+    context.set_forkserver_preload(["temwatch.engine.tasks", "temwatch.daemon.service", "warm_code"])
+    with pytest.MonkeyPatch.context() as changed:  # until Python 3.13 it gets no search path but this
+        changed.setenv("PYTHONPATH", os.pathsep.join(filter(None, sys.path)))
+        forkserver.ensure_running()
     return context
 
 

@@ -11,6 +11,8 @@ from temwatch.analysis.separation import SEPARATORS
 from temwatch.domain import Reason
 
 SIZE = 1024
+SOON_S = 30
+"""CPU seconds that even a busy machine does not take; what grows with the square of the size takes minutes."""
 ROWS, COLUMNS = np.mgrid[:SIZE, :SIZE]
 
 
@@ -81,7 +83,7 @@ def test_degenerate_mask(picture, particles, method):
     mask = picture()
     started = time.process_time()
     analysis = temwatch.resolve(mask, pixel_size_nm=0.5, separate=method)
-    assert time.process_time() - started < 5
+    assert time.process_time() - started < SOON_S
     if particles is not None:
         assert len(analysis.particles) == particles
     measured = analysis.table()[["area_nm2", "feret_min_nm", "perimeter_nm", "circularity", "convexity"]]
@@ -93,7 +95,7 @@ def test_specks_are_rejected_one_by_one_and_fast():
     mask = specks(2048, 20000)
     started = time.process_time()
     analysis = temwatch.resolve(mask, pixel_size_nm=0.1)
-    assert time.process_time() - started < 5
+    assert time.process_time() - started < SOON_S
     assert [rejection.reason for rejection in analysis.rejections] == [Reason.TOO_SMALL] * 20000
     assert not analysis.mask.any()
 

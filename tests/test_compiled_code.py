@@ -10,6 +10,7 @@ from pathlib import Path
 
 import pytest
 
+import compiled_cache
 import temwatch
 from system import Service, wait_until
 from temwatch import compiled_code
@@ -112,12 +113,13 @@ def compiled(folder):
     return list(folder.rglob("*.nbi"))
 
 
-@pytest.mark.slow
 @pytest.mark.system
-@pytest.mark.timeout(1200)
+@pytest.mark.timeout(600)
 def test_a_service_keeps_it_in_its_state_folder_before_it_is_ready(tmp_path, installed):
     """And leaves nothing beside the sources."""
     service = Service(tmp_path, separation={"method": "none"}, engine={"workers": 1})
+    compiled_cache.copy_for(installed, service.state / "cache")
+    assert not compiled_cache.written(service.state)
     variables = {"PYTHONPATH": str(installed.parent)}
     code = f"import os; os.environ.pop('NUMBA_CACHE_DIR', None); os.environ.update({variables!r}); "
     code += f"import sys; sys.path.insert(0, {str(installed.parent)!r}); from temwatch.cli import main; "
@@ -126,16 +128,15 @@ def test_a_service_keeps_it_in_its_state_folder_before_it_is_ready(tmp_path, ins
     try:
         wait_until(lambda: service.page() or service.process.poll() is not None, 240, what="the page")
         wait_until(lambda: service.status("readyz") == 200, 900, what="readiness")
-        assert compiled(service.state / "cache" / "numba")
+        assert compiled_cache.written(service.state / "cache" / "numba")
         assert [] == compiled(installed)
     finally:
         service.process.send_signal(signal.SIGTERM)
         service.process.wait(timeout=120)
 
 
-@pytest.mark.slow
 @pytest.mark.system
-@pytest.mark.timeout(1200)
+@pytest.mark.timeout(600)
 def test_analyse_keeps_it_in_the_cache_of_the_user(tmp_path, installed, series):
     """Not in the output folder, which is new each time."""
     command = [sys.executable, "-m", "temwatch", "analyse", str(next(series.glob("*.dm3")))]
@@ -145,6 +146,7 @@ def test_analyse_keeps_it_in_the_cache_of_the_user(tmp_path, installed, series):
         '[separation]\nmethod = "none"\n[engine]\nworkers = 1\n'
     )
     output, home = tmp_path / "results", tmp_path / "home"
+    compiled_cache.copy_for(installed, home / "temwatch")
     done = subprocess.run(
         [*command, "--output", str(output), "--config", str(settings)],
         env=environment(installed, home),
@@ -154,5 +156,5 @@ def test_analyse_keeps_it_in_the_cache_of_the_user(tmp_path, installed, series):
         timeout=1100,
     )
     assert 0 == done.returncode, done.stderr
-    assert compiled(home / "temwatch" / "numba")
+    assert compiled_cache.written(home / "temwatch" / "numba")
     assert [] == compiled(installed) + compiled(output)

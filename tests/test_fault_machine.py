@@ -268,7 +268,7 @@ class Acquisition(RuleBasedStateMachine):
 
 
 DEEP = settings(
-    max_examples=120,
+    max_examples=60,
     stateful_step_count=40,
     deadline=None,
     suppress_health_check=[HealthCheck.too_slow, HealthCheck.data_too_large, HealthCheck.filter_too_much],
@@ -278,7 +278,7 @@ DEEP = settings(
 class TestAcquisition(Acquisition.TestCase):
     """A few stories each time."""
 
-    settings = settings(DEEP, max_examples=12)
+    settings = settings(DEEP, max_examples=10)
 
 
 @pytest.mark.slow

@@ -101,6 +101,11 @@ def test_good_micrographs_wait_while_results_cannot_be_written(tmp_path, content
     def overlays():
         return len(list(results.glob("*/micrographs/*/*_overlay.png")))
 
+    def rests(sample):
+        written = (results / sample / "particles.csv").stat().st_mtime_ns
+        late = [results / sample / name for name in (f"{sample}.xlsx", "particles.parquet")]
+        return all(path.exists() and path.stat().st_mtime_ns >= written for path in late)
+
     def are_published(names):
         wait_until(lambda: published() == sorted(names), what=lambda: f"{names}, there are {published()}")
 
@@ -135,6 +140,8 @@ def test_good_micrographs_wait_while_results_cannot_be_written(tmp_path, content
                 assert 1 == service.metric("output_writable")
             are_published(arrived)
             wait_until(lambda: overlays() == len(arrived), what="the pictures")
+            # what is being written while the share goes away lies on what is below it
+            wait_until(lambda: all(map(rests, "AB")), what="the files of quiet samples")
             unmount(results)
             wait_until(lambda: service.metric("output_writable") == 0, what="a share that is missed")
             arrive("A")

@@ -237,7 +237,7 @@ class LedgerMachine(RuleBasedStateMachine):
 
 
 DEEP = settings(
-    max_examples=80,
+    max_examples=40,
     stateful_step_count=30,
     deadline=None,
     suppress_health_check=[HealthCheck.too_slow, HealthCheck.data_too_large],

@@ -115,7 +115,7 @@ def test_killed_at_random_moments(tmp_path, service, times):
     "stride",
     [
         60,
-        pytest.param(7, marks=pytest.mark.slow),
+        pytest.param(30, marks=pytest.mark.slow),
         pytest.param(1, marks=[pytest.mark.soak, pytest.mark.timeout(0)]),
     ],
     ids="each {}th".format,

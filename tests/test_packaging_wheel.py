@@ -11,6 +11,7 @@ from pathlib import Path
 import pytest
 from packaging.requirements import Requirement
 
+import compiled_cache
 from system import rows
 from system import temwatch as from_sources
 
@@ -42,6 +43,7 @@ def temwatch(wheel, tmp_path_factory):
     for name in with_dependencies(installed.requires):
         link(distribution(name), packages)
     environment = {key: value for key, value in os.environ.items() if not key.startswith("PYTHON")}
+    environment["NUMBA_CACHE_DIR"] = str(compiled_cache.copy_for(packages / "temwatch", folder / "cache"))
 
     def run(*arguments, cwd):
         code = "import sys; from temwatch.cli import main; sys.exit(main())"
