@@ -40,15 +40,15 @@ $(VENV)/ready-dev: requirements-dev.lock $(VENV)/ready
 demo: setup
 	@$(BIN)/temwatch demo
 
-# compiled once here instead of by every test process at once, where tests/conftest.py looks for it;
-# the code of older sources is thrown away
+# compiled once here instead of by every test process at once, where tests/conftest.py looks for it, by two
+# processes: the methods share little of what takes long. The code of older sources is thrown away
 WARM_UP := import sys; from pathlib import Path; from temwatch import compiled_code; \
            compiled_code.keep_in(Path(sys.prefix)); \
-           from temwatch.analysis import pipeline, separation; pipeline.warm_up(separation.SEPARATORS)
+           from temwatch.analysis import pipeline; pipeline.warm_up(sys.argv[1:])
 $(VENV)/numba/ready: requirements.lock $(shell find service/temwatch/analysis -name '*.py') | $(VENV)/ready
 	@echo "compiling the separation (a minute or two, once) ..."
 	@rm -rf $(VENV)/numba
-	@$(BIN)/python -c "$(WARM_UP)"
+	@printf 'contour\nuecs watershed none\n' | xargs -P 2 -L 1 $(BIN)/python -c "$(WARM_UP)"
 	@mkdir -p $(VENV)/numba && touch $@
 
 compiled: $(VENV)/numba/ready

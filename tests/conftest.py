@@ -23,8 +23,13 @@ os.environ.setdefault("OMP_NUM_THREADS", "1")
 
 
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
-    """Files with real processes first: they take longest, and a worker takes whole files."""
-    items.sort(key=lambda item: item.get_closest_marker("system") is None)
+    """Trainings and files with real processes first: they take longest, and a worker takes whole files."""
+    items.sort(
+        key=lambda item: (
+            not item.path.name.startswith("test_training"),
+            item.get_closest_marker("system") is None,
+        )
+    )
 
 
 @pytest.fixture(scope="session")

@@ -38,6 +38,9 @@ def service(tmp_path_factory, contents):
         (running.watched / "Au" / "last_1.dm3").write_bytes(contents())
         running.count_of(done=first["done"] + 1)
         assert running.receipt() == first | {"done": first["done"] + 1, "seen": first["seen"] + 1}
+        wait_until(
+            lambda: "Au/last_1.dm3" in {row["micrograph"] for row in running.micrographs()}, what="last row"
+        )
         wait_until(lambda: all(map(partial(is_whole, running), samples(running))), what="workbooks")
         yield running
 

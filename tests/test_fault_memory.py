@@ -117,6 +117,7 @@ def test_a_file_in_hand_whenever_the_service_dies_is_put_aside_the_third_time(tm
         tifffile.imwrite(service.watched / f"Au_{number:02d}.tif", micrograph(number), **SCALE)
     with service.start(env=environment):
         service.count_of(done=3, failed=1)
-        (row,) = service.micrographs("poison")
+        (row,) = wait_until(lambda: service.micrographs("poison"), what="the row of the poison")
         assert "died on it 3 times" in row["reason"]
+        wait_until(lambda: len(service.micrographs("Au")) == 3, what="the rows of the others")
         assert {"done"} == {row["status"] for row in service.micrographs("Au")}

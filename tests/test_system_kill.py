@@ -35,7 +35,7 @@ def test_a_thousand_micrographs_and_two_hundred_kills(tmp_path, series, part):
 
 
 def kill_often(tmp_path, series, *, kills, micrographs, seed):
-    """Some files arrive before each kill; in the end each is there once."""
+    """Some files arrive before each kill; in the end each is there once, and all but a few are done."""
     chance = random.Random(seed)
     service = Service(tmp_path, watch={"scan_interval_seconds": 0.5})
     sources = sorted(series.glob("*.dm3"))
@@ -57,12 +57,15 @@ def kill_often(tmp_path, series, *, kills, micrographs, seed):
     rows_found, particles = service.micrographs(), rows(service.output / "Au" / "particles.csv")
     expected = Counter({f"Au_{number:04d}.dm3": 1 for number in range(1, micrographs + 1)})
     assert expected == Counter(row["micrograph"] for row in rows_found), f"seed {seed}"
-    assert {"done"} == {row["status"] for row in rows_found}, f"seed {seed}"
-    assert Counter({row["micrograph"]: int(row["particles"]) for row in rows_found}) == Counter(
+    # on a busy machine one file may be in hand at three kills: it is put aside then, as one that kills would be
+    aside = [row for row in rows_found if row["status"] != "done"]
+    assert all("died on it 3 times" in row["reason"] for row in aside), f"seed {seed}"
+    assert 3 * len(aside) <= kills, f"seed {seed}"
+    assert Counter({row["micrograph"]: int(row["particles"] or 0) for row in rows_found}) == Counter(
         row["micrograph"] for row in particles
     ), f"seed {seed}"
     with Reader(service.state) as reader:
-        assert micrographs == reader.receipt().done == reader.receipt().seen
+        assert micrographs == reader.receipt().done + len(aside) == reader.receipt().seen
     before = {path.name: path.read_bytes() for path in (service.output / "Au").glob("*.csv")}
     shutil.rmtree(service.output / "Au" / "micrographs" / "Au_0001", ignore_errors=True)
     assert 0 == temwatch("rebuild", "--config", service.config).returncode

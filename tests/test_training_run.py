@@ -144,8 +144,13 @@ def test_one_source_cannot_be_divided(labelled, tmp_path):
         train(labelled[:1], tmp_path, SMALL, device="cpu")
 
 
-@pytest.mark.slow
-@pytest.mark.parametrize(("architecture", "steps"), [(weights.PLAIN, 80), (weights.FINE, 90)])
+@pytest.mark.parametrize(
+    ("architecture", "steps"),
+    [
+        pytest.param(weights.PLAIN, 80, marks=pytest.mark.soak),
+        pytest.param(weights.FINE, 90, marks=pytest.mark.slow),
+    ],
+)
 def test_a_network_learns(labelled, architecture, steps, tmp_path):
     """A few steps from random weights; a mask without any particle has IoU 0, one full of them 0.2."""
     recipe: Recipe = replace(

@@ -93,7 +93,7 @@ def post(site, path, body, kind):
     return answer
 
 
-@pytest.mark.parametrize("examples", [60, pytest.param(3000, marks=MANY)])
+@pytest.mark.parametrize("examples", [60, pytest.param(800, marks=MANY)])
 def test_no_body_makes_the_service_fail(site, examples):
     """Of every route in the OpenAPI document; what is refused is refused with a reason."""
     paths = [
@@ -115,7 +115,7 @@ def test_no_body_makes_the_service_fail(site, examples):
     assert 200 == site.get("/healthz").status_code
 
 
-@pytest.mark.parametrize("examples", [60, pytest.param(3000, marks=MANY)])
+@pytest.mark.parametrize("examples", [60, pytest.param(800, marks=MANY)])
 def test_no_table_makes_the_comparison_fail(site, examples):
     """Whatever its cells, separators, ends of lines and encoding, with and without a chosen column."""
 
