@@ -12,7 +12,7 @@ from temwatch.domain import Reason
 
 SIZE = 1024
 SOON_S = 30
-"""CPU seconds that even a busy machine does not take; what grows with the square of the size takes minutes."""
+"""CPU seconds that no busy machine takes; what grows with the square of the size takes minutes."""
 ROWS, COLUMNS = np.mgrid[:SIZE, :SIZE]
 
 

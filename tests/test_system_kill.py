@@ -57,7 +57,7 @@ def kill_often(tmp_path, series, *, kills, micrographs, seed):
     rows_found, particles = service.micrographs(), rows(service.output / "Au" / "particles.csv")
     expected = Counter({f"Au_{number:04d}.dm3": 1 for number in range(1, micrographs + 1)})
     assert expected == Counter(row["micrograph"] for row in rows_found), f"seed {seed}"
-    # on a busy machine one file may be in hand at three kills: it is put aside then, as one that kills would be
+    # on a busy machine one file may be in hand at three kills, and is put aside as if it were the cause
     aside = [row for row in rows_found if row["status"] != "done"]
     assert all("died on it 3 times" in row["reason"] for row in aside), f"seed {seed}"
     assert 3 * len(aside) <= kills, f"seed {seed}"
