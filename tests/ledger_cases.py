@@ -107,7 +107,10 @@ def segmented(seed=0, particles=3, size_px=96):
         removed=raw & ~mask,
         notes=(*notes, Note.TWO_KINDS) if seed % 2 else notes,
     )
-    return Segmentation(mask=raw, contacts=raw & ~raw if seed % 2 else None, notes=notes), analysis
+    recorded = np.indices(mask.shape)[0] > seed if seed % 2 else None
+    return Segmentation(
+        mask=raw, contacts=raw & ~raw if seed % 2 else None, notes=notes, recorded=recorded
+    ), analysis
 
 
 def sha256(content):

@@ -60,6 +60,20 @@ def test_particle_on_the_border_is_rejected_and_stays_in_the_mask():
     np.testing.assert_array_equal(mask, analysis.mask)
 
 
+def test_what_the_end_of_the_recorded_field_cuts_is_rejected_as_on_the_border():
+    """Padding is no background: what ends there goes on beyond it. The neighbour 2 px beside it is whole."""
+    mask = np.zeros((60, 60), bool)
+    mask[20:30, 20:30] = mask[20:30, 45:55] = True
+    recorded = np.ones(mask.shape, bool)
+    recorded[:, :20] = False
+    analysis = temwatch.resolve(mask, pixel_size_nm=0.1, recorded=recorded)
+    assert reasons(analysis) == [Reason.TOUCHES_BORDER]
+    (whole,) = analysis.particles
+    assert (20, 45) == whole.region.origin_px
+    recorded[:, 18:20] = True
+    assert 2 == len(temwatch.resolve(mask, pixel_size_nm=0.1, recorded=recorded).particles)
+
+
 def test_positions_count_from_the_corner_of_the_first_pixel():
     mask = np.zeros((40, 60), dtype=bool)
     mask[10:14, 20:30] = True
@@ -133,6 +147,7 @@ def test_numbers_count_as_true_where_they_are_not_zero():
         ({"pixel_size_nm": float("nan")}, "more than 0"),
         ({"separate": "magic"}, "uecs"),
         ({"contacts": np.zeros((3, 3))}, "shape"),
+        ({"recorded": np.zeros((3, 3))}, "shape"),
     ],
 )
 def test_arguments_that_cannot_work_are_refused_with_a_reason(arguments, message):

@@ -141,12 +141,14 @@ class Segmentation:
     `notes` are what the segmenter has to say of the image: members of `notes.Note`, or `Note.about`.
     `level`, where outlines are known between the pixels, is 0 outside, 255 inside and 127.5 on the outline,
     linear in the distance from it (`temwatch.analysis.refinement.level`); the mask is where it is above.
+    `recorded`, if not the whole picture was, leaves out padding and what an aperture covers.
     """
 
     mask: Mask
     contacts: Mask | None = None
     notes: tuple[str, ...] = ()
     level: Level | None = None
+    recorded: Mask | None = None
 
 
 @dataclass(frozen=True, slots=True, kw_only=True, eq=False)

@@ -29,13 +29,13 @@ def check_mask(mask: ArrayLike) -> Mask:
     return check_array(mask, "mask").astype(bool, order="C")
 
 
-def check_contacts(contacts: ArrayLike | None, shape: tuple[int, ...]) -> Mask | None:
-    """The contacts as bool; UsageError where they have not the shape of the mask."""
-    if contacts is None:
+def check_beside(array: ArrayLike | None, name: str, shape: tuple[int, ...]) -> Mask | None:
+    """A second mask as bool; UsageError where it has not the shape of the first."""
+    if array is None:
         return None
-    found = check_array(contacts, "contacts").astype(bool)
+    found = check_array(array, name).astype(bool)
     if found.shape != shape:
-        raise UsageError(f"contacts: needs the shape of the mask, {shape}, found {found.shape}")
+        raise UsageError(f"{name}: needs the shape of the mask, {shape}, found {found.shape}")
     return found
 
 

@@ -12,8 +12,8 @@ from numpy.typing import ArrayLike
 
 from temwatch.analysis.arguments import (
     check_array,
+    check_beside,
     check_compatibility,
-    check_contacts,
     check_level,
     check_mask,
     check_pixel_size,
@@ -28,7 +28,12 @@ from temwatch.analysis.refinement.rows import means_of_rows, rectify, side_by_si
 from temwatch.analysis.refinement.strips import halved, profiles
 from temwatch.analysis.separation import antema
 from temwatch.analysis.separation.arcs import find_arcs
-from temwatch.analysis.separation.cleaning import close_small_holes, find_regions, find_speckles
+from temwatch.analysis.separation.cleaning import (
+    beyond_field,
+    close_small_holes,
+    find_regions,
+    find_speckles,
+)
 from temwatch.analysis.separation.clumps import filter_particles, separate_clumps
 from temwatch.analysis.separation.distance import squared_distances
 from temwatch.analysis.separation.grouping import largest_hidden_share
@@ -92,6 +97,7 @@ def analyse(
         pixel_size_nm=pixel_size_nm,
         contacts=segmented.contacts,
         level=segmented.level,
+        recorded=segmented.recorded,
         settings=settings,
     )
     notes = segmented.notes + analysis.notes
@@ -106,6 +112,7 @@ def resolve(
     compatibility: Compatibility | None = None,
     contacts: ArrayLike | None = None,
     level: Level | None = None,
+    recorded: ArrayLike | None = None,
     settings: SeparationSettings | None = None,
 ) -> Analysis:
     """Clean a mask, separate its particles and measure them.
@@ -124,6 +131,8 @@ def resolve(
         True where touching particles meet: the mask is cut there before anything else.
     level : uint8, shape (y, x), optional
         Where the outlines of the mask lie between its pixels, as `Segmentation.level`.
+    recorded : array_like, shape (y, x), optional
+        False on padding and beside an aperture: what these cut is rejected as what the border cuts.
     settings : SeparationSettings, optional
         All parameters of separation.
 
@@ -138,7 +147,8 @@ def resolve(
         An argument cannot be used.
     """
     segmented = check_mask(mask)
-    lines = check_contacts(contacts, segmented.shape)
+    lines = check_beside(contacts, "contacts", segmented.shape)
+    beyond = beyond_field(check_beside(recorded, "recorded", segmented.shape))
     depth = check_level(level, segmented.shape)
     nm = check_pixel_size(pixel_size_nm)
     settings = check_separation(separate, settings)
@@ -155,9 +165,9 @@ def resolve(
     else:
         cleaned, gaps = close_small_holes(cleaned, min_area_px)
         regions, given_up = separate_clumps(
-            cleaned, gaps=gaps, contacts=lines, min_area_px=min_area_px, settings=settings
+            cleaned, gaps=gaps, contacts=lines, min_area_px=min_area_px, settings=settings, beyond=beyond
         )
-    whole, cut_off = filter_particles(regions, cleaned.shape, min_area_px)
+    whole, cut_off = filter_particles(regions, cleaned.shape, min_area_px, beyond)
     specks = [Rejection(region=region, reason=Reason.TOO_SMALL) for region in find_regions(removed)]
     return Analysis(
         mask=cleaned,

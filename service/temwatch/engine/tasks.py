@@ -205,6 +205,7 @@ def resolve(order: ResolveOrder) -> Analysis:
         pixel_size_nm=order.pixel_size_nm,
         contacts=order.segmentation.contacts,
         level=order.segmentation.level,
+        recorded=order.segmentation.recorded,
         settings=order.separation,
     )
     return replace(analysis, method=order.method, notes=order.segmentation.notes + analysis.notes)

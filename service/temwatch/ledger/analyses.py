@@ -139,6 +139,7 @@ def _pixels(result: Result) -> tuple[Any, ...]:
         *_regions(analysis, pack_mask(segmentation.mask ^ analysis.mask)),
         join_notes(segmentation.notes),
         None if segmentation.level is None else pack_level(segmentation.level),
+        None if segmentation.recorded is None else pack_mask(segmentation.recorded),
     )
 
 
@@ -154,7 +155,7 @@ def insert(connection: sqlite3.Connection, micrograph_id: int, packed: PackedAna
     """Add particles, rejections and blobs of a micrograph whose row is there."""
     _insert_details(connection, micrograph_id, packed.particles, packed.rejections)
     connection.execute(
-        "INSERT INTO segmentations VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?)",
+        "INSERT INTO segmentations VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?)",
         (micrograph_id, *packed.segmentation),
     )
     if packed.fingerprint is not None:
@@ -269,14 +270,15 @@ def load(reader: Reader, micrograph_id: int) -> Analysis:
 
 def segmentation(reader: Reader, micrograph_id: int) -> Segmentation:
     """The segmentation before despeckling; KeyError as for `load`."""
-    height, width, mask, contacts, notes, level = _blobs(
-        reader, micrograph_id, "mask, contacts, notes, level"
+    height, width, mask, contacts, notes, level, recorded = _blobs(
+        reader, micrograph_id, "mask, contacts, notes, level, recorded"
     )
     return Segmentation(
         mask=unpack_mask(mask, (height, width)),
         contacts=None if contacts is None else unpack_mask(contacts, (height, width)),
         notes=split_notes(notes),
         level=None if level is None else unpack_level(level, (height, width)),
+        recorded=None if recorded is None else unpack_mask(recorded, (height, width)),
     )
 
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import sqlite3
 import zlib
 from collections.abc import Iterable, Sequence
 
@@ -50,6 +51,11 @@ def unpack_regions(packed: bytes, boxes: Sequence[tuple[int, int, int, int, bool
         regions.append(Region(origin_px=(y, x), mask=mask, separated=bool(separated)))
         start += (height * width + 7) // 8
     return regions
+
+
+def add_recorded(connection: sqlite3.Connection) -> None:
+    """Which part of a picture was recorded; earlier segmentations took all of it."""
+    connection.execute("ALTER TABLE segmentations ADD COLUMN recorded BLOB")
 
 
 def _bits(data: bytes, start: int, shape: tuple[int, int]) -> Mask:

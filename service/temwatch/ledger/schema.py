@@ -12,7 +12,7 @@ from pathlib import Path
 
 from temwatch import descriptors
 from temwatch.errors import LedgerMissing, StartError
-from temwatch.ledger import calibrations, changes, exposures, output_names, run_settings
+from temwatch.ledger import calibrations, changes, exposures, output_names, packing, run_settings
 from temwatch.ledger.sequences import tables
 
 FILE_NAME = "ledger.sqlite3"
@@ -220,6 +220,7 @@ MIGRATIONS: tuple[Callable[[sqlite3.Connection], None], ...] = (
     changes.create,
     calibrations.create,
     run_settings.create,
+    packing.add_recorded,
 )
 """Migration n brings a ledger from version n to version n + 1."""
 
@@ -268,12 +269,10 @@ def connect_to_read(path: Path) -> sqlite3.Connection:
                 f"{path}: there is no ledger yet; the service creates it when it first starts"
             ) from None
         raise StartError(f"{path}: cannot be read as a ledger: {error}") from None
-    if version != len(MIGRATIONS):
+    if version != len(MIGRATIONS) or missing:
         connection.close()
-        raise StartError(f"{path}: {_other_version(version)}")
-    if missing:
-        connection.close()
-        raise StartError(f"{path}: ledger without {', '.join(missing)}; {_UPDATE}")
+        without = f"ledger without {', '.join(missing)}; {_UPDATE}"
+        raise StartError(f"{path}: {_other_version(version) if version != len(MIGRATIONS) else without}")
     return connection
 
 

@@ -82,6 +82,7 @@ def pipeline_particles(found: Segmentation, method: SeparationMethod | None = No
         pixel_size_nm=1.0,
         contacts=found.contacts,
         level=found.level,
+        recorded=found.recorded,
         separate=method,
         settings=SeparationSettings(min_diameter_nm=diameter),
     )

@@ -41,7 +41,7 @@ def in_pieces(segmenter: Segmenter) -> Segmenter:
 
 def _stitched(segment: Callable[[Sequence[Image]], list[Segmentation]], image: Image) -> Segmentation:
     mask = np.zeros(image.shape, bool)
-    contacts = None
+    contacts = recorded = None
     notes: list[tuple[str, ...]] = []
     for rows, own_rows in _spans(image.shape[0]):
         for columns, own_columns in _spans(image.shape[1]):
@@ -56,7 +56,10 @@ def _stitched(segment: Callable[[Sequence[Image]], list[Segmentation]], image: I
             if found.contacts is not None:
                 contacts = np.zeros(image.shape, bool) if contacts is None else contacts
                 contacts[slice(*own_rows), slice(*own_columns)] = found.contacts[inside]
-    return Segmentation(mask=mask, contacts=contacts, notes=_together(notes))
+            if found.recorded is not None:
+                recorded = np.ones(image.shape, bool) if recorded is None else recorded
+                recorded[slice(*own_rows), slice(*own_columns)] = found.recorded[inside]
+    return Segmentation(mask=mask, contacts=contacts, notes=_together(notes), recorded=recorded)
 
 
 def _spans(extent_px: int) -> list[tuple[tuple[int, int], tuple[int, int]]]:

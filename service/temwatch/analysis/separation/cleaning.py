@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import numpy as np
+from scipy import ndimage
 
 from temwatch.analysis import connected_components
 from temwatch.analysis.connected_components import crop_components, draw_components, find_components
@@ -39,8 +40,20 @@ def find_regions(mask: Mask) -> list[Region]:
     ]
 
 
-def touches_border(region: Region, shape: tuple[int, int]) -> bool:
-    """Whether a region has a pixel in the first or last row or column of a micrograph of `shape` (y, x)."""
+def beyond_field(recorded: Mask | None) -> Mask | None:
+    """What was not recorded, and the pixels beside it; None where all was."""
+    return None if recorded is None or recorded.all() else ndimage.binary_dilation(~recorded, np.ones((3, 3)))
+
+
+def touches_border(region: Region, shape: tuple[int, int], beyond: Mask | None = None) -> bool:
+    """Whether a region has a pixel in the first or last row or column of a micrograph of `shape` (y, x).
+
+    Or in `beyond`: what was not recorded, and the pixels beside it.
+    """
     row, column = region.origin_px
     height, width = region.mask.shape
-    return row == 0 or column == 0 or row + height >= shape[0] or column + width >= shape[1]
+    if row == 0 or column == 0 or row + height >= shape[0] or column + width >= shape[1]:
+        return True
+    if beyond is None:
+        return False
+    return bool((region.mask & beyond[row : row + height, column : column + width]).any())

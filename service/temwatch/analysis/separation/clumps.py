@@ -24,7 +24,13 @@ from temwatch.domain import Mask, Reason, Region, Rejection
 
 
 def separate_clumps(
-    mask: Mask, *, gaps: Mask, contacts: Mask | None, min_area_px: int, settings: SeparationSettings
+    mask: Mask,
+    *,
+    gaps: Mask,
+    contacts: Mask | None,
+    min_area_px: int,
+    settings: SeparationSettings,
+    beyond: Mask | None = None,
 ) -> tuple[list[Region], list[Rejection]]:
     """Separate the clumps of a mask: regions below the convexity threshold.
 
@@ -41,6 +47,8 @@ def separate_clumps(
         Nothing smaller counts as a particle, px.
     settings : SeparationSettings
         Method and thresholds.
+    beyond : bool, (y, x), or None
+        As for `touches_border`.
 
     Returns
     -------
@@ -59,7 +67,7 @@ def separate_clumps(
         convexity = descriptors.convexity(outline)
         # a shallow notch shows in the solidity first
         least = min(convexity, descriptors.solidity(outline))
-        if least >= settings.convexity_threshold and not touches_border(region, mask.shape):
+        if least >= settings.convexity_threshold and not touches_border(region, mask.shape, beyond):
             whole.append(region)
         if least >= clump_convexity:
             particles.append([region])
@@ -85,7 +93,7 @@ def separate_clumps(
 
 
 def filter_particles(
-    regions: Sequence[Region], micrograph: tuple[int, int], min_area_px: int
+    regions: Sequence[Region], micrograph: tuple[int, int], min_area_px: int, beyond: Mask | None = None
 ) -> tuple[list[Region], list[Rejection]]:
     """Reject the regions that touch the border of the micrograph, or are too small.
 
@@ -99,11 +107,13 @@ def filter_particles(
         Rows and columns of the micrograph.
     min_area_px : int
         Nothing smaller counts as a particle, px.
+    beyond : bool, (y, x), or None
+        As for `touches_border`.
     """
     particles: list[Region] = []
     rejections: list[Rejection] = []
     for region in regions:
-        if touches_border(region, micrograph):
+        if touches_border(region, micrograph, beyond):
             rejections.append(Rejection(region=region, reason=Reason.TOUCHES_BORDER))
         elif np.count_nonzero(region.mask) < min_area_px:
             rejections.append(Rejection(region=region, reason=Reason.TOO_SMALL))
