@@ -8,7 +8,7 @@ import time
 from pathlib import Path
 
 from temwatch import config
-from temwatch.analysis.segmentation import threshold
+from temwatch.analysis.segmentation import classical
 from temwatch.daemon import service
 from temwatch.domain import Segmenter
 from temwatch.engine import hang
@@ -19,7 +19,7 @@ def main():
     hang.LOOK_SECONDS, hang.TELL_SECONDS, hang.HANG_SECONDS = 0.5, 2.0, 6.0
 
     def build(settings, _):
-        well = threshold.build(settings).segment
+        well = classical.build(settings).segment
 
         def segment(images):
             if mood.read_text() == "hung":

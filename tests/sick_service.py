@@ -8,7 +8,7 @@ import time
 from pathlib import Path
 
 from temwatch import config
-from temwatch.analysis.segmentation import threshold
+from temwatch.analysis.segmentation import classical
 from temwatch.daemon import service
 from temwatch.domain import Segmenter
 from temwatch.errors import StartError
@@ -56,7 +56,7 @@ def main(mood_file, arguments):
             raise RuntimeError("CUDA error: unspecified launch failure")
 
     def build(settings, on_out_of_memory):
-        well = threshold.build(settings).segment
+        well = classical.build(settings).segment
 
         def segment(images):
             probe()

@@ -15,6 +15,7 @@ class Note(StrEnum):
     SAME_FIELD_AS = "same_field_as"
     REPEAT_OF = "repeat_of"
     BRIGHT_PARTICLES_SUSPECTED = "bright_particles_suspected"
+    DARK_PARTICLES_SUSPECTED = "dark_particles_suspected"
     FEW_PX_PER_PARTICLE = "few_px_per_particle"
     BLANK_FIELD = "blank_field"
     TWO_KINDS = "two_kinds"
@@ -36,6 +37,7 @@ _NOTE_WORDS = {
     Note.SAME_FIELD_AS: "copy of an exposure that is counted already",
     Note.REPEAT_OF: "another exposure of an area that was seen before",
     Note.BRIGHT_PARTICLES_SUSPECTED: 'particles look bright: set particles = "bright" if they are',
+    Note.DARK_PARTICLES_SUSPECTED: 'particles look dark: set particles = "dark" if they are',
     Note.FEW_PX_PER_PARTICLE: "particles have few pixels: sizes are coarse",
     Note.BLANK_FIELD: "the field looks blank",
     Note.TWO_KINDS: "particles look like two kinds",

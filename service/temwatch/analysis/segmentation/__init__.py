@@ -23,9 +23,9 @@ class Factory(Protocol):
 def _threshold(
     settings: SegmentationSettings, _on_out_of_memory: Callable[[], None] = lambda: None, /
 ) -> Segmenter:
-    from temwatch.analysis.segmentation import threshold
+    from temwatch.analysis.segmentation import classical
 
-    return threshold.build(settings)
+    return classical.build(settings)
 
 
 def _deeplab(

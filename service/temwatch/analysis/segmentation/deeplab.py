@@ -32,6 +32,7 @@ from temwatch.analysis.segmentation.masking import particle_mask
 from temwatch.analysis.segmentation.masking_parameters import PARAMETERS
 from temwatch.analysis.segmentation.network import network
 from temwatch.analysis.segmentation.preprocessing import Prepared
+from temwatch.analysis.segmentation.remarks import remarks
 from temwatch.analysis.segmentation.tiled_inference import TILE_PX, device_of
 from temwatch.config import SegmentationSettings
 from temwatch.domain import Image, Segmentation, Segmenter
@@ -68,7 +69,7 @@ def build(settings: SegmentationSettings, on_out_of_memory: Callable[[], None] =
 
     def segment(images: Sequence[Image]) -> list[Segmentation]:
         signed = [sign * image for image in images]
-        return segmentations(
+        found = segmentations(
             net,
             signed,
             file.description,
@@ -77,6 +78,11 @@ def build(settings: SegmentationSettings, on_out_of_memory: Callable[[], None] =
             turn=turn,
             on_out_of_memory=on_out_of_memory,
         )
+        dark = settings.particles == "dark"
+        return [
+            replace(one, notes=remarks(image, one.mask, dark=dark))
+            for one, image in zip(found, images, strict=True)
+        ]
 
     return Segmenter(
         name="deeplab",

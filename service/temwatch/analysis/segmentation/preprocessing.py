@@ -11,7 +11,7 @@ from typing import NamedTuple
 import numpy as np
 from scipy import ndimage
 
-from temwatch.domain import Image
+from temwatch.domain import Image, Mask
 
 NAME = "percentile-1-99-or-few-dark-of-recorded-4px-blocks"
 """Written into every weights file; weights made for another preprocessing are refused."""
@@ -95,6 +95,45 @@ def normalised(image: Image) -> Image:
         return np.zeros(image.shape, np.float32)
     scaled = (image - np.float32(low)) * np.float32(2 / (high - low)) - np.float32(1)
     return np.asarray(np.clip(scaled, -LIMIT, LIMIT), np.float32)
+
+
+def block_means(image: Image) -> Image:
+    """Means of blocks of `BLOCK_PX`, which shot noise hardly moves; an incomplete block is left out."""
+    step = min(BLOCK_PX, *image.shape)
+    return reduced(image, step)
+
+
+def reduced(image: Image, edge: int) -> Image:
+    """Means of squares of so many px; in this way several times as fast as by a mean over both axes."""
+    rows, columns = (extent // edge for extent in image.shape)
+    lines = image[: rows * edge, : columns * edge].reshape(rows, edge, columns * edge).sum(axis=1)
+    sums = np.add.reduce([lines[:, first::edge] for first in range(edge)])
+    return np.asarray(sums / np.float32(edge * edge), np.float32)
+
+
+def grown(mask: Mask, px: int = 1) -> Mask:
+    """A mask and what lies within a square of so many px around it."""
+    reach = 0
+    while reach < px:
+        step = min(reach + 1, px - reach)
+        rows = mask.copy()
+        rows[step:] |= mask[:-step]
+        rows[:-step] |= mask[step:]
+        mask = rows.copy()
+        mask[:, step:] |= rows[:, :-step]
+        mask[:, :-step] |= rows[:, step:]
+        reach += step
+    return mask
+
+
+def outline(mask: Mask) -> Mask:
+    """Pixels of a mask beside others; the border of the picture is no outline."""
+    inner = mask.copy()
+    inner[1:] &= mask[:-1]
+    inner[:-1] &= mask[1:]
+    inner[:, 1:] &= mask[:, :-1]
+    inner[:, :-1] &= mask[:, 1:]
+    return np.asarray(mask & ~inner)
 
 
 def noise(image: Image) -> float:
