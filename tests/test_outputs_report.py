@@ -19,7 +19,7 @@ from system import Service, command, temwatch
 from temwatch.domain import Status
 from temwatch.engine import decisions
 from temwatch.ledger import open_ledger, queue, recording
-from temwatch.ledger.sample_columns import fields
+from temwatch.ledger.sample_columns import fields, renewed
 from temwatch.outputs import charts, sample_report, workbook
 from temwatch.outputs.population_summary import POPULATIONS, View, select
 
@@ -225,6 +225,7 @@ def test_fields_that_follow_are_those_that_were_read_at_once(reader):
         width_px=whole.width_px[:4],
         height_px=whole.height_px[:4],
         pixel_size_nm=whole.pixel_size_nm[:4],
+        changes=whole.changes[:4],
         micrograph=whole.micrograph[whole.micrograph < 4],
         number=whole.number[whole.micrograph < 4],
         values={name: column[whole.micrograph < 4] for name, column in whole.values.items()},
@@ -235,6 +236,35 @@ def test_fields_that_follow_are_those_that_were_read_at_once(reader):
         assert getattr(whole, name).tolist() == getattr(joined, name).tolist()
     for name, column in whole.values.items():
         assert column.tolist() == joined.values[name].tolist()
+
+
+def test_fields_that_changed_are_those_that_are_read_at_once(tmp_path):
+    """After each of many decisions, also about several micrographs, with new ones between them."""
+    random = np.random.default_rng(3)
+    with open_ledger(tmp_path) as ledger:
+        for number in range(8):
+            take(ledger, f"{number}.dm3", content=number, particles=3 + number)
+        with ledger.reader() as reader:
+            known = fields(reader, "Au")
+            for step in range(25):
+                if step % 8 == 7:
+                    take(ledger, f"later {step}.dm3", content=f"later {step}", particles=4)
+                known.sorted_by("equivalent_diameter_nm")
+                for number in random.choice(8, 1 + step % 3, replace=False).tolist():
+                    asked = {"micrograph": number + 1, "by": "anna", "source": "api"}
+                    if random.random() < 0.6:
+                        asked["particles"] = random.integers(1, 8, 2).tolist()
+                    decisions.decide(ledger, random.choice(["exclude", "include"]), asked)
+                known, whole = renewed(reader, "Au", known), fields(reader, "Au")
+                assert whole.field == known.field
+                for name in ("ids", "changes", "width_px", "pixel_size_nm", "micrograph", "number"):
+                    assert getattr(whole, name).tolist() == getattr(known, name).tolist(), name
+                assert {name: column.tolist() for name, column in whole.values.items()} == {
+                    name: column.tolist() for name, column in known.values.items()
+                }
+                for one in (known, whole):
+                    diameters = one.values["equivalent_diameter_nm"][one.sorted_by("equivalent_diameter_nm")]
+                    assert sorted(whole.values["equivalent_diameter_nm"].tolist()) == diameters.tolist()
 
 
 def test_values_are_rounded_as_the_csv_writes_them():

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import dataclasses
+import json
 from collections import OrderedDict
 from collections.abc import Hashable, Sequence
 from dataclasses import dataclass
@@ -27,7 +28,8 @@ PARTICLE_VALUES = (*_DIGITS, "bbox_width_px", "bbox_height_px")
 class Fields:
     """Analysed micrographs and frames of a sample in the order of their ids, and their particles.
 
-    `field` names what counts as one independent field of view, see `exposures.FIELD`.
+    `field` names what counts as one independent field of view, see `exposures.FIELD`. `changes` counts those
+    of the file: where it is the same, so are the particles.
     `micrograph` and `number` place every particle: index into `ids`, and its number in the micrograph.
     `order` holds places in ascending order for columns that were sorted before, perhaps with fewer particles:
     later ones are then merged into them. `derived` is for what a reader of them computes and needs again.
@@ -38,6 +40,7 @@ class Fields:
     width_px: NDArray[np.float64]
     height_px: NDArray[np.float64]
     pixel_size_nm: NDArray[np.float64]
+    changes: NDArray[np.int64]
     micrograph: NDArray[np.int64]
     number: NDArray[np.int64]
     values: dict[str, NDArray[np.float64]]
@@ -62,6 +65,7 @@ class Fields:
             width_px=np.concatenate((self.width_px, later.width_px)),
             height_px=np.concatenate((self.height_px, later.height_px)),
             pixel_size_nm=np.concatenate((self.pixel_size_nm, later.pixel_size_nm)),
+            changes=np.concatenate((self.changes, later.changes)),
             micrograph=np.concatenate((self.micrograph, later.micrograph + len(self.ids))),
             number=np.concatenate((self.number, later.number)),
             values={name: np.concatenate((self.values[name], later.values[name])) for name in self.values},
@@ -75,35 +79,95 @@ def fields(reader: Reader, sample: str, *, after_id: int = 0) -> Fields:
     Particle values are rounded to the digits of particles.csv, so that a histogram of the one counts
     what a histogram of the other counts.
     """
-    connection = reader.connection
-    rows = connection.execute(
-        f"""SELECT m.id, {FIELD}, m.width_px, m.height_px, m.pixel_size_nm
+    rows = _rows(reader, sample, after_id)
+    return _with_particles(
+        rows, *_particles(reader, rows, f"m.sample = ? AND {_COUNTED} AND m.id > ?", sample, after_id)
+    )
+
+
+def renewed(reader: Reader, sample: str, before: Fields) -> Fields:
+    """The same as `fields`, where some micrographs have changed since: only their particles are read."""
+    rows = _rows(reader, sample, 0)
+    known = dict(zip(before.ids.tolist(), before.changes.tolist(), strict=True))
+    changed = [row[0] for row in rows if known.get(row[0]) != row[_CHANGES]]
+    micrograph, number, values = _particles(
+        reader, rows, "m.id IN (SELECT value FROM json_each(?))", json.dumps(changed)
+    )
+    ids = np.array([row[0] for row in rows], np.int64)
+    # where each micrograph of before is now; -1 where it is not, or is read again
+    place = np.searchsorted(ids, before.ids)
+    is_same = np.isin(before.ids, ids) & ~np.isin(before.ids, changed)
+    stays = is_same[before.micrograph]
+    micrograph = np.concatenate((place[before.micrograph[stays]], micrograph))
+    number = np.concatenate((before.number[stays], number))
+    # both parts are in order: a stable sort merges them
+    order = np.argsort(micrograph, kind="stable")
+    merged = _with_particles(
+        rows,
+        micrograph[order],
+        number[order],
+        {name: np.concatenate((before.values[name][stays], values[name]))[order] for name in before.values},
+    )
+    moved = np.empty(len(order), np.int64)
+    moved[order] = np.arange(len(order))
+    kept = np.cumsum(stays) - 1
+    fresh = moved[np.count_nonzero(stays) :]
+    for name, known_order in before.order.items():
+        if len(known_order) == len(before.number):
+            places = np.concatenate((moved[kept[known_order[stays[known_order]]]], fresh))
+            merged.order[name] = places[np.argsort(merged.values[name][places], kind="stable")]
+    return merged
+
+
+_COUNTED = "m.status = 'done' AND NOT m.excluded"
+_CHANGES = 5
+_Particles = tuple[NDArray[np.int64], NDArray[np.int64], dict[str, NDArray[np.float64]]]
+
+
+def _rows(reader: Reader, sample: str, after_id: int) -> list[tuple[Any, ...]]:
+    """Of each micrograph: id, field of view, width, height, pixel size, changes of its file."""
+    return reader.connection.execute(
+        f"""SELECT m.id, {FIELD}, m.width_px, m.height_px, m.pixel_size_nm, f.changes
             FROM micrographs m JOIN files f ON f.id = m.file_id
-            WHERE m.sample = ? AND m.status = 'done' AND NOT m.excluded AND m.id > ? ORDER BY m.id""",
+            WHERE m.sample = ? AND {_COUNTED} AND m.id > ? ORDER BY m.id""",
         (sample, after_id),
     ).fetchall()
-    ids = np.array([row[0] for row in rows], np.int64)
-    sizes = np.array([row[2:] for row in rows], float).reshape(len(rows), 3)
-    cursor = connection.execute(
+
+
+def _particles(reader: Reader, rows: list[tuple[Any, ...]], condition: str, *given: object) -> _Particles:
+    """Index of the micrograph among these rows, number and values of particles in order."""
+    cursor = reader.connection.execute(
         f"""SELECT m.id, p.number, {", ".join(f"p.{name}" for name in PARTICLE_VALUES)}
             FROM micrographs m JOIN particles p ON p.micrograph_id = m.id
-            WHERE m.sample = ? AND m.status = 'done' AND NOT m.excluded AND m.id > ? AND NOT p.excluded
-            ORDER BY m.id, p.number""",
-        (sample, after_id),
+            WHERE {condition} AND NOT p.excluded ORDER BY m.id, p.number""",
+        given,
     )
     table = number_table(cursor, 2 + len(PARTICLE_VALUES))
+    ids = np.array([row[0] for row in rows], np.int64)
+    values = {
+        name: rounded(np.ascontiguousarray(table[:, index]), _DIGITS.get(name, 7))
+        for index, name in enumerate(PARTICLE_VALUES, 2)
+    }
+    return np.searchsorted(ids, table[:, 0].astype(np.int64)), table[:, 1].astype(np.int64), values
+
+
+def _with_particles(
+    rows: list[tuple[Any, ...]],
+    micrograph: NDArray[np.int64],
+    number: NDArray[np.int64],
+    values: dict[str, NDArray[np.float64]],
+) -> Fields:
+    sizes = np.array([row[2:_CHANGES] for row in rows], float).reshape(len(rows), 3)
     return Fields(
-        ids=ids,
+        ids=np.array([row[0] for row in rows], np.int64),
         field=tuple(row[1] for row in rows),
         width_px=sizes[:, 0],
         height_px=sizes[:, 1],
         pixel_size_nm=sizes[:, 2],
-        micrograph=np.searchsorted(ids, table[:, 0].astype(np.int64)),
-        number=table[:, 1].astype(np.int64),
-        values={
-            name: rounded(np.ascontiguousarray(table[:, index]), _DIGITS.get(name, 7))
-            for index, name in enumerate(PARTICLE_VALUES, 2)
-        },
+        changes=np.array([row[_CHANGES] for row in rows], np.int64),
+        micrograph=micrograph,
+        number=number,
+        values=values,
     )
 
 

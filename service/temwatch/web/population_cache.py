@@ -10,7 +10,7 @@ from typing import Any
 
 from temwatch.analysis.statistics.convergence import Earlier
 from temwatch.ledger import Reader
-from temwatch.ledger.sample_columns import Fields, fields, versions
+from temwatch.ledger.sample_columns import Fields, fields, renewed, versions
 from temwatch.outputs.population_summary import View
 from temwatch.web.cache import SingleFlightCache
 
@@ -73,8 +73,11 @@ def _load(ledger: Reader, sample: str, before: LoadedSample | None) -> LoadedSam
     version = versions(ledger, sample)
     if before is not None and before.version == version:  # another thread loaded it meanwhile
         return before
-    if before is None or before.version[0] != version[0]:
+    if before is None:
         return LoadedSample(version=version, fields=fields(ledger, sample), earlier_steps=defaultdict(dict))
+    if before.version[0] != version[0]:  # somebody has decided something, or rows were measured again
+        now = renewed(ledger, sample, before.fields)
+        return LoadedSample(version=version, fields=now, earlier_steps=defaultdict(dict))
     later = fields(ledger, sample, after_id=before.version[1])
     return LoadedSample(
         version=version, fields=before.fields.extended_by(later), earlier_steps=before.earlier_steps
