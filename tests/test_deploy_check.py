@@ -14,6 +14,7 @@ from system import Service, command
 from temwatch import config as configuration
 from temwatch.commands import check_paths
 from temwatch.ledger.schema import FILE_NAME
+from temwatch.mounts import mount_of
 
 NOBODY = 65534
 
@@ -198,10 +199,10 @@ def test_the_mount_that_holds_a_folder_is_found(tmp_path):
         "30 22 0:40 / /srv/my\\040microscope rw - cifs //scope/data rw\n"
         "31 22 0:41 / /srv/Präparate rw shared:3 - nfs4 nas:/p rw\n"
     )
-    assert (Path("/"), "ext4") == check_paths.mount_of(Path("/srv/my"), table)
-    assert (Path("/srv/my microscope"), "cifs") == check_paths.mount_of(Path("/srv/my microscope/a/b"), table)
-    assert (Path("/srv/Präparate"), "nfs4") == check_paths.mount_of(Path("/srv/Präparate"), table)
-    assert "proc" == check_paths.mount_of(Path("/proc/self"))[1]
+    assert (Path("/"), "ext4") == mount_of(Path("/srv/my"), table)
+    assert (Path("/srv/my microscope"), "cifs") == mount_of(Path("/srv/my microscope/a/b"), table)
+    assert (Path("/srv/Präparate"), "nfs4") == mount_of(Path("/srv/Präparate"), table)
+    assert "proc" == mount_of(Path("/proc/self"))[1]
 
 
 @pytest.mark.parametrize(("content", "level"), [(None, "warning"), (b"certainly not SQLite" * 100, "error")])

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import os
-import re
 import shutil
 import tempfile
 import time
@@ -12,6 +11,7 @@ from pathlib import Path
 
 from temwatch.acquisition.scan import scan
 from temwatch.config import Config
+from temwatch.mounts import mount_of
 
 Finding = tuple[str, str]
 """Level (ok, warning, error) and text."""
@@ -33,7 +33,7 @@ def watched(config: Config) -> Iterator[Finding]:
     if not os.access(folder, os.R_OK | os.X_OK):
         yield "error", f"{folder} cannot be listed by this user; allow it (chmod o+rx, or the group)"
         return
-    point, kind = mount_of(folder)
+    point, kind = mount_of(folder.resolve())
     if kind in _OVER_A_NETWORK:
         yield "ok", f"{folder} ({kind}: new files are found by scans, not by events)"
         if folder.resolve() == point:
@@ -65,7 +65,7 @@ def output(config: Config) -> Iterator[Finding]:
             yield "error", f"{text}: too little for results"
         else:
             yield "ok" if free > LOW_SPACE_BYTES else "warning", text
-    if (kind := mount_of(config.output.state)[1]) in _OVER_A_NETWORK:
+    if (kind := mount_of(config.output.state.resolve())[1]) in _OVER_A_NETWORK:
         yield (
             "warning",
             f"{config.output.state} lies on {kind}; SQLite needs a local disk: see [output] state_folder",
@@ -96,20 +96,6 @@ def inotify(config: Config, limits: Path = Path("/proc/sys/fs/inotify")) -> Iter
         yield "warning", f"{text}: few instances; raise fs.inotify.max_user_instances"
     else:
         yield "ok", text
-
-
-def mount_of(folder: Path, table: Path = Path("/proc/self/mountinfo")) -> tuple[Path, str]:
-    """Mount point and type of the file system that holds `folder`, which need not exist yet."""
-    found = (Path("/"), "")
-    inside = folder.resolve()
-    for line in table.read_bytes().splitlines():
-        fields, _, after = line.partition(b" - ")
-        # a space is written as \040
-        name = re.sub(rb"\\([0-7]{3})", lambda octal: bytes([int(octal[1], 8)]), fields.split()[4])
-        point = Path(os.fsdecode(name))
-        if inside.is_relative_to(point) and len(point.parts) >= len(found[0].parts):
-            found = (point, os.fsdecode(after.split()[0]))
-    return found
 
 
 def _count_folders(root: Path) -> tuple[int, bool]:

@@ -14,6 +14,8 @@ from pathlib import Path
 
 import structlog
 
+from temwatch.mounts import mount_of, mounts
+
 log = structlog.get_logger(__name__)
 
 _EVERY_SECONDS = 30.0
@@ -28,7 +30,8 @@ class OutputProbe:
 
     def __init__(self, folder: Path) -> None:
         self._folder = folder
-        self._mount_point = _mount_point(folder)
+        # as of the start; it is waited for where it goes away
+        self._mount_point, _ = mount_of(folder.absolute())
         self._trouble = ""
         self._pending_since_s: float | None = None
         self._lock = threading.Lock()
@@ -91,18 +94,5 @@ class OutputProbe:
         self.free_bytes = shutil.disk_usage(self._folder).free
 
 
-def _mount_point(folder: Path) -> Path:
-    """Where the file system of the results is mounted at the start; if it goes away, it is waited for."""
-    mounted = _mounted()
-    return next(path for path in (folder.absolute(), *folder.absolute().parents) if str(path) in mounted)
-
-
-def _is_mounted(path: Path) -> bool:
-    return str(path) == "/" or str(path) in _mounted()
-
-
-def _mounted() -> set[str]:
-    """Every mount point. Reading this asks no share, so it never hangs."""
-    lines = Path("/proc/self/mountinfo").read_bytes().splitlines()
-    places = (line.split(b" ")[4] for line in lines)
-    return {"/", *(os.fsdecode(place.decode("unicode_escape").encode("latin-1")) for place in places)}
+def _is_mounted(point: Path) -> bool:
+    return point == Path("/") or any(point == found for found, _ in mounts())
