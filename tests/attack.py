@@ -185,7 +185,7 @@ def main() -> int:
     """Print the table; 1 where a row was lost or doubled, a file is left over, or the service ended."""
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("--good", type=int, default=1, help="good micrographs beside each odd entry")
-    parser.add_argument("--kills", type=int, default=5)
+    parser.add_argument("--kills", type=int, default=4)
     parser.add_argument("--memory-gib", type=float, default=3.0, help="limit of each process")
     parser.add_argument("--seconds", type=float, default=1800, help="time for all files after the last kill")
     chosen = parser.parse_args()
