@@ -107,19 +107,21 @@ def test_downloads_beyond_the_limit_are_told_to_come_back(tmp_path):
 
 def test_the_process_of_a_download_ends_with_the_service_and_sends_its_error(results):
     """It does not go on for the minutes that a workbook may take; who asked is told to come back."""
-    state, raised = results / ".temwatch", []
+    state, raised, others = results / ".temwatch", [], set(multiprocessing.active_children())
 
-    def ask():
-        with tempfile.TemporaryFile() as stream, pytest.raises(HTTPException) as refused:
-            export_process.write(state, never_written, stream)
-        raised.append(refused.value.status_code)
+    with tempfile.TemporaryFile() as stream:
 
-    person = threading.Thread(target=ask)
-    person.start()
-    (process,) = wait_until(multiprocessing.active_children, what="the process")
-    wait_until(lambda: os.getpriority(os.PRIO_PROCESS, process.pid) > 0, what="its work")
-    process.terminate()
-    person.join(60)
+        def ask():
+            with pytest.raises(HTTPException) as refused:
+                export_process.write(state, never_written, stream)
+            raised.append(refused.value.status_code)
+
+        person = threading.Thread(target=ask)
+        person.start()
+        wait_until(lambda: os.fstat(stream.fileno()).st_size, what="its work")
+        (process,) = set(multiprocessing.active_children()) - others
+        process.terminate()
+        person.join(60)
     assert [503] == raised
     with tempfile.TemporaryFile() as stream, pytest.raises(ZeroDivisionError, match="of the download"):
         export_process.write(state, not_written, stream)

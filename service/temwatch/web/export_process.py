@@ -15,8 +15,6 @@ from fastapi import HTTPException
 from temwatch import clean_process
 from temwatch.ledger import Reader
 
-_NICENESS = 5  # micrographs and pages come first
-
 Write = Callable[[Reader, BinaryIO], None]
 """Writes a download from one state of the ledger; it is sent to the process that does so."""
 
@@ -64,7 +62,6 @@ def _received(descriptor: Any) -> BinaryIO:
 def _run(state: Path, made_by: Write, stream: BinaryIO, answer: Connection) -> None:
     clean_process.depend_on_parent()
     signal.signal(signal.SIGTERM, signal.SIG_DFL)  # the end of the service does not wait for it
-    os.nice(_NICENESS)
     error: Exception | None = None
     try:
         with stream, Reader(state) as ledger, ledger.snapshot():
