@@ -144,7 +144,7 @@ def test_the_live_state_holds_what_the_live_view_shows(site):
     assert "done" == now["last"]["status"]
     assert 0 < now["last"]["arrival_to_result_s"] < 600
     assert {"done", "refused"} == {row["status"] for row in now["recent"]}
-    assert {"waiting": 0, "oldest_detected_at": None, "next": []} == now["queue"]
+    assert {"waiting": 0, "oldest_detected_at": None, "next": [], "measured_again": 0} == now["queue"]
     assert ["Au", "Pt on carbon"] == [one["sample"] for one in now["samples"]]
     assert [] == now["trouble"]
 
