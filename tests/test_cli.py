@@ -25,6 +25,8 @@ COMMANDS = [
     "exclude",
     "include",
     "calibrate",
+    "history",
+    "undo",
     "simulate",
     "train",
     "train-edges",
