@@ -191,6 +191,22 @@ def test_a_decision_by_command_is_seen_at_once_and_in_the_history(open_page, ser
     page.wait_for_selector("#view-live:not([hidden])")
 
 
+def test_a_refusal_is_dismissed_and_comes_back_by_undoing(open_page, service):
+    """It leaves the list and the badge; retrying all leaves it alone."""
+    page = open_page("problems", before=KNOWN)
+    page.click("button[aria-label='Dismiss Au_99.dm3']")
+    told(page, "Au_99.dm3 dismissed")
+    page.wait_for_selector("#view-problems h1:has-text('No problems')")
+    assert "" == page.get_attribute("#to-problems", "data-badge")
+    change = history(service)[0]
+    assert ("Au_99.dm3", "dismissed") == (change["micrograph"], change["reason"])
+    done = command("retry", "--config", service.config)
+    assert "0 micrographs will be analysed again" in done.stdout, done.stderr
+    page.keyboard.press("u")
+    page.wait_for_selector("button[aria-label='Dismiss Au_99.dm3']")
+    until(page, "document.querySelector('#to-problems').dataset.badge === '1'")
+
+
 @pytest.mark.parametrize("width", [390, 1920])
 def test_what_can_be_decided_fits_and_has_no_serious_accessibility_fault(open_page, width):
     """A chosen particle, the dialog of the size and the history, on a phone and on a screen."""

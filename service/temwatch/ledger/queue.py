@@ -249,7 +249,7 @@ def retry(
         The writer.
     paths : collection of str, optional
         Paths below the root, absolute paths or output names; also of files that are done. By default all
-        files that failed or were refused.
+        files that failed or were refused and were not dismissed, by excluding them.
     pixel_size_nm : float, optional
         Given to every one of these files.
 
@@ -266,7 +266,12 @@ def retry(
         ).fetchall()
         wanted: dict[str, str] = {}
         if paths is None:
-            chosen = [file for file in newest if file.status in (Status.FAILED, Status.REFUSED)]
+            dismissed = {row[0] for row in connection.execute("SELECT id FROM files WHERE excluded")}
+            chosen = [
+                file
+                for file in newest
+                if file.status in (Status.FAILED, Status.REFUSED) and file.id not in dismissed
+            ]
         else:
             there = {designation for file in newest for designation in _designations(file)}
             wanted = {path: path if path in there else from_cell(path) for path in map(as_text, paths)}

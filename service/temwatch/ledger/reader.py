@@ -197,8 +197,17 @@ class Reader:
         return list(self._rows("WHERE m.sample = ? ORDER BY m.id DESC LIMIT ?", sample, limit))
 
     def troubles(self, limit: int = 20) -> list[MicrographRow]:
-        """The last rows of files that failed or were refused, newest first."""
-        return list(self._rows("WHERE m.status IN ('failed', 'refused') ORDER BY m.id DESC LIMIT ?", limit))
+        """The last rows of files that failed or were refused and were not dismissed, newest first."""
+        return list(
+            self._rows(
+                "WHERE m.status IN ('failed', 'refused') AND NOT f.excluded ORDER BY m.id DESC LIMIT ?", limit
+            )
+        )
+
+    def trouble_counts(self) -> tuple[int, int]:
+        """Number of refused and of failed files that nobody has dismissed, by excluding them."""
+        count = "SELECT count(*) FROM files WHERE status = ? AND NOT excluded"
+        return int(self.value(count, "refused")), int(self.value(count, "failed"))
 
     def without_result(self, limit: int = 20) -> list[MicrographRow]:
         """The last row of each file that is neither done nor pending, newest first."""

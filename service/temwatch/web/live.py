@@ -71,13 +71,13 @@ def add(app: FastAPI, service: Context) -> None:
         with service.reader() as ledger:
             files = problems.file_problems(ledger.troubles(_MAX_FILES_SHOWN))
             tables = problems.edited_tables(ledger, service.config.output.folder)
-            receipt = ledger.receipt()
+            refused, failed = ledger.trouble_counts()
         return {
             "service": problems.service_problems(service.vitals()),
             "tables": tables,
             "files": files,
-            "refused": receipt.refused,
-            "failed": receipt.failed,
+            "refused": refused,
+            "failed": failed,
             "changes_allowed": service.token.is_set,
         }
 
@@ -174,6 +174,7 @@ def _recent(service: Context, ledger: Reader, limit: int) -> dict[str, Any]:
                 "oldest_detected_at": utc_text(oldest) if oldest else None,
                 "next": [as_text(file.path) for file in ledger.pending(5)],
             },
+            "files_in_trouble": sum(ledger.trouble_counts()),
             "samples": [serialize.sample(row) for row in ledger.samples()],
             "edited_tables": len(sample_folder.edited_tables(ledger, service.config.output.folder)),
         }

@@ -155,8 +155,7 @@ function showSample({ last, samples: all }) {
   options(byId("sample"), [[FOLLOW, followed && !page.chosenSample ? `${followed} · following` : "Follow the microscope"], ...entries], page.chosenSample);
 }
 
-function showHeader({ samples: all, trouble, queue, edited_tables: edited }) {
-  const files = all.reduce((sum, one) => sum + one.refused + one.failed, 0);
+function showHeader({ files_in_trouble: files, trouble, queue, edited_tables: edited }) {
   const badge = trouble.length + edited + files;
   byId("to-problems").dataset.badge = badge ? count(badge) : "";
   byId("to-problems").setAttribute("aria-label", badge ? `${problems.title}, ${badge}` : problems.title);

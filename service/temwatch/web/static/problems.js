@@ -1,5 +1,6 @@
 // Problems of the service and of files, each with its remedy, and the retry.
 import { getJson } from "./api.js";
+import { decide } from "./decide.js";
 import { make } from "./dom.js";
 import { clock, count, digits, plural } from "./format.js";
 import { postWithToken } from "./token.js";
@@ -25,7 +26,7 @@ export async function update(section, page, signal) {
   const files = found.refused + found.failed;
   const notices = [...found.service, ...found.tables];
   parts.title.textContent = notices[0]?.what.replace(/\.$/, "") ?? (files ? `${plural(files, "file was", "files were")} not measured` : "No problems");
-  parts.lead.textContent = files ? `${count(found.refused)} refused, ${count(found.failed)} failed` : "No file was refused and none failed.";
+  parts.lead.textContent = files ? `${count(found.refused)} refused, ${count(found.failed)} failed` : "No file was refused or failed, or all were dismissed.";
   parts.all.hidden = !files || !found.changes_allowed;
   parts.service.replaceChildren(...notices.map((one) => make("div", { className: "problem-item service" }, make("h2", {}, one.what), make("p", {}, one.what_to_do))));
   const typed = new Map([...parts.files.querySelectorAll("input")].map((input) => [input.name, input.value]));
@@ -48,9 +49,13 @@ function item(one, allowed, typed, page) {
     make("div", {}, make("h2", {}, one.micrograph, make("small", {}, ` ${one.status} ${clock(one.analysed_at)}`)),
       make("p", { className: "reason", title: one.reason }, reason(one)), make("p", { className: "advice" }, one.what_to_do)),
     allowed ? make("div", { className: "line" }, size ? make("label", { className: "tick" }, size, "nm per pixel") : null,
-      make("button", { type: "button", "aria-label": `Retry ${one.micrograph}`, onclick: act }, "Retry"))
+      make("button", { type: "button", "aria-label": `Retry ${one.micrograph}`, onclick: act }, "Retry"),
+      make("button", { type: "button", className: "quiet", "aria-label": `Dismiss ${one.micrograph}`, title: "There is nothing to do about it, or it was done", onclick: () => dismiss(one) }, "Dismiss"))
       : null);
 }
+
+// a file that is excluded is no problem: that is in the history, and can be undone
+const dismiss = (one) => decide(`api/micrographs/${one.id}/exclude`, { reason: "dismissed" }, () => `${one.micrograph} dismissed.`);
 
 async function retry(path, body, page) {
   try {
