@@ -207,7 +207,7 @@ def test_a_refusal_is_dismissed_and_comes_back_by_undoing(open_page, service):
     until(page, "document.querySelector('#to-problems').dataset.badge === '1'")
 
 
-@pytest.mark.parametrize("width", [390, 1920])
+@pytest.mark.parametrize("width", [390, pytest.param(1920, marks=pytest.mark.slow)])
 def test_what_can_be_decided_fits_and_has_no_serious_accessibility_fault(open_page, width):
     """A chosen particle, the dialog of the size and the history, on a phone and on a screen."""
     axe = pytest.importorskip("axe_playwright_python.sync_playwright", reason="axe-core is not installed")
