@@ -23,13 +23,18 @@ os.environ.setdefault("OMP_NUM_THREADS", "1")
 
 
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
-    """Trainings and files with real processes first: they take longest, and a worker takes whole files."""
-    items.sort(
-        key=lambda item: (
-            not item.path.name.startswith("test_training"),
-            item.get_closest_marker("system") is None,
-        )
-    )
+    """Trainings first, which take longest; then files with real processes, which often wait, among others.
+
+    A test process takes whole files, in this order.
+    """
+    files = list(dict.fromkeys(item.path for item in items))
+    with_processes = {item.path for item in items if item.get_closest_marker("system")}
+    waiting = [path for path in files if path in with_processes]
+    computing = [path for path in files if path not in with_processes]
+    # short ones are left for the end, so that no process is alone with a long one
+    place = {path: 0.8 * number / len(waiting) for number, path in enumerate(waiting)}
+    place |= {path: number / len(computing) for number, path in enumerate(computing)}
+    items.sort(key=lambda item: (not item.path.name.startswith("test_training"), place[item.path]))
 
 
 @pytest.fixture(scope="session")
