@@ -36,16 +36,15 @@ def files(folder):
 
 
 def test_a_sample_that_cannot_be_written_holds_up_no_other(ledger, tmp_path):
-    """A folder has the name of its table; when that is gone, the table is written."""
-    blocked = tmp_path / "Ag" / "particles.csv"
-    blocked.mkdir(parents=True)
+    """A file has the name of its folder; when that is gone, the tables are written."""
+    blocked = tmp_path / "Ag"
+    blocked.touch()
     publishing = publisher(ledger, tmp_path)
     for _ in range(2):
         publishing.publish("Ag")
         publishing.publish("Au")
     assert "particles.csv" in files(tmp_path / "Au")
-    assert "particles.csv" not in files(tmp_path / "Ag")
-    blocked.rmdir()
+    blocked.unlink()
     assert publishing.finish(interrupted=False) is None
     assert "particles.csv" in files(tmp_path / "Ag")
 

@@ -32,11 +32,11 @@ def output(tmp_path):
 
 @pytest.fixture
 def config(tmp_path, output):
-    """The settings of that run."""
+    """The settings of that run; sequences are not over while a command takes a second."""
     file = tmp_path / "temwatch.toml"
     file.write_text(
         f"[watch]\nfolder = {json.dumps(str(tmp_path))}\n[output]\nfolder = {json.dumps(str(output))}\n"
-        'pictures = false\n[segmentation]\nmethod = "threshold"\n[sequences]\ngap_seconds = 1.0\n'
+        'pictures = false\n[segmentation]\nmethod = "threshold"\n[sequences]\ngap_seconds = 600.0\n'
     )
     return str(file)
 

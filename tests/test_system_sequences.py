@@ -10,8 +10,8 @@ import pytest
 import tifffile
 
 import sequence_files
+from browser_cases import ARGUMENTS, CHROMIUM, until
 from system import Service, command, rows, temwatch, threshold, wait_until
-from test_web_browser import ARGUMENTS, CHROMIUM, until
 from web_cases import Site
 
 pytestmark = pytest.mark.system

@@ -111,6 +111,7 @@ class SequenceTracker:
         self._crashes: dict[int, int] = {}
         self._given_up: set[int] = set()
         self._to_draw: set[int] = set()
+        self._drawn_again: set[int] = set()
         self._looked_s = self._numbered_s = -math.inf
 
     def turn(self, mode: RunMode) -> bool:
@@ -207,13 +208,29 @@ class SequenceTracker:
             self._to_draw.discard(number)  # until it has grown
             sequence = there[number]
             if sequence.last_id and sequence_files.is_due(reader, sequence):
-                output = self._config.output
-                order = sequence_tasks.DrawOrder(
-                    ledger=self._ledger.state, progress=sequence, output=output.folder, film=self._films
-                )
-                self._drawer.start(sequence_tasks.draw, order)
+                self._draw(sequence)
                 return True
         return False
+
+    def draw_again(self) -> bool:
+        """Draw a sequence whose curves are of tracks that were replaced, though it may still grow.
+
+        Each once; returns whether there is one to wait for.
+        """
+        reader = self._open_reader()
+        for sequence in progress.sequences(reader):
+            if sequence.id not in self._drawn_again and sequence_files.is_outdated(reader, sequence):
+                self._drawn_again.add(sequence.id)
+                self._draw(sequence)
+                return True
+        return False
+
+    def _draw(self, sequence: Progress) -> None:
+        output = self._config.output
+        order = sequence_tasks.DrawOrder(
+            ledger=self._ledger.state, progress=sequence, output=output.folder, film=self._films
+        )
+        self._drawer.start(sequence_tasks.draw, order)
 
     def _go_back(self, sequence: Progress, frame: int) -> None:
         again = progress.rewind(self._ledger, sequence, frame)
@@ -320,7 +337,7 @@ def catch_up(ledger: Ledger, config: Config) -> None:
         ledger, config, lambda sample: sample_folder.publish(ledger, config.output.folder, sample), woken.set
     )
     try:
-        while sequence_tracker.turn(RunMode.service()):
+        while sequence_tracker.turn(RunMode.service()) or sequence_tracker.draw_again():
             woken.wait(1.0)
             woken.clear()
     finally:

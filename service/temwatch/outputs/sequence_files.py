@@ -108,6 +108,12 @@ def draw(reader: Reader, output: Path, sequence: Progress, *, film: bool) -> Pub
     )
 
 
+def is_outdated(reader: Reader, sequence: Progress) -> bool:
+    """Whether what was drawn shows tracks that were replaced since."""
+    drawn = publications.published(reader, sequence.sample).get(paths.sequence_publication(sequence.name))
+    return drawn is not None and sequence.last_id > 0 and drawn.generation != sequence.generation
+
+
 def is_due(reader: Reader, sequence: Progress) -> bool:
     """Whether a sequence is worth drawing now.
 
