@@ -30,8 +30,8 @@ _EDGE = EdgeParameters(ring_px=(3, 8), min_step=0.4)
 class RegionParameters:
     """Tuned on simulated micrographs and on published ones (docs/measurement.md)."""
 
-    min_area_px: int = 20
-    """px; a disc as wide as the Gaussian before the threshold at half its height: smaller is not resolved."""
+    min_area_px: int = 12
+    """px; a disc four pixels across: of small real particles, people draw many below 20 px and few below this."""
     edge: EdgeParameters = _EDGE
     """What an edge is."""
     sure_area_px: int = 500

@@ -37,7 +37,7 @@ export function mount(section, page) {
     sample: make("h2"),
     mean: make("p", { className: "giant" }),
     counted: make("p", { className: "caption" }),
-    chart: make("div", { className: "chart small", role: "img" }),
+    chart: make("div", { className: "chart small", role: "img", "aria-label": "Histogram of the sample" }),
     gauge: make("div", { className: "gauge" }),
     queue: make("p", { className: "queue" }),
   };
