@@ -31,7 +31,7 @@ class RegionParameters:
     """Tuned on simulated micrographs and on published ones (docs/measurement.md)."""
 
     min_area_px: int = 12
-    """px; a disc four pixels across: of small real particles, people draw many below 20 px and few below this."""
+    """px; a disc four pixels across. Of small real particles many have less than 20 px, and few less than this."""
     edge: EdgeParameters = _EDGE
     """What an edge is."""
     sure_area_px: int = 500
