@@ -31,7 +31,7 @@ class RegionParameters:
     """Tuned on simulated micrographs and on published ones (docs/measurement.md)."""
 
     min_area_px: int = 12
-    """px; a disc four pixels across. Of small real particles many have less than 20 px, and few less than this."""
+    """px; a disc four pixels across: small real particles often have less than 20 px, seldom less than 12."""
     edge: EdgeParameters = _EDGE
     """What an edge is."""
     sure_area_px: int = 500
