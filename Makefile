@@ -14,7 +14,7 @@ help:
 	@echo "make setup   set up only: .venv/bin/temwatch is then ready"
 	@echo "make slow    the tests that go into depth: many kills, many examples, benchmark, long trainings"
 	@echo "make attack  one service, odd entries of every kind, kills and a memory limit; ends with a table"
-	@echo "make check   lint, types, import rules, documentation and all tests, as the continuous integration runs them"
+	@echo "make check   lint, types, import rules, documentation and all tests, the slow ones included"
 	@echo "make docs    the documentation as a site, in build/site"
 	@echo "make soak    long runs (hours); not part of the tests"
 	@echo "make format  format the code"
