@@ -136,16 +136,8 @@ def calibrate(
             raise CannotCalibrate(f"the corrected pixel size {implausible_pixel_size(corrected)}")
     found = []
     for file_id in [None] if file_ids is None else [one for one in file_ids if one not in without]:
-        before = _corrections(connection, sample, file_id)[:1]
-        after = {"factor": factor, "pixel_size_nm": pixel_size_nm}
-        subject = _subject(connection, sample, file_id)
-        change = changes.add(connection, author, "calibrate", subject, before[0] if before else {}, after)
-        connection.execute(
-            """INSERT INTO calibrations (change_id, sample, file_id, factor, pixel_size_nm, stated_nm)
-                VALUES (?, ?, ?, ?, ?, ?)""",
-            (change, sample, file_id, factor, pixel_size_nm, None if pixel_size_nm is None else low),
-        )
-        found.append(change)
+        stated_nm = None if pixel_size_nm is None else low
+        found.append(_add(connection, author, sample, file_id, (factor, pixel_size_nm, stated_nm)))
     return found, _expect_all(connection, sample, file_ids), [*without.values()]
 
 
@@ -204,17 +196,29 @@ def restore(connection: sqlite3.Connection, author: Author, undoing: int) -> tup
     ).fetchone()
     if row is None:
         raise CannotCalibrate("no correction was ended by it")
-    sample, file_id, factor, size, _ = row
+    sample, file_id, *sizes = row
+    change = _add(connection, author, sample, file_id, tuple(sizes))
+    return change, _expect_all(connection, sample, None if file_id is None else [file_id])
+
+
+def _add(
+    connection: sqlite3.Connection,
+    author: Author,
+    sample: str,
+    file_id: int | None,
+    sizes: tuple[float | None, ...],
+) -> int:
+    """Note a correction of a sample or a file by (factor, pixel_size_nm, stated_nm); gives the change."""
     before = _corrections(connection, sample, file_id)[:1]
-    after = {"factor": factor, "pixel_size_nm": size}
+    after = dict(zip(("factor", "pixel_size_nm"), sizes, strict=False))
     subject = _subject(connection, sample, file_id)
     change = changes.add(connection, author, "calibrate", subject, before[0] if before else {}, after)
     connection.execute(
         """INSERT INTO calibrations (change_id, sample, file_id, factor, pixel_size_nm, stated_nm)
             VALUES (?, ?, ?, ?, ?, ?)""",
-        (change, *row),
+        (change, sample, file_id, *sizes),
     )
-    return change, _expect_all(connection, sample, None if file_id is None else [file_id])
+    return change
 
 
 def expect(connection: sqlite3.Connection, micrograph_id: int) -> bool:
