@@ -7,7 +7,7 @@ import signal
 import threading
 import time
 from dataclasses import replace
-from datetime import UTC, datetime
+from datetime import UTC, datetime, timedelta
 
 import numpy as np
 import pandas
@@ -262,6 +262,20 @@ def test_a_sequence_goes_on_after_its_end(sequence, in_order):
     sequence.analyse(*range(8, 14))
     sequence.settle(ONCE)
     assert in_order == sequence.tables()
+
+
+def test_the_interval_between_frames_is_that_of_their_coming(sequence):
+    """Frames that come every second out of order end their sequence as soon as those in order."""
+    begin = datetime.now(UTC).replace(microsecond=0)
+    order = [7, 0, 11, 3, 9, 1, 13, 5, 2, 12, 4, 10, 6, 8]
+    for second, (frame, number) in enumerate(zip(order, sequence.add(*order), strict=True)):
+        queue.claim(sequence.ledger, 10, begin)
+        found = replace(drifting(frame), analysed_at=begin + timedelta(seconds=second))
+        recording.record(sequence.ledger, number, [found])
+    with sequence.ledger.reader() as reader:
+        while (one := progress.sequences(reader)[0]).first is not None:
+            sequence.turn()
+        assert (begin + timedelta(seconds=6), 1.0) == progress.idle_since(reader, one)
 
 
 def test_a_killed_worker_costs_nothing(sequence, in_order, monkeypatch):

@@ -206,7 +206,8 @@ def idle_since(reader: Reader, sequence: Progress) -> tuple[datetime, float] | N
     if not moments:
         return None
     times = [datetime.fromisoformat(text) for (text,) in moments]
-    steps_s = sorted(abs((later - earlier).total_seconds()) for later, earlier in pairwise(times))
+    in_time = sorted(times)  # frames that came out of order are not far apart for that
+    steps_s = sorted((later - earlier).total_seconds() for earlier, later in pairwise(in_time))
     usual_s = steps_s[: max(1, len(steps_s) - 2)]  # a clock that was ahead for a while jumped twice
     return times[0], sum(usual_s) / max(1, len(usual_s))
 
