@@ -8,6 +8,8 @@ import os
 import re
 import signal
 import socket
+import subprocess
+import sys
 import threading
 import time
 import tomllib
@@ -33,6 +35,27 @@ def test_the_bounds_are_those_of_the_project_and_hold_here(library):
     requirements = [Requirement(text) for text in PROJECT["dependencies"]]
     assert [stated] == [one.specifier for one in requirements if one.name == library]
     assert importlib.metadata.version(library) in stated
+
+
+NETWORK = """
+import temwatch.analysis.segmentation.network, sys, torch
+assert "torch._dynamo" not in sys.modules
+assert 2 == torch.compile(abs)(-2)
+"""
+MORE = """
+from temwatch.library_internals import without_compiler
+with without_compiler():
+    from torch._dynamo.utils import counters
+import sys, torch._dynamo
+assert counters is sys.modules["torch._dynamo.utils"].counters
+assert not torch._dynamo.is_compiling()
+"""
+
+
+@pytest.mark.parametrize("code", [NETWORK, MORE], ids=["compiled later", "asked for more"])
+def test_the_compiler_of_torch_is_loaded_when_it_is_needed(code):
+    """Networks are built without it, which is more than half of what they load."""
+    subprocess.run([sys.executable, "-c", code], check=True)
 
 
 def test_a_pool_with_a_dead_worker_is_told_from_a_sound_one():

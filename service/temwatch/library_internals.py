@@ -8,10 +8,13 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
+import importlib
 import logging
-from collections.abc import Callable
+import sys
+from collections.abc import Callable, Iterator
 from concurrent.futures import ProcessPoolExecutor
-from typing import TYPE_CHECKING, ClassVar
+from types import ModuleType
+from typing import TYPE_CHECKING, Any, ClassVar
 
 if TYPE_CHECKING:
     from uvicorn import Server as _UvicornServer
@@ -26,11 +29,51 @@ VERSIONS = {"uvicorn": ">=0.32,<1", "watchdog": ">=5.0,<8"}
 INOTIFY_LOGGER = "watchdog.observers.inotify_c"
 """watchdog reports a lost event only in this log."""
 
+_COMPILER = "torch._dynamo"
+_STAND_IN = "Stands in for a module that is loaded when it is needed."
+
 _TICK_SECONDS = 1.0
 _HEAD_SECONDS = 10.0  # for the first line and the headers of a request
 _MOST_WAITING = (
     200  # connections without a request; each costs a file descriptor, of which a process has 1024
 )
+
+
+@contextlib.contextmanager
+def without_compiler() -> Iterator[None]:
+    """For the import of libraries of networks: leaves out the compiler of torch, three CPU seconds of five.
+
+    torchvision and timm load it for a question that detectors ask and for a decorator. Asked for anything
+    else it is loaded after all, as it is afterwards by whoever compiles or trains.
+    """
+    if _COMPILER in sys.modules:
+        yield
+        return
+    _stand_in(_COMPILER, disable=lambda function=None, *_, **_options: function)
+    _stand_in(f"{_COMPILER}.utils", is_compile_supported=lambda _device: False)
+    try:
+        yield
+    finally:
+        _remove_stand_ins()
+
+
+def _stand_in(name: str, **attributes: object) -> None:
+    """Put a module in the place of one that is loaded when it is asked for more than these attributes."""
+
+    def load(attribute: str) -> Any:
+        if attribute.startswith("__"):
+            raise AttributeError(attribute)
+        _remove_stand_ins()
+        return getattr(importlib.import_module(name), attribute)
+
+    sys.modules[name] = module = ModuleType(name, _STAND_IN)
+    vars(module).update(attributes, __path__=[], __getattr__=load)
+
+
+def _remove_stand_ins() -> None:
+    for name in (_COMPILER, f"{_COMPILER}.utils"):
+        if name in sys.modules and sys.modules[name].__doc__ == _STAND_IN:
+            del sys.modules[name]
 
 
 def has_dead_worker(pool: ProcessPoolExecutor) -> bool:

@@ -7,13 +7,16 @@ encoder saw at that resolution, up to the input's own.
 
 from __future__ import annotations
 
-import segmentation_models_pytorch as smp
 import torch
 from torch import nn
 from torch.nn import functional
 
 from temwatch.analysis.segmentation.antema_network import Antema
 from temwatch.analysis.segmentation.weights import ANTEMA, FINE, PLAIN
+from temwatch.library_internals import without_compiler
+
+with without_compiler():
+    import segmentation_models_pytorch as smp
 
 
 def network(architecture: str, classes: int) -> nn.Module:
