@@ -206,9 +206,9 @@ def test_anisotropic_pixels(tmp_path):
 @pytest.mark.parametrize(
     ("pixels", "options"),
     [
-        (np.dstack([(PIXELS % 256).astype(np.uint8)] * 3), {"photometric": "rgb"}),
+        (np.dstack([(PIXELS % 251).astype(np.uint8), *STACK[:2] % 256]).astype("u1"), {"photometric": "rgb"}),
         (np.dstack([(PIXELS % 256).astype(np.uint8)] * 4), {"photometric": "rgb"}),
-        (np.stack([PIXELS] * 3), {"photometric": "rgb", "planarconfig": "separate"}),
+        (STACK[:3], {"photometric": "rgb", "planarconfig": "separate"}),
         ((PIXELS % 2).astype(bool), {}),
         (PIXELS.astype(np.complex64), {}),
         (
@@ -219,7 +219,7 @@ def test_anisotropic_pixels(tmp_path):
     ],
 )
 def test_colour_masks_and_complex_data(tmp_path, pixels, options):
-    """Three equal channels too: the reason says how to save it as greyscale."""
+    """Also where opacity varies: the reason says how to save it as greyscale."""
     refusal = _refusal(_write(tmp_path / "a.tif", pixels, **options))
     assert "not_grey" == refusal.code
     assert "greyscale" in str(refusal)

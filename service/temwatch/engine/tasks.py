@@ -45,7 +45,9 @@ def read(order: ReadOrder) -> ReadDone:
             return ReadDone(sha256="", seconds=time.monotonic() - started, needs_bytes=needs_bytes)
         sha256 = order.sha256 or spool.fetch(order.source, order.spooled if order.copy else None)
         source = formats.open_source(
-            order.spooled if order.copy else order.source, pixel_size_nm=order.pixel_size_nm
+            order.spooled if order.copy else order.source,
+            pixel_size_nm=order.pixel_size_nm,
+            original=order.source,
         )
         if (needs_bytes := _check_memory(source, order.memory)) is not None:
             return ReadDone(sha256=sha256, seconds=time.monotonic() - started, needs_bytes=needs_bytes)

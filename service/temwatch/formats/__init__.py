@@ -7,12 +7,13 @@ from __future__ import annotations
 
 import hashlib
 from collections.abc import Iterator
+from dataclasses import replace
 from pathlib import Path
 
 from temwatch.choices import implausible_pixel_size, is_plausible_pixel_size
 from temwatch.domain import Frame, Micrograph, PixelSizeSource
 from temwatch.errors import Refused, UsageError
-from temwatch.formats import dm, read_errors, tiff
+from temwatch.formats import dm, hitachi, read_errors, tiff
 from temwatch.formats.source import FormatReader, Source
 
 __all__ = ["READERS", "FormatReader", "Source", "complete", "open_source", "read", "read_frames"]
@@ -21,7 +22,12 @@ READERS: dict[str, FormatReader] = {".dm3": dm, ".dm4": dm, ".tif": tiff, ".tiff
 """Module that reads a file, by its extension in lower case."""
 
 
-def open_source(path: str | Path, *, pixel_size_nm: float | None = None) -> Source:
+_MAY_HAVE_A_TEXT_BESIDE = {".tif", ".tiff"}
+
+
+def open_source(
+    path: str | Path, *, pixel_size_nm: float | None = None, original: Path | None = None
+) -> Source:
     """Understand a file without loading its pixels.
 
     Parameters
@@ -30,6 +36,8 @@ def open_source(path: str | Path, *, pixel_size_nm: float | None = None) -> Sour
         A file with an extension of READERS, in any case.
     pixel_size_nm : float, optional
         nm per pixel for a file that does not state it; it never overrides a stated one.
+    original : Path, optional
+        Where the file came from, if `path` is a copy: a text of the microscope may lie beside it.
 
     Raises
     ------
@@ -38,7 +46,21 @@ def open_source(path: str | Path, *, pixel_size_nm: float | None = None) -> Sour
         that says what was found and what would help, without the file's name.
     """
     path = Path(path)
-    return _reader(path).open_source(path, pixel_size_nm=pixel_size_nm)
+    reader = _reader(path)
+    beside = hitachi.beside(original or path) if path.suffix.lower() in _MAY_HAVE_A_TEXT_BESIDE else None
+    if beside is None:
+        return reader.open_source(path, pixel_size_nm=pixel_size_nm)
+    source = reader.open_source(path, pixel_size_nm=beside.pixel_size_nm)
+    if source.stated_pixel_size_nm is not None:
+        return source
+    if beside.width_px not in (None, source.shape[1]):  # cropped or resized since: its size is another
+        return reader.open_source(path, pixel_size_nm=pixel_size_nm)
+    return replace(
+        source,
+        stated_pixel_size_nm=beside.pixel_size_nm,
+        acquired_at=source.acquired_at or beside.acquired_at,
+        metadata=beside.metadata,
+    )
 
 
 def read(path: str | Path, *, pixel_size_nm: float | None = None) -> Micrograph:

@@ -20,10 +20,18 @@ REMEDY = (
 
 @dataclass(frozen=True, slots=True)
 class Axis:
-    """Calibration of one axis as the file states it: length of a step and its unit (empty: none)."""
+    """Calibration of one axis as the file states it: length of a step and its unit (empty: none).
+
+    `remark` says why a number that is there is not used.
+    """
 
     scale: float | None
     unit: str
+    remark: str = ""
+
+
+Axes = tuple[Axis, Axis]
+"""Of x and y."""
 
 
 def length_nm(axis: Axis) -> float | None:
@@ -118,6 +126,8 @@ def agree(sizes_nm: Sequence[float]) -> bool:
 
 
 def _found(*axes: Axis) -> str:
+    if remark := next((axis.remark for axis in axes if axis.remark), ""):
+        return remark
     if all(axis.scale is None for axis in axes):
         return "no calibration in it"
     if not any(axis.unit.strip() for axis in axes):

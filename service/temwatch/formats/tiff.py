@@ -12,11 +12,11 @@ from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
-from tifffile import PHOTOMETRIC, TiffFile, TiffPage
+from tifffile import TiffFile, TiffPage
 
 from temwatch.domain import Image
 from temwatch.errors import Refused, Unreadable
-from temwatch.formats import calibration, read_errors, tiff_calibration, tiff_stack
+from temwatch.formats import calibration, read_errors, tiff_calibration, tiff_grey, tiff_stack
 from temwatch.formats.source import Source, check_index, check_side, micrograph_image
 
 FORMAT = "TIFF"
@@ -60,7 +60,6 @@ def open_source(path: Path, *, pixel_size_nm: float | None = None) -> Source:
         with TiffFile(stream) as tif:
             pages = _full_size(tif, directories)
             page = pages[0]
-            _refuse_colour(tif, page)
             axes = tiff_calibration.axes_of_pages(tif, pages)
             is_diffraction = tiff_calibration.is_diffraction(tif, page)
             acquired_at = tiff_calibration.acquired_at(tif, page)
@@ -68,6 +67,7 @@ def open_source(path: Path, *, pixel_size_nm: float | None = None) -> Source:
             contiguous = max(1, _imagej_images(tif)) if len(pages) == 1 else 1
             for each in pages:
                 _check_extent(each, size, contiguous)
+            tiff_grey.refuse_colour(tif, page)
             directories = [page.offset for page in pages]
             count = contiguous * len(directories)
             shape = (int(page.imagelength), int(page.imagewidth))
@@ -143,36 +143,17 @@ def _page(tif: TiffFile, offset: int) -> TiffPage:
 
 
 def _full_size(tif: TiffFile, offsets: list[int]) -> list[TiffPage]:
-    """Pages of the largest size, in order."""
+    """Pages of the micrograph, in order."""
     pages = [
         page for page in (_page(tif, offset) for offset in offsets) if not page.subfiletype & _REDUCED_OR_MASK
     ]
     if not pages:
         raise Refused("not_a_micrograph", "holds no full-size picture; save it again")
-    largest = max(pages, key=lambda page: page.imagelength * page.imagewidth)
-    return [page for page in pages if (page.shape, page.dtype) == (largest.shape, largest.dtype)]
-
-
-def _refuse_colour(tif: TiffFile, page: TiffPage) -> None:
-    if page.samplesperpixel != 1:
-        found = f"colour ({page.samplesperpixel} samples per pixel)"
-    elif (tif.imagej_metadata or {}).get("mode") in ("composite", "color"):
-        found = "several channels"
-    elif page.photometric not in (PHOTOMETRIC.MINISBLACK, PHOTOMETRIC.MINISWHITE):
-        found = f"colour ({getattr(page.photometric, 'name', page.photometric)})"
-    elif page.dtype is None or page.dtype.kind not in "iuf":
-        found = "complex numbers" if page.dtype is not None and page.dtype.kind == "c" else "no real numbers"
-    elif page.bitspersample == 1:
-        found = "a 1-bit mask"
-    else:
-        return
-    raise Refused(
-        "not_grey", f"holds {found}; save it as greyscale of 8, 16 or 32 bit (ImageJ: Image > Type)"
-    )
+    return tiff_grey.full_size(pages)
 
 
 def _pixel_size_nm(
-    of_pages: list[tiff_calibration.Axes], *, is_diffraction: bool, given_nm: float | None
+    of_pages: list[calibration.Axes], *, is_diffraction: bool, given_nm: float | None
 ) -> tuple[float, float | None]:
     """The pixel size that all pages share, and what they state of it."""
     if is_diffraction:
@@ -205,7 +186,8 @@ def _check_extent(page: TiffPage, size: int, frames: int) -> None:
     if end > size:
         raise read_errors.truncated(size, end)
     most = 1 if page.compression == 1 else _MOST_COMPRESSION
-    areas = [(page.imagewidth * page.imagelength, sum(page.databytecounts))]
+    area = page.imagewidth * page.imagelength * page.samplesperpixel
+    areas = [(area, sum(page.databytecounts))]
     if page.is_tiled:
         areas.append((math.prod(page.chunks), max(page.databytecounts)))
     if any(area * page.bitspersample // 8 > most * held for area, held in areas):
@@ -222,12 +204,10 @@ def _pixels(path: Path, stored: _Stored, shape: tuple[int, int]) -> NDArray[Any]
             # an ImageJ stack of more than 4 GB: the frames lie behind each other, without directories
             stream.seek(page.dataoffsets[0] + stored.contiguous * page.nbytes)
             dtype = np.dtype(page.dtype).newbyteorder(tif.byteorder)
-            pixels = np.frombuffer(stream.read(page.nbytes), dtype).reshape(shape)
+            pixels = np.frombuffer(stream.read(page.nbytes), dtype).reshape(page.shape)
         else:
             pixels = page.asarray(maxworkers=1)
+        pixels = tiff_grey.grey(page, pixels)
         if pixels.shape != shape:
             raise Unreadable("changed", "changed while it was read; it is analysed again once it is complete")
-        if page.photometric == PHOTOMETRIC.MINISWHITE:
-            whitest = (1 << page.bitspersample) - 1 if pixels.dtype.kind == "u" else pixels.max()
-            pixels = pixels.dtype.type(whitest) - pixels
     return pixels

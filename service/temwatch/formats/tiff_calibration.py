@@ -1,9 +1,8 @@
-"""Where TIFF files store the pixel size: one function per dialect; the first that finds it decides."""
+"""Where TIFF files store the pixel size: one function per dialect; the first that answers decides."""
 
 from __future__ import annotations
 
 import re
-import xml.etree.ElementTree as ElementTree
 from collections.abc import Callable, Sequence
 from datetime import datetime
 from typing import Any
@@ -11,10 +10,9 @@ from typing import Any
 from tifffile import RESUNIT, TiffFile, TiffPage
 
 from temwatch.domain import Metadata
-from temwatch.formats import calibration, clock, units
-from temwatch.formats.calibration import Axis
-
-Axes = tuple[Axis, Axis]
+from temwatch.formats import calibration, clock, tiff_descriptions, units
+from temwatch.formats.calibration import Axes, Axis
+from temwatch.formats.tiff_values import number, parse_xml, resolution, text
 
 # A resolution for printing is no calibration: 72 to 1200 dpi are 353 to 21 µm per pixel, and no TEM has
 # pixels above 1 µm.
@@ -30,15 +28,18 @@ _RESOLUTION_UNITS = {
 # Tags of Gatan's TIFF export (RosettaSciIO): unit of x and y, then scale of x and y.
 _GATAN = (65003, 65004, 65009, 65010)
 _FEI = (34680, 34682)
-_FEI_TITAN = 34683
+_FEI_TITAN = 34683  # also of Phenom
+_ZEISS = 34118
 _RESOLUTION = (282, 283, 296)
 # what a page may state by itself; in a stack it must not differ from page to page
-_SCALES = (*_RESOLUTION, *_GATAN, *_FEI, _FEI_TITAN, 37706)
+_SCALES = (*_RESOLUTION, *_GATAN, *_FEI, _FEI_TITAN, _ZEISS, 37706)
+
+_ZEISS_KEYS = ("ap_image_pixel_size", "ap_pixel_size")
 
 # what microscopes call their mode; differential phase contrast and diffuse scattering are none
-_MODE = r"mode[\"'\s]*[>=:][\"'\s]*[^<>\"'\r\n,;=]{0,24}"
+_MODE = r"mode(?:string)?[\"'\s]*[>=:][\"'\s]*[^<>\"'\r\n,;=]{0,24}"
 _DIFFRACTION = re.compile(rf"{_MODE}(?:diffr|diff\b|saed|cbed|nbed)", re.IGNORECASE)
-_SCANNING = re.compile(rf"{_MODE}(?:scanning|stem\b)", re.IGNORECASE)
+_SCANNING = re.compile(rf"{_MODE}(?:scanning|\bstem\b)", re.IGNORECASE)
 
 
 def axes(tif: TiffFile, page: TiffPage) -> Axes:
@@ -51,8 +52,8 @@ def axes(tif: TiffFile, page: TiffPage) -> Axes:
 
 def _gatan(_: TiffFile, page: TiffPage) -> Axes | None:
     units_x, units_y, scale_x, scale_y = (page.tags.valueof(code) for code in _GATAN)
-    if scale_x is None or scale_y is None:
-        return None
+    if scale_x is None or scale_y is None or not (text(units_x) or text(units_y)):
+        return None  # DigitalMicrograph writes a scale of 1.0 without a unit where it has no calibration
     return Axis(number(scale_x), text(units_x)), Axis(number(scale_y), text(units_y))
 
 
@@ -63,13 +64,38 @@ def _fei(_: TiffFile, page: TiffPage) -> Axes | None:
 
 
 def _fei_titan(_: TiffFile, page: TiffPage) -> Axes | None:
-    root = _xml(page.tags.valueof(_FEI_TITAN))
+    root = parse_xml(page.tags.valueof(_FEI_TITAN))
     size = None if root is None else root.find(".//{*}PixelSize")
     if size is None:
         return None
     both = [(size.find(f"{{*}}{axis}"), number(size.findtext(f"{{*}}{axis}"))) for axis in "XY"]
     x, y = (Axis(nm, "m" if part is None else part.get("unit") or "m") for part, nm in both)
     return (x, y) if x.scale and y.scale else None
+
+
+def _phenom(_: TiffFile, page: TiffPage) -> Axes | None:
+    root = parse_xml(page.tags.valueof(_FEI_TITAN))
+    if root is None or not root.tag.endswith("FeiImage"):
+        return None
+    parts = [root.find(f".//{{*}}{name}") for name in ("pixelWidth", "pixelHeight")]
+    x, y = (None if part is None else Axis(number(part.text), part.get("unit", "")) for part in parts)
+    return None if x is None else (x, y or x)
+
+
+def _zeiss(tif: TiffFile, page: TiffPage) -> Axes | None:
+    """SmartSEM: a text for the operator, and one number in m that is exact, for a width of 1024 px."""
+    header: dict[str, Any] = tif.sem_metadata or {}
+    unnamed = header.get("", ())
+    exact = Axis(number(unnamed[3]) if len(unnamed) > 3 else None, "m")
+    if exact.scale is not None:
+        exact = Axis(exact.scale * 1024 / page.imagewidth, "m")
+    named = next((header[key] for key in _ZEISS_KEYS if len(header.get(key, ())) == 3), None)
+    if named is None:
+        return (exact, exact) if exact.scale else None
+    stated = Axis(number(named[1]), text(named[2]))
+    sizes = [nm for nm in (calibration.length_nm(stated), calibration.length_nm(exact)) if nm is not None]
+    axis = exact if len(sizes) == 2 and calibration.agree(sizes) else stated
+    return axis, axis
 
 
 def _tvips(tif: TiffFile, _: TiffPage) -> Axes | None:
@@ -111,10 +137,8 @@ def _resolution(_: TiffFile, page: TiffPage) -> Axes | None:
 
 def _per_unit(page: TiffPage, unit_x: str, unit_y: str) -> Axes | None:
     """Calibration by the resolution tags, which count pixels per unit."""
-    found = (
-        Axis(_reciprocal(page.tags.valueof(282)), unit_x),
-        Axis(_reciprocal(page.tags.valueof(283)), unit_y),
-    )
+    x, y = resolution(page)
+    found = (Axis(x, unit_x), Axis(y, unit_y))
     if any(_is_for_printing(axis) for axis in found):
         return None
     return found
@@ -129,8 +153,12 @@ _DIALECTS: tuple[Callable[[TiffFile, TiffPage], Axes | None], ...] = (
     _gatan,
     _fei,
     _fei_titan,
+    _phenom,
+    _zeiss,
     _tvips,
     _olympus,
+    tiff_descriptions.jeol,
+    tiff_descriptions.amt,
     _ome,
     _imagej,
     _resolution,
@@ -169,7 +197,7 @@ def is_diffraction(tif: TiffFile, page: TiffPage) -> bool:
 
 def acquired_at(tif: TiffFile, page: TiffPage) -> datetime | None:
     """When the micrograph was taken: the microscope's own statement, else the file's DateTime tag."""
-    root = _xml(tif.ome_metadata)
+    root = parse_xml(tif.ome_metadata)
     user = _section(_fei_sections(page), "User")
     return (
         clock.from_iso(None if root is None else root.findtext(".//{*}AcquisitionDate"))
@@ -200,47 +228,11 @@ def _section(metadata: Any, name: str) -> dict[str, Any]:
 
 def ome_element(tif: TiffFile, name: str) -> dict[str, str] | None:
     """Attributes of the first element of this name, where the file has OME metadata."""
-    root = _xml(tif.ome_metadata)
+    root = parse_xml(tif.ome_metadata)
     element = None if root is None else root if root.tag.endswith(name) else root.find(f".//{{*}}{name}")
     return None if element is None else element.attrib
-
-
-def _xml(text: Any) -> ElementTree.Element | None:
-    if not isinstance(text, str) or "<" not in text:
-        return None
-    try:
-        return ElementTree.fromstring(text.strip(" \0\r\n\t"))
-    except (ElementTree.ParseError, ValueError):  # ValueError: a declared encoding that does not exist
-        return None
 
 
 def _halves(text: str) -> tuple[str, str]:
     date, _, time = text.replace(":", "-", 2).partition(" ")
     return date, time
-
-
-def text(value: Any) -> str:
-    """A tag as text that can be printed; empty where it is none."""
-    if isinstance(value, bytes):
-        try:
-            value = value.decode("utf-8")
-        except UnicodeDecodeError:
-            value = value.decode("latin-1")
-    return "".join(c for c in value if c.isprintable()).strip() if isinstance(value, str) else ""
-
-
-def number(value: Any) -> float | None:
-    """A tag as a number; None where it is none."""
-    try:
-        return float(value)
-    except (TypeError, ValueError, OverflowError):
-        return None
-
-
-def _reciprocal(rational: Any) -> float | None:
-    """Denominator / numerator of a resolution tag."""
-    if isinstance(rational, float) and rational:
-        return 1 / rational
-    if not isinstance(rational, tuple) or len(rational) != 2 or not all(rational):
-        return None
-    return float(rational[1]) / float(rational[0])

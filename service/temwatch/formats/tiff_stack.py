@@ -10,7 +10,8 @@ from tifffile import TiffFile, TiffPage
 from temwatch.errors import Refused
 from temwatch.formats import calibration, units
 from temwatch.formats.calibration import Axis
-from temwatch.formats.tiff_calibration import axes, number, ome_element, text
+from temwatch.formats.tiff_calibration import axes, ome_element
+from temwatch.formats.tiff_values import number, text
 
 # Detectors of a STEM record up to four signals together (BF, ADF, HAADF, SE). tifffile calls the pages of any
 # stack channels where its caller says nothing else, so more of them than that are frames.
