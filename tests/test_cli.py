@@ -25,6 +25,7 @@ COMMANDS = [
     "exclude",
     "include",
     "calibrate",
+    "settings",
     "history",
     "undo",
     "simulate",

@@ -10,6 +10,7 @@ import pytest
 from ledger_cases import START, arrival, result
 from temwatch.config import Config
 from temwatch.engine.artifacts import ArtifactWriter
+from temwatch.engine.measuring_again import Workers
 from temwatch.engine.requests import RequestQueue
 from temwatch.engine.run_mode import RunMode
 from temwatch.ledger import open_ledger, post_request, queue, recording
@@ -56,7 +57,7 @@ def requests(ledger, tmp_path, error):
     return RequestQueue(
         ledger,
         config,
-        resolve=lambda _: failed(error),
+        workers=Workers(resolve=lambda _: failed(error), segment=lambda _, __: failed(error)),
         is_complete=lambda _: True,
         wake=lambda: None,
         publish_soon=lambda _: None,

@@ -10,8 +10,16 @@ from system import command, rows
 from temwatch.config import Config
 from temwatch.domain import PixelSizeSource
 from temwatch.engine import decisions, requests
-from temwatch.engine.recalibration import recalibrating
-from temwatch.ledger import calibrations, changes, open_ledger, post_request, queue, recording, run_settings
+from temwatch.engine.measuring_again import measuring_again
+from temwatch.ledger import (
+    changes,
+    open_ledger,
+    post_request,
+    queue,
+    recording,
+    run_settings,
+    waiting_rows,
+)
 from temwatch.ledger.requests import answer_to, open_requests
 from web_cases import copied
 
@@ -39,7 +47,7 @@ def requested(ledger, config, publish_soon=lambda _: None):
     queued = requests.RequestQueue(
         ledger,
         config,
-        resolve=requests.resolve_here,
+        workers=requests.workers_here(config),
         is_complete=lambda _: True,
         wake=lambda: None,
         publish_soon=publish_soon,
@@ -176,7 +184,7 @@ def test_every_change_and_its_undoing_can_be_undone(ledger, kind, more, words):
 
     def do(kind, **arguments):
         answer = decisions.decide(ledger, kind, arguments | BY).answer
-        requests.complete(recalibrating(ledger, requests.resolve_here, lambda _: None))
+        requests.complete(measuring_again(ledger, config, requests.workers_here(config), lambda _: None))
         return answer
 
     def row():
@@ -212,7 +220,7 @@ def test_changes_are_undone_together_or_not_at_all(ledger):
     assert [None, None] == [one.undone_by for one in history(ledger)]
     assert 2 == len(decisions.decide(ledger, "undo", {"changes": made, **BY}).answer["changes"])
     with ledger.reader() as reader:
-        assert 0 == calibrations.waiting(reader)
+        assert 0 == waiting_rows.waiting(reader)
 
 
 @pytest.mark.system

@@ -10,16 +10,16 @@ from temwatch.analysis import pipeline
 from temwatch.config import Config, SeparationSettings
 from temwatch.domain import Metadata, PixelSizeSource, Segmentation
 from temwatch.engine import decisions, requests
-from temwatch.engine.recalibration import recalibrating
+from temwatch.engine.measuring_again import measuring_again
 from temwatch.ledger import (
     Result,
     analyses,
-    calibrations,
     changes,
     open_ledger,
     queue,
     recording,
     selection,
+    waiting_rows,
 )
 from temwatch.outputs import tables
 
@@ -83,7 +83,7 @@ def ask(ledger, config, **arguments):
     """As the command does it without a service."""
     given = {"sample": None, "paths": None, "factor": None, "pixel_size_nm": None, "undo": False}
     given |= {"by": "anna", "source": "command", "reason": "cross grating", **arguments}
-    return requests.complete(requests.act(ledger, config, "calibrate", given, requests.resolve_here))
+    return requests.complete(requests.act(ledger, config, "calibrate", given, requests.workers_here(config)))
 
 
 def texts(ledger, sample="Au"):
@@ -165,11 +165,15 @@ def test_a_size_that_nobody_stated_is_not_corrected(ledger, config):
     take(ledger, "1.dm3", 1)
     before = rows(ledger)
     arguments = {"paths": ["1.dm3"], "pixel_size_nm": 0.7}
-    answer = requests.complete(requests.act(ledger, config, "retry", arguments, requests.resolve_here))
+    answer = requests.complete(
+        requests.act(ledger, config, "retry", arguments, requests.workers_here(config))
+    )
     assert (0, [("1.dm3", 0.1)]) == (answer["files"], answer["stated"])
     assert before == rows(ledger)
     arguments = {"paths": ["0.dm3"], "pixel_size_nm": 0.7}
-    answer = requests.complete(requests.act(ledger, config, "retry", arguments, requests.resolve_here))
+    answer = requests.complete(
+        requests.act(ledger, config, "retry", arguments, requests.workers_here(config))
+    )
     assert {"files": 1, "unknown": []} == answer
 
 
@@ -179,7 +183,7 @@ def test_a_kill_leaves_nothing_half_corrected(ledger, config):
         take(ledger, f"{number}.dm3", number)
     given = {"sample": "Au", "paths": None, "factor": 2.0, "pixel_size_nm": None, "undo": False}
     given |= {"by": "anna", "source": "command"}
-    steps = requests.act(ledger, config, "calibrate", given, requests.resolve_here)
+    steps = requests.act(ledger, config, "calibrate", given, requests.workers_here(config))
     next(steps)
     steps.close()
     assert ["0.2", "0.1", "0.1"] == [row["pixel_size_nm"] for row in rows(ledger)]
@@ -195,7 +199,7 @@ def test_an_undo_while_a_row_is_measured_leaves_it_as_stated(ledger):
     before = texts(ledger)
     decisions.decide(ledger, "calibrate", given)
     with ledger.reader() as reader:
-        wanted = calibrations.next_recalibration(reader)
+        wanted = waiting_rows.next_waiting(reader)
     analysis = pipeline.resolve(field(0), pixel_size_nm=0.2, settings=SETTINGS)
     decisions.decide(ledger, "calibrate", given | {"factor": None, "undo": True})
     assert not analyses.replace(ledger, wanted.micrograph_id, analysis, START, wanted=wanted)
@@ -207,7 +211,7 @@ def test_a_file_in_hand_while_its_correction_is_undone_gets_its_stated_size(ledg
     take(ledger, "0.dm3", 0)
     ask(ledger, config, sample="Au", factor=1.5)
     take(ledger, "1.dm3", 1, meanwhile=lambda: ask(ledger, config, sample="Au", undo=True))
-    steps = recalibrating(ledger, requests.resolve_here, lambda _: None)
+    steps = measuring_again(ledger, config, requests.workers_here(config), lambda _: None)
     requests.complete(steps)
     found = rows(ledger)
     assert [("0.1", "file", "0.1")] * 2 == [
@@ -232,7 +236,7 @@ def test_a_size_that_cannot_be_is_not_wanted(ledger, config):
     take(ledger, "1.dm3", 1, stated=1000.0)
     assert ["200", "1000"] == [f"{float(row['pixel_size_nm']):g}" for row in rows(ledger)]
     with ledger.reader() as reader:
-        assert 0 == calibrations.waiting(reader)
+        assert 0 == waiting_rows.waiting(reader)
 
 
 def test_many_paths_are_found_without_looking_at_every_name_for_each(ledger):

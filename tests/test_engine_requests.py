@@ -135,9 +135,9 @@ def test_without_a_service_the_command_does_all_steps_itself(outdated):
     """In its own process, with the same result."""
     folder, ledger = outdated
     config = settings(folder, 2.0)
-    steps = requests.act(ledger, config, "rebuild", {"sample": "Au"}, requests.resolve_here)
+    steps = requests.act(ledger, config, "rebuild", {"sample": "Au"}, requests.workers_here(config))
     assert 2 == requests.complete(steps)["renewed"]
-    again = requests.act(ledger, config, "rebuild", {"sample": "Au"}, requests.resolve_here)
+    again = requests.act(ledger, config, "rebuild", {"sample": "Au"}, requests.workers_here(config))
     assert 0 == requests.complete(again)["renewed"]
 
 
@@ -166,6 +166,7 @@ def test_a_corrected_calibration_is_measured_again_while_the_service_runs(outdat
 def test_a_retry_with_a_size_that_cannot_be_is_answered_with_why(tmp_path, size):
     """Whoever posted it; nothing is put into the queue."""
     arguments = {"paths": None, "pixel_size_nm": size}
+    config = settings(tmp_path, 2.0)
     with open_ledger(tmp_path) as ledger:
-        steps = requests.act(ledger, settings(tmp_path, 2.0), "retry", arguments, requests.resolve_here)
+        steps = requests.act(ledger, config, "retry", arguments, requests.workers_here(config))
         assert "pixel size" in requests.complete(steps)["error"]

@@ -53,6 +53,20 @@ def add_calibrate(add: Add) -> None:
     add_author(command)
 
 
+def add_settings(add: Add) -> None:
+    """`temwatch settings`."""
+    text = "show and change the settings of one sample"
+    examples = ("Au", 'Au separation.min_diameter_nm=5 --reason "dust"', "Au filter.min_circularity=0.8")
+    more = ("Au --unset separation.min_diameter_nm",)
+    command = add("settings", text, *(f"--config temwatch.toml {each}" for each in (*examples, *more)))
+    option = command.add_argument
+    option("sample", metavar="SAMPLE", help="name of the sample")
+    option("settings", nargs="*", metavar="KEY=VALUE", help="set these; without any, all are shown")
+    option("--unset", action="append", default=[], metavar="KEY", help="back to what is configured")
+    add_where(command)
+    add_author(command)
+
+
 def add_history(add: Add) -> None:
     """`temwatch history`."""
     text = "show who changed what, when and why, newest first"
@@ -83,7 +97,7 @@ def _add(add: Add, name: str, text: str, examples: tuple[str, ...]) -> None:
     add_author(command)
 
 
-DECISIONS = (add_exclude, add_include, add_calibrate, add_history, add_undo)
+DECISIONS = (add_exclude, add_include, add_calibrate, add_settings, add_history, add_undo)
 
 
 def add_where(command: argparse.ArgumentParser, option: str = "--output") -> None:

@@ -164,6 +164,8 @@ class SeparationSettings(Section):
     """convexity, 0 to 1; a region below it is a clump of overlapping particles"""
     min_diameter_nm: float = Field(0.5, ge=0)
     """nm, equivalent diameter; smaller particles and holes are removed"""
+    min_diameter_px: float | None = Field(None, ge=0, examples=[8])
+    """px, equivalent diameter; the same in pixels: where it is set, min_diameter_nm does not count"""
     min_marker_px: int = Field(30, ge=0)
     """px; smaller markers are dropped if vanishing_markers is drop"""
     vanishing_markers: Literal["keep", "drop"] = "keep"

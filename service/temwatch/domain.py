@@ -9,7 +9,7 @@ from __future__ import annotations
 import hashlib
 import json
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import asdict, dataclass, field
 from datetime import UTC, datetime
 from enum import StrEnum
 from pathlib import Path
@@ -228,16 +228,7 @@ class Method:
 
     def to_json(self) -> str:
         """Canonical text; the digest is taken over it and the ledger keeps it."""
-        return json.dumps(
-            {
-                "segmentation": self.segmentation,
-                "model_sha256": self.model_sha256,
-                "separation": self.separation,
-                "parameters": dict(self.parameters),
-                "software_version": self.software_version,
-            },
-            sort_keys=True,
-        )
+        return json.dumps({**asdict(self), "parameters": dict(self.parameters)}, sort_keys=True)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -246,6 +237,7 @@ class Segmenter:
 
     `probe` raises RuntimeError where the device does not work; None where there is nothing to probe.
     `segment` may be called by several threads; `together` images of one size take less time than one by one.
+    `opposite` is for bright particles where this one is for dark ones, or the other way round.
     """
 
     name: str
@@ -254,6 +246,7 @@ class Segmenter:
     model_sha256: str = ""
     probe: Callable[[], None] | None = field(default=None, compare=False)
     together: int = field(default=1, compare=False)
+    opposite: Segmenter | None = field(default=None, compare=False)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True, eq=False)

@@ -21,7 +21,7 @@ from temwatch.analysis.arguments import (
 )
 from temwatch.analysis.measurement.polygons import polygon
 from temwatch.analysis.measurement.shape import with_outlines
-from temwatch.analysis.measurement.units import disc_area_px, measure
+from temwatch.analysis.measurement.units import measure, smallest_area_px
 from temwatch.analysis.refinement.contours import find_contours, moved, subdivided
 from temwatch.analysis.refinement.level import OUTLINE, draw_level
 from temwatch.analysis.refinement.rows import means_of_rows, rectify, side_by_side
@@ -157,7 +157,7 @@ def resolve(
         settings = antema.fixed_settings(settings, lines)
         depth = None  # that program counts pixels
 
-    min_area_px = disc_area_px(settings.min_diameter_nm, nm)
+    min_area_px = smallest_area_px(settings, nm)
     removed = find_speckles(segmented, min_area_px)
     cleaned = segmented & ~removed
     if as_antema:
@@ -204,6 +204,8 @@ def describe(
             *(
                 (f"separation.{name}", value)
                 for name, value in settings.model_dump(exclude={"method"}).items()
+                # left out where it does not count: the digest is that of versions without it
+                if (name, value) != ("min_diameter_px", None)
             ),
             *((("separation.compatibility", compatibility),) if compatibility else ()),
         ),

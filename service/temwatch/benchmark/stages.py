@@ -15,7 +15,7 @@ from functools import partial
 
 from skimage.measure import label, regionprops_table
 
-from temwatch.analysis.measurement.units import disc_area_px, measure
+from temwatch.analysis.measurement.units import measure, smallest_area_px
 from temwatch.analysis.pipeline import resolve
 from temwatch.analysis.separation import SEPARATORS
 from temwatch.analysis.separation.cleaning import close_small_holes, find_speckles
@@ -42,7 +42,7 @@ class StageTiming:
 
 def stages(mask: Mask, pixel_size_nm: float, repeat: int) -> list[StageTiming]:
     """Time every stage on the results of the stages before it; `resolve` is all of them together."""
-    min_area_px = disc_area_px(SeparationSettings().min_diameter_nm, pixel_size_nm)
+    min_area_px = smallest_area_px(SeparationSettings(), pixel_size_nm)
     cleaned, gaps = _clean(mask, min_area_px)
     tasks: dict[tuple[str, str], Callable[[], object]] = {
         (SCIKIT_IMAGE, ""): partial(_scikit_image, mask),

@@ -40,7 +40,8 @@ def ask_service(config: Config, kind: str, **arguments: Any) -> dict[str, Any]:
 
         with open_ledger(state) as ledger:
             try:
-                done = requests.complete(requests.act(ledger, config, kind, arguments, requests.resolve_here))
+                workers = requests.workers_here(config)
+                done = requests.complete(requests.act(ledger, config, kind, arguments, workers))
                 if kind != "retry":
                     sequence_tracker.catch_up(ledger, config)
                 return done

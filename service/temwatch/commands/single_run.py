@@ -17,9 +17,10 @@ from temwatch.domain import Status
 from temwatch.engine.engine import Engine
 from temwatch.engine.hooks import EngineHooks
 from temwatch.engine.job import Finished
+from temwatch.engine.methods import Methods
 from temwatch.engine.run_mode import RunMode
 from temwatch.errors import StartError, UsageError
-from temwatch.ledger import Arrival, File, Reader, open_ledger, queue, run_settings
+from temwatch.ledger import Arrival, File, Reader, open_ledger, queue, run_settings, sample_settings
 from temwatch.names import as_text, printable
 
 
@@ -51,7 +52,7 @@ def analyse(config: Config, arrivals: list[Arrival], pixel_size_nm: float | None
         run_settings.keep(ledger, config)
         queue.add_all(ledger, arrivals)
         with ledger.reader() as reader:
-            again = _without_result(reader, arrivals, method.digest)
+            again = _without_result(reader, arrivals, Methods(config, segmenter, method))
         if again:
             queue.retry(ledger, again, pixel_size_nm)
         with ledger.reader() as reader:
@@ -97,12 +98,14 @@ def analyse(config: Config, arrivals: list[Arrival], pixel_size_nm: float | None
     return not trouble
 
 
-def _without_result(reader: Reader, arrivals: list[Arrival], method: str) -> list[str]:
+def _without_result(reader: Reader, arrivals: list[Arrival], methods: Methods) -> list[str]:
     """Files of an earlier run that had no result then, or one by another method or pixel size."""
     asked = {as_text(str(Path(item.root, item.path))) for item in arrivals}
     again = []
     for name in {item.sample for item in arrivals}:
-        for row in reader.micrographs(reader.sample_named(name) or name):
+        sample = reader.sample_named(name) or name
+        method = methods.method(sample_settings.decisive(reader.connection, sample)).digest
+        for row in reader.micrographs(sample):
             path = str(Path(row.root, row.micrograph))
             if path in asked and (
                 row.status in (Status.FAILED, Status.REFUSED) or (row.has_result and row.method != method)

@@ -14,7 +14,7 @@ from temwatch.commands import terminal
 from temwatch.commands.terminal import plural
 from temwatch.config import Config
 from temwatch.errors import TemwatchError, UsageError
-from temwatch.ledger import File, Reader, calibrations, is_held
+from temwatch.ledger import File, Reader, is_held, sample_settings, waiting_rows
 from temwatch.ledger.sequences import progress, results
 from temwatch.names import printable
 from temwatch.outputs import sample_folder
@@ -38,7 +38,7 @@ def run(arguments: argparse.Namespace) -> int:
         for line in (
             *_differences(reader),
             *_notes(reader),
-            *_recalibration(reader),
+            *_waiting(reader),
             *_edited(reader, config),
             *_outdated(reader, config),
         ):
@@ -130,10 +130,10 @@ def _notes(reader: Reader) -> Iterator[str]:
         yield f"noted: {plural(count, 'micrograph')}: {kind.words}; the last is {path}"
 
 
-def _recalibration(reader: Reader) -> Iterator[str]:
-    """How many rows wait for the size that somebody has corrected."""
-    if waiting := calibrations.waiting(reader):
-        yield f"calibration corrected: {plural(waiting, 'micrograph')} to be measured again"
+def _waiting(reader: Reader) -> Iterator[str]:
+    """How many rows wait for what somebody has corrected or set."""
+    if waiting := waiting_rows.waiting(reader):
+        yield f"calibration or settings changed: {plural(waiting, 'micrograph')} to be measured again"
 
 
 def _state(file: File) -> str:
@@ -159,23 +159,24 @@ def _edited(reader: Reader, config: Config) -> Iterator[str]:
 def _outdated(reader: Reader, config: Config) -> Iterator[str]:
     """How many micrographs were analysed with settings other than those of the configuration."""
     from temwatch.analysis import pipeline, segmentation
-    from temwatch.engine import requests
+    from temwatch.engine.methods import Methods, renewed
 
     try:
-        current = pipeline.describe(segmentation.build_lazily(config.segmentation), config.separation)
+        segmenter = segmentation.build_lazily(config.segmentation)
     except TemwatchError as error:
         yield f"cannot tell whether results are outdated: {error}"
         return
-    methods, counts = reader.methods(), reader.micrographs_by_method()
-    outdated = {digest: count for digest, count in counts.items() if digest != current.digest}
-    if not outdated:
+    current = Methods(config, segmenter, pipeline.describe(segmenter, config.separation))
+    methods, total, separable = reader.methods(), 0, 0
+    for (sample, digest), count in reader.micrographs_by_method().items():
+        own = sample_settings.decisive(reader.connection, sample)
+        wanted = current.method(own).digest
+        if digest != wanted:
+            total += count
+            if renewed(methods[digest], current.separation(own)).digest == wanted:
+                separable += count
+    if not total:
         return
-    separable = sum(
-        count
-        for digest, count in outdated.items()
-        if requests.renewed(methods[digest], config.separation).digest == current.digest
-    )
-    total = sum(outdated.values())
     yield f"outdated: {plural(total, 'micrograph')} analysed with other settings, weights or version"
     if separable:
         yield f"outdated: temwatch rebuild brings {separable} up to date from their stored segmentations"

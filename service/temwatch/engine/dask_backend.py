@@ -14,7 +14,6 @@ import warnings
 from asyncio import CancelledError
 from collections.abc import Callable, Iterator, Sequence
 from concurrent.futures import Future
-from concurrent.futures.process import BrokenProcessPool
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import TypeVar
@@ -29,6 +28,7 @@ from temwatch.config import Config, SegmentationSettings, SeparationSettings
 from temwatch.domain import Method, Segmenter, Stage
 from temwatch.engine import orders, tasks
 from temwatch.engine.backend import OnFinished
+from temwatch.engine.futures import when_done
 from temwatch.engine.job import Executor, Job, Task
 from temwatch.engine.outcomes import Analysed, ReadDone, Resolved, Segmented, StageResult
 from temwatch.engine.process_backend import ProcessBackend
@@ -69,13 +69,11 @@ class ClusterResult:
 class DaskBackend:
     """Fulfils `Backend`; workers of this machine do what has to be read or written here."""
 
-    def __init__(
-        self, config: Config, method: Method, on_finished: OnFinished, processes: ProcessBackend
-    ) -> None:
+    def __init__(self, config: Config, on_finished: OnFinished, processes: ProcessBackend) -> None:
         self._config = config
-        self._method = method
         self._on_finished = on_finished
         self._processes = processes
+        self._methods = processes.methods
         self._submitted: set[DaskFuture] = set()
         self._capacity, self._counted_s = 0, 0.0
         address = config.engine.dask
@@ -129,7 +127,7 @@ class DaskBackend:
                 result.set_result(read)
             else:
                 content = self._processes.submit(tasks.read_content, orders.read_order(job, self._config))
-                _when_done(content, result, result.set_result)
+                when_done(content, result, result.set_result)
 
         self._ask(hash_in_place, self._order(job), result, hashed)
 
@@ -148,7 +146,7 @@ class DaskBackend:
 
             folder = orders.artifact_folder(self._config, job.file)
             pictures_written = self._processes.submit(tasks.write_drawn, folder, answer.micrographs_png)
-            _when_done(pictures_written, result, written)
+            when_done(pictures_written, result, written)
 
         self._ask(analyse, replace(self._order(job), content=read.content), result, analysed)
 
@@ -167,9 +165,11 @@ class DaskBackend:
             ),
             size_bytes=job.file.size_bytes,
             mtime_ns=job.file.mtime_ns,
-            segmentation=config.segmentation,
-            separation=config.separation,
-            method=self._method,
+            segmentation=config.segmentation.model_copy(
+                update={"particles": self._methods.polarity(job.file.settings)}
+            ),
+            separation=self._methods.separation(job.file.settings),
+            method=self._methods.method(job.file.settings),
             picture_every_frames=orders.picture_every_frames(config),
         )
 
@@ -206,19 +206,6 @@ class DaskBackend:
                 result.set_exception(error)
 
         submitted.add_done_callback(answered)
-
-
-def _when_done(future: Future[_Result], result: Future[StageResult], then: Callable[[_Result], None]) -> None:
-    """Go on with what a worker of this machine returns; its error ends in `result`."""
-
-    def done(future: Future[_Result]) -> None:
-        error = BrokenProcessPool("cancelled") if future.cancelled() else future.exception()
-        if error is not None:
-            result.set_exception(error)
-        else:
-            then(future.result())
-
-    future.add_done_callback(done)
 
 
 def hash_in_place(order: ClusterOrder) -> ReadDone | None:
@@ -318,9 +305,10 @@ def _batches(read: orders.ReadOrder) -> Iterator[ReadDone]:
 def _segmenter(worker: Worker, settings: SegmentationSettings) -> Segmenter:
     """The segmenter of this worker, built for its first file and kept by the worker for the next."""
     segmenters: dict[SegmentationSettings, Segmenter] = vars(worker).setdefault("temwatch_segmenters", {})
-    segmenter = segmenters.get(settings)
+    same_network = settings.model_copy(update={"particles": "dark"})
+    segmenter = segmenters.get(same_network)
     if segmenter is None:
-        segmenter = segmentation.build(settings)
+        segmenter = segmentation.build(same_network)
         segmenters.clear()  # a network takes much memory: the last one only
-        segmenters[settings] = segmenter
-    return segmenter
+        segmenters[same_network] = segmenter
+    return segmentation.for_particles(segmenter, settings.particles)

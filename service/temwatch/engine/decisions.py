@@ -12,7 +12,9 @@ from dataclasses import dataclass
 from datetime import UTC, datetime
 from typing import Any
 
-from temwatch.ledger import File, Ledger, calibrations, exclusions, undoing
+from temwatch import setting_keys
+from temwatch.errors import UsageError
+from temwatch.ledger import File, Ledger, calibrations, exclusions, sample_settings, undoing
 from temwatch.ledger.changes import Author
 from temwatch.ledger.selection import (
     Selection,
@@ -25,7 +27,7 @@ from temwatch.ledger.selection import (
 )
 from temwatch.names import as_text
 
-KINDS = ("exclude", "include", "calibrate", "undo")
+KINDS = ("exclude", "include", "calibrate", "settings", "undo")
 """What can be decided; the names of the requests and of the commands."""
 
 _RETRY = "temwatch retry --pixel-size gives it one"
@@ -61,7 +63,8 @@ def decide(ledger: Ledger, kind: str, arguments: Mapping[str, Any], settle: Sett
     `micrograph`; `particles` (numbers) or `polygon` (corners x, y in px) mean particles of that micrograph.
     `by`, `source` and `reason` go into the history. "calibrate" takes `paths` or a `sample`, and `factor`,
     `pixel_size_nm` or `undo`; the number of `micrographs` is then of those that are measured again. "undo"
-    takes the ids of `changes`, and undoes all of them or none.
+    takes the ids of `changes`, and undoes all of them or none. "settings" takes a `sample` and `values` by
+    key, None for what is unset; the number of `micrographs` is that of the rows that are measured again.
 
     The answer holds the ids of the `changes`, the number of `micrographs` and `particles` that changed, and
     what is `unknown`; or why it was `refused`, and then nothing has changed.
@@ -86,6 +89,8 @@ def decide(ledger: Ledger, kind: str, arguments: Mapping[str, Any], settle: Sett
                 decision.undo(arguments["changes"])
             elif kind == "calibrate":
                 decision.calibrate(arguments)
+            elif kind == "settings":
+                decision.set_values(arguments["sample"], arguments["values"])
             elif (micrograph_id := arguments.get("micrograph")) is not None:
                 decision.about_micrograph(micrograph_id, arguments)
             else:
@@ -158,6 +163,16 @@ class _Decision:
             self.micrographs += undone.micrographs
             self.particles += undone.particles
             self._add(undone.change, undone.sample)
+
+    def set_values(self, sample: str, values: Mapping[str, Any]) -> None:
+        """Settings of a sample."""
+        try:
+            checked = setting_keys.check(values)
+        except UsageError as error:
+            raise _NothingDone(str(error)) from None
+        change, outdated = sample_settings.change(self._connection, self._author, sample, checked)
+        self.micrographs += outdated
+        self._add(change, sample)
 
     def calibrate(self, arguments: Mapping[str, Any]) -> None:
         """Correct stated pixel sizes, or undo that: of a sample, or of files."""

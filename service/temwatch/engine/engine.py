@@ -19,7 +19,7 @@ import structlog
 from temwatch.acquisition import spool
 from temwatch.config import Config
 from temwatch.domain import Method, Segmenter, Stage, Status
-from temwatch.engine import kinship, retry, tasks
+from temwatch.engine import kinship, retry
 from temwatch.engine.admission import Admission
 from temwatch.engine.artifacts import ArtifactWriter
 from temwatch.engine.backend import Backend
@@ -81,7 +81,7 @@ class Engine:
         if config.engine.dask:
             from temwatch.engine.dask_backend import DaskBackend  # dask: half a second to import
 
-            self._backend = DaskBackend(config, method, self._on_task_finished, self._processes)
+            self._backend = DaskBackend(config, self._on_task_finished, self._processes)
         self._artifacts = ArtifactWriter(
             ledger, config.output.folder, mode, submit=self._processes.submit, wake=self.wake
         )
@@ -89,7 +89,7 @@ class Engine:
         self._requests = RequestQueue(
             ledger,
             config,
-            resolve=lambda order: self._processes.submit(tasks.resolve, order),
+            workers=self._processes.workers(self._hooks.is_source_up),
             is_complete=self._artifacts.is_complete,
             wake=self.wake,
             publish_soon=self._publisher.publish_soon,

@@ -200,7 +200,7 @@ class Job:
         seconds = sum(self.stages.get(stage, 0.0) for stage in (Stage.READ, Stage.SEGMENT, Stage.RESOLVE))
         each_s = (seconds - self._seconds_recorded) / max(1, len(results))
         self._seconds_recorded = seconds
-        return batch.first, [resolved.packed.at(now, each_s) for resolved in results]
+        return batch.first, [resolved.packed.at(now, each_s, self.file.settings) for resolved in results]
 
     def task_finished(self, future: Future[StageResult]) -> StageResult | Failed | None:
         """The outcome to go on with, now that one of its tasks has finished.

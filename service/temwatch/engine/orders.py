@@ -19,7 +19,7 @@ from temwatch.domain import (
     Segmentation,
 )
 from temwatch.engine.job import Job, MemoryShare
-from temwatch.ledger import File
+from temwatch.ledger import File, MicrographRow
 from temwatch.ledger.correction import Correction
 from temwatch.outputs import paths
 
@@ -31,7 +31,8 @@ class ReadOrder:
     `size_bytes` is that of the file when it was found. `pixel_size_nm` is for a file that states none, and
     comes from `pixel_size_source`. `small_pictures` is the folder of the small pictures for the film, None
     where there are none; `name` is the file's output name. `memory` is None where the process that reads
-    finds out by itself how much it may take.
+    finds out by itself how much it may take. `most_frames` of a stack are read together: more of them would
+    only come later to page and tables. `mtime_ns` is for a file that is read once more.
     """
 
     source: Path
@@ -49,6 +50,8 @@ class ReadOrder:
     small_pictures: Path | None = None
     name: str = ""
     memory: MemoryShare | None = None
+    mtime_ns: int | None = None
+    most_frames: int = 64
     correction: Correction | None = None
 
 
@@ -131,6 +134,25 @@ def read_order(job: Job, config: Config) -> ReadOrder:
         first=job.next_index,
         sha256=job.sha256,
         correction=file.correction,
+    )
+
+
+def read_again_order(file: File, row: MicrographRow, config: Config) -> ReadOrder:
+    """What a worker needs in order to read one micrograph or frame once more, where it lies."""
+    return ReadOrder(
+        source=file.location,
+        spooled=paths.spool(config.output.state) / f"again-{row.id}{file.location.suffix}",
+        copy=False,
+        size_bytes=file.size_bytes,
+        mtime_ns=file.mtime_ns,
+        pixel_size_nm=row.pixel_size_nm,
+        pixel_size_source=PixelSizeSource.FILE,
+        sequence=None,
+        frame=None,
+        first=row.frame or 0,
+        most_frames=1,
+        sha256=row.sha256,
+        name=file.name,
     )
 
 

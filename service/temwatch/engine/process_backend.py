@@ -14,9 +14,12 @@ from typing import ParamSpec, TypeVar
 from temwatch import library_internals
 from temwatch.config import Config
 from temwatch.domain import Method, Segmenter, Stage
-from temwatch.engine import orders, tasks, worker_processes
+from temwatch.engine import orders, spooled_image, tasks, worker_processes
 from temwatch.engine.backend import OnFinished
+from temwatch.engine.futures import when_done
 from temwatch.engine.job import Executor, Job, Task
+from temwatch.engine.measuring_again import SegmentedAgain, Workers
+from temwatch.engine.methods import Methods
 from temwatch.engine.outcomes import ReadDone, Segmented, StageResult
 from temwatch.engine.segmentation_pool import SegmentationPool
 
@@ -30,7 +33,7 @@ class ProcessBackend:
 
     def __init__(self, config: Config, segmenter: Segmenter, method: Method, on_finished: OnFinished) -> None:
         self._config = config
-        self._method = method
+        self.methods = Methods(config, segmenter, method)
         self._on_finished = on_finished
         cores = worker_processes.usable_cores()
         self._workers = config.engine.workers or cores
@@ -88,6 +91,34 @@ class ProcessBackend:
         assert self._pool is not None
         return worker_processes.submit(self._pool, None, task, *arguments, **named)
 
+    def workers(self, is_source_up: Callable[[], bool]) -> Workers:
+        """What requests have the workers do."""
+
+        def segment(order: orders.ReadOrder, polarity: str) -> Future[SegmentedAgain] | None:
+            return self._segment_again(order, polarity) if is_source_up() else None
+
+        return Workers(
+            resolve=lambda order: self.submit(tasks.resolve, order), segment=segment, together=self._workers
+        )
+
+    def _segment_again(self, order: orders.ReadOrder, polarity: str) -> Future[SegmentedAgain]:
+        """Read and segment a micrograph that has its row."""
+        result: Future[SegmentedAgain] = Future()
+
+        def read(done: ReadDone) -> None:
+            def segmented(found: StageResult) -> None:
+                spooled_image.remove(done.micrographs)
+                assert isinstance(found, Segmented)
+                result.set_result(
+                    SegmentedAgain(found.segmentation, self._segmentation_pool.segmenter(polarity))
+                )
+
+            image = done.micrographs[0].image
+            when_done(self._segmentation_pool.submit(image, 0, polarity), result, segmented)
+
+        when_done(self.submit(tasks.read_again, order), result, read)
+        return result
+
     def busy(self) -> dict[int, int | None]:
         """Worker processes that have something in hand, and which file."""
         return {} if self._pool is None else self._pool.busy()
@@ -118,7 +149,9 @@ class ProcessBackend:
             self._start(
                 job,
                 Task(Stage.SEGMENT, Executor.THREAD),
-                self._segmentation_pool.submit(micrograph.image, index),
+                self._segmentation_pool.submit(
+                    micrograph.image, index, self.methods.polarity(job.file.settings)
+                ),
             )
 
     def resolve(self, job: Job, segmented: Segmented) -> None:
@@ -132,8 +165,8 @@ class ProcessBackend:
             resolve=orders.ResolveOrder(
                 pixel_size_nm=micrograph.pixel_size_nm,
                 segmentation=segmented.segmentation,
-                separation=self._config.separation,
-                method=self._method,
+                separation=self.methods.separation(job.file.settings),
+                method=self.methods.method(job.file.settings),
             ),
             origin=orders.origin(micrograph),
             drawing=orders.drawing(job, micrograph, self._config)

@@ -6,6 +6,7 @@ files that arrive meanwhile.
 
 from __future__ import annotations
 
+import functools
 import json
 import math
 import sqlite3
@@ -19,16 +20,17 @@ from typing import Any, NamedTuple
 
 import structlog
 
-from temwatch.analysis import pipeline
+from temwatch import setting_keys
+from temwatch.analysis import segmentation
 from temwatch.choices import implausible_pixel_size, is_plausible_pixel_size
 from temwatch.config import Config, SeparationSettings
-from temwatch.domain import Analysis, Method, Segmentation, Segmenter
-from temwatch.engine import decisions, tasks
-from temwatch.engine.orders import ResolveOrder
-from temwatch.engine.recalibration import next_item, recalibrating
-from temwatch.errors import StartError
-from temwatch.ledger import Ledger, Reader, Request, analyses, calibrations, queue
-from temwatch.ledger.calibrations import Recalibration
+from temwatch.domain import Analysis, Method, Segmenter
+from temwatch.engine import decisions, spooled_image, tasks
+from temwatch.engine.measuring_again import Attempts, SegmentedAgain, Workers, measuring_again, next_item
+from temwatch.engine.methods import renewed
+from temwatch.engine.orders import ReadOrder, ResolveOrder
+from temwatch.errors import InputError, StartError
+from temwatch.ledger import Ledger, Reader, Request, analyses, queue, sample_settings, waiting_rows
 from temwatch.ledger.requests import add_request, answer_request, close_request, open_requests
 from temwatch.outputs import sample_folder
 
@@ -49,9 +51,8 @@ def ask_to_publish(connection: sqlite3.Connection, decided: decisions.Decided) -
 
 
 Answer = dict[str, object]
-Steps = Generator["Future[Analysis] | None", None, Answer]
+Steps = Generator["Future[Any] | None", None, Answer]
 """What a step yields has to be done before the next one; None lets others have their turn."""
-Resolve = Callable[[ResolveOrder], "Future[Analysis]"]
 
 
 def act(
@@ -59,7 +60,7 @@ def act(
     config: Config,
     kind: str,
     arguments: Mapping[str, Any],
-    resolve: Resolve,
+    workers: Workers,
     are_written: Callable[[str], bool] | None = None,
 ) -> Steps:
     """Do what a command asks for; the generator's value is the answer.
@@ -84,12 +85,15 @@ def act(
             answer: Answer = {"files": len(files), "unknown": unknown}
             return answer | {"stated": stated} if stated else answer
         case "rebuild", {"sample": str() as sample}:
-            count = yield from _resolve_outdated(ledger, config.separation, sample, resolve)
+            count = yield from _resolve_outdated(ledger, config.separation, sample, workers)
             yield from sample_folder.rebuilding(ledger, config.output.folder, sample, are_written)
-            return {"renewed": count, "separation": config.separation.model_dump()}
+            with ledger.reader() as reader:
+                own = sample_settings.decisive(reader.connection, sample)
+            separation = setting_keys.separation(config.separation, own)
+            return {"renewed": count, "separation": separation.model_dump()}
         case kind, values if kind in decisions.KINDS:
             decided = decisions.decide(ledger, kind, values)
-            measured = yield from recalibrating(ledger, resolve, lambda _: None)
+            measured = yield from measuring_again(ledger, config, workers, lambda _: None)
             for name in sorted(measured.union(decided.samples)):
                 yield from sample_folder.refreshing(ledger, config.output.folder, name)
             return decided.answer
@@ -110,9 +114,9 @@ def complete(steps: Steps) -> Answer:
 
 @dataclass(slots=True)
 class _Underway:
-    request: Request | None  # None: rows with a corrected calibration
+    request: Request | None  # None: rows that are measured again
     steps: Steps
-    awaited: Future[Analysis] | None = None
+    awaited: Future[Any] | None = None
 
 
 class RequestQueue:
@@ -122,8 +126,8 @@ class RequestQueue:
     ----------
     ledger, config
         As for the engine.
-    resolve : callable
-        Has a worker resolve a stored segmentation.
+    workers : Workers
+        Those who resolve a stored segmentation, or segment once more.
     is_complete : callable
         Whether all output folders of a sample are up to date.
     wake : callable
@@ -137,14 +141,14 @@ class RequestQueue:
         ledger: Ledger,
         config: Config,
         *,
-        resolve: Resolve,
+        workers: Workers,
         is_complete: Callable[[str], bool],
         wake: Callable[[], None],
         publish_soon: Callable[[str], None],
     ) -> None:
         self._ledger = ledger
         self._config = config
-        self._resolve = resolve
+        self._workers = workers
         self._is_complete = is_complete
         self._wake = wake
         self._publish_soon = publish_soon
@@ -152,7 +156,7 @@ class RequestQueue:
         self._looked_s = 0.0
         self._recalibrate_at_s = 0.0
         self._recalibration_looked_s = -math.inf
-        self._attempts: dict[Recalibration, int] = {}
+        self._attempts: Attempts = {}
 
     @property
     def has_step(self) -> bool:
@@ -180,7 +184,7 @@ class RequestQueue:
                     self._config,
                     request.kind,
                     request.arguments,
-                    self._resolve,
+                    self._workers,
                     self._is_complete,
                 )
                 self._underway = _Underway(request, steps)
@@ -188,14 +192,16 @@ class RequestQueue:
         if self._underway is None and now_s >= look_again_s:
             self._recalibration_looked_s = now_s
             with self._ledger.reader() as reader:
-                waiting = calibrations.waiting(reader)
+                waiting = waiting_rows.waiting(reader)
                 has_next = waiting > 0 and next_item(reader, self._attempts) is not None
             if has_next:
-                log.info("calibration corrected, measuring again", micrographs=waiting)
-                self._underway = _Underway(None, self._recalibrating())
+                log.info("measuring again", micrographs=waiting)
+                self._underway = _Underway(None, self._measuring_again())
 
-    def _recalibrating(self) -> Steps:
-        samples = yield from recalibrating(self._ledger, self._resolve, self._publish_soon, self._attempts)
+    def _measuring_again(self) -> Steps:
+        samples = yield from measuring_again(
+            self._ledger, self._config, self._workers, self._publish_soon, self._attempts
+        )
         return {"samples": sorted(samples)}
 
     def _decide(self, request: Request) -> None:
@@ -239,7 +245,7 @@ class RequestQueue:
             raise  # the ledger itself: nothing could be answered either
         except Exception as error:  # a boundary, see docs/decisions/0012: it costs one request
             asked = underway.request
-            log.exception("internal error", kind=asked.kind if asked else "calibrate")
+            log.exception("internal error", kind=asked.kind if asked else "measure again")
             answer = {"error": f"internal error: {type(error).__name__}: {error}; see the log"}
         self._underway = None
         self._looked_s = 0.0  # another may wait
@@ -250,29 +256,13 @@ class RequestQueue:
         answer_request(self._ledger, underway.request.id, json.dumps(answer), datetime.now(UTC))
 
 
-def renewed(recorded: Method, separation: SeparationSettings) -> Method:
-    """The method of a micrograph that is resolved again: its old segmentation, the present separation."""
-    prefix = "segmentation."
-    segmenter = Segmenter(
-        name=recorded.segmentation,
-        segment=_stored,
-        model_sha256=recorded.model_sha256,
-        parameters=tuple(
-            (key.removeprefix(prefix), value) for key, value in recorded.parameters if key.startswith(prefix)
-        ),
-    )
-    return pipeline.describe(segmenter, separation)
-
-
-def _stored(_: object) -> list[Segmentation]:
-    raise AssertionError("the stored segmentation is used; nothing is segmented again")
-
-
 def _resolve_outdated(
-    ledger: Ledger, separation: SeparationSettings, sample: str, resolve: Resolve
+    ledger: Ledger, configured: SeparationSettings, sample: str, workers: Workers
 ) -> Generator[Future[Analysis] | None, None, int]:
     """Resolve what was separated with other settings once more, from the stored segmentations."""
     with ledger.reader() as reader:
+        own = sample_settings.decisive(reader.connection, sample)
+        separation = setting_keys.separation(configured, own)
         methods = {
             digest: method
             for digest, recorded in reader.methods().items()
@@ -291,7 +281,7 @@ def _resolve_outdated(
                 separation=separation,
                 method=methods[row.method],
             )
-        future = resolve(order)
+        future = workers.resolve(order)
         while not future.done():
             yield future
         analysis = future.result()
@@ -318,8 +308,29 @@ def _outdated(reader: Reader, number: int, methods: Mapping[str, Method]) -> _Ou
     return _Outdated(row.pixel_size_nm, row.method)
 
 
-def resolve_here(order: ResolveOrder) -> Future[Analysis]:
+def workers_here(config: Config) -> Workers:
     """Without workers, at once: for a command that holds the ledger itself."""
+
+    @functools.cache
+    def segmenter() -> Segmenter:
+        return segmentation.build(config.segmentation)
+
+    def segment(order: ReadOrder, polarity: str) -> Future[SegmentedAgain]:
+        future: Future[SegmentedAgain] = Future()
+        try:
+            order.spooled.parent.mkdir(parents=True, exist_ok=True)
+            micrographs = tasks.read_again(order).micrographs
+            chosen = segmentation.for_particles(segmenter(), polarity)
+            future.set_result(SegmentedAgain(chosen.segment([micrographs[0].image])[0], chosen))
+            spooled_image.remove(micrographs)
+        except InputError as error:
+            future.set_exception(error)
+        return future
+
+    return Workers(resolve=_resolve_here, segment=segment)
+
+
+def _resolve_here(order: ResolveOrder) -> Future[Analysis]:
     future: Future[Analysis] = Future()
     future.set_result(tasks.resolve(order))
     return future

@@ -8,21 +8,28 @@ from collections import deque
 from concurrent.futures import Future
 from dataclasses import dataclass
 
+from temwatch.analysis.segmentation import for_particles
 from temwatch.domain import Image, Segmenter
 from temwatch.engine.outcomes import Hung, Segmented, StageResult
 
 
 @dataclass(frozen=True, slots=True, eq=False)
 class _Order:
-    """An image, which micrograph of its file it is, and where its segmentation goes."""
+    """An image, which micrograph of its file it is, its polarity, and where its segmentation goes."""
 
     future: Future[StageResult]
     image: Image
     index: int
+    polarity: str | None
+
+
+def _kind(order: _Order) -> tuple[object, ...]:
+    """Equal where two images can be segmented together."""
+    return order.image.shape, order.polarity
 
 
 class SegmentationPool:
-    """Threads that take images from one queue and segment those of one size together.
+    """Threads that take images from one queue and segment those of one size and polarity together.
 
     A free thread takes the image that has waited longest, and with it as many others of the same size as the
     segmenter takes together: a micrograph that arrives alone is segmented at once. Unlike the threads of
@@ -42,13 +49,20 @@ class SegmentationPool:
     def _start_thread(self, number: int) -> None:
         threading.Thread(target=self._work, name=f"segment-{number}", daemon=True).start()
 
-    def submit(self, image: Image, index: int) -> Future[StageResult]:
-        """The segmentation of micrograph `index` of a file, once its turn has come: a `Segmented`."""
+    def submit(self, image: Image, index: int, polarity: str | None = None) -> Future[StageResult]:
+        """The segmentation of micrograph `index` of a file, once its turn has come: a `Segmented`.
+
+        `polarity` says whether particles are dark or bright; without it they are as the segmenter takes them.
+        """
         future: Future[StageResult] = Future()
         with self._changed:
-            self._orders.append(_Order(future, image, index))
+            self._orders.append(_Order(future, image, index, polarity))
             self._changed.notify()
         return future
+
+    def segmenter(self, polarity: str | None) -> Segmenter:
+        """The one that segments images of this polarity."""
+        return self._segmenter if polarity is None else for_particles(self._segmenter, polarity)
 
     def busy(self) -> list[int]:
         """Threads that segment something, by their number in the kernel; first what was begun first."""
@@ -92,7 +106,8 @@ class SegmentationPool:
             me = threading.get_native_id()
             self._in_hand[me] = batch
             try:
-                found = self._segmenter.segment([order.image for order in batch])
+                segmenter = self.segmenter(batch[0].polarity)
+                found = segmenter.segment([order.image for order in batch])
             except BaseException as error:  # noqa: BLE001 - as in any executor, the future carries it
                 if not self._is_mine(me, batch):
                     return
@@ -129,11 +144,10 @@ class SegmentationPool:
             if self._alone:
                 return [self._alone.pop()]
             batch = [self._orders.popleft()]
-            shape = batch[0].image.shape
             while (
                 self._orders
                 and len(batch) < self._segmenter.together
-                and self._orders[0].image.shape == shape
+                and _kind(self._orders[0]) == _kind(batch[0])
             ):
                 batch.append(self._orders.popleft())
             return batch

@@ -24,9 +24,8 @@ from temwatch.ledger import Result, pack
 from temwatch.outputs import film, paths, pictures, sample_folder
 from temwatch.outputs.files import replacing, writing
 
-# frames of a stack that are read together; more of them would only come later to page and tables
+# of the frames of a stack that are read together
 _BATCH_PIXELS = 16 * 1024**2
-_BATCH_FRAMES = 64
 
 # The header of a larger file is read first, because copying and hashing it takes seconds or minutes.
 _HEADER_FIRST_BYTES = 64 * 1024**2
@@ -54,7 +53,7 @@ def read(order: ReadOrder) -> ReadDone:
         height, width = source.shape
         batch = range(1)
         if source.frames is not None:
-            count = min(_BATCH_FRAMES, max(1, _BATCH_PIXELS // (height * width)))
+            count = min(order.most_frames, max(1, _BATCH_PIXELS // (height * width)))
             batch = range(order.first, min(order.first + count, source.frames))
         size_nm, size_source = _pixel_size(source, order)
         micrographs = tuple(
@@ -86,6 +85,23 @@ def read(order: ReadOrder) -> ReadDone:
         frames_total=source.frames,
         seconds=time.monotonic() - started,
     )
+
+
+def read_again(order: ReadOrder) -> ReadDone:
+    """Read a file that has its rows once more, without a copy.
+
+    Raises
+    ------
+    Unreadable
+        vanished: it is no longer there, or another one is in its place.
+    """
+    try:
+        found = order.source.stat()
+    except OSError as error:
+        raise unreadable(error) from None
+    if (found.st_size, found.st_mtime_ns) != (order.size_bytes, order.mtime_ns):
+        raise Unreadable("vanished", "was replaced by another file")
+    return read(order)
 
 
 def check_header(order: ReadOrder) -> int | None:

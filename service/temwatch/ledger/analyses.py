@@ -7,7 +7,7 @@ from __future__ import annotations
 
 import dataclasses
 import sqlite3
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import datetime
 from statistics import fmean
@@ -27,7 +27,7 @@ from temwatch.domain import (
     Segmentation,
     utc_text,
 )
-from temwatch.ledger import calibrations, exclusions
+from temwatch.ledger import calibrations, exclusions, waiting_rows
 from temwatch.ledger.packing import (
     BOX_COLUMNS,
     pack_level,
@@ -42,6 +42,7 @@ from temwatch.ledger.rows import Result, metadata_text, method_from
 from temwatch.ledger.supersede import make_stale
 from temwatch.ledger.writer import Ledger
 from temwatch.notes import Note, join_notes, split_notes
+from temwatch.setting_keys import Settings
 
 
 @dataclass(frozen=True, slots=True, kw_only=True, eq=False)
@@ -52,13 +53,14 @@ class PackedAnalysis:
     method_json: str
     particles: Sequence[tuple[Any, ...]]
     rejections: Sequence[tuple[Any, ...]]
-    segmentation: tuple[Any, ...]
+    segmentation: Mapping[str, Any]
     fingerprint: PackedFingerprint | None = None
+    settings: Settings | None = None
 
-    def at(self, analysed_at: datetime, seconds: float) -> PackedAnalysis:
-        """The same, analysed at another moment or in other seconds."""
+    def at(self, analysed_at: datetime, seconds: float, settings: Settings) -> PackedAnalysis:
+        """The same, analysed at another moment, in other seconds, with these settings of the sample."""
         row = {**self.micrograph, "analysed_at": utc_text(analysed_at), "seconds": float(seconds)}
-        return dataclasses.replace(self, micrograph=row)
+        return dataclasses.replace(self, micrograph=row, settings=settings)
 
 
 def pack(result: Result) -> PackedAnalysis:
@@ -80,7 +82,7 @@ def pack(result: Result) -> PackedAnalysis:
         method_json=result.analysis.method.to_json(),
         particles=[_particle(particle) for particle in result.analysis.particles],
         rejections=[_rejection(rejection) for rejection in result.analysis.rejections],
-        segmentation=_pixels(result),
+        segmentation=_pixels(result.analysis, result.segmentation),
         fingerprint=result.fingerprint if _is_comparable(result.analysis) else None,
     )
 
@@ -126,21 +128,26 @@ def _real(value: float | None) -> float | None:
     return None if value is None else float(value)
 
 
-def _pixels(result: Result) -> tuple[Any, ...]:
-    analysis, segmentation = result.analysis, result.segmentation
+_OF_ANALYSIS = ("despeckling", "particle_regions", "rejection_regions")
+
+
+def _pixels(analysis: Analysis, segmentation: Segmentation) -> dict[str, Any]:
+    """A row of `segmentations` by column."""
     if analysis.mask.shape != segmentation.mask.shape:
         raise ValueError(
             f"masks of {analysis.mask.shape} and {segmentation.mask.shape} px are of two micrographs"
         )
-    return (
-        *analysis.mask.shape,
-        pack_mask(segmentation.mask),
-        None if segmentation.contacts is None else pack_mask(segmentation.contacts),
-        *_regions(analysis, pack_mask(segmentation.mask ^ analysis.mask)),
-        join_notes(segmentation.notes),
-        None if segmentation.level is None else pack_level(segmentation.level),
-        None if segmentation.recorded is None else pack_mask(segmentation.recorded),
-    )
+    height, width = analysis.mask.shape
+    regions = _regions(analysis, pack_mask(segmentation.mask ^ analysis.mask))
+    return dict(zip(_OF_ANALYSIS, regions, strict=True)) | {
+        "height_px": height,
+        "width_px": width,
+        "mask": pack_mask(segmentation.mask),
+        "contacts": None if segmentation.contacts is None else pack_mask(segmentation.contacts),
+        "notes": join_notes(segmentation.notes),
+        "level": None if segmentation.level is None else pack_level(segmentation.level),
+        "recorded": None if segmentation.recorded is None else pack_mask(segmentation.recorded),
+    }
 
 
 def _regions(analysis: Analysis, despeckling: bytes) -> tuple[bytes, bytes, bytes]:
@@ -154,9 +161,10 @@ def _regions(analysis: Analysis, despeckling: bytes) -> tuple[bytes, bytes, byte
 def insert(connection: sqlite3.Connection, micrograph_id: int, packed: PackedAnalysis) -> None:
     """Add particles, rejections and blobs of a micrograph whose row is there."""
     _insert_details(connection, micrograph_id, packed.particles, packed.rejections)
+    blobs = {"micrograph_id": micrograph_id, **packed.segmentation}
     connection.execute(
-        "INSERT INTO segmentations VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?)",
-        (micrograph_id, *packed.segmentation),
+        f"INSERT INTO segmentations ({', '.join(blobs)}) VALUES ({', '.join('?' * len(blobs))})",
+        tuple(blobs.values()),
     )
     if packed.fingerprint is not None:
         connection.execute(
@@ -171,8 +179,8 @@ def insert(connection: sqlite3.Connection, micrograph_id: int, packed: PackedAna
 def _insert_details(
     connection: sqlite3.Connection,
     micrograph_id: int,
-    particles: Sequence[tuple[Any, ...]],
-    rejections: Sequence[tuple[Any, ...]],
+    particles: Iterable[tuple[Any, ...]],
+    rejections: Iterable[tuple[Any, ...]],
 ) -> None:
     """Particles and rejections of a micrograph, numbered from 1."""
     measured = ", ".join(descriptors.NAMES)
@@ -194,21 +202,27 @@ def replace(
     analysis: Analysis,
     at: datetime,
     *,
-    wanted: calibrations.Recalibration | None = None,
+    wanted: waiting_rows.WaitingRow | None = None,
+    segmented: Segmentation | None = None,
 ) -> bool:
-    """Replace the analysis in a row by another of the same segmentation; whether that was done.
+    """Replace the analysis in a row; whether that was done.
 
-    Where `wanted` is given and no longer wanted, nothing changes.
+    It is of the stored segmentation, or of another one that was `segmented` from the same pixels and replaces
+    that, too. Where `wanted` is given and no longer wanted, nothing changes.
     """
-    with ledger.reader() as reader:
-        despeckling = pack_mask(segmentation(reader, micrograph_id).mask ^ analysis.mask)
+    if segmented is None:
+        with ledger.reader() as reader:
+            despeckling = pack_mask(segmentation(reader, micrograph_id).mask ^ analysis.mask)
+        blobs = dict(zip(_OF_ANALYSIS, _regions(analysis, despeckling), strict=True))
+    else:
+        blobs = _pixels(analysis, segmented)
     with ledger.transaction() as connection:
-        if wanted is not None and not calibrations.is_wanted(connection, wanted):
+        if wanted is not None and not waiting_rows.is_wanted(connection, wanted):
             return False
-        row = _of_analysis(analysis) | {"analysed_at": utc_text(at)}
-        before = connection.execute(
-            """SELECT pixel_size_nm, pixel_size_source, stated_pixel_size_nm, analysed_at FROM micrographs
-                WHERE id = ?""",
+        row = _of_analysis(analysis) | {"analysed_at": utc_text(at), "excluded_particles": 0}
+        *before, file_id, sample = connection.execute(
+            """SELECT pixel_size_nm, pixel_size_source, stated_pixel_size_nm, analysed_at, file_id, sample
+                FROM micrographs WHERE id = ?""",
             (micrograph_id,),
         ).fetchone()
         connection.execute(
@@ -221,24 +235,17 @@ def replace(
         )
         connection.execute("DELETE FROM particles WHERE micrograph_id = ?", (micrograph_id,))
         connection.execute("DELETE FROM rejections WHERE micrograph_id = ?", (micrograph_id,))
-        _insert_details(
-            connection,
-            micrograph_id,
-            [_particle(particle) for particle in analysis.particles],
-            [_rejection(rejection) for rejection in analysis.rejections],
-        )
+        details = map(_particle, analysis.particles), map(_rejection, analysis.rejections)
+        _insert_details(connection, micrograph_id, *details)
         connection.execute(
-            """UPDATE segmentations SET despeckling = ?, particle_regions = ?, rejection_regions = ?
-                WHERE micrograph_id = ?""",
-            (*_regions(analysis, despeckling), micrograph_id),
+            f"UPDATE segmentations SET {', '.join(f'{name} = ?' for name in blobs)} WHERE micrograph_id = ?",
+            (*blobs.values(), micrograph_id),
         )
-        file_id, sample = connection.execute(
-            "SELECT file_id, sample FROM micrographs WHERE id = ?", (micrograph_id,)
-        ).fetchone()
         connection.execute("UPDATE files SET changes = changes + 1 WHERE id = ?", (file_id,))
         make_stale(connection, sample, particles=True)
         calibrations.settle(connection, micrograph_id, before)
-        connection.execute("UPDATE micrographs SET excluded_particles = 0 WHERE id = ?", (micrograph_id,))
+        if wanted is not None and wanted.settings is not None:
+            waiting_rows.set_up_to_date(connection, micrograph_id)
         exclusions.apply(connection, micrograph_id)
     return True
 
@@ -270,9 +277,8 @@ def load(reader: Reader, micrograph_id: int) -> Analysis:
 
 def segmentation(reader: Reader, micrograph_id: int) -> Segmentation:
     """The segmentation before despeckling; KeyError as for `load`."""
-    height, width, mask, contacts, notes, level, recorded = _blobs(
-        reader, micrograph_id, "mask, contacts, notes, level, recorded"
-    )
+    stored = _blobs(reader, micrograph_id, "mask, contacts, notes, level, recorded")
+    height, width, mask, contacts, notes, level, recorded = stored
     return Segmentation(
         mask=unpack_mask(mask, (height, width)),
         contacts=None if contacts is None else unpack_mask(contacts, (height, width)),
@@ -287,10 +293,7 @@ def level(reader: Reader, micrograph_id: int) -> Level | None:
     found = reader.connection.execute(
         "SELECT height_px, width_px, level FROM segmentations WHERE micrograph_id = ?", (micrograph_id,)
     ).fetchone()
-    if found is None or found[2] is None:
-        return None
-    height, width, packed = found
-    return unpack_level(packed, (height, width))
+    return None if found is None or found[2] is None else unpack_level(found[2], found[:2])
 
 
 def particles(reader: Reader, micrograph_id: int) -> tuple[Particle, ...]:

@@ -13,8 +13,7 @@ import json
 import math
 import sqlite3
 from collections.abc import Collection, Sequence
-from dataclasses import dataclass
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 from temwatch.choices import implausible_pixel_size, is_plausible_pixel_size
 from temwatch.domain import PixelSizeSource
@@ -24,9 +23,6 @@ from temwatch.ledger.correction import Correction
 from temwatch.ledger.rows import CORRECTION, correction_from
 from temwatch.ledger.supersede import IS_NEWEST
 from temwatch.names import as_text
-
-if TYPE_CHECKING:
-    from temwatch.ledger.reader import Reader
 
 _STATEMENTS = (
     "ALTER TABLE micrographs ADD COLUMN wanted_pixel_size_nm REAL",
@@ -61,41 +57,6 @@ def create(connection: sqlite3.Connection) -> None:
     """Migration: nothing was corrected yet."""
     for statement in _STATEMENTS:
         connection.execute(statement)
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Recalibration:
-    """A row that is to be resolved again with another pixel size."""
-
-    micrograph_id: int
-    pixel_size_nm: float
-    method: str
-
-
-def waiting(reader: Reader) -> int:
-    """Number of rows that wait for their corrected size."""
-    return int(reader.value("SELECT count(*) FROM micrographs WHERE wanted_pixel_size_nm IS NOT NULL"))
-
-
-def next_recalibration(reader: Reader, given_up: Collection[Recalibration] = ()) -> Recalibration | None:
-    """The first row that waits for its corrected size and was not given up, None where none does."""
-    rows = reader.connection.execute(
-        """SELECT id, wanted_pixel_size_nm, method FROM micrographs
-            WHERE wanted_pixel_size_nm IS NOT NULL ORDER BY id"""
-    )
-    for number, size, method in rows:
-        item = Recalibration(micrograph_id=number, pixel_size_nm=size, method=method)
-        if item not in given_up:
-            return item
-    return None
-
-
-def is_wanted(connection: sqlite3.Connection, item: Recalibration) -> bool:
-    """Whether the row still waits for this size; it may have been retried, replaced or undone meanwhile."""
-    row = connection.execute(
-        "SELECT wanted_pixel_size_nm, method FROM micrographs WHERE id = ?", (item.micrograph_id,)
-    ).fetchone()
-    return bool(row == (item.pixel_size_nm, item.method))
 
 
 def calibrate(

@@ -141,6 +141,10 @@ class ChangeRow:
     @property
     def words(self) -> str:
         """What was done, to be read after the name of the micrograph or sample."""
+        if "settings" in self.action:
+            return ", ".join(
+                f"{key} unset" if value is None else f"{key} = {value}" for key, value in self.after.items()
+            )
         if "calibrate" in self.action:
             size = _size_in_words(self.after)
             return f"pixel size {size}" if size else "pixel size as stated"

@@ -161,18 +161,26 @@ class Reader:
         ).fetchall()
         return files
 
+    def file(self, file_id: int) -> File | None:
+        """One revision of a file, None if there is none with that number."""
+        cursor = self.connection.cursor()
+        cursor.row_factory = file_from
+        found: File | None = cursor.execute(
+            f"SELECT {FILE_COLUMNS} FROM files f WHERE f.id = ?", (file_id,)
+        ).fetchone()
+        return found
+
     def methods(self) -> dict[str, Method]:
         """Every method in use, by digest."""
         rows = self.connection.execute("SELECT digest, json FROM methods ORDER BY digest")
         return {digest: method_from(text) for digest, text in rows}
 
-    def micrographs_by_method(self) -> dict[str, int]:
-        """Number of analysed micrographs and frames, by the digest of their method."""
-        return dict(
-            self.connection.execute(
-                "SELECT method, count(*) FROM micrographs WHERE status = 'done' GROUP BY method"
-            )
+    def micrographs_by_method(self) -> dict[tuple[str, str], int]:
+        """Number of analysed micrographs and frames, by their sample and the digest of their method."""
+        rows = self.connection.execute(
+            "SELECT sample, method, count(*) FROM micrographs WHERE status = 'done' GROUP BY sample, method"
         )
+        return {(sample, method): count for sample, method, count in rows}
 
     # Micrographs
 

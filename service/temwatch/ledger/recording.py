@@ -8,7 +8,7 @@ from datetime import datetime
 from typing import Any
 
 from temwatch.domain import Kin, Reason, Status, utc_text
-from temwatch.ledger import analyses, calibrations, counters, exclusions
+from temwatch.ledger import analyses, calibrations, counters, exclusions, sample_settings
 from temwatch.ledger.analyses import PackedAnalysis, pack
 from temwatch.ledger.exposures import relate
 from temwatch.ledger.rows import FILE_COLUMNS, File, Recorded, Result, file_from
@@ -31,7 +31,8 @@ def record(
     Recording is idempotent: a file that is finished and a frame that is there change nothing. A stack
     comes in batches, `finished=False` before the last; after a crash it resumes from
     `File.frames_recorded`. Whether the content is a duplicate is decided here, once more; `kin` says what
-    else the micrograph of a file belongs to.
+    else the micrograph of a file belongs to. Where a sample has other settings by now than the results were
+    found with, the rows wait to be resolved again.
     """
     packed = [result if isinstance(result, PackedAnalysis) else pack(result) for result in results]
     with ledger.transaction() as connection:
@@ -62,6 +63,8 @@ def record(
         for micrograph_id in ids:
             exclusions.apply(connection, micrograph_id, is_published=False)
             calibrations.expect(connection, micrograph_id)
+            if packed[0].settings is not None:
+                sample_settings.expect(connection, micrograph_id, packed[0].settings, file.sample)
         if kin is not None and finished and len(ids) == 1:
             relate(connection, file.id, ids[0], kin)
             found = connection.execute("SELECT status, reason FROM micrographs WHERE id = ?", ids).fetchone()

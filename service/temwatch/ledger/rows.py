@@ -25,6 +25,7 @@ from temwatch.domain import (
 from temwatch.ledger.correction import Correction
 from temwatch.names import as_text, from_stored
 from temwatch.notes import join_notes, split_notes
+from temwatch.setting_keys import Settings
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -54,7 +55,10 @@ class Arrival:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class File:
-    """One revision of a file; `name` is its output folder, `frames_recorded` is where a stack resumes."""
+    """One revision of a file; `name` is its output folder, `frames_recorded` is where a stack resumes.
+
+    `settings` are those of its sample that decide the rows of a file.
+    """
 
     id: int
     root: str
@@ -81,6 +85,7 @@ class File:
     elapsed_s: float | None
     frames_recorded: int
     correction: Correction | None
+    settings: Settings = field(default_factory=dict)
 
     @property
     def location(self) -> Path:
@@ -240,11 +245,17 @@ CORRECTION = """(SELECT json_array(c.factor, c.pixel_size_nm, c.stated_nm) FROM 
         ORDER BY c.file_id IS NULL, c.id DESC LIMIT 1)"""
 """The correction that is in force for the pixel sizes of `files f`, as JSON; see `calibrations`."""
 
+SETTINGS = """(SELECT json_group_object(key, json(value)) FROM (
+        SELECT s.key, s.value, max(s.id) FROM settings s
+            WHERE s.sample = f.sample AND s.ended_by IS NULL AND s.key NOT LIKE 'filter.%' GROUP BY s.key)
+        WHERE value <> 'null')"""
+"""What is set for the sample of `files f` and decides its rows, as JSON; see `sample_settings`."""
+
 FILE_COLUMNS = f"""f.id, f.root, f.path, f.revision, f.sample, f.sequence, f.frame, f.name, f.size_bytes,
     f.mtime_ns, f.ctime_ns, f.sha256, f.status, f.claimed, f.attempts, f.crashes, f.source, f.pixel_size_nm,
     f.detected_at, f.not_before, f.frames_total, f.position, f.elapsed_s,
     (SELECT count(*) FROM micrographs m WHERE m.file_id = f.id AND m.frame IS NOT NULL) AS frames_recorded,
-    {CORRECTION} AS correction"""
+    {CORRECTION} AS correction, {SETTINGS} AS settings"""
 
 MICROGRAPH_COLUMNS = """m.id, m.file_id, f.name, f.root, m.sample,
     (SELECT coalesce(s.name, s.sample) FROM samples s WHERE s.sample = m.sample) AS sample_name,
@@ -272,6 +283,7 @@ def file_from(cursor: sqlite3.Cursor, row: tuple[Any, ...]) -> File:
     values["root"], values["path"] = from_stored(values["root"]), from_stored(values["path"])
     values["status"], values["claimed"] = Status(values["status"]), bool(values["claimed"])
     values["correction"] = correction_from(values["correction"])
+    values["settings"] = settings_from(values["settings"])
     values["detected_at"], values["not_before"] = moment(values["detected_at"]), moment(values["not_before"])
     return File(**values)
 
@@ -282,6 +294,12 @@ def correction_from(text: str | None) -> Correction | None:
         return None
     factor, pixel_size_nm, stated_nm = json.loads(text)
     return Correction(factor=factor, pixel_size_nm=pixel_size_nm, stated_nm=stated_nm)
+
+
+def settings_from(text: str) -> dict[str, Any]:
+    """A value of SETTINGS."""
+    found: dict[str, Any] = json.loads(text)
+    return found
 
 
 def micrograph_from(cursor: sqlite3.Cursor, row: tuple[Any, ...]) -> MicrographRow:

@@ -12,7 +12,16 @@ from pathlib import Path
 
 from temwatch import descriptors
 from temwatch.errors import LedgerMissing, StartError
-from temwatch.ledger import calibrations, changes, exposures, output_names, packing, run_settings
+from temwatch.ledger import (
+    calibrations,
+    changes,
+    early_migrations,
+    exposures,
+    output_names,
+    packing,
+    run_settings,
+    sample_settings,
+)
 from temwatch.ledger.sequences import tables
 
 FILE_NAME = "ledger.sqlite3"
@@ -173,54 +182,19 @@ def _first(connection: sqlite3.Connection) -> None:
         connection.execute(statement)
 
 
-def _notice_edits(connection: sqlite3.Connection) -> None:
-    """What tells a table that somebody has edited from one that only this service wrote."""
-    connection.execute("ALTER TABLE publications ADD COLUMN crc32 INTEGER")
-    connection.execute("ALTER TABLE publications ADD COLUMN signature TEXT")
-    connection.execute(
-        """CREATE TABLE edited_tables (
-            sample TEXT NOT NULL REFERENCES samples (sample),
-            file TEXT NOT NULL,
-            kept_as TEXT NOT NULL,
-            noticed_at TEXT NOT NULL
-        )"""
-    )
-
-
-def _notes(connection: sqlite3.Connection) -> None:
-    """Remarks, and where the pixel size comes from; who stated it before is not known.
-
-    `micrographs.notes` are those of the analysis and `segmentations.notes` those of the segmenter among them;
-    `notes_of_record` are what the ledger itself found, which an analysis made again leaves alone.
-    """
-    for column in (
-        "pixel_size_source TEXT",
-        "stated_pixel_size_nm REAL",
-        "notes TEXT NOT NULL DEFAULT ''",
-        "notes_of_record TEXT NOT NULL DEFAULT ''",
-    ):
-        connection.execute(f"ALTER TABLE micrographs ADD COLUMN {column}")
-    connection.execute("ALTER TABLE segmentations ADD COLUMN notes TEXT NOT NULL DEFAULT ''")
-    connection.execute("UPDATE samples SET generation = generation + 1")
-
-
-def _levels(connection: sqlite3.Connection) -> None:
-    """Outlines between the pixels; earlier segmentations have none and are measured by their pixels."""
-    connection.execute("ALTER TABLE segmentations ADD COLUMN level BLOB")
-
-
 MIGRATIONS: tuple[Callable[[sqlite3.Connection], None], ...] = (
     _first,
     tables.create,
-    _notice_edits,
-    _notes,
-    _levels,
+    early_migrations.notice_edits,
+    early_migrations.notes,
+    early_migrations.levels,
     output_names.migrate,
     exposures.create,
     changes.create,
     calibrations.create,
     run_settings.create,
     packing.add_recorded,
+    sample_settings.create,
 )
 """Migration n brings a ledger from version n to version n + 1."""
 

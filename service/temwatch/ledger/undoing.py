@@ -6,9 +6,10 @@ import json
 import sqlite3
 from dataclasses import dataclass
 
-from temwatch.ledger import calibrations, exclusions
+from temwatch.ledger import calibrations, exclusions, sample_settings
 from temwatch.ledger.calibrations import CannotCalibrate
 from temwatch.ledger.changes import Author
+from temwatch.ledger.sample_settings import CannotSet
 from temwatch.ledger.selection import STACK_FRAME
 
 
@@ -18,7 +19,7 @@ class CannotUndo(Exception):
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Undone:
-    """What taking a change back has changed; of a correction, the micrographs that are measured again."""
+    """What taking a change back has changed; of calibration or settings, the rows that are measured again."""
 
     change: int
     sample: str
@@ -37,7 +38,7 @@ class _Change:
 
 
 def undo(connection: sqlite3.Connection, change_id: int, author: Author) -> Undone:
-    """Take a change back: include what it excluded, exclude what it included, end or restore a correction.
+    """Take a change back: include what it excluded, exclude what it included, end or restore what it has set.
 
     Raises
     ------
@@ -45,7 +46,9 @@ def undo(connection: sqlite3.Connection, change_id: int, author: Author) -> Undo
         There is no such change, it was undone already, or there is nothing left of it to undo.
     """
     change = _find(connection, change_id)
-    if "calibrate" in change.action:
+    if "settings" in change.action:
+        undone = _of_settings(connection, change, author)
+    elif "calibrate" in change.action:
         undone = _of_calibration(connection, change, author)
     elif change.is_about_file:
         undone = _of_file(connection, change, author)
@@ -74,6 +77,15 @@ def _find(connection: sqlite3.Connection, change_id: int) -> _Change:
         frame=frame,
         is_about_file="excluded" in json.loads(after),
     )
+
+
+def _of_settings(connection: sqlite3.Connection, change: _Change, author: Author) -> Undone:
+    take_back = sample_settings.undo if change.action == "settings" else sample_settings.restore
+    try:
+        made, outdated = take_back(connection, author, change.sample, change.id)
+    except CannotSet as error:
+        raise CannotUndo(f"change {change.id}: {error}") from None
+    return Undone(change=made, sample=change.sample, micrographs=outdated)
 
 
 def _of_calibration(connection: sqlite3.Connection, change: _Change, author: Author) -> Undone:

@@ -34,6 +34,7 @@ from temwatch.web import (
     population_views,
     sequence_views,
     serialize,
+    setting_views,
 )
 from temwatch.web.bodies import add_refusal
 from temwatch.web.context import Context, Decide, known_sample
@@ -93,7 +94,7 @@ def build(
     _health(app, vitals, registry)
     _samples(app, reader)
     _events(app, hub)
-    for part in (live, population_views, sequence_views, downloads, micrographs, decisions):
+    for part in (live, population_views, sequence_views, downloads, micrographs, decisions, setting_views):
         part.add(app, service)
     page.add(app)
     return app

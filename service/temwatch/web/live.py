@@ -16,7 +16,7 @@ from starlette.requests import Request
 import temwatch
 from temwatch.choices import PLAUSIBLE_PIXEL_SIZE_NM
 from temwatch.domain import Status, utc_text
-from temwatch.ledger import MicrographRow, Reader, calibrations
+from temwatch.ledger import MicrographRow, Reader, waiting_rows
 from temwatch.ledger.requests import answer_to
 from temwatch.ledger.sample_columns import data_version, detected_at
 from temwatch.names import as_text
@@ -170,7 +170,7 @@ def _recent(service: Context, ledger: Reader, limit: int) -> dict[str, Any]:
             "recent": shown,
             "queue": {
                 "waiting": ledger.queue_length(),
-                "measured_again": calibrations.waiting(ledger),
+                "measured_again": waiting_rows.waiting(ledger),
                 "oldest_detected_at": utc_text(oldest) if oldest else None,
                 "next": [as_text(file.path) for file in ledger.pending(5)],
             },

@@ -31,6 +31,13 @@ def disc_area_px(diameter_nm: float, pixel_size_nm: float) -> int:
     return math.ceil(math.pi / 4 * (diameter_nm / pixel_size_nm) ** 2)
 
 
+def smallest_area_px(settings: SeparationSettings, pixel_size_nm: float) -> int:
+    """Area in px of the smallest particle, by its diameter in px where that is set, else in nm."""
+    if settings.min_diameter_px is not None:
+        return disc_area_px(settings.min_diameter_px, 1.0)
+    return disc_area_px(settings.min_diameter_nm, pixel_size_nm)
+
+
 def measure(region: Region, *, pixel_size_nm: float, settings: SeparationSettings) -> Particle:
     """All descriptors of a region.
 

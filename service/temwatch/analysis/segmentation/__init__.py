@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+import functools
 import os
 from collections.abc import Callable
-from typing import Protocol
+from dataclasses import replace
+from typing import Literal, Protocol
 
 from temwatch.analysis.segmentation import weights
 from temwatch.analysis.segmentation.pieces import in_pieces
@@ -68,9 +70,29 @@ def build_lazily(settings: SegmentationSettings) -> Segmenter:
     if settings.method != "deeplab":
         return build(settings)
     file = weights.read(weights.find_weights(settings))
-    return Segmenter(
-        name="deeplab",
-        segment=lambda images: build(settings).segment(images),
-        parameters=weights.parameters(settings, file),
-        model_sha256=file.sha256,
+
+    @functools.cache
+    def loaded() -> Segmenter:
+        return build(settings)
+
+    def lazy(particles: Literal["dark", "bright"]) -> Segmenter:
+        return Segmenter(
+            name="deeplab",
+            segment=lambda images: for_particles(loaded(), particles).segment(images),
+            parameters=weights.parameters(settings.model_copy(update={"particles": particles}), file),
+            model_sha256=file.sha256,
+        )
+
+    return replace(
+        lazy(settings.particles), opposite=lazy("bright" if settings.particles == "dark" else "dark")
     )
+
+
+def for_particles(segmenter: Segmenter, particles: str) -> Segmenter:
+    """The segmenter or its opposite, whichever takes what is `particles` (dark or bright) for particles.
+
+    One that has no opposite takes everything as it does.
+    """
+    if segmenter.opposite is None or dict(segmenter.parameters).get("particles") == particles:
+        return segmenter
+    return segmenter.opposite

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from dataclasses import replace
 
 from temwatch.analysis.segmentation.field import find_field
 from temwatch.analysis.segmentation.remarks import remarks
@@ -14,14 +15,17 @@ from temwatch.domain import Image, Segmentation, Segmenter
 def build(settings: SegmentationSettings) -> Segmenter:
     """The threshold as a segmenter; only `particles` of the settings matters."""
     dark = settings.particles == "dark"
+    return replace(_segmenter(dark=dark), opposite=_segmenter(dark=not dark))
 
+
+def _segmenter(*, dark: bool) -> Segmenter:
     def segment(images: Sequence[Image]) -> list[Segmentation]:
         return [_segmentation(image, dark=dark) for image in images]
 
     return Segmenter(
         name="threshold",
         segment=segment,
-        parameters=(("sigma_px", PARAMETERS.sigma_px), ("particles", settings.particles)),
+        parameters=(("sigma_px", PARAMETERS.sigma_px), ("particles", "dark" if dark else "bright")),
     )
 
 

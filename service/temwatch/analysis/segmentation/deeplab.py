@@ -63,12 +63,11 @@ def build(settings: SegmentationSettings, on_out_of_memory: Callable[[], None] =
     device = find_device(settings.device)
     net = fused(load(file))
     net = net.to(device=device, memory_format=torch.channels_last)  # type: ignore[call-overload]
-    sign = np.float32(1 if settings.particles == "dark" else -1)
     together = TOGETHER if device.type == "cuda" else 1
     turn = threading.Lock() if device.type == "cuda" else contextlib.nullcontext()
 
-    def segment(images: Sequence[Image]) -> list[Segmentation]:
-        signed = [sign * image for image in images]
+    def segment(images: Sequence[Image], *, dark: bool) -> list[Segmentation]:
+        signed = [np.float32(1 if dark else -1) * image for image in images]
         found = segmentations(
             net,
             signed,
@@ -78,20 +77,24 @@ def build(settings: SegmentationSettings, on_out_of_memory: Callable[[], None] =
             turn=turn,
             on_out_of_memory=on_out_of_memory,
         )
-        dark = settings.particles == "dark"
         return [
             replace(one, notes=remarks(image, one.mask, dark=dark))
             for one, image in zip(found, images, strict=True)
         ]
 
-    return Segmenter(
-        name="deeplab",
-        segment=segment,
-        parameters=weights.parameters(settings, file),
-        model_sha256=file.sha256,
-        probe=functools.partial(probe, device) if device.type == "cuda" else None,
-        together=together,
-    )
+    def segmenter(dark: bool) -> Segmenter:
+        of_particles = settings.model_copy(update={"particles": "dark" if dark else "bright"})
+        return Segmenter(
+            name="deeplab",
+            segment=functools.partial(segment, dark=dark),
+            parameters=weights.parameters(of_particles, file),
+            model_sha256=file.sha256,
+            probe=functools.partial(probe, device) if device.type == "cuda" else None,
+            together=together,
+        )
+
+    dark = settings.particles == "dark"
+    return replace(segmenter(dark), opposite=segmenter(not dark))
 
 
 def probe(device: torch.device) -> None:

@@ -36,7 +36,8 @@ def in_pieces(segmenter: Segmenter) -> Segmenter:
             for image in images
         ]
 
-    return replace(segmenter, segment=segment)
+    opposite = None if segmenter.opposite is None else in_pieces(segmenter.opposite)
+    return replace(segmenter, segment=segment, opposite=opposite)
 
 
 def _stitched(segment: Callable[[Sequence[Image]], list[Segmentation]], image: Image) -> Segmentation:

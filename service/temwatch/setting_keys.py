@@ -1,0 +1,136 @@
+"""Settings of one sample over those of the configuration: a closed list of keys, and what each may hold.
+
+Never a path, weights, a hook or an address: whoever has the token of the page may change these.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import Any, Literal, get_args
+
+from pydantic import BaseModel, ValidationError
+
+from temwatch.config import Config, SegmentationSettings, SeparationSettings
+from temwatch.errors import UsageError
+from temwatch.particle_filter import ParticleFilter, not_measured
+
+SettingValue = str | float | bool
+Settings = Mapping[str, SettingValue]
+"""Values by key, those that are set for a sample."""
+Polarity = Literal["dark", "bright"]
+
+_SECTIONS: dict[str, type[BaseModel]] = {
+    "separation": SeparationSettings,
+    "segmentation": SegmentationSettings,
+    "filter": ParticleFilter,
+}
+_ONLY_VIEWS = "filter."
+PARTICLES = "segmentation.particles"
+
+KEYS = (
+    "separation.method",
+    "separation.min_diameter_nm",
+    "separation.min_diameter_px",
+    "separation.convexity_threshold",
+    PARTICLES,
+    "segmentation.min_confidence",
+    *(f"{_ONLY_VIEWS}{name}" for name in ParticleFilter.model_fields),
+)
+"""All that can be set for a sample."""
+
+INSTEAD = {
+    "separation.min_diameter_nm": "separation.min_diameter_px",
+    "separation.min_diameter_px": "separation.min_diameter_nm",
+}
+"""Of each of these two the one that was set last counts."""
+
+_LIST = f"a sample has the settings {', '.join(KEYS)}"
+
+
+def decides_rows(key: str) -> bool:
+    """Whether particles are found again with it; a filter only chooses among them."""
+    return not key.startswith(_ONLY_VIEWS)
+
+
+def check(values: Mapping[str, Any]) -> dict[str, SettingValue | None]:
+    """The values as they are stored; None is for a key that is no longer set.
+
+    Raises
+    ------
+    UsageError
+        A key is not in the list, or cannot hold its value.
+    """
+    checked = {key: None if value is None else _checked(key, value) for key, value in values.items()}
+    for key in checked:
+        _model(key)
+    for key, other in INSTEAD.items():
+        if checked.get(key) is not None and checked.get(other) is not None:
+            raise UsageError(f"{key} and {other}: set one of them")
+    return checked
+
+
+def _model(key: str) -> tuple[type[BaseModel], str]:
+    if key not in KEYS:
+        raise UsageError(f"{key[:100]!r} is no setting of a sample; {_LIST}")
+    section, _, name = key.partition(".")
+    return _SECTIONS[section], name
+
+
+def why_not_yet(key: str) -> str | None:
+    """Why a key of the list has no effect in this version; None where it has."""
+    model, name = _model(key)
+    if name not in model.model_fields:
+        return "works once particles have a confidence; this version measures none"
+    return not_measured(name) if model is ParticleFilter else None
+
+
+def _checked(key: str, value: Any) -> SettingValue:
+    model, name = _model(key)
+    if (reason := why_not_yet(key)) is not None:
+        raise UsageError(f"{key} {reason}")
+    is_flag = model.model_fields[name].annotation == (bool | None)
+    problem = ""
+    try:
+        if isinstance(value, bool) is is_flag or isinstance(value, str):
+            found = getattr(model.model_validate({name: value}), name)
+            if found is not None:
+                result: SettingValue = found
+                return result
+    except ValidationError as error:
+        message = error.errors()[0]["msg"].removeprefix("Value error, ")
+        problem = f": {message[0].lower()}{message[1:]}"
+    raise UsageError(f"{key} cannot be {str(value)[:100]!r}{problem}; {_LIST}")
+
+
+def configured(config: Config, key: str) -> SettingValue | None:
+    """What the configuration has for a key; None where it has nothing."""
+    section, _, name = key.partition(".")
+    value: SettingValue | None = getattr(getattr(config, section, None), name, None)
+    return value
+
+
+def separation(configured: SeparationSettings, settings: Settings) -> SeparationSettings:
+    """The separation of a sample: what is configured, and over it what is set for the sample."""
+    prefix = "separation."
+    own: dict[str, Any] = {
+        key.removeprefix(prefix): value for key, value in settings.items() if key.startswith(prefix)
+    }
+    if "min_diameter_nm" in own:
+        own["min_diameter_px"] = None
+    return configured.model_copy(update=own) if own else configured
+
+
+def polarity(configured: SegmentationSettings, settings: Settings) -> Polarity:
+    """Whether particles of a sample are dark or bright."""
+    value = settings.get(PARTICLES, configured.particles)
+    return "bright" if value == get_args(Polarity)[1] else "dark"
+
+
+def particle_filter(settings: Settings) -> ParticleFilter:
+    """The filter that is saved for a sample."""
+    values = {
+        key.removeprefix(_ONLY_VIEWS): value for key, value in settings.items() if not decides_rows(key)
+    }
+    return ParticleFilter.model_validate(
+        {name: value for name, value in values.items() if not_measured(name) is None}
+    )

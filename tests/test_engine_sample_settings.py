@@ -1,0 +1,259 @@
+"""Settings of one sample: resolved again from the ledger, undone, and used for what arrives later."""
+
+import csv
+import json
+import shutil
+
+import pytest
+
+from ledger_cases import START
+from system import command, rows, temwatch, threshold
+from temwatch import setting_keys
+from temwatch.config import Config
+from temwatch.engine import decisions, requests
+from temwatch.engine.measuring_again import measuring_again
+from temwatch.errors import UsageError
+from temwatch.ledger import Reader, analyses, changes, open_ledger, sample_settings, waiting_rows
+from temwatch.outputs import tables
+from web_cases import copied
+
+pytestmark = pytest.mark.system
+BY = {"by": "anna", "source": "command", "reason": "dust"}
+SMALLEST = "separation.min_diameter_nm"
+
+
+@pytest.fixture
+def output(analysed, tmp_path):
+    """Results of two samples, with the files that they come from."""
+    return copied(analysed, tmp_path)
+
+
+@pytest.fixture
+def config(output):
+    return Config.model_validate(
+        {
+            "watch": {"folder": str(output.parent / "acquisition")},
+            "output": {"folder": str(output), "pictures": False},
+            "segmentation": {"method": "threshold"},
+        }
+    )
+
+
+@pytest.fixture
+def ledger(config):
+    with open_ledger(config.output.state) as ledger:
+        yield ledger
+
+
+def put(ledger, **values):
+    """What a person sets, as the engine notes it; rows wait then."""
+    asked = {"sample": "Au", "values": {key.replace("__", "."): value for key, value in values.items()}, **BY}
+    return decisions.decide(ledger, "settings", asked).answer
+
+
+def measure(ledger, config):
+    """What the service does in the background."""
+    return requests.complete(measuring_again(ledger, config, requests.workers_here(config), lambda _: None))
+
+
+def particles(ledger, sample="Au"):
+    """Rows of particles.csv without the time of their analysis."""
+    with ledger.reader() as reader:
+        text = "".join(tables.csv_text(tables.PARTICLES, reader, sample))
+    return [{**row, "analysed_at": ""} for row in csv.DictReader(text.splitlines())]
+
+
+def waiting(ledger):
+    with ledger.reader() as reader:
+        return waiting_rows.waiting(reader)
+
+
+def diameters(found):
+    return sorted(float(row["equivalent_diameter_nm"]) for row in found)
+
+
+def test_the_command_sets_shows_and_undoes(output):
+    """Rows, tables and method follow; another sample is left alone; the history knows who and why."""
+    table, other = output / "Au" / "particles.csv", output / "Pt on carbon" / "particles.csv"
+    before, others = rows(table), other.read_bytes()
+    middle = diameters(before)[len(before) // 2]
+    where = ["--output", output]
+    assert "no setting" not in command("settings", "Au", *where).stdout
+    done = command("settings", "Au", f"{SMALLEST}={middle}", "--by", "anna", "--reason", "dust", *where)
+    assert 0 == done.returncode, done.stderr
+    assert "settings changed; 4 micrographs measured again" in done.stdout
+    after = rows(table)
+    assert 0 < len(after) < len(before)
+    assert {row["method"] for row in after}.isdisjoint(row["method"] for row in before)
+    assert others == other.read_bytes()
+    shown = command("settings", "Au", *where).stdout
+    line = next(line for line in shown.splitlines() if line.startswith(f"{SMALLEST} "))
+    assert f"{middle:g}  set by anna" in line
+    assert "separation.method" in shown
+    assert "uecs  configuration" in shown
+    with Reader(output / ".temwatch") as reader:
+        change = changes.history(reader, limit=1)[0]
+    assert ("settings", "anna", "dust", {SMALLEST: None}) == (
+        change.action,
+        change.made_by,
+        change.reason,
+        change.before,
+    )
+    assert f"{SMALLEST} = {middle}" in command("history", *where).stdout
+    assert 0 == command("undo", change.id, *where).returncode
+    assert [{**row, "analysed_at": ""} for row in before] == [
+        {**row, "analysed_at": ""} for row in rows(table)
+    ]
+    assert 0 == command("undo", change.id + 1, *where).returncode  # the undoing: redo
+    assert [row["particle"] for row in after] == [row["particle"] for row in rows(table)]
+    assert "already so; 0 micrographs" in command("settings", "Au", f"{SMALLEST}={middle}", *where).stdout
+
+
+@pytest.mark.parametrize(
+    ("word", "said"),
+    [
+        ("output.folder=/tmp", "no setting of a sample"),
+        ("segmentation.weights=x", SMALLEST),
+        (f"{SMALLEST}=-1", "cannot be '-1'"),
+        (f"{SMALLEST}=nan", "cannot be 'nan'"),
+        (f"{SMALLEST}=", "cannot be ''"),
+        ("separation.method=magic", "'uecs'"),
+        ("separation.convexity_threshold", "KEY=VALUE"),
+        ("filter.separated=perhaps", "cannot be 'perhaps'"),
+    ],
+)
+def test_what_is_not_in_the_list_is_refused(output, word, said):
+    """Exit code 2, the list, and nothing changes; so do both smallest diameters together."""
+    done = command("settings", "Au", word, "--output", output)
+    assert (2, "") == (done.returncode, done.stdout)
+    assert said in done.stderr
+    with Reader(output / ".temwatch") as reader:
+        assert [] == changes.history(reader, limit=1)
+
+
+def test_what_has_no_effect_yet_is_refused_with_why():
+    """A key without its column would change nothing in silence."""
+    for key in filter(setting_keys.why_not_yet, setting_keys.KEYS):
+        with pytest.raises(UsageError, match="works once particles have a"):
+            setting_keys.check({key: 0.5})
+    with pytest.raises(UsageError, match="set one of them"):
+        setting_keys.check({SMALLEST: 1, "separation.min_diameter_px": 9})
+    with pytest.raises(UsageError, match="cannot be 'True'"):
+        setting_keys.check({SMALLEST: True})
+
+
+def test_the_last_change_counts_and_an_earlier_one_can_be_undone_below_it(ledger, config):
+    """Both stay in the history; of the smallest diameter in nm and in px the last one counts."""
+    all_of_them = particles(ledger)
+    (first,) = put(ledger, separation__min_diameter_nm=1e6)["changes"]
+    (second,) = put(ledger, separation__min_diameter_px=0, filter__min_circularity=0.5)["changes"]
+    with ledger.reader() as reader:
+        assert {"separation.min_diameter_px": 0.0} == sample_settings.decisive(reader.connection, "Au")
+        assert 0.5 == sample_settings.settings_of(reader, "Au")["filter.min_circularity"].value
+    measure(ledger, config)
+    assert len(particles(ledger)) >= len(all_of_them)
+    undone = decisions.decide(ledger, "undo", {"changes": [first], **BY}).answer
+    assert 0 == undone["micrographs"]  # the second is in force
+    decisions.decide(ledger, "undo", {"changes": [second], **BY})
+    measure(ledger, config)
+    assert all_of_them == particles(ledger)
+
+
+def test_a_filter_measures_nothing_again(ledger):
+    """It chooses among what is there."""
+    assert 0 == put(ledger, filter__min_diameter_nm=5)["micrographs"]
+    assert 0 == waiting(ledger)
+
+
+def test_a_kill_leaves_nothing_half_done(ledger, config):
+    """What waits stands in the ledger; a row that has the settings already is only marked as such."""
+    assert 4 == put(ledger, separation__min_diameter_nm=1e6)["micrographs"]
+    steps = measuring_again(ledger, config, requests.workers_here(config), lambda _: None)
+    next(steps)
+    steps.close()
+    assert 3 == waiting(ledger)
+    counts = {row["micrograph"] for row in particles(ledger)}
+    assert 3 == len(counts)
+    measure(ledger, config)
+    assert (0, []) == (waiting(ledger), particles(ledger))
+    (number,) = put(ledger, separation__method="none")["changes"]
+    decisions.decide(ledger, "undo", {"changes": [number], **BY})
+    assert 4 == waiting(ledger)
+    assert set() == measure(ledger, config)
+
+
+def test_a_change_while_a_row_is_measured_drops_what_was_measured(ledger):
+    """The row goes on waiting for the settings of now."""
+    put(ledger, separation__min_diameter_nm=1e6)
+    with ledger.reader() as reader:
+        item = waiting_rows.next_waiting(reader)
+        analysis = analyses.load(reader, item.micrograph_id)
+    put(ledger, separation__min_diameter_nm=1e5)
+    before = particles(ledger)
+    assert not analyses.replace(ledger, item.micrograph_id, analysis, START, wanted=item)
+    assert (before, 4) == (particles(ledger), waiting(ledger))
+
+
+def test_polarity_segments_again_from_the_file_and_names_what_is_gone(ledger, config):
+    """Where the file is gone the row stays; with the polarity of before everything is as it was."""
+    before = particles(ledger)
+    (number,) = put(ledger, segmentation__particles="bright")["changes"]
+    with ledger.transaction() as connection:  # another file is in its place by now
+        connection.execute("UPDATE files SET mtime_ns = mtime_ns + 1 WHERE path LIKE '%Au_02.dm3'")
+    measure(ledger, config)
+    with ledger.reader() as reader:
+        methods = reader.methods()
+        found = {row.name: row for row in reader.micrographs("Au") if row.has_result}
+        masks = {name: analyses.segmentation(reader, row.id).mask for name, row in found.items()}
+    polarities = {
+        name: dict(methods[row.method].parameters)["segmentation.particles"] for name, row in found.items()
+    }
+    assert {"Au_01": "bright", "Au_02": "dark", "Au_03": "bright", "Au_04": "bright"} == polarities
+    assert [("file_gone",)] == [row.notes for row in found.values() if "file_gone" in row.notes]
+    assert [row for row in before if "Au_02" in row["micrograph"]] == [
+        row for row in particles(ledger) if "Au_02" in row["micrograph"]
+    ]
+    assert 0 == waiting(ledger)
+    decisions.decide(ledger, "undo", {"changes": [number], **BY})
+    measure(ledger, config)
+    assert before == particles(ledger)
+    with ledger.reader() as reader:
+        again = {row.name: analyses.segmentation(reader, row.id).mask for row in found.values()}
+    assert not (masks["Au_01"] == again["Au_01"]).all()
+
+
+def test_a_rebuild_keeps_the_settings_of_a_sample(ledger, config):
+    """They are over those of the configuration."""
+    put(ledger, separation__min_diameter_nm=1e6)
+    measure(ledger, config)
+    steps = requests.act(ledger, config, "rebuild", {"sample": "Au"}, requests.workers_here(config))
+    answer = requests.complete(steps)
+    assert (0, 1e6) == (answer["renewed"], answer["separation"]["min_diameter_nm"])
+    assert [] == particles(ledger)
+
+
+def test_what_arrives_later_has_the_settings_of_its_sample(output, tmp_path, series):
+    """At once and by its method; a file of another sample has those of the configuration."""
+    where = ["--output", output]
+    assert 0 == command("settings", "Au", "segmentation.particles=bright", f"{SMALLEST}=3", *where).returncode
+    more = tmp_path / "more"
+    for sample in ("Au", "Ag"):
+        (more / sample).mkdir(parents=True)
+        shutil.copy(sorted(series.glob("*.dm3"))[5], more / sample / "later.dm3")
+    done = temwatch("analyse", more, *where, "--config", threshold(tmp_path))
+    assert 0 == done.returncode, done.stderr
+    with Reader(output / ".temwatch") as reader:
+        (ag,) = (row.method for row in reader.micrographs("Ag"))
+        parameters = {
+            row.name: dict(reader.methods()[row.method].parameters)
+            for row in reader.micrographs("Au")
+            if row.has_result
+        }
+        assert 0 == waiting_rows.waiting(reader)
+        configured = dict(reader.methods()[ag].parameters)
+    assert ("bright", 3.0) == (
+        parameters["later"]["segmentation.particles"],
+        parameters["later"]["separation.min_diameter_nm"],
+    )
+    assert 1 == len({json.dumps(one) for one in parameters.values()})
+    assert "dark" == configured["segmentation.particles"]
