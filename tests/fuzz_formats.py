@@ -1,4 +1,4 @@
-"""Damages dm files and reads them, in a process of its own: `python fuzz_formats.py WHOLE... CASES`.
+"""Damages files and reads them, in a process of its own: `python fuzz_formats.py WHOLE... CASES`.
 
 Whatever is done to a file, reading it ends in a micrograph or in one line of reason, within seconds of
 processor time. Prints the outcomes and the memory that the process had at most.

@@ -112,6 +112,16 @@ def test_pictures_of_other_formats_are_told_of_once_a_folder():
         assert {"other_format": 3} == dict(found.status.entries_skipped)
 
 
+def test_a_format_that_is_read_but_not_watched_for_is_told_of_with_the_remedy(tmp_path):
+    """Whoever saves with Velox need not wait in vain."""
+    for name in ("a.emd", "b.EMD", "a.ser", "a.emi", "good.dm3"):
+        (tmp_path / name).write_bytes(b"x")
+    told = []
+    assert ["good.dm3"] == [file.path for file in scan(tmp_path, ["*.dm3"], skipped=told.append)]
+    assert {"*.emd", "*.ser"} == {entry.path for entry in told}
+    assert all(f'"{entry.path}" to [watch] patterns' in entry.reason for entry in told)
+
+
 def test_a_time_beyond_the_ledger_still_tells_a_change():
     """The year 2400 on a share with a broken clock, and a file that is written again a second later."""
     with intakes() as found:

@@ -1,4 +1,4 @@
-"""Thousands of damaged dm files: each is read or refused with its reason; no crash, hang or flood."""
+"""Thousands of damaged files: each is read or refused with its reason; no crash, hang or flood."""
 
 import json
 import subprocess
@@ -8,6 +8,7 @@ import numpy as np
 import pytest
 
 import fuzz_formats
+from format_files import fei_record, velox_metadata, write_mrc, write_ser, write_velox
 
 TAGS = {
     "DataBar": {"Acquisition Date": "27.08.2016", "Acquisition Time": "20:54:33"},
@@ -17,25 +18,63 @@ LONG = [pytest.mark.soak, pytest.mark.timeout(0)]
 
 
 @pytest.fixture(scope="module")
-def wholes(tmp_path_factory, write_dm):
-    """A micrograph as dm3 and dm4, and a stack; their pixels can be told from the tags."""
-    folder = tmp_path_factory.mktemp("wholes")
+def pixels():
+    """Three frames; they can be told from the tags around them by the marks at both ends."""
     pixels = np.random.default_rng(3).normal(1000, 50, (3, 48, 64)).astype(np.int16)
-    for frame in pixels:  # marks at both ends of what is stored
+    for frame in pixels:
         frame.reshape(-1).view(np.uint8)[:9] = np.frombuffer(b"PIXELS...", np.uint8)
         frame.reshape(-1).view(np.uint8)[-9:] = np.frombuffer(b"...PIXELS", np.uint8)
+    return pixels
+
+
+@pytest.fixture(scope="module")
+def wholes(tmp_path_factory, write_dm, pixels):
+    """A micrograph and a stack in each format."""
+    folder = tmp_path_factory.mktemp("wholes")
     nm = (0.05, "nm")
-    return [
-        write_dm(folder / "one.dm3", pixels[0], tags=TAGS, thumbnail=True),
-        write_dm(folder / "one.dm4", pixels[0], tags=TAGS, thumbnail=True),
-        write_dm(folder / "stack.dm4", pixels, (nm, nm, (0.5, "s")), TAGS),
-    ]
+    metadata = [velox_metadata(detector="HAADF", frame_time=0.5)] * 3
+    other = [velox_metadata(detector="DF2")]
+    return {
+        "dm": [
+            write_dm(folder / "one.dm3", pixels[0], tags=TAGS, thumbnail=True),
+            write_dm(folder / "one.dm4", pixels[0], tags=TAGS, thumbnail=True),
+            write_dm(folder / "stack.dm4", pixels, (nm, nm, (0.5, "s")), TAGS),
+        ],
+        "mrc": [
+            write_mrc(folder / "one.mrc", pixels[0]),
+            write_mrc(folder / "stack.mrc", pixels, extended=fei_record() * 3),
+        ],
+        "ser": [
+            write_ser(folder / "one.ser", [pixels[0][::-1]]),
+            write_ser(folder / "stack.ser", [frame[::-1] for frame in pixels], dimensions=[(3, 0.5, "s")]),
+        ],
+        "velox": [
+            write_velox(folder / "one.emd", {"a": (pixels[0][..., np.newaxis], metadata[:1])}),
+            write_velox(
+                folder / "stack.emd",
+                {
+                    "a": (np.moveaxis(pixels, 0, -1), metadata),
+                    "b": (pixels[0][..., np.newaxis], other),
+                },
+                chunks=(48, 64, 1),
+            ),
+        ],
+    }
 
 
-@pytest.mark.parametrize("cases", [1500, pytest.param(200_000, marks=LONG)])
-def test_whatever_is_damaged_there_is_a_micrograph_or_a_reason(wholes, cases):
+@pytest.mark.parametrize(
+    ("kind", "cases"),
+    [
+        ("dm", 1500),
+        ("mrc", 150),
+        ("ser", 150),
+        ("velox", 200),
+        *(pytest.param(kind, 200_000, marks=LONG) for kind in ("dm", "mrc", "ser", "velox")),
+    ],
+)
+def test_whatever_is_damaged_there_is_a_micrograph_or_a_reason(wholes, kind, cases):
     """Below 1 GiB in all, and seconds for each; what fails is shown with the smallest damage that does it."""
-    command = [sys.executable, fuzz_formats.__file__, *map(str, wholes), str(cases)]
+    command = [sys.executable, fuzz_formats.__file__, *map(str, wholes[kind]), str(cases)]
     done = subprocess.run(command, capture_output=True, text=True, check=False)
     assert 0 == done.returncode, done.stderr[-6000:]
     said = json.loads(done.stdout.splitlines()[-1])

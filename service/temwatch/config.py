@@ -62,7 +62,7 @@ class WatchSettings(Section):
     folder: LocalPath
     """acquisition folder; all its subfolders are watched, too"""
     patterns: tuple[str, ...] = Field(("*.dm3", "*.dm4", "*.tif", "*.tiff"), min_length=1)
-    """names of files to analyse; upper or lower case makes no difference"""
+    """names of files to analyse, in upper or lower case; "*.emd", "*.mrc", "*.ser" are read, too"""
     exclude: tuple[Annotated[str, Field(min_length=1)], ...] = ()
     """patterns of files to analyse and exclude: "*_bad*" for names, "rejected/" for folders"""
     settle_seconds: float = Field(2.0, ge=0)

@@ -17,6 +17,8 @@ from pathlib import Path
 
 import structlog
 
+from temwatch.formats import READERS
+
 log = structlog.get_logger(__name__)
 
 
@@ -62,7 +64,7 @@ class Skipped:
 _COARSE_NS = 10_000_000
 
 # what somebody may have saved in place of a micrograph, and would wait for in vain; png are plots and masks
-_OTHER_FORMATS = {".bmp", ".dm5", ".emd", ".emi", ".gif", ".jpeg", ".jpg", ".mrc", ".ser"}
+_OTHER_FORMATS = {".bmp", ".dm5", ".gif", ".jpeg", ".jpg", *READERS}
 
 _CODES = {
     errno.ELOOP: "link_loop",
@@ -107,7 +109,7 @@ def scan(
         Called whenever the file system has answered.
     skipped : callable
         Called with each entry that cannot be examined, each folder that cannot be listed, and once a folder
-        for each format of pictures that is not read.
+        for each format of pictures that is not read, or not among the patterns.
 
     Raises
     ------
@@ -173,7 +175,8 @@ def scan(
                 log.exception("internal error", path=path)
                 skipped(Skipped(path, "internal", f"internal error: {type(error).__name__}: {error}"))
         for suffix in sorted(others):
-            skipped(Skipped(f"{prefix}*{suffix}", "other_format", f"{suffix[1:]} files are not read"))
+            remedy = f'; add "*{suffix}" to [watch] patterns' if suffix in READERS else ""
+            skipped(Skipped(f"{prefix}*{suffix}", "other_format", f"{suffix[1:]} files are not read{remedy}"))
 
 
 def look(root: Path, path: str) -> FoundFile | None:

@@ -6,23 +6,35 @@ A new format is one module that satisfies `FormatReader` and a line in `READERS`
 from __future__ import annotations
 
 import hashlib
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from dataclasses import replace
 from pathlib import Path
 
 from temwatch.choices import implausible_pixel_size, is_plausible_pixel_size
-from temwatch.domain import Frame, Micrograph, PixelSizeSource
+from temwatch.domain import Frame, Metadata, Micrograph, PixelSizeSource
 from temwatch.errors import Refused, UsageError
-from temwatch.formats import dm, hitachi, read_errors, tiff
-from temwatch.formats.source import FormatReader, Source
+from temwatch.formats import dm, hitachi, mrc, read_errors, ser, tia_emi, tiff, velox
+from temwatch.formats.source import FormatReader, Source, TextBeside
 
 __all__ = ["READERS", "FormatReader", "Source", "complete", "open_source", "read", "read_frames"]
 
-READERS: dict[str, FormatReader] = {".dm3": dm, ".dm4": dm, ".tif": tiff, ".tiff": tiff}
+READERS: dict[str, FormatReader] = {
+    ".dm3": dm,
+    ".dm4": dm,
+    ".tif": tiff,
+    ".tiff": tiff,
+    ".emd": velox,
+    ".mrc": mrc,
+    ".ser": ser,
+}
 """Module that reads a file, by its extension in lower case."""
 
-
-_MAY_HAVE_A_TEXT_BESIDE = {".tif", ".tiff"}
+_BESIDE: dict[str, Callable[[Path], TextBeside | None]] = {
+    ".tif": hitachi.beside,
+    ".tiff": hitachi.beside,
+    ".ser": tia_emi.beside,
+}
+"""What reads the text that a microscope writes beside such a file."""
 
 
 def open_source(
@@ -47,19 +59,21 @@ def open_source(
     """
     path = Path(path)
     reader = _reader(path)
-    beside = hitachi.beside(original or path) if path.suffix.lower() in _MAY_HAVE_A_TEXT_BESIDE else None
+    beside = _beside(original or path)
     if beside is None:
         return reader.open_source(path, pixel_size_nm=pixel_size_nm)
-    source = reader.open_source(path, pixel_size_nm=beside.pixel_size_nm)
-    if source.stated_pixel_size_nm is not None:
-        return source
-    if beside.width_px not in (None, source.shape[1]):  # cropped or resized since: its size is another
-        return reader.open_source(path, pixel_size_nm=pixel_size_nm)
+    source = reader.open_source(path, pixel_size_nm=beside.pixel_size_nm or pixel_size_nm)
+    is_of_it = beside.width_px in (None, source.shape[1])  # else it was cropped or resized since
+    if source.stated_pixel_size_nm is None and beside.pixel_size_nm is not None:
+        if not is_of_it:
+            return reader.open_source(path, pixel_size_nm=pixel_size_nm)
+        source = replace(source, stated_pixel_size_nm=beside.pixel_size_nm)
+    metadata = {
+        name: getattr(source.metadata, name) or getattr(beside.metadata, name)
+        for name in Metadata.__dataclass_fields__
+    }
     return replace(
-        source,
-        stated_pixel_size_nm=beside.pixel_size_nm,
-        acquired_at=source.acquired_at or beside.acquired_at,
-        metadata=beside.metadata,
+        source, acquired_at=source.acquired_at or beside.acquired_at, metadata=Metadata(**metadata)
     )
 
 
@@ -69,7 +83,7 @@ def read(path: str | Path, *, pixel_size_nm: float | None = None) -> Micrograph:
     Parameters
     ----------
     path : str or Path
-        A dm3, dm4 or TIFF file.
+        A file with an extension of READERS, in any case.
     pixel_size_nm : float, optional
         nm per pixel for a file that does not state it; it never overrides a stated one.
 
@@ -97,7 +111,7 @@ def read_frames(path: str | Path, *, pixel_size_nm: float | None = None) -> Iter
     Parameters
     ----------
     path : str or Path
-        A dm3, dm4 or TIFF file.
+        A file with an extension of READERS, in any case.
     pixel_size_nm : float, optional
         nm per pixel for a file that does not state it; it never overrides a stated one.
 
@@ -132,6 +146,11 @@ def complete(path: str | Path) -> bool | None:
 def _check_given(pixel_size_nm: float | None) -> None:
     if pixel_size_nm is not None and not is_plausible_pixel_size(pixel_size_nm):
         raise UsageError(f"pixel_size_nm: {implausible_pixel_size(pixel_size_nm)}")
+
+
+def _beside(path: Path) -> TextBeside | None:
+    read_text = _BESIDE.get(path.suffix.lower())
+    return None if read_text is None else read_text(path)
 
 
 def _reader(path: Path) -> FormatReader:

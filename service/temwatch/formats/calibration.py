@@ -77,6 +77,11 @@ def refuse_unless_spatial(axes: tuple[Axis, ...]) -> None:
                 pass
 
 
+def is_no_length(axis: Axis) -> bool:
+    """Whether an axis is surely of reciprocal space, energy or time."""
+    return units.kind(axis.unit) is not None
+
+
 def refuse_diffraction(axes: Sequence[Axis]) -> None:
     """Refuse what was taken in diffraction mode, unless both axes are lengths: STEM scans in that mode, too.
 

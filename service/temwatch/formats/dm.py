@@ -1,7 +1,4 @@
-"""DigitalMicrograph files, dm3 and dm4: tags are parsed without the pixels, frames are read one by one.
-
-Nothing is memory-mapped: a file that shrinks under a map kills the process.
-"""
+"""DigitalMicrograph files, dm3 and dm4: tags are parsed without the pixels, frames are read one by one."""
 
 from __future__ import annotations
 
@@ -16,8 +13,8 @@ import numpy as np
 from numpy.typing import NDArray
 
 from temwatch.domain import Image
-from temwatch.errors import InputError, Refused, Unreadable
-from temwatch.formats import calibration, dm_acquisition, dm_tags, read_errors
+from temwatch.errors import InputError, Refused
+from temwatch.formats import calibration, dm_acquisition, dm_tags, raw_frames, read_errors
 from temwatch.formats.calibration import Axis
 from temwatch.formats.dm_tags import FORMAT, Tags
 from temwatch.formats.source import Source, check_index, check_side, micrograph_image
@@ -232,14 +229,8 @@ def _check_extent(layout: _Layout, held: int, size: int) -> None:
 
 def _pixels(path: Path, layout: _Layout, index: int) -> NDArray[Any]:
     """One frame as it is in the file, shape (y, x)."""
-    with read_errors.opened(path, FORMAT) as (stream, size):
-        if size < layout.offset + layout.shape[0] * layout.frame_bytes:
-            raise Unreadable("changed", "changed while it was read; it is analysed again once it is complete")
-        pixels = np.empty(layout.shape[1:], layout.dtype)
-        stream.seek(layout.offset + index * layout.frame_bytes)
-        if stream.readinto(pixels.data.cast("B")) < layout.frame_bytes:
-            raise Unreadable("changed", "changed while it was read; it is analysed again once it is complete")
-    return pixels
+    offset = layout.offset + index * layout.frame_bytes
+    return raw_frames.read(path, FORMAT, offset, layout.dtype, layout.shape[1:])
 
 
 def _by(sizes: list[int] | tuple[int, ...]) -> str:

@@ -3,29 +3,18 @@
 from __future__ import annotations
 
 import re
-from dataclasses import dataclass
-from datetime import datetime
 from pathlib import Path
 
 from temwatch.domain import Metadata
 from temwatch.errors import InputError
 from temwatch.formats import calibration, clock, read_errors
 from temwatch.formats.calibration import Axis
-from temwatch.formats.tiff_values import number
+from temwatch.formats.source import TextBeside
+from temwatch.formats.values import number
 
 _MOST_BYTES = 64 * 1024
 _FIRST_LINES = ("[SemImageFile]", "[TemImageFile]")
 _BYTE_ORDER_MARKS = {b"\xff\xfe": "utf-16", b"\xfe\xff": "utf-16", b"\xef\xbb\xbf": "utf-8-sig"}
-
-
-@dataclass(frozen=True, slots=True)
-class TextBeside:
-    """What the text says. `width_px` is None where it does not say for which width."""
-
-    pixel_size_nm: float
-    width_px: int | None
-    acquired_at: datetime | None
-    metadata: Metadata
 
 
 def beside(path: Path) -> TextBeside | None:

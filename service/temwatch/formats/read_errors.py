@@ -48,6 +48,7 @@ _SIGNATURES = {
     b"\xff\xd8\xff": "a JPEG picture",
     b"\x89HDF": "an HDF5 file",
     b"PK\x03\x04": "a zip archive",
+    b"II\x97\x01": "a SER file of TIA",
 }
 
 

@@ -63,6 +63,27 @@ class Source:
     load: Callable[[int], Image]
 
 
+@dataclass(frozen=True, slots=True, kw_only=True)
+class TextBeside:
+    """What a microscope's text beside a micrograph says of it.
+
+    Attributes
+    ----------
+    pixel_size_nm : float or None
+        None where it says nothing of it.
+    width_px : int or None
+        The width of the picture to which the size belongs; None where it does not say.
+    acquired_at : datetime or None
+        UTC.
+    metadata : Metadata
+    """
+
+    pixel_size_nm: float | None = None
+    width_px: int | None = None
+    acquired_at: datetime | None = None
+    metadata: Metadata
+
+
 class FormatReader(Protocol):
     """What a module must have to be in READERS."""
 

@@ -12,7 +12,8 @@ from tifffile import RESUNIT, TiffFile, TiffPage
 from temwatch.domain import Metadata
 from temwatch.formats import calibration, clock, tiff_descriptions, units
 from temwatch.formats.calibration import Axes, Axis
-from temwatch.formats.tiff_values import number, parse_xml, resolution, text
+from temwatch.formats.tiff_descriptions import resolution
+from temwatch.formats.values import number, parse_xml, text
 
 # A resolution for printing is no calibration: 72 to 1200 dpi are 353 to 21 µm per pixel, and no TEM has
 # pixels above 1 µm.

@@ -3,11 +3,12 @@
 from __future__ import annotations
 
 import re
+from typing import Any
 
 from tifffile import RESUNIT, TiffFile, TiffPage
 
 from temwatch.formats.calibration import Axes, Axis
-from temwatch.formats.tiff_values import number, parse_xml, resolution, text
+from temwatch.formats.values import number, parse_xml, text
 
 _NOTHING = (Axis(None, ""), Axis(None, ""))
 
@@ -53,3 +54,17 @@ def amt(_: TiffFile, page: TiffPage) -> Axes | None:
         return Axis(None, "", remark), Axis(None, "", remark)
     unit = _AMT_UNIT.search(description)
     return Axis(1 / per_unit[0], unit[1] if unit else ""), Axis(1 / per_unit[1], unit[1] if unit else "")
+
+
+def resolution(page: TiffPage) -> tuple[float | None, float | None]:
+    """Units per pixel by the resolution tags, x and y; they count pixels per unit."""
+    return _reciprocal(page.tags.valueof(282)), _reciprocal(page.tags.valueof(283))
+
+
+def _reciprocal(rational: Any) -> float | None:
+    """Denominator / numerator of a resolution tag."""
+    if isinstance(rational, float) and rational:
+        return 1 / rational
+    if not isinstance(rational, tuple) or len(rational) != 2 or not all(rational):
+        return None
+    return float(rational[1]) / float(rational[0])

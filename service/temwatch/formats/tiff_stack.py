@@ -11,7 +11,7 @@ from temwatch.errors import Refused
 from temwatch.formats import calibration, units
 from temwatch.formats.calibration import Axis
 from temwatch.formats.tiff_calibration import axes, ome_element
-from temwatch.formats.tiff_values import number, text
+from temwatch.formats.values import number, text
 
 # Detectors of a STEM record up to four signals together (BF, ADF, HAADF, SE). tifffile calls the pages of any
 # stack channels where its caller says nothing else, so more of them than that are frames.
