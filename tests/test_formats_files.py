@@ -92,10 +92,10 @@ def test_errors_of_the_file_system_have_codes(error, code):
 
 def test_another_extension(tmp_path):
     """The reason names what temwatch reads."""
-    (tmp_path / "a.png").write_bytes(b"\x89PNG")
-    with pytest.raises(Refused, match=r"\.png; temwatch reads \.dm3, \.dm4, \.tif, \.tiff, \."):
-        formats.open_source(tmp_path / "a.png")
-    assert formats.complete(tmp_path / "a.png") is None
+    (tmp_path / "a.bmp").write_bytes(b"BM")
+    with pytest.raises(Refused, match=r"\.bmp; temwatch reads \.dm3, \.dm4, \.tif, \.tiff, \."):
+        formats.open_source(tmp_path / "a.bmp")
+    assert formats.complete(tmp_path / "a.bmp") is None
 
 
 def test_case_and_spaces_of_a_name_do_not_matter(tmp_path, write_dm):

@@ -17,7 +17,7 @@ from pathlib import Path
 
 import structlog
 
-from temwatch.formats import READERS
+from temwatch.formats import READERS, UNCALIBRATED
 
 log = structlog.get_logger(__name__)
 
@@ -63,8 +63,9 @@ class Skipped:
 
 _COARSE_NS = 10_000_000
 
-# what somebody may have saved in place of a micrograph, and would wait for in vain; png are plots and masks
-_OTHER_FORMATS = {".bmp", ".dm5", ".gif", ".jpeg", ".jpg", *READERS}
+# what somebody may have saved in place of a micrograph, and would wait for in vain
+_OTHER_FORMATS = {".bmp", ".dm5", ".gif", *READERS}
+_BESIDE_MICROGRAPHS = ".png"  # plots and masks, where files that match lie beside them
 
 _CODES = {
     errno.ELOOP: "link_loop",
@@ -131,9 +132,12 @@ def scan(
         try:
             with os.scandir(root / folder) as entries:
                 # first of all, since most files of a large folder are passed over at every scan
-                listed = [
-                    entry for entry in entries if not (pass_over(prefix + entry.name) and _is_file(entry))
-                ]
+                listed, has_matches = [], False
+                for entry in entries:
+                    if pass_over(prefix + entry.name) and _is_file(entry):
+                        has_matches = True
+                    else:
+                        listed.append(entry)
         except OSError as error:
             if folder == below:
                 raise
@@ -161,6 +165,7 @@ def scan(
                     if matches:
                         yield found_file(path, status)
                 elif matches:
+                    has_matches = True
                     status = entry.stat()
                     answered()
                     yield found_file(path, status)
@@ -174,9 +179,24 @@ def scan(
             except Exception as error:  # a boundary, see docs/decisions/0012: it costs one entry
                 log.exception("internal error", path=path)
                 skipped(Skipped(path, "internal", f"internal error: {type(error).__name__}: {error}"))
+        if has_matches:
+            others.discard(_BESIDE_MICROGRAPHS)
         for suffix in sorted(others):
-            remedy = f'; add "*{suffix}" to [watch] patterns' if suffix in READERS else ""
-            skipped(Skipped(f"{prefix}*{suffix}", "other_format", f"{suffix[1:]} files are not read{remedy}"))
+            skipped(Skipped(f"{prefix}*{suffix}", "other_format", _not_read(suffix)))
+
+
+def _not_read(suffix: str) -> str:
+    """Why files of this extension are passed over, and what would help."""
+    reason = f"{suffix[1:]} files are not read"
+    if suffix not in READERS:
+        return reason
+    remedy = f'add "*{suffix}" to [watch] patterns'
+    if suffix not in UNCALIBRATED:
+        return f"{reason}; {remedy}"
+    return (
+        f"{reason} without a pixel size, as they state none; give it with --pixel-size NM,"
+        f" or {remedy} and set [samples] pixel_size_nm"
+    )
 
 
 def look(root: Path, path: str) -> FoundFile | None:

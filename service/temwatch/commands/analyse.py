@@ -5,7 +5,6 @@ from __future__ import annotations
 import argparse
 import sys
 from dataclasses import replace
-from functools import partial
 from pathlib import Path
 
 import structlog
@@ -19,11 +18,13 @@ from temwatch.choices import implausible_pixel_size, is_plausible_pixel_size
 from temwatch.commands import terminal
 from temwatch.config import Config
 from temwatch.errors import UsageError
-from temwatch.formats import READERS
+from temwatch.formats import READERS, UNCALIBRATED
 from temwatch.ledger import Arrival, Reader
 from temwatch.names import printable
 
-_PATTERNS = tuple(f"*{extension}" for extension in READERS)
+_PATTERNS = tuple(f"*{extension}" for extension in READERS if extension not in UNCALIBRATED)
+# read from a folder that holds nothing else: beside micrographs they are masks, plots and copies
+_PATTERNS_UNCALIBRATED = tuple(f"*{extension}" for extension in UNCALIBRATED)
 
 
 def run(arguments: argparse.Namespace) -> int:
@@ -82,10 +83,16 @@ def _find_files(arguments: argparse.Namespace, config: Config) -> list[Arrival]:
         absolute = Path(path).absolute()
         if not absolute.exists() and not absolute.is_symlink():
             raise UsageError(f"{path}: there is no such file or folder")
+        skipped: list[Skipped] = []
         try:
-            arrivals = arrivals_at(absolute, config, patterns, partial(_tell, path))
+            arrivals = arrivals_at(absolute, config, patterns, skipped.append)
+            if not arrivals and arguments.pixel_size is not None and arguments.config is None:
+                skipped.clear()
+                arrivals = arrivals_at(absolute, config, _PATTERNS_UNCALIBRATED, skipped.append)
         except OSError as error:
             raise UsageError(f"{path}: cannot be listed: {error.strerror}") from None
+        for entry in skipped:
+            _tell(path, entry)
         if not arrivals:
             print(f"temwatch: {path}: no micrographs in it", file=sys.stderr)  # noqa: T201
         found += arrivals

@@ -13,10 +13,19 @@ from pathlib import Path
 from temwatch.choices import implausible_pixel_size, is_plausible_pixel_size
 from temwatch.domain import Frame, Metadata, Micrograph, PixelSizeSource
 from temwatch.errors import Refused, UsageError
-from temwatch.formats import dm, hitachi, mrc, read_errors, ser, tia_emi, tiff, velox
+from temwatch.formats import dm, hitachi, mrc, png_jpeg, read_errors, ser, tia_emi, tiff, velox
 from temwatch.formats.source import FormatReader, Source, TextBeside
 
-__all__ = ["READERS", "FormatReader", "Source", "complete", "open_source", "read", "read_frames"]
+__all__ = [
+    "READERS",
+    "UNCALIBRATED",
+    "FormatReader",
+    "Source",
+    "complete",
+    "open_source",
+    "read",
+    "read_frames",
+]
 
 READERS: dict[str, FormatReader] = {
     ".dm3": dm,
@@ -26,12 +35,20 @@ READERS: dict[str, FormatReader] = {
     ".emd": velox,
     ".mrc": mrc,
     ".ser": ser,
+    ".png": png_jpeg,
+    ".jpg": png_jpeg,
+    ".jpeg": png_jpeg,
 }
 """Module that reads a file, by its extension in lower case."""
+
+UNCALIBRATED = frozenset({".png", ".jpg", ".jpeg"})
+"""Extensions of READERS whose files never state a pixel size."""
 
 _BESIDE: dict[str, Callable[[Path], TextBeside | None]] = {
     ".tif": hitachi.beside,
     ".tiff": hitachi.beside,
+    ".jpg": hitachi.beside,
+    ".jpeg": hitachi.beside,
     ".ser": tia_emi.beside,
 }
 """What reads the text that a microscope writes beside such a file."""

@@ -183,7 +183,7 @@ def read_unlabelled(path: Path) -> Image:
     InputError, UsageError
         It cannot be read, or is no micrograph.
     """
-    if path.suffix.lower() in formats.READERS:
+    if path.suffix.lower() in formats.READERS.keys() - formats.UNCALIBRATED:  # those may be in colour
         try:
             image = formats.open_source(path, pixel_size_nm=_ANY_PIXEL_SIZE_NM).load(0)
         except InputError as error:
