@@ -28,6 +28,7 @@ COMMANDS = [
     "settings",
     "history",
     "undo",
+    "corrections",
     "simulate",
     "train",
     "train-edges",

@@ -139,11 +139,6 @@ def test_a_damaged_checkpoint_is_named(labelled, tmp_path):
         train(labelled, tmp_path, replace(SMALL, simulated_micrographs=0), device="cpu")
 
 
-def test_one_source_cannot_be_divided(labelled, tmp_path):
-    with pytest.raises(UsageError, match="too few sources"):
-        train(labelled[:1], tmp_path, SMALL, device="cpu")
-
-
 @pytest.mark.parametrize(
     ("architecture", "steps"),
     [

@@ -231,9 +231,8 @@ def _train(commands: _Commands) -> None:
     option(
         "--recipe",
         choices=("paper", "temwatch", "refine"),
-        default="paper",
         help="paper: as published; temwatch: simulated micrographs first, then yours, with contacts; "
-        "refine: the second half of temwatch, for --start-from (default paper)",
+        "refine: its second half, for --start-from (default paper, with --start-from default refine)",
     )
     _seed(command, "weights")
     _device(command)
@@ -242,7 +241,7 @@ def _train(commands: _Commands) -> None:
     )
     option("--steps", type=_positive, metavar="N", help="total number of batches; scales every stage")
     option("--batch", type=_positive, metavar="N", help="tiles per batch (default: the recipe's, 30 or 16)")
-    option("--start-from", type=Path, metavar="WEIGHTS", help="start with these weights of the same network")
+    option("--start-from", type=Path, metavar="WEIGHTS", help="begin with these; default: those of temwatch")
     option("--simulated", type=_natural, metavar="N", help="simulated micrographs (default: the recipe's)")
 
 

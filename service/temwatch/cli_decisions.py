@@ -67,6 +67,23 @@ def add_settings(add: Add) -> None:
     add_author(command)
 
 
+def add_corrections(add: Add) -> None:
+    """`temwatch corrections`."""
+    text = "add corrected label images to a training set"
+    example = "--config temwatch.toml Au labels --output corrected"
+    more = (
+        " LABELS is the folder of `export --formats labels`, with the images edited, for example in napari."
+        " `train --data corrected --start-from default` learns from them."
+    )
+    command = add("corrections", text, example, more=more)
+    add_where(command, "--results")
+    option = command.add_argument
+    option("sample", metavar="SAMPLE")
+    option("labels", type=Path, metavar="LABELS", help="folder with the label images")
+    option("--output", type=Path, required=True, metavar="DIR", help="the training set, new or not")
+    option("--all", action="store_true", help="also those that are as exported: they are right as they are")
+
+
 def add_history(add: Add) -> None:
     """`temwatch history`."""
     text = "show who changed what, when and why, newest first"
@@ -97,7 +114,7 @@ def _add(add: Add, name: str, text: str, examples: tuple[str, ...]) -> None:
     add_author(command)
 
 
-DECISIONS = (add_exclude, add_include, add_calibrate, add_settings, add_history, add_undo)
+DECISIONS = (add_exclude, add_include, add_calibrate, add_settings, add_history, add_undo, add_corrections)
 
 
 def add_where(command: argparse.ArgumentParser, option: str = "--output") -> None:

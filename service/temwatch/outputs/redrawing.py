@@ -2,14 +2,11 @@
 
 from __future__ import annotations
 
-import hashlib
 from functools import partial
 from pathlib import Path
 
-from temwatch import formats
-from temwatch.errors import InputError
 from temwatch.ledger import MicrographRow, Reader, analyses, exclusions
-from temwatch.outputs import paths, pictures
+from temwatch.outputs import originals, paths, pictures
 
 
 def redraw(reader: Reader, folder: Path, row: MicrographRow) -> None:
@@ -38,16 +35,8 @@ def redraw(reader: Reader, folder: Path, row: MicrographRow) -> None:
 
 
 def _redraw_micrograph(folder: Path, name: str, row: MicrographRow) -> bool:
-    original = Path(row.root, row.micrograph)
-    try:
-        if not original.is_file():
-            return False
-        with original.open("rb") as stream:
-            if hashlib.file_digest(stream, "sha256").hexdigest() != row.sha256:
-                return False
-        source = formats.open_source(original, pixel_size_nm=row.pixel_size_nm)
-        image = source.load(0 if row.frames_total is None else row.frame or 0)
-    except (OSError, InputError):
+    image = originals.image(row)
+    if image is None or row.pixel_size_nm is None:
         return False
-    pictures.write_micrograph(folder, name, image, row.pixel_size_nm or source.pixel_size_nm)
+    pictures.write_micrograph(folder, name, image, row.pixel_size_nm)
     return True

@@ -16,7 +16,7 @@ import csv
 import hashlib
 from collections import Counter
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 
 import numpy as np
@@ -186,3 +186,34 @@ def divide(
         lacks = [share / total * len(items) - len(part) for share, part in zip(shares, parts, strict=True)]
         parts[int(np.argmax(lacks))] += by_source[source]
     return parts
+
+
+def divide_any(
+    items: Sequence[LabelledMicrograph], shares: Sequence[float], seed: int
+) -> tuple[list[list[LabelledMicrograph]], str]:
+    """Divide by source; of too few sources by micrograph; of too few micrographs not at all.
+
+    Returns
+    -------
+    list of list of LabelledMicrograph
+        The parts, none of them empty.
+    str
+        What has to be known of their scores; empty where they are divided by source.
+    """
+    parts = divide(items, shares, seed)
+    if all(parts):
+        return parts, ""
+    sources = sorted({item.source for item in items})
+    names = f"one source ({sources[0]})" if len(sources) == 1 else f"{len(sources)} sources"
+    known = {item.name: item for item in items}
+    alone = [replace(item, source=item.name) for item in items]
+    parts = [[known[item.name] for item in part] for part in divide(alone, shares, seed)]
+    if all(parts):
+        return parts, (
+            f"the micrographs are of {names} for {len(shares)} parts, so they are divided by micrograph:"
+            " scores on other samples will be lower"
+        )
+    return [list(items) for _ in shares], (
+        f"{len(items)} micrographs of {names} are too few to be divided: every part has all of them, and"
+        " scores are of what was learned from"
+    )

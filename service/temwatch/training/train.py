@@ -76,16 +76,14 @@ def train(
     Raises
     ------
     UsageError
-        There are too few sources to divide, the first weights are of another network, or the folder has a
+        The first weights are of another network, or the folder has a
         checkpoint of another training.
     WeightsError
         The first weights are missing or damaged.
     Interrupted
         The training was stopped.
     """
-    parts = datasets.divide(labelled, recipe.shares, seed)
-    if not all(parts):
-        raise UsageError("the labelled micrographs come from too few sources to be divided")
+    parts, _ = datasets.divide_any(labelled, recipe.shares, seed)
     if steps is not None:
         recipe = lengthened(recipe, steps, Tiles(recipe, parts[0], [], seed=seed).steps_per_epoch())
     first = _first_weights(recipe, start_from)

@@ -24,11 +24,11 @@ def write(reader: Reader, sample: str, folder: Path, advance: Advance) -> Iterat
     for row in analysed(reader, sample, advance):
         found = detections(reader, row)
         path = paths.micrograph_export(folder, row, "labels.ome.tif")
-        planes = assign_planes([one.particle.region for one in found])
-        shape = (max(planes, default=0) + 1, row.height_px or 0, row.width_px or 0)
+        own = assign_planes([one.particle.region for one in found])
+        shape = _shape(row, own)
         with replacing(path) as stream, tifffile.TiffWriter(stream, ome=True, bigtiff=False) as tiff:
             tiff.write(
-                _draw_planes(found, planes, shape),
+                _draw_planes(found, own, shape),
                 shape=shape,
                 dtype="uint32",
                 compression="zlib",
@@ -38,10 +38,21 @@ def write(reader: Reader, sample: str, folder: Path, advance: Advance) -> Iterat
         yield path
 
 
-def _draw_planes(found: list[Detection], planes: list[int], shape: tuple[int, int, int]) -> Iterator[Labels]:
+def planes(reader: Reader, row: MicrographRow) -> Iterator[Labels]:
+    """The planes that `write` writes of a micrograph."""
+    found = detections(reader, row)
+    own = assign_planes([one.particle.region for one in found])
+    return _draw_planes(found, own, _shape(row, own))
+
+
+def _shape(row: MicrographRow, own: list[int]) -> tuple[int, int, int]:
+    return max(own, default=0) + 1, row.height_px or 0, row.width_px or 0
+
+
+def _draw_planes(found: list[Detection], own: list[int], shape: tuple[int, int, int]) -> Iterator[Labels]:
     for plane in range(shape[0]):
         regions = [
-            (one.number, one.particle.region) for one, own in zip(found, planes, strict=True) if own == plane
+            (one.number, one.particle.region) for one, its in zip(found, own, strict=True) if its == plane
         ]
         yield draw_labels(shape[1:], regions)
 
