@@ -21,7 +21,7 @@ from temwatch.acquisition.scan import FoundFile, scan
 from temwatch.acquisition.watcher import Touched
 from temwatch.config import Config, SampleSettings, SequenceSettings, WatchSettings
 from temwatch.errors import SKIP_CODES, Refused
-from temwatch.ledger import open_ledger, queue
+from temwatch.ledger import open_ledger, presence, queue
 from temwatch.ledger.sequences.numbering import MAX_FRAME
 
 MEMORY = (
@@ -55,7 +55,7 @@ class Intakes:
         parts = Intake(
             settings=WatchSettings(folder=self.watched, settle_seconds=0.1),
             skip=(),
-            known=lambda: queue.known(self.ledger, str(self.watched)),
+            known=lambda: presence.known(self.ledger, str(self.watched)),
             add=lambda found, source: add_found(self.ledger, self.config, self.watched, found, source),
             complete=lambda _: None,
         )

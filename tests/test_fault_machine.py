@@ -21,7 +21,7 @@ from temwatch.acquisition.intake import Intake, IntakeStatus, Search
 from temwatch.acquisition.watcher import Touched
 from temwatch.config import WatchSettings
 from temwatch.domain import Status
-from temwatch.ledger import open_ledger, queue, recording
+from temwatch.ledger import open_ledger, presence, queue, recording
 from temwatch.outputs import sample_folder
 from temwatch.outputs.tables import TABLES, csv_text
 
@@ -54,7 +54,7 @@ class Acquisition(RuleBasedStateMachine):
         parts = Intake(
             settings=WatchSettings(folder=self.watched, settle_seconds=SETTLE_SECONDS),
             skip=(),
-            known=lambda: queue.known(self.ledger, "/microscope"),
+            known=lambda: presence.known(self.ledger, "/microscope"),
             add=self.add,
             complete=lambda path: path.read_text().endswith(WHOLE) or None,
         )

@@ -14,7 +14,7 @@ from hypothesis.stateful import RuleBasedStateMachine, initialize, invariant, pr
 
 from ledger_cases import START, arrival, result, sha256
 from temwatch.domain import Status
-from temwatch.ledger import Reader, open_ledger, queue, recording
+from temwatch.ledger import Reader, open_ledger, presence, queue, recording
 from temwatch.outputs import sample_folder
 from temwatch.outputs.tables import TABLES, csv_text
 
@@ -169,7 +169,7 @@ class LedgerMachine(RuleBasedStateMachine):
 
     def _nothing_new(self):
         """What a scan finds now is all known."""
-        known = queue.known(self.ledger, "/microscope")
+        known = presence.known(self.ledger, "/microscope")
         assert set(self.disk) == set(known)
         again = [
             arrival(path, mtime_ns=mtime_ns, sample=path.partition("/")[0])

@@ -8,7 +8,7 @@ import pytest
 
 from ledger_cases import START, arrival, result, sha256, take
 from temwatch.domain import Status
-from temwatch.ledger import counters, open_ledger, queue, recording
+from temwatch.ledger import counters, open_ledger, presence, queue, recording
 from temwatch.ledger.requests import answer_request, answer_to, open_requests
 from temwatch.names import folder_name
 
@@ -29,8 +29,8 @@ def test_a_file_is_added_once(ledger):
     assert 1 == queue.add(ledger, arrival())
     assert queue.add(ledger, arrival(source="rescan")) is None
     assert [None, 2] == queue.add_all(ledger, [arrival(), arrival("b.dm3")])
-    assert {"a.dm3": (100, 1, None), "b.dm3": (100, 1, None)} == queue.known(ledger, "/microscope")
-    assert {} == queue.known(ledger, "/elsewhere")
+    assert {"a.dm3": (100, 1, None), "b.dm3": (100, 1, None)} == presence.known(ledger, "/microscope")
+    assert {} == presence.known(ledger, "/elsewhere")
     with ledger.reader() as reader:
         assert {("files_detected", "event"): 2} == counters.totals(reader)
 
@@ -41,7 +41,7 @@ def test_a_file_that_changes_before_it_is_claimed_keeps_its_row(ledger):
     queue.claim(ledger, 1, START)
     assert 2 == queue.add(ledger, arrival(size_bytes=300))
     assert [(1, 200), (2, 300)] == [(file.revision, file.size_bytes) for file in pending(ledger)]
-    assert {"a.dm3": (300, 1, None)} == queue.known(ledger, "/microscope")
+    assert {"a.dm3": (300, 1, None)} == presence.known(ledger, "/microscope")
 
 
 def test_two_revisions_of_a_file_are_never_claimed_together(ledger):
@@ -233,7 +233,7 @@ def test_a_name_that_is_not_utf8_comes_back_as_it_was(ledger):
     path, root = "caf\udce9/\udcff.dm3", "/micro\udcb5scope"
     take(ledger, path, root=root)
     assert queue.add(ledger, arrival(path, root=root)) is None
-    assert {path: (100, 1, None)} == queue.known(ledger, root)
+    assert {path: (100, 1, None)} == presence.known(ledger, root)
     assert "caf\\xe9/\\xff.dm3" == take(ledger, "copy.dm3").duplicate_of
     assert ([], ["nothing"]) == queue.retry(ledger, ["nothing"])
     for wanted in (f"{root}/{path}", "caf\\xe9/\\xff.dm3"):  # as a shell gives it, and as it is written
@@ -310,7 +310,7 @@ def test_a_file_saved_again_is_told_by_its_time_of_change(ledger):
     again = queue.add(ledger, arrival("b.dm3", ctime_ns=6))
     assert queue.claim(ledger, 1, START)
     assert Status.DONE == recording.recognise(ledger, again, sha256(1), START).status
-    assert (100, 1, 6) == queue.known(ledger, "/microscope")["b.dm3"]
+    assert (100, 1, 6) == presence.known(ledger, "/microscope")["b.dm3"]
     assert queue.add(ledger, arrival("b.dm3", ctime_ns=6, written_again=True)) is not None
 
 

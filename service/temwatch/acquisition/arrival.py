@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import sqlite3
 from collections.abc import Callable, Sequence
+from dataclasses import replace
 from datetime import UTC, datetime
 from pathlib import Path
 
@@ -35,6 +36,8 @@ def arrival(config: Config, root: Path, found: FoundFile, source: str) -> Arriva
         size_bytes=found.size_bytes,
         mtime_ns=found.mtime_ns,
         ctime_ns=found.ctime_ns,
+        inode=found.inode or None,
+        mounted=found.mounted,
         written_again=found.written_again,
         source=source,
         detected_at=datetime.now(UTC),
@@ -88,7 +91,9 @@ def arrivals_at(
         The folder cannot be listed.
     """
     if path.is_dir() and path.suffix.lower() not in READERS:
-        root, found = path, list(scan(path, patterns, skip=(config.output.folder,), skipped=skipped))
+        root, device = path, path.stat().st_dev
+        entries = scan(path, patterns, skip=(config.output.folder,), skipped=skipped)
+        found = [replace(item, mounted=item.device != device) for item in entries]
     else:
         root, found = path.parent, [look(path.parent, path.name) or _dangling(path)]
     return [arrival(config, root, item, "startup") for item in found]

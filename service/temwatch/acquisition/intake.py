@@ -19,6 +19,7 @@ from pathlib import Path
 
 import structlog
 
+from temwatch.acquisition.absences import Absences
 from temwatch.acquisition.scan import FoundFile, Skipped, log_skipped, look, scan
 from temwatch.acquisition.watcher import Touched, Watcher
 from temwatch.config import WatchSettings
@@ -85,7 +86,9 @@ class IntakeStatus:
 class Intake:
     """One watched folder and what the intake needs of the rest of the service.
 
-    `add` takes complete files, and returns those that the ledger could not take.
+    `add` takes complete files, and returns those that the ledger could not take. `note_gone` takes the known
+    files that two whole scans have not found, whenever these are others, and returns those of them of which
+    nothing is known any more.
     """
 
     settings: WatchSettings
@@ -93,6 +96,7 @@ class Intake:
     known: Callable[[], dict[str, tuple[int, int, int | None]]]
     add: Callable[[list[FoundFile], str], Sequence[Skipped]]
     complete: Callable[[Path], bool | None]
+    note_gone: Callable[[Collection[str]], Collection[str]] = frozenset
 
 
 def run(
@@ -179,6 +183,7 @@ class Search:
         self._scans = 0
         self._handed_s: dict[str, float] = {}  # when files were handed over whose writer may still close them
         self._skipped: dict[str, str] = {}  # reason by path: each is reported once
+        self._absences = Absences(intake.note_gone)
 
     def turn(self, now_s: float, touched: Touched, *, full: bool) -> None:
         """Look where something was touched, or everywhere, and hand over what is complete."""
@@ -197,6 +202,9 @@ class Search:
                 elif item.path in touched.files and item.has_coarse_time and item.path not in self._handed_s:
                     self.candidates.setdefault(item.path, _Candidate(None, source, written_again=True))
             ready = self._ready(now_s)
+        if full and self.identity is not None:
+            for path in self._absences.note(self.identity):
+                self._known.pop(path, None)  # if it comes back it is found, though its times may be the same
         for origin, items in ready.items():
             for refused in self._intake.add(sorted(items, key=lambda item: item.mtime_ns), origin):
                 self._skip(refused)
@@ -226,6 +234,12 @@ class Search:
         )
         known, files = self._known, touched.files
         skipped: dict[str, str] = {}
+        expected = known.keys() | self._absences.gone
+        missing = set(expected)
+
+        def pass_over(path: str) -> bool:
+            missing.discard(path)
+            return not every and path in known and path not in files
 
         def skip(entry: Skipped) -> None:
             skipped[entry.path] = entry.code
@@ -236,11 +250,12 @@ class Search:
                 root,
                 intake.settings.patterns,
                 skip=intake.skip,
-                pass_over=lambda path: not every and path in known and path not in files,
+                pass_over=pass_over,
                 answered=self._call_answered,
                 skipped=skip,
             )
         )
+        self._absences.scanned(identity, missing, has_found=len(missing) < len(expected))
         self._skipped = skipped
         self._scans += 1
         self.identity = identity
@@ -309,7 +324,8 @@ class Search:
                 del self.candidates[path]
                 if candidate.written_again or not self._is_known(current):
                     self._known[path], self._handed_s[path] = current.state, now_s
-                    file = replace(current, written_again=candidate.written_again)
+                    is_mounted = self.identity is not None and current.device != self.identity[0]
+                    file = replace(current, written_again=candidate.written_again, mounted=is_mounted)
                     ready.setdefault(candidate.source, []).append(file)
         return ready
 

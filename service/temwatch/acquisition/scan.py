@@ -29,7 +29,8 @@ class FoundFile:
     What is no file but has such a name (a folder, a pipe, a device) has size and times 0: they change with
     each use, and it becomes one row with a reason. `ctime_ns` is when content, size, time or name last
     changed: a file that is saved again with equal size and time has a new one. `written_again` is True where
-    only an event tells of that.
+    only an event tells of that. `inode` and `device` are where its content lies, and a file that is `mounted`
+    lies on another device than the watched folder.
     """
 
     path: str
@@ -37,6 +38,9 @@ class FoundFile:
     mtime_ns: int
     ctime_ns: int
     written_again: bool = False
+    inode: int = 0
+    device: int = 0
+    mounted: bool = False
 
     @property
     def state(self) -> tuple[int, int, int]:
@@ -212,7 +216,14 @@ def found_file(path: str, status: os.stat_result) -> FoundFile:
     """The one place where what a file system says of a file comes in."""
     if not stat.S_ISREG(status.st_mode):
         return FoundFile(path, 0, 0, 0)
-    return FoundFile(path, _int64(status.st_size), _int64(status.st_mtime_ns), _int64(status.st_ctime_ns))
+    return FoundFile(
+        path,
+        _int64(status.st_size),
+        _int64(status.st_mtime_ns),
+        _int64(status.st_ctime_ns),
+        inode=_int64(status.st_ino),
+        device=status.st_dev,
+    )
 
 
 def _int64(value: int) -> int:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import threading
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Collection
 from pathlib import Path
 from typing import Any
 
@@ -27,7 +27,7 @@ from temwatch.engine.hooks import EngineHooks
 from temwatch.engine.job import Finished
 from temwatch.engine.run_mode import RunMode
 from temwatch.errors import Refused, StartError
-from temwatch.ledger import Ledger, counters, open_ledger, queue, run_settings
+from temwatch.ledger import Ledger, counters, open_ledger, presence, run_settings
 from temwatch.metrics import ServiceCollector, timings
 from temwatch.names import as_text
 from temwatch.token_file import make_token
@@ -188,6 +188,11 @@ def _intake(config: Config, ledger: Ledger, engine: Engine) -> intake.Intake:
         engine.wake()
         return skipped
 
+    def note_gone(paths: Collection[str]) -> Collection[str]:
+        unknown = presence.note_gone(ledger, str(root), paths)
+        engine.wake()
+        return unknown
+
     def complete(path: Path) -> bool | None:
         try:
             return formats.complete(path)
@@ -200,7 +205,8 @@ def _intake(config: Config, ledger: Ledger, engine: Engine) -> intake.Intake:
     return intake.Intake(
         settings=config.watch,
         skip=(config.output.folder, config.output.state),
-        known=lambda: queue.known(ledger, str(root)),
+        known=lambda: presence.known(ledger, str(root)),
+        note_gone=note_gone,
         add=add,
         complete=complete,
     )

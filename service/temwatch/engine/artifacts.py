@@ -151,7 +151,7 @@ class ArtifactWriter:
     def _begin(self, folder: Folder) -> bool:
         last = self._written.get(folder.sample, {}).get(folder.file_id)
         is_written = last is not None and last.changes == folder.changes
-        if is_written or any(one[:2] == folder[:2] for one in self._in_hand):
+        if is_written or any(one[:2] == folder[:2] or one.file_id == folder.file_id for one in self._in_hand):
             return False
         future = self._submit(
             tasks.write_artifacts, self._ledger.state, self._output, folder.sample, folder.name

@@ -12,29 +12,20 @@ import time
 from concurrent.futures import Future
 from datetime import UTC, datetime, timedelta
 from queue import Empty, SimpleQueue
-from typing import NamedTuple, assert_never
+from typing import assert_never
 
 import structlog
 
 from temwatch.acquisition import spool
 from temwatch.config import Config
 from temwatch.domain import Method, Segmenter, Stage, Status
-from temwatch.engine import kinship, retry
+from temwatch.engine import kinship, outcomes, retry
 from temwatch.engine.admission import Admission
 from temwatch.engine.artifacts import ArtifactWriter
 from temwatch.engine.backend import Backend
 from temwatch.engine.hooks import EngineHooks, EngineStatus
-from temwatch.engine.job import Job
-from temwatch.engine.outcomes import (
-    Analysed,
-    Failed,
-    Outcome,
-    PictureDone,
-    ReadDone,
-    Resolved,
-    Segmented,
-    StageResult,
-)
+from temwatch.engine.job import Job, TaskFinished
+from temwatch.engine.moved_files import MovedFiles
 from temwatch.engine.process_backend import ProcessBackend
 from temwatch.engine.publishing import Publisher
 from temwatch.engine.requests import RequestQueue
@@ -48,13 +39,6 @@ from temwatch.outputs import leftovers, paths
 log = structlog.get_logger(__name__)
 
 _IDLE_SECONDS = 1.0
-
-
-class _TaskFinished(NamedTuple):
-    """Mail for the conductor."""
-
-    job: Job
-    future: Future[StageResult]
 
 
 class Engine:
@@ -75,7 +59,7 @@ class Engine:
         self._ledger = ledger
         self._mode = mode
         self._hooks = hooks or EngineHooks()
-        self._mail: SimpleQueue[_TaskFinished | None] = SimpleQueue()
+        self._mail: SimpleQueue[TaskFinished | None] = SimpleQueue()
         self._processes = ProcessBackend(config, segmenter, method, self._on_task_finished)
         self._backend: Backend = self._processes
         if config.engine.dask:
@@ -93,6 +77,9 @@ class Engine:
             is_complete=self._artifacts.is_complete,
             wake=self.wake,
             publish_soon=self._publisher.publish_soon,
+        )
+        self._moved_files = MovedFiles(
+            ledger, config, trace=self._processes.trace, publish_soon=self._publisher.publish_soon
         )
         self._sequence_tracker = SequenceTracker(ledger, config, self._publisher.publish, self.wake)
         self._jobs: list[Job] = []
@@ -181,14 +168,15 @@ class Engine:
                 self._reject(job, retry.crashed(file.crashes, "the service or a worker"))
                 continue
             log.info("micrograph started", **job.about)
-            self._backend.read(job)
+            if not self._moved_files.is_traced(job):
+                self._backend.read(job)
 
     def _has_room(self) -> bool:
         in_hand = len(self._jobs) + self._publisher.in_hand
         return in_hand < self._backend.capacity and not any(job.file.crashes for job in self._jobs)
 
-    def _on_task_finished(self, job: Job, future: Future[StageResult]) -> None:
-        self._mail.put(_TaskFinished(job, future))
+    def _on_task_finished(self, job: Job, future: Future[outcomes.StageResult]) -> None:
+        self._mail.put(TaskFinished(job, future))
 
     def _take_mail(self) -> None:
         """Take one piece of mail; publish if there is none, or if rows have waited too long."""
@@ -205,19 +193,21 @@ class Engine:
                 self._advance(mail.job, outcome)
         self._publisher.publish_overdue()
 
-    def _advance(self, job: Job, outcome: Outcome) -> None:
+    def _advance(self, job: Job, outcome: outcomes.Outcome) -> None:
         """Take the next step of a job, or turn its failure into a row with its reason."""
         match outcome:
-            case ReadDone(needs_bytes=int() as needed):
+            case outcomes.ReadDone(needs_bytes=int() as needed):
                 self._admission.remember(job.file, needed)
                 self._put_back(job, 0, None)
-            case ReadDone():
+            case outcomes.ReadDone():
                 self._analyse_unless_known(job, outcome)
-            case Segmented():
+            case outcomes.Traced():
+                self._read_unless_moved(job, outcome)
+            case outcomes.Segmented():
                 self._worker_replacement.segmentation_advances()
                 job.took(Stage.SEGMENT, outcome.seconds)
                 self._backend.resolve(job, outcome)
-            case PictureDone() | Resolved() | Analysed():
+            case outcomes.PictureDone() | outcomes.Resolved() | outcomes.Analysed():
                 job.add(outcome)
                 self._record_complete_batches(job)
             case Recorded():
@@ -226,12 +216,24 @@ class Engine:
                 job.recorded = outcome
                 job.reason = outcome.reason or job.reason
                 self._publisher.add(job)
-            case Failed():
+            case outcomes.Failed():
                 self._recover(job, outcome)
             case _:
                 assert_never(outcome)
 
-    def _analyse_unless_known(self, job: Job, read: ReadDone) -> None:
+    def _read_unless_moved(self, job: Job, traced: outcomes.Traced) -> None:
+        if self._moved_files.move(job, traced):
+            self._end(job)
+            self._admission.forget(job.file)
+        elif job.held is None:
+            self._backend.read(job)
+        else:
+            self._analyse_unless_known(job, job.held)
+
+    def _analyse_unless_known(self, job: Job, read: outcomes.ReadDone) -> None:
+        if job.sha256 is None and self._moved_files.is_traced(job, read):
+            return
+        job.held = None
         job.took(Stage.READ, read.seconds)
         if job.sha256 is None:
             job.sha256, job.frames_total = read.sha256, read.frames_total
@@ -274,7 +276,7 @@ class Engine:
         finished.log()
         self._hooks.on_finished(finished)
 
-    def _recover(self, job: Job, failed: Failed) -> None:
+    def _recover(self, job: Job, failed: outcomes.Failed) -> None:
         """The boundary of one micrograph: an error of its tasks costs this micrograph and no other."""
         error = failed.error
         if isinstance(error, StartError) or not isinstance(error, Exception):

@@ -14,7 +14,7 @@ import structlog
 
 from temwatch.domain import Micrograph, Stage, Status
 from temwatch.engine import spooled_image
-from temwatch.engine.outcomes import Analysed, Failed, PictureDone, Resolved, StageResult
+from temwatch.engine.outcomes import Analysed, Failed, PictureDone, ReadDone, Resolved, StageResult
 from temwatch.ledger import File, PackedAnalysis, Recorded
 
 log = structlog.get_logger(__name__)
@@ -107,6 +107,7 @@ class Job:
     sha256: str | None = None
     frames_total: int | None = None
     batches: list[Batch] = field(default_factory=list)
+    held: ReadDone | None = None  # what was read, while it is traced whether the file was moved
     tasks: dict[Future[StageResult], Task] = field(default_factory=dict)
     stages: dict[Stage, float] = field(default_factory=dict)  # seconds
     particles: int = 0
@@ -256,3 +257,10 @@ class Job:
 
     def _batch(self, index: int) -> Batch:
         return next(batch for batch in self.batches if batch.first <= index < batch.first + batch.count)
+
+
+class TaskFinished(NamedTuple):
+    """Mail for the conductor: a task of a job has finished."""
+
+    job: Job
+    future: Future[StageResult]

@@ -10,6 +10,7 @@ from dataclasses import dataclass
 
 from temwatch.domain import Micrograph, Segmentation, Stage
 from temwatch.ledger import PackedAnalysis, Recorded
+from temwatch.ledger.moves import FormerPlace
 
 
 @dataclass(frozen=True, slots=True, kw_only=True, eq=False)
@@ -66,6 +67,13 @@ class Analysed:
     seconds: Mapping[Stage, float]
 
 
+@dataclass(frozen=True, slots=True, kw_only=True, eq=False)
+class Traced:
+    """Which file this one was before it was moved, None where it is another."""
+
+    former: FormerPlace | None
+
+
 class Hung(Exception):
     """A task did not advance and was given up."""
 
@@ -78,5 +86,5 @@ class Failed:
     error: BaseException
 
 
-StageResult = ReadDone | Segmented | PictureDone | Resolved | Analysed
+StageResult = Traced | ReadDone | Segmented | PictureDone | Resolved | Analysed
 Outcome = StageResult | Recorded | Failed

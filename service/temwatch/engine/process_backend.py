@@ -22,6 +22,7 @@ from temwatch.engine.measuring_again import SegmentedAgain, Workers
 from temwatch.engine.methods import Methods
 from temwatch.engine.outcomes import ReadDone, Segmented, StageResult
 from temwatch.engine.segmentation_pool import SegmentationPool
+from temwatch.ledger.moves import FormerPlace
 
 _Order = TypeVar("_Order")
 _Result = TypeVar("_Result")
@@ -127,6 +128,10 @@ class ProcessBackend:
     def segmentation_pool(self) -> SegmentationPool:
         """The threads of this process."""
         return self._segmentation_pool
+
+    def trace(self, job: Job, suspects: tuple[FormerPlace, ...]) -> None:
+        """Have a worker look which of the files that a job may have been is gone: a share may not answer."""
+        self._start_in_worker(job, Stage.READ, tasks.trace, suspects)
 
     def read(self, job: Job) -> None:
         """By a worker, from the share into the spool."""

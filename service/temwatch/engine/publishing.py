@@ -17,7 +17,7 @@ from temwatch.engine.job import Job
 from temwatch.engine.run_mode import RunMode
 from temwatch.errors import StartError
 from temwatch.ledger import Ledger
-from temwatch.outputs import sample_folder
+from temwatch.outputs import relocating, sample_folder
 from temwatch.outputs.incremental_statistics import IncrementalStatistics
 
 log = structlog.get_logger(__name__)
@@ -116,6 +116,7 @@ class Publisher:
         for sample in samples:
             self.publish(sample)
             self._artifacts.mark_outdated(sample)
+        self._vacate()
 
     def publish(self, sample: str) -> None:
         """Write the rows that are recorded and not yet published."""
@@ -129,12 +130,20 @@ class Publisher:
             self._retry_at_s[sample] = time.monotonic() + _pause_s(trouble)
             return
         self._retry_at_s.pop(sample, None)
+        if written:
+            self._vacate()
         self._told.pop(sample, None)
         self._changed_s[sample] = now_s = time.monotonic()
         if now_s >= self._summary_due_s.get(sample, 0.0):
             self._write_whole(sample, ())
             took_s = time.monotonic() - now_s
             self._summary_due_s[sample] = now_s + took_s / _SUMMARY_SHARE
+
+    def _vacate(self) -> None:
+        """Remove the folders of samples that were renamed; what cannot be is at the next start."""
+        trouble = _attempt(lambda: relocating.vacate(self._ledger, self._folder))
+        if trouble is not None:
+            self._tell("folders of samples that were renamed", "", trouble)
 
     def publish_soon(self, sample: str) -> None:
         """Rows of a sample that are published have changed: write its tables and folders again."""

@@ -30,8 +30,8 @@ from temwatch.engine.measuring_again import Attempts, SegmentedAgain, Workers, m
 from temwatch.engine.methods import renewed
 from temwatch.engine.orders import ReadOrder, ResolveOrder
 from temwatch.errors import InputError, StartError
-from temwatch.ledger import Ledger, Reader, Request, analyses, queue, sample_settings, waiting_rows
-from temwatch.ledger.requests import add_request, answer_request, close_request, open_requests
+from temwatch.ledger import Ledger, Reader, Request, analyses, queue, requests, sample_settings, waiting_rows
+from temwatch.ledger.requests import PUBLISH, answer_request, close_request, open_requests
 from temwatch.outputs import sample_folder
 
 log = structlog.get_logger(__name__)
@@ -40,14 +40,10 @@ _LOOK_SECONDS = 0.5
 _RECALIBRATION_LOOK_SECONDS = 5.0  # without a request only a file that was in hand can have come to wait
 _RECALIBRATION_RETRY_SECONDS = 60.0  # after a worker died of it or a folder could not be written
 
-PUBLISH = "publish"
-"""Request of this process itself: publish the `samples` in which something was decided."""
-
 
 def ask_to_publish(connection: sqlite3.Connection, decided: decisions.Decided) -> None:
     """Settles a decision that was made beside the engine: the engine publishes what has changed."""
-    if decided.samples:
-        add_request(connection, PUBLISH, {"samples": decided.samples}, datetime.now(UTC))
+    requests.ask_to_publish(connection, decided.samples, datetime.now(UTC))
 
 
 Answer = dict[str, object]

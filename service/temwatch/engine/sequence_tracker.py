@@ -24,7 +24,7 @@ from temwatch.config import Config
 from temwatch.engine import retry, sequence_tasks, worker_processes
 from temwatch.engine.run_mode import RunMode
 from temwatch.errors import MissingExtra
-from temwatch.ledger import Ledger, Publication, Reader, publications
+from temwatch.ledger import Ledger, Publication, Reader, publications, relocations
 from temwatch.ledger.sequences import numbering, progress
 from temwatch.ledger.sequences.progress import Progress
 from temwatch.outputs import film, sample_folder, sequence_files
@@ -205,9 +205,11 @@ class SequenceTracker:
         if look:
             self._to_draw, self._looked_s = set(there), now_s
         for number in sorted(self._to_draw):
+            sequence = there.get(number)  # None: its files were moved
+            if sequence is not None and relocations.is_awaited(reader, sequence.sample, sequence.name):
+                continue
             self._to_draw.discard(number)  # until it has grown
-            sequence = there[number]
-            if sequence.last_id and sequence_files.is_due(reader, sequence):
+            if sequence is not None and sequence.last_id and sequence_files.is_due(reader, sequence):
                 self._draw(sequence)
                 return True
         return False

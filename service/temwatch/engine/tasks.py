@@ -10,6 +10,7 @@ from pathlib import Path
 
 from temwatch import formats, memory
 from temwatch.acquisition import spool
+from temwatch.acquisition.departure import has_left
 from temwatch.analysis import pipeline
 from temwatch.analysis.exposures.fingerprint import take_fingerprint
 from temwatch.choices import SeparationMethod, is_plausible_pixel_size
@@ -17,10 +18,11 @@ from temwatch.domain import Analysis, Frame, Image, Micrograph, PackedFingerprin
 from temwatch.engine import spooled_image
 from temwatch.engine.job import MemoryShare
 from temwatch.engine.orders import AnalyseOrder, PictureOrder, ReadOrder, ResolveOrder
-from temwatch.engine.outcomes import PictureDone, ReadDone, Resolved
+from temwatch.engine.outcomes import PictureDone, ReadDone, Resolved, Traced
 from temwatch.errors import Refused, Unreadable
 from temwatch.formats.read_errors import unreadable
 from temwatch.ledger import Result, pack
+from temwatch.ledger.moves import FormerPlace
 from temwatch.outputs import film, paths, pictures, sample_folder
 from temwatch.outputs.files import replacing, writing
 
@@ -34,6 +36,11 @@ _BESIDES_BYTES = 1024**3
 _MOST_BYTES_PER_PX = 4 * 8
 
 _COPIES_OF_CONTENT = 4  # on its way to a cluster: of this worker, pickled, in the main process, in a message
+
+
+def trace(suspects: tuple[FormerPlace, ...]) -> Traced:
+    """The first of the suspects that has left its path."""
+    return Traced(former=next(filter(has_left, suspects), None))
 
 
 def read(order: ReadOrder) -> ReadDone:

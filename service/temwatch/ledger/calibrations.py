@@ -12,17 +12,15 @@ from __future__ import annotations
 import json
 import math
 import sqlite3
-from collections.abc import Collection, Sequence
+from collections.abc import Sequence
 from typing import Any
 
 from temwatch.choices import implausible_pixel_size, is_plausible_pixel_size
 from temwatch.domain import PixelSizeSource
-from temwatch.ledger import changes
+from temwatch.ledger import changes, stated_sizes
 from temwatch.ledger.changes import Author, Subject
 from temwatch.ledger.correction import Correction
 from temwatch.ledger.rows import CORRECTION, correction_from
-from temwatch.ledger.supersede import IS_NEWEST
-from temwatch.names import as_text
 
 _STATEMENTS = (
     "ALTER TABLE micrographs ADD COLUMN wanted_pixel_size_nm REAL",
@@ -44,9 +42,6 @@ _STATEMENTS = (
 )
 
 _COLUMNS = "pixel_size_nm, pixel_size_source, stated_pixel_size_nm, uncorrected, wanted_pixel_size_nm, status"
-
-
-_MOST_NAMED = 3
 
 
 class CannotCalibrate(Exception):
@@ -81,11 +76,11 @@ def calibrate(
     CannotCalibrate
         No file states a size, stated sizes differ by more than 1 %, or a size would not be plausible.
     """
-    stated = _stated(connection, sample, file_ids)
-    without = _without_size(connection, sample, file_ids)
+    stated = stated_sizes.of(connection, sample, file_ids)
+    without = stated_sizes.missing(connection, sample, file_ids)
     if not stated:
         raise CannotCalibrate(
-            f"{_named(without.values())} states a pixel size; use temwatch retry --pixel-size"
+            f"{stated_sizes.named(without.values())} states a pixel size; use temwatch retry --pixel-size"
         )
     low, high = min(stated), max(stated)
     if pixel_size_nm is not None and high > low * Correction.TOLERANCE:
@@ -135,12 +130,23 @@ def undo(
         after = _corrections(connection, sample, file_id, without=row[0])[:1]
         subject = _subject(connection, sample, file_id)
         change = changes.add(connection, author, "undo calibrate", subject, before, after[0] if after else {})
-        connection.execute("UPDATE calibrations SET ended_by = ? WHERE id = ?", (change, row[0]))
+        connection.execute(  # a change that is undone also where micrographs have carried it
+            """UPDATE calibrations SET ended_by = ?1 WHERE id = ?2 OR (
+                ?3 IS NOT NULL AND change_id = ?3 AND ended_by IS NULL)""",
+            (change, row[0], change_id),
+        )
         connection.execute("UPDATE changes SET undone_by = ? WHERE id = ?", (change, row[1]))
         found.append(change)
     if not found:
         raise CannotCalibrate("no correction of its calibration is in force")
-    return found, _expect_all(connection, sample, file_ids)
+    carried = connection.execute(
+        """SELECT m.id FROM calibrations c JOIN micrographs m
+                ON m.file_id = c.file_id OR (c.file_id IS NULL AND m.sample = c.sample)
+            WHERE c.ended_by IN (SELECT value FROM json_each(?)) AND m.sample <> ?""",
+        (json.dumps(found), sample),
+    ).fetchall()
+    also = sum(expect(connection, number) for (number,) in carried)
+    return found, _expect_all(connection, sample, file_ids) + also
 
 
 def restore(connection: sqlite3.Connection, author: Author, undoing: int) -> tuple[int, int]:
@@ -240,42 +246,6 @@ def settle(connection: sqlite3.Connection, micrograph_id: int, before: Sequence[
         f"UPDATE micrographs SET {', '.join(f'{name} = ?' for name in row)} WHERE id = ?",
         (*row.values(), micrograph_id),
     )
-
-
-def _stated(connection: sqlite3.Connection, sample: str, file_ids: Sequence[int] | None) -> list[float]:
-    """Sizes that the analysed micrographs state."""
-    rows = connection.execute(
-        """SELECT DISTINCT file_id, coalesce(stated_pixel_size_nm,
-                CASE WHEN pixel_size_source IS NULL THEN pixel_size_nm END)
-            FROM micrographs WHERE sample = ? AND status IN ('done', 'duplicate') AND method IS NOT NULL""",
-        (sample,),
-    )
-    chosen = None if file_ids is None else {*file_ids}
-    return [size for number, size in rows if size is not None and (chosen is None or number in chosen)]
-
-
-def _without_size(
-    connection: sqlite3.Connection, sample: str, file_ids: Sequence[int] | None
-) -> dict[int, str]:
-    """Paths of the files that were read and state no size, by id."""
-    rows = connection.execute(
-        f"""SELECT DISTINCT f.id, f.path FROM micrographs m JOIN files f ON f.id = m.file_id
-            WHERE m.sample = ? AND {IS_NEWEST} AND (m.reason_code = 'no_pixel_size' OR (
-                m.method IS NOT NULL AND m.status IN ('done', 'duplicate')
-                AND m.stated_pixel_size_nm IS NULL AND m.pixel_size_source IS NOT NULL))
-            ORDER BY f.id""",
-        (sample,),
-    )
-    chosen = None if file_ids is None else {*file_ids}
-    return {number: as_text(path) for number, path in rows if chosen is None or number in chosen}
-
-
-def _named(paths: Collection[str]) -> str:
-    """Files of which none does something, in words."""
-    if not paths:
-        return "no micrograph of it"
-    first = ", ".join(list(paths)[:_MOST_NAMED])
-    return f"none of {first}" + (f" and {len(paths) - _MOST_NAMED} more" if len(paths) > _MOST_NAMED else "")
 
 
 def _expect_all(connection: sqlite3.Connection, sample: str, file_ids: Sequence[int] | None) -> int:

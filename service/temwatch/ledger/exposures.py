@@ -60,6 +60,16 @@ def fingerprint(reader: Reader, micrograph_id: int) -> bytes:
     return bytes(reader.value("SELECT whole FROM fingerprints WHERE micrograph_id = ?", micrograph_id))
 
 
+def fingerprint_of_file(reader: Reader, file_id: int) -> bytes | None:
+    """The packed fingerprint of the micrograph of a file that counts, None where there is none."""
+    found = reader.value(
+        """SELECT p.whole FROM micrographs m JOIN fingerprints p ON p.micrograph_id = m.id
+            WHERE m.file_id = ? AND m.status = 'done'""",
+        file_id,
+    )
+    return None if found is None else bytes(found)
+
+
 def relate(connection: sqlite3.Connection, file_id: int, micrograph_id: int, kin: Kin) -> None:
     """Join a file that was just recorded to its kin; of several copies one stays done."""
     for other_id, is_copy in ((kin.copy, True), (kin.repeat, False)):

@@ -108,7 +108,8 @@ def micrograph(
 ) -> str:
     """Name of a file's folder: that of an earlier revision, or one that no other file of the sample has.
 
-    A single file may be a stack, whose sequence gets this name; no folder's sequence may have it.
+    A single file may be a stack, whose sequence gets this name; no folder's sequence may have it. Nor may
+    pictures of a file that was moved still lie there.
     """
     root, path = to_stored(arrival.root), to_stored(arrival.path)
     kept = connection.execute(
@@ -123,9 +124,10 @@ def micrograph(
         name = base if number == 1 else f"{base}_{number}"
         number += 1
         taken = connection.execute(
-            """SELECT EXISTS (SELECT 1 FROM files WHERE sample = ? AND name_key = ?) OR (? AND EXISTS (
-                SELECT 1 FROM sequence_names WHERE sample = ? AND name_key = ?))""",
-            (sample, name_key(name), arrival.sequence is None, sample, name_key(name)),
+            """SELECT EXISTS (SELECT 1 FROM files WHERE sample = ?1 AND name_key = ?2)
+                OR EXISTS (SELECT 1 FROM relocations WHERE sample = ?1 AND name_key = ?2) OR (?3 AND EXISTS (
+                SELECT 1 FROM sequence_names WHERE sample = ?1 AND name_key = ?2))""",
+            (sample, name_key(name), arrival.sequence is None),
         ).fetchone()[0]
         if not taken:
             suffixes[sample, name_key(base)] = number

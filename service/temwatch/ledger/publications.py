@@ -78,6 +78,11 @@ def record(
             "UPDATE files SET written = ? WHERE id = ?",
             [(changes, file_id) for file_id, changes in (written or {}).items()],
         )
+        connection.executemany(  # its pictures were fetched, unless it was moved once more meanwhile
+            """DELETE FROM relocations
+                WHERE file_id = ?1 AND EXISTS (SELECT 1 FROM files WHERE id = ?1 AND changes = ?2)""",
+            [*(written or {}).items()],
+        )
 
 
 def note_edited(ledger: Ledger, sample: str, file: str, kept_as: str) -> None:

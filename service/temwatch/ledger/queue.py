@@ -19,15 +19,18 @@ from temwatch.ledger.supersede import (
     settle_copies_of,
 )
 from temwatch.ledger.writer import Ledger
-from temwatch.names import as_text, from_cell, from_stored, name_key, to_stored
+from temwatch.names import as_text, from_cell, name_key, to_stored
 
 _RECHECK = "recheck"
 """Source of a revision of which only the time of the last change differs (`chmod`, a further hard link): its
 content is most likely that of the revision before, and whole archives may change so at once."""
 
+MOVED = "moved"
+"""Source of a file that was most likely known at another path: it comes first and takes no time (`moves`)."""
 
 _ORDERS = (
-    f"f.crashes < 2 AND f.source <> '{_RECHECK}' ORDER BY f.id",
+    f"f.crashes < 2 AND f.source = '{MOVED}' ORDER BY f.id",
+    f"f.crashes < 2 AND f.source NOT IN ('{_RECHECK}', '{MOVED}') ORDER BY f.id",
     f"f.crashes < 2 AND f.source = '{_RECHECK}' ORDER BY f.id",
     "f.crashes >= 2 ORDER BY f.crashes, f.id",
 )
@@ -60,18 +63,18 @@ def _add_one(
     sample = output_names.sample(connection, arrival.sample)
     seen = (arrival.size_bytes, arrival.mtime_ns, arrival.ctime_ns)
     newest = _newest(connection, root, path)
-    source = arrival.source
+    source = MOVED if _may_be_moved(connection, arrival, root, path) else arrival.source
     if newest and newest.sample == sample:
         if _is_same(newest, arrival):
             return None
-        if _differs_in_ctime_alone(newest, arrival):
+        if source != MOVED and _differs_in_ctime_alone(newest, arrival):
             source = _RECHECK
         if newest.status is Status.PENDING and not newest.claimed and not newest.frames_recorded:
             # it changed before it was claimed: the same row, and earlier failures no longer count
             connection.execute(
                 """UPDATE files SET size_bytes = ?, mtime_ns = ?, ctime_ns = ?, not_before = NULL,
-                    attempts = 0, crashes = 0, source = ? WHERE id = ?""",
-                (*seen, source, newest.id),
+                    attempts = 0, crashes = 0, source = ?, inode = ?, mounted = ? WHERE id = ?""",
+                (*seen, source, arrival.inode, arrival.mounted, newest.id),
             )
             return newest.id
     name = output_names.micrograph(connection, arrival, sample, suffixes)
@@ -91,6 +94,8 @@ def _add_one(
         "pixel_size_nm": arrival.pixel_size_nm,
         "position": arrival.position,
         "detected_at": utc_text(arrival.detected_at),
+        "inode": arrival.inode,
+        "mounted": arrival.mounted,
     }
     inserted = connection.execute(
         f"INSERT INTO files ({', '.join(row)}) VALUES ({', '.join('?' * len(row))})", tuple(row.values())
@@ -102,8 +107,22 @@ def _add_one(
     if newest:
         _drop_if_obsolete(connection, newest.id)
     if source != _RECHECK:
-        counters.add(connection, "files_detected", source)
+        counters.add(connection, "files_detected", arrival.source)
     return inserted.lastrowid
+
+
+def _may_be_moved(
+    connection: sqlite3.Connection, arrival: Arrival, root: str | bytes, path: str | bytes
+) -> bool:
+    """Whether a file at another path was as large, as old and at the same place of its file system."""
+    if not arrival.inode:
+        return False
+    found = connection.execute(
+        """SELECT 1 FROM files WHERE inode = ? AND size_bytes = ? AND mtime_ns = ? AND status <> 'superseded'
+            AND NOT (root = ? AND path = ?) LIMIT 1""",
+        (arrival.inode, arrival.size_bytes, arrival.mtime_ns, root, path),
+    ).fetchone()
+    return found is not None
 
 
 def _is_same(file: File, arrival: Arrival) -> bool:
@@ -131,17 +150,6 @@ def _newest(connection: sqlite3.Connection, root: str | bytes, path: str | bytes
     return newest
 
 
-def known(ledger: Ledger, root: str) -> dict[str, tuple[int, int, int | None]]:
-    """Size in bytes, time and ctime in ns of the latest revision of every file below `root`, by path."""
-    with ledger.reading() as connection:
-        rows = connection.execute(
-            """SELECT path, size_bytes, mtime_ns, ctime_ns, max(revision) FROM files
-                WHERE root = ? GROUP BY path""",
-            (to_stored(root),),
-        ).fetchall()
-    return {from_stored(path): (size, mtime_ns, ctime_ns) for path, size, mtime_ns, ctime_ns, _ in rows}
-
-
 def claim(
     ledger: Ledger, limit: int, now: datetime, longest_wait: timedelta = timedelta(days=1)
 ) -> list[File]:
@@ -151,7 +159,7 @@ def claim(
     died twice come last, so that the others have their results. A file that is to
     wait for more than `longest_wait` was put back when the clock was ahead: it waits no longer, and what was
     found in the future was found now. Two revisions of one file are never claimed together: they would write
-    the same pictures.
+    the same pictures. Nor is a file that may have been moved, before what it was is done with.
     """
     with ledger.transaction() as connection:
         cursor = connection.cursor()
@@ -163,6 +171,9 @@ def claim(
                     AND (f.position IS NULL OR f.frame IS NOT NULL)
                     AND (f.not_before IS NULL OR f.not_before <= ? OR f.not_before > ?) AND NOT EXISTS (
                         SELECT 1 FROM files h WHERE h.root = f.root AND h.path = f.path AND h.claimed)
+                    AND NOT (f.source = '{MOVED}' AND EXISTS (
+                        SELECT 1 FROM files h WHERE h.inode = f.inode AND h.size_bytes = f.size_bytes
+                            AND h.mtime_ns = f.mtime_ns AND h.claimed))
                     AND {order} LIMIT ?""",
                 (utc_text(now), utc_text(now + longest_wait), limit - len(files)),
             ).fetchall()
@@ -285,7 +296,7 @@ def retry(
             )
             if file.status is not Status.PENDING:
                 counters.add(connection, "retries", "requested")
-                _reopen(connection, file)
+                reopen(connection, file)
     matched = {designation for file in chosen for designation in _designations(file)}
     return chosen, [path for path in paths or () if wanted[as_text(path)] not in matched]
 
@@ -323,7 +334,7 @@ def _designations(file: File) -> set[str]:
     )
 
 
-def _reopen(connection: sqlite3.Connection, file: File) -> None:
+def reopen(connection: sqlite3.Connection, file: File) -> None:
     """Remove the rows of a file and make it pending."""
     connection.execute("DELETE FROM micrographs WHERE file_id = ?", (file.id,))
     connection.execute(

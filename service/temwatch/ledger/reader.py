@@ -231,10 +231,10 @@ class Reader:
     def notes(self) -> dict[Note, tuple[int, str]]:
         """Every kind of note in use: how many rows have it, and the path of the last of them."""
         rows = self.connection.execute(
-            """SELECT m.notes, m.notes_of_record, count(*), f.path, max(m.id) AS last
-                FROM micrographs m JOIN files f ON f.id = m.file_id
-                WHERE m.status <> 'superseded' AND (m.notes <> '' OR m.notes_of_record <> '')
-                GROUP BY m.notes, m.notes_of_record ORDER BY last"""
+            f"""SELECT m.notes, m.notes_of_record, CASE WHEN f.gone THEN '{Note.FILE_GONE}' ELSE '' END gone,
+                count(*), f.path, max(m.id) AS last FROM micrographs m JOIN files f ON f.id = m.file_id
+                WHERE m.status <> 'superseded' AND (m.notes <> '' OR m.notes_of_record <> '' OR f.gone)
+                GROUP BY m.notes, m.notes_of_record, gone ORDER BY last"""
         )
         found: dict[Note, tuple[int, str]] = {}
         for *texts, count, path, _ in rows:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import json
 import sqlite3
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from datetime import datetime
 from pathlib import Path
 from typing import Any
@@ -14,6 +14,9 @@ from temwatch.ledger.reader import Reader
 from temwatch.ledger.rows import Request
 from temwatch.ledger.schema import FILE_NAME, connect_to_write
 from temwatch.ledger.writer import Ledger
+
+PUBLISH = "publish"
+"""Request of the service itself: publish the `samples` in which something has changed."""
 
 
 def post_request(state: Path, kind: str, arguments: Mapping[str, Any], at: datetime) -> int:
@@ -58,6 +61,12 @@ def open_requests(ledger: Ledger) -> list[Request]:
         )
         for number, kind, arguments, created_at in rows
     ]
+
+
+def ask_to_publish(connection: sqlite3.Connection, samples: Sequence[str], at: datetime) -> None:
+    """Have the service publish samples of which rows have changed, within the transaction of the caller."""
+    if samples:
+        add_request(connection, PUBLISH, {"samples": samples}, at)
 
 
 def answer_request(ledger: Ledger, request_id: int, text: str, at: datetime) -> None:

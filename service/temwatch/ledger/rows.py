@@ -24,7 +24,7 @@ from temwatch.domain import (
 )
 from temwatch.ledger.correction import Correction
 from temwatch.names import as_text, from_stored
-from temwatch.notes import join_notes, split_notes
+from temwatch.notes import Note, join_notes, split_notes
 from temwatch.setting_keys import Settings
 
 
@@ -32,9 +32,10 @@ from temwatch.setting_keys import Settings
 class Arrival:
     """A complete file that the intake found; `path` is below `root`, with /.
 
-    `position` is the place of a frame in Gatan's tree, from which `numbering` derives its number. A file that
-    was `written_again` is a new revision though size and times are equal. `excluded_by` is the rule of the
-    configuration that takes the file out of the data set.
+    `position` is the place of a frame in Gatan's tree, from which `numbering` derives its number. `inode`
+    tells a file that was moved, and one that is `mounted` lies on another file system than its root. A file
+    that was `written_again` is a new revision though size and times are equal. `excluded_by` is the rule of
+    the configuration that takes the file out of the data set.
     """
 
     root: str
@@ -49,6 +50,8 @@ class Arrival:
     pixel_size_nm: float | None = None
     position: int | None = None
     ctime_ns: int | None = None
+    inode: int | None = None
+    mounted: bool = False
     written_again: bool = False
     excluded_by: str | None = None
 
@@ -265,7 +268,7 @@ MICROGRAPH_COLUMNS = """m.id, m.file_id, f.name, f.root, m.sample,
     m.rejected_too_many_holes, m.rejected_not_separable, m.particle_fraction, m.mean_equivalent_diameter_nm,
     m.acquired_at, m.analysed_at, m.seconds, m.method, m.metadata, m.pixel_size_source,
     m.stated_pixel_size_nm, m.notes, m.notes_of_record, m.excluded, m.excluded_particles,
-    m.recalibrated"""
+    m.recalibrated, f.gone"""
 
 
 _NOT_MEASURED = {
@@ -319,7 +322,7 @@ def micrograph_from(cursor: sqlite3.Cursor, row: tuple[Any, ...]) -> MicrographR
     if values["status"] is Status.DUPLICATE:  # its analysis is kept, but nothing of it counts
         values |= _NOT_MEASURED | {"rejected": dict.fromkeys(Reason, 0)}
     values["metadata"] = Metadata(**json.loads(values["metadata"]))
-    notes = (values.pop("notes_of_record"), values["notes"])
+    notes = (values.pop("notes_of_record"), values["notes"], Note.FILE_GONE if values.pop("gone") else "")
     values["notes"] = split_notes(join_notes(chain(*map(split_notes, notes)))) if any(notes) else ()
     return MicrographRow(**values)
 

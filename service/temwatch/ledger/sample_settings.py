@@ -124,7 +124,10 @@ def undo(connection: sqlite3.Connection, author: Author, sample: str, change_id:
     after = _in_force(connection, sample)
     states = (json.dumps({key: state.get(key) for key in keys}) for state in (before, after))
     connection.execute("UPDATE changes SET before = ?, after = ? WHERE id = ?", (*states, undoing))
-    return undoing, _mark(connection, sample, [key for key in keys if before.get(key) != after.get(key)])
+    changed = [key for key in keys if before.get(key) != after.get(key)]
+    # micrographs that were moved may have taken them along to another sample
+    samples = connection.execute("SELECT DISTINCT sample FROM settings WHERE change_id = ?", (change_id,))
+    return undoing, sum(_mark(connection, one, changed) for (one,) in samples.fetchall())
 
 
 def restore(connection: sqlite3.Connection, author: Author, sample: str, undoing: int) -> tuple[int, int]:

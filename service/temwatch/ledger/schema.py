@@ -19,6 +19,7 @@ from temwatch.ledger import (
     exposures,
     output_names,
     packing,
+    relocations,
     run_settings,
     sample_settings,
 )
@@ -195,6 +196,7 @@ MIGRATIONS: tuple[Callable[[sqlite3.Connection], None], ...] = (
     run_settings.create,
     packing.add_recorded,
     sample_settings.create,
+    relocations.create,
 )
 """Migration n brings a ledger from version n to version n + 1."""
 

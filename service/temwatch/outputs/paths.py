@@ -102,14 +102,24 @@ def micrograph_files(folder: Path) -> Iterator[Path]:
     yield from folder.glob(f"*_{PARTICLES}")
 
 
+def sequence_folders(output: Path, sample: str) -> list[Path]:
+    """Those of all sequences of a sample, whether or not it has them still."""
+    return sorted((sample_folder(output, sample) / "sequences").glob("*"))
+
+
 def sequence_folder(output: Path, sample: str, sequence: str) -> Path:
     """The film, the tables and the plots of a sequence."""
     return sample_folder(output, sample) / "sequences" / sequence
 
 
+def frames_folder(folder: Path) -> Path:
+    """The small pictures for the film, in the folder of a sequence."""
+    return folder / "frames"
+
+
 def frame_picture(folder: Path, name: str, frame: int, *, in_stack: bool) -> Path:
     """The small picture of a frame for the film, in the sequence's folder; `name` is that of its file."""
-    return folder / "frames" / f"{picture_name(name, frame if in_stack else None)}.jpg"
+    return frames_folder(folder) / f"{picture_name(name, frame if in_stack else None)}.jpg"
 
 
 def sequence_publication(sequence: str) -> str:

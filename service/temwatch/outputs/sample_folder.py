@@ -19,8 +19,8 @@ from typing import BinaryIO, Protocol
 import structlog
 
 from temwatch.errors import StartError
-from temwatch.ledger import EditedTable, Ledger, Publication, Reader, publications
-from temwatch.outputs import parquet, paths, redrawing, sequence_files, workbook
+from temwatch.ledger import EditedTable, Ledger, Publication, Reader, publications, relocations
+from temwatch.outputs import parquet, paths, redrawing, relocating, sequence_files, workbook
 from temwatch.outputs.appending import Content, append_or_replace
 from temwatch.outputs.files import length, replacing
 from temwatch.outputs.incremental_statistics import IncrementalStatistics
@@ -79,6 +79,10 @@ def publish(ledger: Ledger, output: Path, sample: str) -> None:
             publish_tables(ledger, output, sample)
         except OSError as error:
             trouble = error
+        with ledger.reader() as reader:
+            if relocations.is_vacated(reader, sample):
+                relocating.vacate(ledger, output)
+                return
         written: dict[int, int] = {}
         published: list[Publication] = []
         try:
@@ -112,6 +116,8 @@ def publish_tables(
     folder = paths.sample_folder(output, sample)
     with ledger.publishing, ledger.reader() as reader, reader.snapshot():
         before, published = publications.published(reader, sample), []
+        if not before and relocations.is_vacated(reader, sample):
+            return
         contents = {table.file: _content(table, reader, sample) for table in TABLES}
         for file, content in (contents | sequence_files.contents(reader, sample, before)).items():
             try:
@@ -157,6 +163,7 @@ def write_folder(state: Path, folder: Path, sample: str) -> None:
         A file could not be written; a later call goes on.
     """
     with Reader(state) as reader, reader.snapshot():
+        relocating.fetch(reader, folder, sample)
         # a stack may have more frames than fit into memory
         rows = (row for row in reader.micrographs_named(sample, folder.name) if row.has_result)
         if (first := next(rows, None)) is not None:
@@ -273,6 +280,8 @@ def write_formats(
         *(OUTPUTS[name] for name in formats if name in OUTPUTS),
     ]
     with ledger.publishing, ledger.reader() as reader, reader.snapshot():
+        if relocations.is_vacated(reader, sample):
+            return
         before = publications.published(reader, sample)
         for pattern, write in wanted:
             name = pattern.format(sample=sample)

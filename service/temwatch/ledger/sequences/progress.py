@@ -301,8 +301,13 @@ def rewind(ledger: Ledger, sequence: Progress, frame: int) -> int:
 
 
 def _last_id(connection: sqlite3.Connection, sequence_id: int) -> int:
-    row = connection.execute("SELECT max(id) FROM followed WHERE sequence_id = ?", (sequence_id,)).fetchone()
-    return int(row[0] or 0)
+    """Number of the last row, 0 without any, -1 where the sequence is gone: its files were moved."""
+    row = connection.execute(
+        """SELECT coalesce((SELECT max(id) FROM followed WHERE sequence_id = s.id), 0)
+            FROM sequences s WHERE s.id = ?""",
+        (sequence_id,),
+    ).fetchone()
+    return -1 if row is None else int(row[0])
 
 
 def _insert(connection: sqlite3.Connection, sequence_id: int, frame: LinkedFrame) -> int:
