@@ -27,8 +27,8 @@ from temwatch.domain import Reason, Segmentation
 from temwatch.notes import Note
 from temwatch.simulator import simulate_micrograph
 
-SEEDS = [0, pytest.param(1, marks=pytest.mark.slow), pytest.param(2, marks=pytest.mark.slow)]
-SEEDS += [pytest.param(3, marks=pytest.mark.slow)]
+SEEDS = [0, pytest.param(1, marks=pytest.mark.slow)]
+SEEDS += [pytest.param(seed, marks=pytest.mark.soak) for seed in (2, 3)]
 FAINT = replace(SETTINGS, attenuation_per_nm=-np.log(1 - 0.15) / SETTINGS.diameter_mean_nm)
 
 
@@ -65,13 +65,17 @@ def test_a_damaged_picture_shows_the_particles_of_the_clean_one_and_no_others(ki
         outside = ndimage.binary_dilation(~damaged.seen, iterations=6)
         cut = set(np.unique(labels[outside])) | {0}
         border = (labels[0], labels[-1], labels[:, 0], labels[:, -1])
-        expected = count - len((cut | set(np.unique(np.concatenate(border)))) - {0})
+        whole_ones = count - len((cut | set(np.unique(np.concatenate(border)))) - {0})
+        # as many cannot be told apart as in the picture that was not turned
+        told_apart, _ = hits_and_false(resolved(segment(simulated.image)), simulated.mask)
+        merged = ndimage.label(simulated.mask)[1] - told_apart
+        expected = whole_ones - merged
 
     found = segment(damaged.image)
     hits, others = hits_and_false(resolved(found), truth)
 
     assert 0 == others
-    assert hits >= expected - 2 if kind.startswith("turned") else hits >= expected - 1
+    assert hits >= expected - 1
     assert () == found.notes
 
 

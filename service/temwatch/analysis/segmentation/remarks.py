@@ -10,7 +10,7 @@ from scipy import ndimage
 from temwatch.analysis.segmentation import preprocessing
 from temwatch.analysis.segmentation.field import find_field
 from temwatch.analysis.segmentation.threshold import PARAMETERS as THRESHOLD
-from temwatch.analysis.segmentation.threshold import threshold_mask
+from temwatch.analysis.segmentation.threshold import flattened, threshold_mask
 from temwatch.domain import Image, Mask
 from temwatch.notes import Note
 
@@ -94,7 +94,8 @@ def looks_reversed(
         return False
     if np.mean(expected | other) > PARAMETERS.crowded:
         return _on_border(expected) > _on_border(other)
-    deviation = np.abs(small - film)
+    flat = flattened(small, None if counted.all() else counted)  # a vignette is no contrast
+    deviation = np.abs(flat - float(np.median(flat[counted])))
     # medians: a defect or a letter within a mask does not count
     depth = float(np.median(deviation[expected & finite])) if expected.any() else 0.0
     spread = 1.4826 * float(np.median(deviation[counted & ~other]))
