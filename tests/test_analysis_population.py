@@ -82,11 +82,15 @@ def test_one_more_of_many_fields_changes_the_interval_by_little():
     assert before == pytest.approx(after, rel=0.01)
 
 
-def test_one_field_has_no_interval_and_nothing_has_no_figures():
-    """A single micrograph cannot say how much micrographs differ."""
+def test_few_fields_have_no_interval_and_nothing_has_no_figures():
+    """Below four, fields cannot say how much they differ."""
     found = made([1.0, 2.0, 3.0]).figures
     assert 2.0 == found["mean"].value
     assert found["mean"].half_width is None
+    for fields, has_interval in ((3, False), (4, True)):
+        found = made(np.arange(12.0), np.arange(12) % fields).figures
+        assert has_interval == (found["mean"].half_width is not None)
+    assert [5, 6] == [step.fields for step in convergence.steps(made(np.arange(12.0), np.arange(12) % 6))]
     assert made([], fields=3).figures["mean"].value is None
 
 
@@ -251,9 +255,9 @@ def test_steps_end_with_the_figures_of_the_whole():
 
 
 def test_too_little_foretells_nothing():
-    """Two fields, or a target out of reach."""
-    assert convergence.fields_needed(0.1, 2, 0.02) is None
-    assert convergence.fields_needed(1.0, 3, 1e-9) is None
+    """Three fields, or a target out of reach."""
+    assert convergence.fields_needed(0.1, 3, 0.02) is None
+    assert convergence.fields_needed(1.0, 4, 1e-9) is None
     assert convergence.steps(made([1.0, 2.0])) == []
 
 

@@ -21,6 +21,7 @@ from temwatch.engine import decisions
 from temwatch.ledger import open_ledger, queue, recording
 from temwatch.ledger.sample_columns import fields, renewed
 from temwatch.outputs import charts, sample_report, workbook
+from temwatch.outputs.numbers_in_words import interval_in_words, number_in_words
 from temwatch.outputs.population_summary import POPULATIONS, View, select
 
 ODD = "Au & 'Pt'"
@@ -147,26 +148,27 @@ def test_a_sample_cannot_write_into_the_report(reader):
 def test_a_sample_with_one_micrograph_has_a_report_without_intervals(reader):
     """Nothing to tell the uncertainty from."""
     text = sample_report.report(reader, ODD, AT)
-    assert "over 1 independent" in text
-    assert " ± " not in re.search(r"<tbody>.*?</tbody>", text, flags=re.S)[0]
+    assert "Too few fields of view for an interval: 1 of at least 4" in text
+    assert "±" not in text
+    assert " to " not in re.search(r"<tbody>.*?</tbody>", text, flags=re.S)[0]
 
 
 @pytest.mark.parametrize(
-    ("value", "half_width", "expected"),
+    ("value", "half_width", "number", "interval"),
     [
-        (3.5642, 0.0731, "3.564 ± 0.073"),
-        (3.5642, 0.731, "3.56 ± 0.73"),
-        (123.4, 17.2, "123 ± 17"),
-        (123.4, 172.0, "123 ± 172"),
-        (0.98765, 0.00096, "0.98765 ± 0.00096"),
-        (2.0, 0.0996, "2.00 ± 0.10"),
-        (3.0, None, "3"),
-        (None, None, "–"),
+        (3.5642, 0.0731, "3.564", "3.491 to 3.637"),
+        (3.5642, 0.731, "3.56", "2.83 to 4.30"),
+        (123.4, 17.2, "123", "106 to 141"),
+        (0.98765, 0.00096, "0.98765", "0.98669 to 0.98861"),
+        (2.0, 0.0996, "2.00", "1.90 to 2.10"),
+        (3.0, None, "3", "–"),
+        (None, None, "–", "–"),
     ],
 )
-def test_a_figure_has_the_digits_that_its_interval_allows(value, half_width, expected):
-    """Two digits of the half-width."""
-    assert expected == sample_report.figure({"value": value, "half_width": half_width})
+def test_a_number_has_the_digits_that_its_interval_allows(value, half_width, number, interval):
+    """Two digits of the half-width; the interval stands apart."""
+    known = {"value": value, "half_width": half_width}
+    assert (number, interval) == (number_in_words(known), interval_in_words(known))
 
 
 @pytest.mark.parametrize("chart", charts.CHARTS)

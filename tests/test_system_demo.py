@@ -24,6 +24,7 @@ def test_the_demo_ends_by_itself_with_results(tmp_path):
     assert 0 == done.returncode, done.stderr
     assert done.stdout.index("live page: http://127.0.0.1:") < done.stdout.index("Au_01.dm3: done")
     assert "equivalent diameter" in done.stdout
+    assert "too few fields of view for an interval of the mean: 1 of at least 4" in done.stdout
     assert 1 == len(rows(tmp_path / "demo" / "results" / "Au" / "micrographs.csv"))
     # a page that has ended is not offered
     assert 1 == done.stdout.count("http://")

@@ -14,9 +14,10 @@ from rich.table import Table
 
 from temwatch.descriptors import SIZE, Shown, shown
 from temwatch.errors import UsageError
-from temwatch.ledger import Reader
+from temwatch.ledger import Reader, sample_columns
 from temwatch.names import printable
-from temwatch.outputs import paths, tables
+from temwatch.outputs import paths, population_summary, tables
+from temwatch.outputs.numbers_in_words import mean_interval
 
 _MOST_TABLES = 3
 Item = TypeVar("Item")
@@ -75,6 +76,11 @@ def results(reader: Reader, output: Path, samples: Sequence[str]) -> None:
         return
     for sample, summary in zip(known, summaries, strict=True):
         terminal.print(statistics(sample, summary))
+        if summary["particles"]:
+            fields = sample_columns.fields(reader, sample)
+            answer = population_summary.figures(fields, population_summary.View())
+            words = mean_interval(answer["figures"]["mean"], answer["fields"], answer["unit"])
+            terminal.print(f"{answer['name']}: {words}", soft_wrap=True)
         terminal.print(f"results in {paths.sample_folder(output, sample)}\n", soft_wrap=True)
 
 
@@ -126,7 +132,7 @@ def known_sample(reader: Reader, sample: str) -> str:
 
 
 def statistics(sample: str, summary: Mapping[str, Any]) -> Table:
-    """Mean, standard deviation, median and range of every descriptor."""
+    """Mean, standard deviation, number, median and range of every descriptor."""
     table = Table(
         title=f"{sample}: {plural(summary['particles'], 'particle')}, "
         f"{plural(summary['micrographs'], 'micrograph')}",
@@ -134,10 +140,12 @@ def statistics(sample: str, summary: Mapping[str, Any]) -> Table:
     )
     table.add_column("descriptor")
     table.add_column("unit")
-    for name in ("mean", "SD", "median", "D10", "D90"):
+    for name in ("mean", "SD", "N", "median", "D10", "D90"):
         table.add_column(name, justify="right")
+    number = str(summary["particles"])
     for one in shown(Shown.TERMINAL):
         values = summary["statistics"].get(one.name, {})
         cells = [values.get(column) for column in ("mean", "sd", "median", "d10", "d90")]
-        table.add_row(one.label, one.unit, *("-" if value is None else f"{value:.4g}" for value in cells))
+        words = ["-" if value is None else f"{value:.4g}" for value in cells]
+        table.add_row(one.label, one.unit, *words[:2], number, *words[2:])
     return table

@@ -85,7 +85,7 @@ def _histogram(axes: Axes, fields: Fields, view: View) -> None:
     size, spread = (answer["figures"][name]["value"] for name in ("mean", "sd"))
     if size is not None:
         number = f"{answer['particles']:,}".replace(",", " ")
-        title = f"{size:.3g} ± {spread or 0:.3g}{_unit(answer)} (mean ± SD), N = {number}"
+        title = f"mean {size:.3g}, SD {spread or 0:.3g}{_unit(answer)}, N = {number}"
         axes.set_title(title, fontsize=8)
     axes.set_ylim(top=1.45 * max(bars["density"]))  # room for the legend above the bars
     if axes.get_legend_handles_labels()[0]:

@@ -74,6 +74,12 @@ def _seen_whole(fields: Fields) -> NDArray[np.float64]:
     )
 
 
+def figures(fields: Fields, view: View) -> dict[str, Any]:
+    """The numbers of one population alone."""
+    found = select(fields, view)
+    return {**_head(fields, found, view), "figures": _figures(found.figures)}
+
+
 def describe(fields: Fields, view: View) -> dict[str, Any]:
     """Histogram, smooth density, fits and statistics of one population."""
     found = select(fields, view)

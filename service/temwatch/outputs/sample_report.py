@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import math
 import re
 from collections import Counter
 from collections.abc import Iterable
@@ -14,6 +13,7 @@ import jinja2
 
 import temwatch
 from temwatch.analysis.separation import SEPARATORS
+from temwatch.analysis.statistics.population import FEWEST_FIELDS
 from temwatch.descriptors import SIZE
 from temwatch.domain import Method, PixelSizeSource, Status
 from temwatch.ledger import MicrographRow, Reader, changes
@@ -21,6 +21,7 @@ from temwatch.ledger.changes import ChangeRow
 from temwatch.ledger.sample_columns import Fields, fields
 from temwatch.outputs import charts, paths, population_summary
 from temwatch.outputs.files import replacing
+from temwatch.outputs.numbers_in_words import interval_in_words, number_in_words
 from temwatch.outputs.population_summary import POPULATIONS, View
 
 _REASONS = {
@@ -69,13 +70,15 @@ def _html(reader: Reader, sample: str, at: datetime, loaded: Fields) -> str:
         trim_blocks=True,
         lstrip_blocks=True,
     )
-    environment.filters["figure"] = figure
+    environment.filters["figure"] = number_in_words
+    environment.filters["interval"] = interval_in_words
     environment.filters["count"] = count
     environment.filters["day"] = lambda moment: f"{moment.astimezone(UTC):%Y-%m-%d}"
     convergence = population_summary.convergence(loaded, View(), 2.0)
     made, more = _changes(reader, sample)
     return environment.get_template("report.html").render(
         sample=sample,
+        fewest_fields=FEWEST_FIELDS,
         made_at=_minute(at),
         version=temwatch.__version__,
         micrographs=row.micrographs,
@@ -205,25 +208,6 @@ def _list(found: Counter[str]) -> str:
 
 def _minute(moment: datetime) -> str:
     return f"{moment.astimezone(UTC):%Y-%m-%d %H:%M} UTC"
-
-
-def figure(value: dict[str, float | None]) -> str:
-    """A number ± half-width of its interval, rounded to two digits of the half-width.
-
-    Examples
-    --------
-    >>> figure({"value": 3.5642, "half_width": 0.0731})
-    '3.564 ± 0.073'
-    >>> figure({"value": 3.5642, "half_width": None})
-    '3.564'
-    """
-    number, half = value["value"], value["half_width"]
-    if number is None:
-        return "–"
-    if not half:
-        return f"{number:.4g}"
-    decimals = min(8, max(0, 1 - math.floor(math.log10(float(f"{half:.1e}")))))
-    return f"{number:.{decimals}f} ± {half:.{decimals}f}"
 
 
 def count(number: int) -> str:

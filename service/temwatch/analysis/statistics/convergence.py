@@ -9,6 +9,7 @@ from dataclasses import dataclass
 import numpy as np
 
 from temwatch.analysis.statistics.population import (
+    FEWEST_FIELDS,
     Figure,
     Population,
     interval_factor,
@@ -23,7 +24,6 @@ ROUND_NUMBERS = tuple(
 """Numbers of fields at which a step is computed."""
 
 _MOST_FIELDS = 100_000
-_FEWEST_FIELDS = 3  # a spread of two micrographs forecasts nothing
 
 ISO_13322_1 = (
     "ISO 13322-1 (2004, scope): for a log-normal distribution of geometric standard deviation 1.6, more than "
@@ -55,7 +55,7 @@ def steps(found: Population, known: Earlier | None = None) -> list[Step]:
     known = {} if known is None else known
     seen = np.cumsum(np.bincount(found.field, minlength=found.fields)).tolist()
     result = []
-    for fields in (number for number in ROUND_NUMBERS if number < found.fields):
+    for fields in (number for number in ROUND_NUMBERS if FEWEST_FIELDS <= number < found.fields):
         particles = seen[fields - 1]
         # a sequence is one field and grows: the number of particles tells its states apart
         if (fields, particles) not in known:
@@ -66,8 +66,8 @@ def steps(found: Population, known: Earlier | None = None) -> list[Step]:
 
 
 def last_step(found: Population) -> list[Step]:
-    """The last of the steps alone; none below two fields."""
-    if found.fields < 2:
+    """The last of the steps alone; none where there are too few fields for an interval."""
+    if found.fields < FEWEST_FIELDS:
         return []
     mean, d50 = _half_widths(found.figures)
     return [Step(fields=found.fields, particles=len(found.values), mean=mean, d50=d50)]
@@ -99,12 +99,12 @@ def fields_needed(relative_half_width: float, fields: int, target: float) -> int
     relative_half_width : float
         Now, after `fields` fields.
     fields : int
-        At least 3; with fewer the answer is None.
+        With fewer than `FEWEST_FIELDS` the answer is None.
     target : float
         Relative half-width that is wanted, for example 0.02.
     """
     factor = interval_factor(fields)
-    if fields < _FEWEST_FIELDS or factor is None or target <= 0:
+    if factor is None or target <= 0:
         return None
     # the standard error falls with the square root of the number, Student's factor on top of it
     spread = relative_half_width / factor * math.sqrt(fields)

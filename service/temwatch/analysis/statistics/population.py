@@ -57,6 +57,10 @@ class Population:
         return _figures_with_intervals(self)
 
 
+FEWEST_FIELDS = 4
+"""Independent fields of view below which a spread between them says too little for an interval."""
+
+
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Figure:
     """A number with the half-width of its 95 % interval; None where it is not known."""
@@ -130,9 +134,10 @@ def interval_factor(fields: int) -> float | None:
     """What a bootstrap standard error is multiplied with to be the half-width of a 95 % interval.
 
     Student's t for `fields` - 1 degrees of freedom, and sqrt(n / (n - 1)) because a bootstrap of few
-    fields finds too little spread (Hesterberg, The American Statistician 2015, 69, 371). None below 2.
+    fields finds too little spread (Hesterberg, The American Statistician 2015, 69, 371). None below
+    `FEWEST_FIELDS`.
     """
-    if fields < 2:
+    if fields < FEWEST_FIELDS:
         return None
     from scipy import special
 

@@ -27,7 +27,7 @@ export function mount(section, page) {
     table: make("div"),
     standard: make("div"),
   };
-  parts.controls.element.append(make("label", { className: "tick" }, "Target ±", target, "%"));
+  parts.controls.element.append(make("label", { className: "tick" }, "Target for the interval ±", target, "%"));
   section.append(
     make("div", { className: "head" }, make("div", {}, parts.headline, parts.detail), parts.controls.element),
     make("div", { className: "panel" }, parts.chart),
@@ -58,7 +58,7 @@ function forecast(known) {
 
 function showNumbers(answer) {
   parts.table.replaceChildren(
-    table("Half-widths and forecast", ["95 % half-width", "now", `for ±${answer.target_percent}\u2009%`],
+    table("Half-widths and forecast", ["half-width of the 95 % interval", "now", `micrographs for a target of ±${answer.target_percent}\u2009%`],
       [["mean", percent(answer.mean.percent), forecast(answer.mean)], ["median (D50)", percent(answer.d50.percent), forecast(answer.d50)]]),
     make("p", { className: "caption" }, `After ${plural(answer.fields, "field of view", "fields of view")} with ${plural(answer.particles, "particle")}. The forecast assumes that the spread between micrographs stays the same.`),
     answer.design_effect === null ? "" : make("p", { className: "caption" }, `The variance of the mean is ${digits(answer.design_effect, 2)} times that of independent particles (design effect).`));
@@ -66,7 +66,7 @@ function showNumbers(answer) {
   parts.standard.replaceChildren(
     make("h2", {}, "Requirements of the standard"),
     make("p", {}, answer.iso_13322_1),
-    needed.mean ? table("Independent particles for this target", [`independent particles for ±${answer.target_percent}\u2009%`, "at this spread"],
+    needed.mean ? table("Independent particles for this target", [`independent particles for an interval of ±${answer.target_percent}\u2009%`, "at this spread"],
       [["mean", particlesNeeded(needed.mean)], ["median (D50)", particlesNeeded(needed.d50)], ["volume-weighted mean", particlesNeeded(needed.volume_mean)]]) : "",
     make("p", { className: "caption" }, "Particles of one micrograph are not independent, so the intervals on this page count micrographs."));
 }
@@ -78,7 +78,7 @@ async function showChart(answer) {
   const line = (name, key, series, symbol, dash) => ({
     type: "scatter", mode: "lines+markers", name, x: steps.fields, y: steps[key],
     line: { color: colour(series), width: 2.5, dash }, marker: { size: 8, symbol },
-    hovertemplate: `%{x} micrographs: ±%{y:.2g} %<extra>${name}</extra>`,
+    hovertemplate: `%{x} micrographs: interval ±%{y:.2g} %<extra>${name}</extra>`,
   });
   const forecastLine = (name, key, series) => {
     const known = answer[name];

@@ -23,14 +23,28 @@ export const capitalised = (words) => words[0].toUpperCase() + words.slice(1);
 
 export const plural = (number, one, many = `${one}s`) => `${count(number)} ${number === 1 ? one : many}`;
 
-// with an interval, to two significant digits of its half-width; without one, four digits
-export function estimate(known, unit = "") {
+// to two significant digits of the half-width of its interval; without one, four digits
+export function estimate(known) {
   if (!known || known.value === null) return "–";
-  const tail = unit ? `${THIN}${unit}` : "";
-  if (!known.half_width) return digits(known.value) + tail;
-  const places = decimals(known.half_width);
-  return `${known.value.toFixed(places)} ± ${known.half_width.toFixed(places)}${tail}`;
+  return known.half_width ? signed(known.value, known.half_width) : digits(known.value);
 }
+
+export const FEWEST_FIELDS = 4; // as population.py has it
+
+// the 95 % interval of a number, apart from it
+export function interval(known) {
+  if (!known?.half_width) return "–";
+  return [-1, 1].map((side) => signed(known.value + side * known.half_width, known.half_width)).join(" to ");
+}
+
+// where an interval comes from, or why there is none
+export function intervalSource(fields) {
+  return fields >= FEWEST_FIELDS
+    ? `95${THIN}% intervals from a bootstrap over ${fields} independent fields of view.`
+    : `Too few fields of view for an interval: ${fields} of at least ${FEWEST_FIELDS} independent ones. Frames of one sequence are one field.`;
+}
+
+const signed = (value, halfWidth) => value.toFixed(decimals(halfWidth)).replace("-", "−");
 
 export function digits(value, significant = 4) {
   if (value === null || value === undefined) return "–";

@@ -5,7 +5,7 @@ import * as calibrate from "./calibrate.js";
 import { decide } from "./decide.js";
 import { Viewer, decoded, previewOf } from "./viewer.js";
 import { empty, make } from "./dom.js";
-import { clock, count, digits, estimate, percent, plural, rough, seconds } from "./format.js";
+import { FEWEST_FIELDS, clock, count, digits, estimate, interval, percent, plural, rough, seconds } from "./format.js";
 
 export const title = "Live";
 
@@ -160,7 +160,11 @@ async function showSample(page, row, signal) {
   parts.sample.textContent = row.sample;
   parts.sample.parentElement.classList.remove("loading");
   parts.mean.replaceChildren(estimate(population.figures.mean), make("small", {}, " nm"));
-  parts.counted.textContent = `mean diameter of ${plural(population.particles, "particle")} on ${plural(population.micrographs, "micrograph")} · SD ${digits(population.figures.sd.value, 3)} nm`;
+  const { mean, sd, d50 } = population.figures;
+  parts.counted.replaceChildren(
+    `mean diameter · SD ${digits(sd.value, 3)} nm · median ${digits(d50.value, 3)} nm · N = ${count(population.particles)} on ${plural(population.micrographs, "micrograph")}`,
+    make("br"),
+    mean.half_width ? `95 % interval of the mean: ${interval(mean)} nm, from ${population.fields} independent fields` : `Too few fields for an interval (${population.fields} of ${FEWEST_FIELDS})`);
   showGauge(convergence);
   if (!population.particles) return;
   await draw(parts.chart, [
@@ -184,14 +188,13 @@ async function showSample(page, row, signal) {
 export function verdict(convergence, name = "mean") {
   const { percent: half, enough, fields_more: more } = convergence[name];
   if (half === null) {
-    return ["No interval yet", convergence.micrographs > 1 && convergence.fields === 1
-      ? "All of them show the same particles"
-      : "An interval needs at least two micrographs"];
+    return ["Too few fields", `An interval needs ${FEWEST_FIELDS} independent fields of view, there ${convergence.fields === 1 ? "is 1" : `are ${convergence.fields}`}`];
   }
-  if (enough) return ["Enough", `±${percent(half)}, target ±${percent(convergence.target_percent)}`];
-  if (more === null) return [`±${percent(half)}`, "Too early for a forecast"];
-  if (more > FAR) return ["Far from enough", `±${percent(half)} now, target ±${percent(convergence.target_percent)}`];
-  return [`About ${rough(more)} more ${more === 1 ? "micrograph" : "micrographs"}`, `±${percent(half)} now, target ±${percent(convergence.target_percent)}`];
+  const now = `95 % interval ±${percent(half)}, target ±${percent(convergence.target_percent)}`;
+  if (enough) return ["Enough", now];
+  if (more === null) return ["Too early for a forecast", now];
+  if (more > FAR) return ["Far from enough", now];
+  return [`About ${rough(more)} more ${more === 1 ? "micrograph" : "micrographs"}`, now];
 }
 
 function showGauge(convergence) {

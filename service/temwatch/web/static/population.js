@@ -2,7 +2,7 @@
 import { getJson, sampleUrl } from "./api.js";
 import { bars, colour, densityLabel, draw, translucent, withUnit } from "./charts.js";
 import { empty, make, table } from "./dom.js";
-import { DESCRIPTORS, capitalised, count, digits, edge, estimate, plural } from "./format.js";
+import { DESCRIPTORS, capitalised, count, digits, edge, estimate, interval, intervalSource, plural } from "./format.js";
 
 export const title = "Population";
 
@@ -92,12 +92,10 @@ export async function update(section, page, signal) {
 
 function showStatistics(answer) {
   parts.figures.replaceChildren(
-    table(`Statistics of the ${answer.name}`, [withUnit(answer.name, answer.unit), "± 95 % interval"],
-      [...Object.entries(STATISTICS).map(([key, name]) => [name, estimate(answer.figures[key])]),
-        ["particles", count(answer.particles)], ["micrographs", count(answer.micrographs)]]),
-    make("p", { className: "caption" }, answer.fields > 1
-      ? `95 % intervals from a bootstrap over ${plural(answer.fields, "independent field of view", "independent fields of view")}.`
-      : "An interval needs at least two micrographs; frames of one sequence show the same particles."));
+    table(`Statistics of the ${answer.name}`, [withUnit(answer.name, answer.unit), "value", "95 % interval"],
+      [...Object.entries(STATISTICS).map(([key, name]) => [name, estimate(answer.figures[key]), interval(answer.figures[key])]),
+        ["particles (N)", count(answer.particles), ""], ["micrographs", count(answer.micrographs), ""]]),
+    make("p", { className: "caption" }, intervalSource(answer.fields)));
   const [better, other] = answer.fits;
   parts.fit.textContent = !better ? ""
     : `${capitalised(better.name)} fits better: ${parameters(better, answer.unit)}. Kolmogorov–Smirnov distance ${digits(better.distance, 2)}${other ? ` (${other.name}: ${digits(other.distance, 2)})` : ""}.${better.distance > POOR_FIT ? " Neither fits well." : ""}`;

@@ -3,7 +3,7 @@ import { getJson, sampleUrl } from "./api.js";
 import { DASHES, SERIES, colour, densityLabel, draw, plain, withUnit } from "./charts.js";
 import { controls, query } from "./population.js";
 import { empty, make, table } from "./dom.js";
-import { count, estimate } from "./format.js";
+import { count, estimate, interval } from "./format.js";
 
 export const title = "Samples";
 
@@ -44,8 +44,8 @@ export async function update(section, page, signal) {
   showList(known, page);
   const names = known.map((one) => one.sample).filter((name) => chosen.has(name));
   const answers = await Promise.all(names.map((name) => getJson(sampleUrl(name, `population?${query(page.settings)}`), signal)));
-  parts.table.replaceChildren(table("Statistics of the samples", [withUnit(answers[0].name, answers[0].unit), "mean", "SD", "D10", "D50", "D90", "particles", "micrographs"],
-    answers.map((one, index) => [make("span", { className: "tick" }, swatch(chosen.get(names[index])), names[index]), ...["mean", "sd", "d10", "d50", "d90"].map((key) => estimate(one.figures[key])), count(one.particles), count(one.micrographs)])));
+  parts.table.replaceChildren(table("Statistics of the samples", [withUnit(answers[0].name, answers[0].unit), "mean", "95 % interval", "SD", "D10", "D50", "D90", "particles", "micrographs"],
+    answers.map((one, index) => [make("span", { className: "tick" }, swatch(chosen.get(names[index])), names[index]), estimate(one.figures.mean), interval(one.figures.mean), ...["sd", "d10", "d50", "d90"].map((key) => estimate(one.figures[key])), count(one.particles), count(one.micrographs)])));
   // on a logarithmic axis the density is multiplied by x
   const medians = answers.map((one) => one.figures.d50.value).filter((value) => value > 0);
   const wide = Math.max(...medians) > WIDE * Math.min(...medians);
