@@ -42,6 +42,13 @@ WORDS = st.sampled_from(
         "<OME",
         "[Scan]\r\nPixelWidth=\r\nPixelHeight=1e-400\r\n",
         "mode=diffraction",
+        "XpixCal=150.0\nYpixCal=1e400\nUnit=um",
+        "XpixCal=2.5YpixCal=2.5Unit=nm",
+        "<TemReporter><Eos><EosMode>eosTEM</EosMode></Eos><ImageFormingSystem><ModeString>MAG</ModeString>"
+        "<SelectorValue>1e-400</SelectorValue></ImageFormingSystem></TemReporter>",
+        "<FeiImage><pixelWidth unit='nm'>x</pixelWidth></FeiImage>",
+        "0\r\n0\r\n0\r\n1e400\r\nAP_IMAGE_PIXEL_SIZE\r\nImage Pixel Size = 0 nm",
+        "JEOL Ltd.",
     ]
 )
 INTEGER = st.sampled_from(EXTREMES) | st.integers(0, 2**32 - 1)
@@ -53,8 +60,9 @@ VALUE = st.one_of(
     st.tuples(st.integers(0, 20), st.binary(max_size=24)),
 )
 OTHERS = [
-    254, 255, 266, 270, 274, 284, 306, 317, 320, 322, 323, 324, 325, 330, 338, 339, 347,
-    33550, 33560, 34361, 34680, 34682, 34683, 37706, 50838, 50839, 65003, 65004, 65005, 65009, 65010, 65011,
+    254, 255, 266, 270, 271, 274, 284, 306, 317, 320, 322, 323, 324, 325, 330, 338, 339, 347,
+    33550, 33560, 34118, 34361, 34680, 34682, 34683, 37706, 50838, 50839,
+    65003, 65004, 65005, 65009, 65010, 65011,
 ]  # fmt: skip
 NUMBER = st.sampled_from([*WHOLE, *OTHERS]) | st.integers(0, 2**16 - 1)
 
