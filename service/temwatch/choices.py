@@ -5,7 +5,7 @@ from __future__ import annotations
 from typing import Literal
 
 SegmentationMethod = Literal["threshold", "deeplab"]
-SeparationMethod = Literal["uecs", "watershed", "contour", "none"]
+SeparationMethod = Literal["auto", "uecs", "watershed", "contour", "none"]
 TableFormat = Literal["csv", "xlsx", "parquet"]
 ExportFormat = Literal[
     "csv",

@@ -53,6 +53,6 @@ PARTICLE_COLUMNS: tuple[Column, ...] = (
     Column("overlapping", "boolean", "convexity below the threshold"),
     *BOX,
     *ORIGIN,
-    Column("separated_by", "text", "method that separated it: uecs, watershed, contour or empty"),
+    Column("separated_by", "text", "method that separated it: uecs, watershed, contour, contacts or empty"),
     *map(_column, DESCRIPTORS[_FIRST:]),
 )

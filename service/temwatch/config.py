@@ -159,7 +159,7 @@ class SeparationSettings(Section):
     """How clumps are separated and what counts as a particle (UECS: Park et al., IEEE TPAMI 2013)."""
 
     method: SeparationMethod = "uecs"
-    """uecs, watershed, contour or none (clumps are measured whole)"""
+    """auto (evidence decides clump by clump), uecs, watershed, contour or none (clumps are measured whole)"""
     convexity_threshold: float = Field(0.95, gt=0, le=1)
     """convexity, 0 to 1; a region below it is a clump of overlapping particles"""
     min_diameter_nm: float = Field(0.5, ge=0)

@@ -2,10 +2,11 @@
 
 from __future__ import annotations
 
-from temwatch.analysis.separation import contour, uecs, unseparated, watershed
+from temwatch.analysis.separation import auto, contour, uecs, unseparated, watershed
 from temwatch.analysis.separation.separator import Separator
 
 SEPARATORS: dict[str, Separator] = {
+    "auto": auto.SEPARATOR,
     "uecs": uecs.SEPARATOR,
     "watershed": watershed.SEPARATOR,
     "contour": contour.SEPARATOR,

@@ -15,9 +15,9 @@ from temwatch.analysis.measurement.outline import visible_fraction
 from temwatch.analysis.separation.cleaning import (
     find_regions,
     find_small_holes,
-    find_speckles,
     touches_border,
 )
+from temwatch.analysis.separation.contacts import cut, view
 from temwatch.analysis.separation.prior import NO_PRIOR, estimate_prior
 from temwatch.config import SeparationSettings
 from temwatch.domain import Mask, Reason, Region, Rejection
@@ -57,19 +57,23 @@ def separate_clumps(
     separator = separation.SEPARATORS[settings.method]
     clump_convexity = max(settings.convexity_threshold, separator.clump_convexity)
     contacts = contacts if separator.uses_contacts else None
+    cuts, weighed = (None, contacts) if separator.weighs_contacts else (contacts, None)
     # in reading order; the list of a clump is filled once all regions have been seen
     particles: list[list[Region]] = []
     rejections: list[Rejection] = []
     clumps: list[tuple[Region, list[Region]]] = []
     whole: list[Region] = []
-    for region in _cut_at_contacts(mask, contacts, min_area_px, settings.method):
+    for region in _cut_at_contacts(mask, cuts, min_area_px, settings.method):
         outline = shape.outline(region.mask)
         convexity = descriptors.convexity(outline)
         # a shallow notch shows in the solidity first
         least = min(convexity, descriptors.solidity(outline))
-        if least >= settings.convexity_threshold and not touches_border(region, mask.shape, beyond):
+        # a contact may cross what is convex
+        has_contact = weighed is not None and bool((region.mask & view(weighed, region)).any())
+        is_whole = least >= settings.convexity_threshold and not has_contact
+        if is_whole and not touches_border(region, mask.shape, beyond):
             whole.append(region)
-        if least >= clump_convexity:
+        if least >= clump_convexity and not has_contact:
             particles.append([region])
         elif convexity < settings.min_convexity:
             rejections.append(Rejection(region=region, reason=Reason.LOW_CONVEXITY))
@@ -81,11 +85,12 @@ def separate_clumps(
     prior = estimate_prior(whole) if separator.uses_prior else NO_PRIOR
     for clump, found in clumps:
         parts, given_up = separator.separate(
-            replace(clump, mask=clump.mask & ~_view(gaps, clump)),
+            replace(clump, mask=clump.mask & ~view(gaps, clump)),
             shape=mask.shape,
             min_area_px=min_area_px,
             settings=settings,
             prior=prior,
+            contacts=None if weighed is None else view(weighed, clump),
         )
         found += [_finish(part, clump, min_area_px, settings.method) for part in parts]
         rejections += given_up
@@ -128,38 +133,7 @@ def _cut_at_contacts(mask: Mask, contacts: Mask | None, min_area_px: int, method
         if contacts is None:
             yield region
         else:
-            yield from _cut(region, contacts, min_area_px, method)
-
-
-def _cut(region: Region, contacts: Mask, min_area_px: int, method: str) -> list[Region]:
-    """Cut a region along the contacts; their pixels, and splinters, go to the nearest part."""
-    row, column = region.origin_px
-    cores = region.mask & ~_view(contacts, region)
-    cores &= ~find_speckles(cores, min_area_px)
-    labels, count = ndimage.label(cores, np.ones((3, 3)))
-    if count < 2:
-        return [region]
-    nearest = ndimage.distance_transform_edt(labels == 0, return_distances=False, return_indices=True)
-    labels = np.where(region.mask, labels[tuple(nearest)], 0)
-    return [
-        Region(
-            origin_px=(row + part.origin_px[0], column + part.origin_px[1]),
-            mask=part.mask,
-            separated=True,
-            separated_by=method,
-            visible_fraction=visible_fraction(part.mask, region.mask, *part.origin_px),
-        )
-        for number in range(1, count + 1)
-        # what the nearest core cannot reach within the region stays with the region's other particles
-        for part in sorted(find_regions(labels == number), key=lambda part: -np.count_nonzero(part.mask))[:1]
-    ]
-
-
-def _view(mask: Mask, region: Region) -> Mask:
-    """The part of a whole mask that a region's crop covers."""
-    row, column = region.origin_px
-    height, width = region.mask.shape
-    return mask[row : row + height, column : column + width]
+            yield from cut(region, view(contacts, region), min_area_px, method)
 
 
 def _finish(part: Region, clump: Region, min_area_px: int, method: str) -> Region:

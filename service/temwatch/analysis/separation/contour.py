@@ -28,7 +28,7 @@ from temwatch.analysis.separation.grouping import group_arcs, largest_hidden_sha
 from temwatch.analysis.separation.prior import NO_PRIOR, ParticlePrior
 from temwatch.analysis.separation.separator import Separator
 from temwatch.config import SeparationSettings
-from temwatch.domain import Region, Rejection
+from temwatch.domain import Mask, Region, Rejection
 
 _OTHERS = {"uecs": uecs.separate, "watershed": watershed.separate}
 
@@ -40,8 +40,27 @@ def separate(
     min_area_px: int,
     settings: SeparationSettings,
     prior: ParticlePrior = NO_PRIOR,
+    contacts: Mask | None = None,
 ) -> tuple[list[Region], list[Rejection]]:
     """Separate a clump; see `SeparateClump`."""
+    del contacts
+    found = propose(clump, shape=shape, min_area_px=min_area_px, settings=settings, prior=prior)
+    if found is not None:
+        return found
+    if convexity(clump.mask) >= settings.convexity_threshold:
+        return [clump], []
+    return _separate_by("uecs", clump, shape, min_area_px, settings)
+
+
+def propose(
+    clump: Region,
+    *,
+    shape: tuple[int, int],
+    min_area_px: int,
+    settings: SeparationSettings,
+    prior: ParticlePrior,
+) -> tuple[list[Region], list[Rejection]] | None:
+    """What the outline says of a clump, as `SeparateClump`; None where it is no evidence."""
     if not prior.are_ellipses and _is_dented(clump, shape, min_area_px, settings):
         return [clump], []
     canvas = np.pad(clump.mask, 1)
@@ -79,9 +98,7 @@ def separate(
                 )
                 for begin, top, left, height, width in parts.tolist()
             ], []
-    if convexity(clump.mask) >= settings.convexity_threshold:
-        return [clump], []
-    return _separate_by("uecs", clump, shape, min_area_px, settings)
+    return None
 
 
 def _separate_by(

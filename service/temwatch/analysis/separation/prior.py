@@ -20,6 +20,8 @@ PRIOR_MIN_AREA_PX = PARAMETERS.prior_min_area_px
 USUAL_SPREAD = PARAMETERS.usual_spread
 USUAL_ECCENTRICITY = PARAMETERS.usual_eccentricity
 USUAL_WEIGHT = PARAMETERS.usual_weight
+USUAL_ELONGATION = USUAL_ECCENTRICITY * math.sqrt(math.pi / 2)
+"""Mean length of two components that both have that standard deviation."""
 MIN_SPREAD = PARAMETERS.min_spread
 MIN_ECCENTRICITY = PARAMETERS.min_eccentricity
 MIN_ROUGHNESS = PARAMETERS.min_roughness
@@ -45,6 +47,8 @@ class ParticlePrior(NamedTuple):
         Standard deviation of each of the two components of half the logarithm of the aspect ratio.
     roughness
         Root mean square distance of the outline from an ellipse, over the radius.
+    elongation, elongation_spread
+        Mean and standard deviation of half the logarithm of the aspect ratio.
     """
 
     worth: float
@@ -52,11 +56,18 @@ class ParticlePrior(NamedTuple):
     spread: float
     eccentricity: float
     roughness: float
+    elongation: float = USUAL_ELONGATION
+    elongation_spread: float = USUAL_ECCENTRICITY
 
     @property
     def is_known(self) -> bool:
         """Whether it is worth more than what is expected before any particle was seen."""
         return self.worth > USUAL_WEIGHT
+
+    @property
+    def trust(self) -> float:
+        """0 to 1, how much it says over what is expected before any particle was seen."""
+        return self.worth / (self.worth + USUAL_WEIGHT)
 
     @property
     def are_ellipses(self) -> bool:
@@ -86,9 +97,7 @@ NO_PRIOR = ParticlePrior(0.0, 0.0, USUAL_SPREAD, USUAL_ECCENTRICITY, MAX_ROUGHNE
 
 def estimate_prior(regions: Sequence[Region]) -> ParticlePrior:
     """The prior that a micrograph's whole particles give: regions that are one particle each."""
-    fitted = [
-        _ellipse_of(np.pad(r.mask, 1)) for r in regions if np.count_nonzero(r.mask) >= PRIOR_MIN_AREA_PX
-    ]
+    fitted = [ellipse_of(np.pad(r.mask, 1)) for r in regions if np.count_nonzero(r.mask) >= PRIOR_MIN_AREA_PX]
     ellipses = np.array([ellipse for ellipse in fitted if ellipse[2] > 0]).reshape(-1, 6)
     if not len(ellipses):
         return NO_PRIOR
@@ -99,6 +108,8 @@ def estimate_prior(regions: Sequence[Region]) -> ParticlePrior:
     share = area / area.sum()
     count = float(1 / (share**2).sum())
     trust = count / (count + USUAL_WEIGHT)
+    mean = float(share @ elongation)
+    variance = float(share @ (elongation - mean) ** 2)
     order = np.argsort(size)
     below = np.cumsum(share[order]) - share[order] / 2
     low, middle, high = np.interp([0.16, 0.5, 0.84], below, size[order])
@@ -112,11 +123,14 @@ def estimate_prior(regions: Sequence[Region]) -> ParticlePrior:
             trust * float(share @ elongation**2) / 2 + (1 - trust) * USUAL_ECCENTRICITY**2
         ),
         roughness=math.sqrt(float(share @ roughness**2)),
+        elongation=trust * mean + (1 - trust) * USUAL_ELONGATION,
+        elongation_spread=math.sqrt(trust * variance + (1 - trust) * USUAL_ECCENTRICITY**2),
     )
 
 
 @njit(cache=True, nogil=True)
-def _ellipse_of(mask: NDArray[np.bool_]) -> Floats:
+def ellipse_of(mask: NDArray[np.bool_]) -> Floats:
+    """Ellipse around a region with a margin of background, as `fit_ellipse` returns it."""
     corners, _, _ = trace(mask)
     points = smooth_closed(midpoints(corners), gaussian(SMOOTHING_PX))
     centre = np.array([points[:, 0].mean(), points[:, 1].mean()])

@@ -7,7 +7,7 @@ from typing import Protocol
 
 from temwatch.analysis.separation.prior import NO_PRIOR, ParticlePrior
 from temwatch.config import SeparationSettings
-from temwatch.domain import Region, Rejection
+from temwatch.domain import Mask, Region, Rejection
 
 
 class SeparateClump(Protocol):
@@ -25,6 +25,8 @@ class SeparateClump(Protocol):
         Thresholds of all methods.
     prior : ParticlePrior
         What the particles that stand alone on the micrograph are like; `NO_PRIOR` unless `uses_prior`.
+    contacts : bool, like the clump, or None
+        Where touching particles meet, unless the clump has been cut there; None without `weighs_contacts`.
 
     Returns
     -------
@@ -40,6 +42,7 @@ class SeparateClump(Protocol):
         min_area_px: int,
         settings: SeparationSettings,
         prior: ParticlePrior = NO_PRIOR,
+        contacts: Mask | None = None,
     ) -> tuple[list[Region], list[Rejection]]: ...
 
 
@@ -58,6 +61,8 @@ class Separator:
         of the settings.
     uses_contacts
         Clumps are cut at the contacts that a network has found, before anything else.
+    weighs_contacts
+        Contacts are handed to `separate`, and nothing is cut before.
     uses_prior
         `separate` gets what the particles that stand alone are like; otherwise that is not computed.
     """
@@ -66,4 +71,5 @@ class Separator:
     description: str
     clump_convexity: float = 0.0
     uses_contacts: bool = True
+    weighs_contacts: bool = False
     uses_prior: bool = False

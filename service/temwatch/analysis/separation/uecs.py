@@ -28,7 +28,7 @@ from temwatch.analysis.separation.distance import add_margin, squared_distances
 from temwatch.analysis.separation.prior import NO_PRIOR, ParticlePrior
 from temwatch.analysis.separation.separator import Separator
 from temwatch.config import SeparationSettings
-from temwatch.domain import Reason, Region, Rejection
+from temwatch.domain import Mask, Reason, Region, Rejection
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -63,9 +63,10 @@ def separate(
     min_area_px: int,
     settings: SeparationSettings,
     prior: ParticlePrior = NO_PRIOR,
+    contacts: Mask | None = None,
 ) -> tuple[list[Region], list[Rejection]]:
     """Separate a clump; see `SeparateClump`."""
-    del prior
+    del prior, contacts
     canvas, row, column = add_margin(clump, shape)
     parts: list[Region] = []
     rejections: list[Rejection] = []

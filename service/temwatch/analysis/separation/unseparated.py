@@ -5,7 +5,7 @@ from __future__ import annotations
 from temwatch.analysis.separation.prior import NO_PRIOR, ParticlePrior
 from temwatch.analysis.separation.separator import Separator
 from temwatch.config import SeparationSettings
-from temwatch.domain import Region, Rejection
+from temwatch.domain import Mask, Region, Rejection
 
 
 def separate(
@@ -15,9 +15,10 @@ def separate(
     min_area_px: int,
     settings: SeparationSettings,
     prior: ParticlePrior = NO_PRIOR,
+    contacts: Mask | None = None,
 ) -> tuple[list[Region], list[Rejection]]:
     """Hand the clump back as it is; see `SeparateClump`."""
-    del shape, min_area_px, settings, prior
+    del shape, min_area_px, settings, prior, contacts
     return [clump], []
 
 

@@ -23,7 +23,7 @@ from temwatch.analysis.separation.distance import add_margin, squared_distances
 from temwatch.analysis.separation.prior import NO_PRIOR, ParticlePrior
 from temwatch.analysis.separation.separator import Separator
 from temwatch.config import SeparationSettings
-from temwatch.domain import Region, Rejection
+from temwatch.domain import Mask, Region, Rejection
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -44,9 +44,10 @@ def separate(
     min_area_px: int,
     settings: SeparationSettings,
     prior: ParticlePrior = NO_PRIOR,
+    contacts: Mask | None = None,
 ) -> tuple[list[Region], list[Rejection]]:
     """Separate a clump; see `SeparateClump`. Nothing is given up: every pixel belongs to one part."""
-    del min_area_px, settings, prior
+    del min_area_px, settings, prior, contacts
     canvas, row, column = add_margin(clump, shape)
     if canvas.all():
         return [clump], []
