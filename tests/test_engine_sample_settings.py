@@ -11,7 +11,7 @@ from system import command, rows, temwatch, threshold
 from temwatch import setting_keys
 from temwatch.config import Config
 from temwatch.engine import decisions, requests
-from temwatch.engine.measuring_again import measuring_again
+from temwatch.engine.measuring_again import FilesOutOfReach, Workers, measuring_again
 from temwatch.errors import UsageError
 from temwatch.ledger import Reader, analyses, changes, open_ledger, sample_settings, waiting_rows
 from temwatch.outputs import tables
@@ -222,6 +222,17 @@ def test_polarity_segments_again_from_the_file_and_names_what_is_gone(ledger, co
     assert not (masks["Au_01"] == again["Au_01"]).all()
 
 
+def test_rows_wait_while_their_files_are_out_of_reach(ledger, config):
+    """A share that is down is no file that is gone."""
+    before = particles(ledger)
+    put(ledger, segmentation__particles="bright")
+    here = requests.workers_here(config)
+    workers = Workers(resolve=here.resolve, segment=lambda *_: None)
+    with pytest.raises(FilesOutOfReach):
+        requests.complete(measuring_again(ledger, config, workers, lambda _: None))
+    assert (4, before) == (waiting(ledger), particles(ledger))
+
+
 def test_a_rebuild_keeps_the_settings_of_a_sample(ledger, config):
     """They are over those of the configuration."""
     put(ledger, separation__min_diameter_nm=1e6)
@@ -232,6 +243,7 @@ def test_a_rebuild_keeps_the_settings_of_a_sample(ledger, config):
     assert [] == particles(ledger)
 
 
+@pytest.mark.slow
 def test_what_arrives_later_has_the_settings_of_its_sample(output, tmp_path, series):
     """At once and by its method; a file of another sample has those of the configuration."""
     where = ["--output", output]

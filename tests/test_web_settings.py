@@ -71,3 +71,35 @@ def test_nothing_changes_without_the_token_or_for_a_sample_that_is_not_there(sit
     post(site, {"x": 1}, code=401, headers={})
     post(site, {"filter.separated": False}, code=404, url="/api/samples/none/settings")
     assert 404 == site.get("/api/samples/none/settings").status_code
+
+
+def preview(site, number, settings, *, code=200, headers=ALLOWED):
+    return post(site, settings, code=code, headers=headers, url=f"/api/micrographs/{number}/settings/preview")
+
+
+def test_a_preview_shows_what_settings_would_find_and_changes_nothing(site):
+    """Counts and outlines of the micrograph in view; as they are where the settings are."""
+    row = next(row for row in site.json("/api/samples/Au/micrographs") if row["particles"] > 3)
+    now = site.json(f"/api/micrographs/{row['id']}/outlines")
+    history = site.json("/api/history?limit=1")
+    same = preview(site, row["id"], {"separation.min_diameter_nm": 0.5})
+    assert same["before"] == same["after"]
+    assert [one["polygon"] for one in now["particles"]] == [
+        one["polygon"] for one in same["outlines"]["particles"]
+    ]
+    sizes = sorted(one["equivalent_diameter_nm"] for one in now["particles"])
+    fewer = preview(site, row["id"], {"separation.min_diameter_nm": sizes[len(sizes) // 2] + 0.3})
+    assert 0 < fewer["after"]["particles"] < fewer["before"]["particles"] == row["particles"]
+    assert fewer["after"]["particles"] == len(fewer["outlines"]["particles"])
+    assert fewer["after"]["rejected"]["too_small"] > fewer["before"]["rejected"]["too_small"]
+    assert not fewer["segments_again"]
+    assert preview(site, row["id"], {"segmentation.particles": "bright"})["segments_again"]
+    assert history == site.json("/api/history?limit=1")
+    assert now == site.json(f"/api/micrographs/{row['id']}/outlines")
+
+
+def test_a_preview_that_cannot_be_is_refused(site):
+    """The token first, then the micrograph, then the settings."""
+    preview(site, 1, {"x": 1}, code=401, headers={})
+    preview(site, 10**6, {"separation.method": "none"}, code=404)
+    assert "cannot be" in preview(site, 1, {"separation.method": "magic"}, code=422)["detail"]

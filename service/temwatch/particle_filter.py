@@ -77,7 +77,7 @@ def _words(name: str, value: float | bool) -> str:
     if isinstance(value, bool):
         return "separated from clumps" if value else "standing alone"
     unit = " nm" if name.endswith("_nm") else ""
-    return f"{limit.words} {'≥' if limit.compare == '>=' else '≤'} {value:g}{unit}"
+    return f"{limit.words} {'≥' if limit.compare == '>=' else '≤'} {value:.7g}{unit}"
 
 
 NO_FILTER = ParticleFilter()

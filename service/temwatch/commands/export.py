@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import argparse
+import sys
 from typing import get_args
 
 from temwatch import compiled_code
@@ -10,7 +11,7 @@ from temwatch.choices import ExportFormat
 from temwatch.commands import terminal
 from temwatch.commands.decide import configured
 from temwatch.errors import UsageError
-from temwatch.ledger import Reader
+from temwatch.ledger import Reader, sample_settings
 
 
 def run(arguments: argparse.Namespace) -> int:
@@ -25,6 +26,10 @@ def run(arguments: argparse.Namespace) -> int:
 
     with Reader(config.output.state) as reader:
         sample = terminal.known_sample(reader, arguments.sample)
+        chosen = sample_settings.saved_filter(reader, sample)
+    if chosen.words:
+        print(f"temwatch: only particles with {chosen.words}", file=sys.stderr)  # noqa: T201
+    with Reader(config.output.state, chosen) as reader:
         steps = exports.steps(reader, sample, names)
         try:
             with terminal.steps(f"exporting {sample}", steps) as advance:

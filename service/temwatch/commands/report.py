@@ -8,7 +8,7 @@ from datetime import UTC, datetime
 from temwatch.commands.decide import configured
 from temwatch.commands.terminal import known_sample
 from temwatch.errors import UsageError
-from temwatch.ledger import Reader
+from temwatch.ledger import Reader, sample_settings
 from temwatch.outputs import paths, sample_report
 
 
@@ -17,6 +17,8 @@ def run(arguments: argparse.Namespace) -> int:
     config = configured(arguments.config, arguments.results)
     with Reader(config.output.state) as reader:
         sample = known_sample(reader, arguments.sample)
+        chosen = sample_settings.saved_filter(reader, sample)
+    with Reader(config.output.state, chosen) as reader:
         folder = (arguments.output or paths.report_folder(config.output.folder, sample)).absolute()
         try:
             with reader.snapshot():

@@ -59,6 +59,10 @@ class Workers:
     together: int = 1
 
 
+class FilesOutOfReach(OSError):
+    """Some rows go on waiting, because their files cannot be read now."""
+
+
 Attempts = dict[WaitingRow, int]
 _Steps = Generator["Future[Any] | None", None, "str | None"]
 
@@ -75,6 +79,11 @@ def measuring_again(
     Which rows wait stands in the ledger, so that a later call goes on after a kill. `attempts` that failed
     are counted; a row that was tried `MOST_ATTEMPTS` times is passed over and goes on waiting. After a
     failure they are measured one at a time, so that no row is blamed for another.
+
+    Raises
+    ------
+    FilesOutOfReach
+        All others are measured.
     """
     attempts = {} if attempts is None else attempts
     samples: set[str] = set()
@@ -122,6 +131,8 @@ def measuring_again(
         yield first_of(awaited.values()) if len(awaited) == len(in_hand) and awaited else None
     for sample in samples:
         publish_soon(sample)
+    if out_of_reach:
+        raise FilesOutOfReach(f"{len(out_of_reach)} files are to be read again")
     return samples
 
 

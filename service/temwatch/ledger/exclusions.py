@@ -43,6 +43,16 @@ def excluded_numbers(reader: Reader, micrograph_id: int) -> frozenset[int]:
     return frozenset(row[0] for row in rows)
 
 
+def uncounted_numbers(reader: Reader, micrograph_id: int) -> frozenset[int]:
+    """The same, and those that the filter of this reader leaves out."""
+    rows = reader.connection.execute(
+        f"""SELECT p.number FROM particles p JOIN micrographs m ON m.id = p.micrograph_id
+            WHERE m.id = ? AND (m.excluded OR NOT ({reader.counted}))""",
+        (micrograph_id,),
+    )
+    return frozenset(row[0] for row in rows)
+
+
 def count(reader: Reader) -> int:
     """Number of micrographs and frames that are excluded."""
     return int(reader.value("SELECT count(*) FROM micrographs WHERE excluded AND status = 'done'"))

@@ -17,6 +17,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from temwatch.domain import Method, Reason
+from temwatch.ledger.counted_particles import condition
 from temwatch.ledger.rows import (
     FILE_COLUMNS,
     MICROGRAPH_COLUMNS,
@@ -32,6 +33,7 @@ from temwatch.ledger.rows import (
 from temwatch.ledger.schema import FILE_NAME, connect_to_read
 from temwatch.names import as_text, from_cell, from_stored, to_stored
 from temwatch.notes import Note, kind_of, split_notes
+from temwatch.particle_filter import NO_FILTER, ParticleFilter
 
 _BATCH_ROWS = 50_000  # rows between SQLite and numpy at a time
 _COUNTS = "count(*), " + ", ".join(
@@ -55,7 +57,11 @@ class Reader:
         There is no ledger, or it is of another version.
     """
 
-    def __init__(self, state: Path) -> None:
+    def __init__(self, state: Path, chosen: ParticleFilter = NO_FILTER) -> None:
+        self.chosen = chosen
+        """What particles fulfil to be among the rows that are read."""
+        self.counted = condition(chosen)
+        """The same as a condition on `particles p` that also leaves out what is excluded."""
         self.connection = connect_to_read(state / FILE_NAME)
         """For queries of the other modules of the ledger."""
 
@@ -258,17 +264,17 @@ class Reader:
 
     def particle_values(self, micrograph_id: int, columns: Sequence[str]) -> list[tuple[Any, ...]]:
         """Chosen columns of the particles of one micrograph; `number` is the particle's number."""
-        return self._particle_values(micrograph_id, columns, "NOT excluded")
+        return self._particle_values(micrograph_id, columns, self.counted)
 
     def excluded_values(self, micrograph_id: int, columns: Sequence[str]) -> list[tuple[Any, ...]]:
         """The same of the particles that somebody has excluded."""
-        return self._particle_values(micrograph_id, columns, "excluded")
+        return self._particle_values(micrograph_id, columns, "p.excluded")
 
     def _particle_values(
         self, micrograph_id: int, columns: Sequence[str], condition: str
     ) -> list[tuple[Any, ...]]:
         return self.connection.execute(
-            f"""SELECT {", ".join(columns)} FROM particles
+            f"""SELECT {", ".join(columns)} FROM particles p
                 WHERE micrograph_id = ? AND {condition} ORDER BY number""",
             (micrograph_id,),
         ).fetchall()
@@ -280,6 +286,16 @@ class Reader:
             (micrograph_id,),
         ).fetchall()
 
+    def particle_count(self, sample: str) -> int:
+        """Number of rows of particles.csv of a sample."""
+        return int(
+            self.value(
+                f"""SELECT count(*) FROM micrographs m JOIN particles p ON p.micrograph_id = m.id
+                    WHERE m.sample = ? AND m.status = 'done' AND NOT m.excluded AND {self.counted}""",
+                sample,
+            )
+        )
+
     def particle_columns(
         self, sample: str, columns: Sequence[str], *, after_id: int = 0
     ) -> dict[str, NDArray[np.float64]]:
@@ -290,7 +306,7 @@ class Reader:
         cursor = self.connection.execute(
             f"""SELECT {", ".join(f"p.{column}" for column in columns)} FROM micrographs m
                 JOIN particles p ON p.micrograph_id = m.id
-                WHERE m.sample = ? AND m.id > ? AND m.status = 'done' AND NOT m.excluded AND NOT p.excluded
+                WHERE m.sample = ? AND m.id > ? AND m.status = 'done' AND NOT m.excluded AND {self.counted}
                 ORDER BY m.id, p.number""",
             (sample, after_id),
         )

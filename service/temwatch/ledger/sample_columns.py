@@ -5,7 +5,7 @@ from __future__ import annotations
 import dataclasses
 import json
 from collections import OrderedDict
-from collections.abc import Hashable, Sequence
+from collections.abc import Hashable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import datetime
 from typing import Any
@@ -13,15 +13,25 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from temwatch.descriptors import Shown, shown
+from temwatch.descriptors import DESCRIPTORS, Shown, shown
 from temwatch.ledger import publications
 from temwatch.ledger.exposures import FIELD
 from temwatch.ledger.reader import Reader, number_table
 from temwatch.ledger.rows import moment
+from temwatch.particle_filter import LIMITS, MEASURED, ParticleFilter
 
-_DIGITS = {one.name: one.digits for one in shown(Shown.POPULATION)}
-PARTICLE_VALUES = (*_DIGITS, "bbox_width_px", "bbox_height_px")
-"""Columns of `particles` that a population is made of."""
+_DIGITS = {one.name: one.digits for one in DESCRIPTORS}
+PARTICLE_VALUES = tuple(
+    dict.fromkeys(
+        (
+            *(one.name for one in shown(Shown.POPULATION)),
+            *(limit.column for limit in LIMITS.values() if limit.column in MEASURED),
+            "bbox_width_px",
+            "bbox_height_px",
+        )
+    )
+)
+"""Columns of `particles` that a population is made of, and those that a filter compares."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True, eq=False)
@@ -43,7 +53,7 @@ class Fields:
     changes: NDArray[np.int64]
     micrograph: NDArray[np.int64]
     number: NDArray[np.int64]
-    values: dict[str, NDArray[np.float64]]
+    values: Mapping[str, NDArray[np.float64]]
     order: dict[str, NDArray[np.int64]] = dataclasses.field(default_factory=dict)
     derived: OrderedDict[Hashable, Any] = dataclasses.field(default_factory=OrderedDict, init=False)
 
@@ -71,6 +81,50 @@ class Fields:
             values={name: np.concatenate((self.values[name], later.values[name])) for name in self.values},
             order=dict(self.order),
         )
+
+
+def choose(found: Fields, particles: ParticleFilter) -> Fields:
+    """The same fields with those of their particles that fulfil a filter."""
+    inside = np.ones(len(found.number), bool)
+    for name, value in particles.limits.items():
+        limit = LIMITS[name]
+        inside &= _COMPARE[limit.compare](found.values[limit.column], value)
+    places = np.flatnonzero(inside)  # faster than the flags where several columns are taken
+    place = np.cumsum(inside) - 1
+    return dataclasses.replace(
+        found,
+        micrograph=found.micrograph[places],
+        number=found.number[places],
+        values=_ChosenValues(found.values, places),
+        order={
+            name: place[order[inside[order]]]
+            for name, order in found.order.items()
+            if len(order) == len(inside)
+        },
+    )
+
+
+class _ChosenValues(Mapping[str, NDArray[np.float64]]):
+    """Columns at some places, each taken when somebody first asks for it: a view needs few of them."""
+
+    def __init__(self, values: Mapping[str, NDArray[np.float64]], index: NDArray[np.int64]) -> None:
+        self._values = values
+        self._index = index
+        self._taken: dict[str, NDArray[np.float64]] = {}
+
+    def __getitem__(self, name: str) -> NDArray[np.float64]:
+        if name not in self._taken:
+            self._taken[name] = self._values[name][self._index]
+        return self._taken[name]
+
+    def __iter__(self) -> Iterator[str]:
+        return iter(self._values)
+
+    def __len__(self) -> int:
+        return len(self._values)
+
+
+_COMPARE = {">=": np.greater_equal, "<=": np.less_equal, "=": np.equal}
 
 
 def fields(reader: Reader, sample: str, *, after_id: int = 0) -> Fields:
@@ -139,7 +193,7 @@ def _particles(reader: Reader, rows: list[tuple[Any, ...]], condition: str, *giv
     cursor = reader.connection.execute(
         f"""SELECT m.id, p.number, {", ".join(f"p.{name}" for name in PARTICLE_VALUES)}
             FROM micrographs m JOIN particles p ON p.micrograph_id = m.id
-            WHERE {condition} AND NOT p.excluded ORDER BY m.id, p.number""",
+            WHERE {condition} AND {reader.counted} ORDER BY m.id, p.number""",
         given,
     )
     table = number_table(cursor, 2 + len(PARTICLE_VALUES))

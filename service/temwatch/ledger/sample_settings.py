@@ -17,7 +17,8 @@ from typing import TYPE_CHECKING, Any
 from temwatch.ledger import changes
 from temwatch.ledger.changes import Author, Subject
 from temwatch.ledger.rows import SETTINGS, moment, settings_from
-from temwatch.setting_keys import INSTEAD, SettingValue, decides_rows
+from temwatch.particle_filter import ParticleFilter
+from temwatch.setting_keys import INSTEAD, SettingValue, decides_rows, particle_filter
 
 if TYPE_CHECKING:
     from temwatch.ledger.reader import Reader
@@ -72,6 +73,11 @@ def settings_of(reader: Reader, sample: str) -> dict[str, Setting]:
         if value is not None and at is not None:
             found[key] = Setting(value=value, made_by=made_by, made_at=at, change=change)
     return found
+
+
+def saved_filter(reader: Reader, sample: str) -> ParticleFilter:
+    """The filter that is saved for a sample."""
+    return particle_filter({key: one.value for key, one in settings_of(reader, sample).items()})
 
 
 def decisive(connection: sqlite3.Connection, sample: str) -> dict[str, SettingValue]:

@@ -21,7 +21,8 @@ def write(reader: Reader, sample: str, stream: BinaryIO, advance: Advance = noth
     import pyarrow
     from pyarrow import parquet
 
-    schema = pyarrow.schema([_field(column) for column in PARTICLES.columns])
+    named = {"filter": reader.chosen.words} if reader.chosen.words else None
+    schema = pyarrow.schema([_field(column) for column in PARTICLES.columns], metadata=named)
     with parquet.ParquetWriter(stream, schema, compression="zstd") as writer:
         for rows in _groups(reader, sample, advance):
             columns = [

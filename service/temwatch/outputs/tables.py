@@ -292,4 +292,12 @@ def summary(
         "rejected": {str(reason): count for reason, count in row.rejected.items()},
         "methods": list(row.methods),
         "statistics": summarise(columns or reader.particle_columns(sample, SUMMARISED)),
-    }
+    } | _of_filter(reader, sample)
+
+
+def _of_filter(reader: Reader, sample: str) -> dict[str, Any]:
+    """What a summary says where a filter chooses among the particles; never in summary.json."""
+    if not reader.chosen.limits:
+        return {}
+    count = reader.particle_count(sample)
+    return {"particles": count, "filter": reader.chosen.limits, "filter_in_words": reader.chosen.words}

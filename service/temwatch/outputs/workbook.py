@@ -40,10 +40,10 @@ def write(reader: Reader, sample: str, stream: BinaryIO, advance: Advance = noth
         "head": book.add_format({"bold": True}),
         "time": book.add_format({"num_format": "yyyy-mm-dd hh:mm:ss"}),
     }
-    counts = (reader.samples(only=sample)[0].particles, reader.row_count(sample))
+    counts = (reader.particle_count(sample), reader.row_count(sample))
     tables = (("particles", PARTICLES, advance), ("micrographs", MICROGRAPHS, nothing))
     filled: dict[str, tuple[int, Callable[[int], Iterator[str]]]] = {}
-    notes = []
+    notes = [[f"only particles with: {reader.chosen.words}"]] if reader.chosen.words else []
     for (name, table, step), count in zip(tables, counts, strict=True):
         names = _heads(book, formats, name, table.columns, count)
         if names[1:]:

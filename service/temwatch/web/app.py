@@ -8,6 +8,7 @@ from collections import deque
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from datetime import UTC, datetime
+from pathlib import Path
 from typing import Annotated, Any
 
 import structlog
@@ -34,12 +35,14 @@ from temwatch.web import (
     population_views,
     sequence_views,
     serialize,
+    setting_preview,
     setting_views,
 )
 from temwatch.web.bodies import add_refusal
 from temwatch.web.context import Context, Decide, known_sample
 from temwatch.web.events import Hub
 from temwatch.web.exports import Exports
+from temwatch.web.filter_query import FilterQuery
 from temwatch.web.outline_cache import OutlineCache
 from temwatch.web.population_cache import PopulationCache
 from temwatch.web.security import Guard, RequestLimits, Token
@@ -92,9 +95,18 @@ def build(
         exports=Exports(config.output.state),
     )
     _health(app, vitals, registry)
-    _samples(app, reader)
+    _samples(app, reader, config.output.state)
     _events(app, hub)
-    for part in (live, population_views, sequence_views, downloads, micrographs, decisions, setting_views):
+    for part in (
+        live,
+        population_views,
+        sequence_views,
+        downloads,
+        micrographs,
+        decisions,
+        setting_views,
+        setting_preview,
+    ):
         part.add(app, service)
     page.add(app)
     return app
@@ -159,7 +171,7 @@ def _events(app: FastAPI, hub: Hub) -> None:
         return StreamingResponse(hub.stream(), media_type="text/event-stream")
 
 
-def _samples(app: FastAPI, reader: Callable[[], Reader]) -> None:
+def _samples(app: FastAPI, reader: Callable[[], Reader], state: Path) -> None:
     unknown: dict[int | str, dict[str, Any]] = {404: {"description": "no such sample"}}
 
     @app.get("/api/samples", summary="All samples with their counts")
@@ -168,9 +180,11 @@ def _samples(app: FastAPI, reader: Callable[[], Reader]) -> None:
             return [serialize.sample(row) for row in ledger.samples()]
 
     @app.get("/api/samples/{sample}/summary", responses=unknown, summary="Statistics of a sample")
-    def summary(sample: str) -> dict[str, Any]:
+    def summary(sample: str, filter: FilterQuery) -> dict[str, Any]:
         with reader() as ledger:
             known_sample(ledger, sample)
+            chosen = filter.of_sample(ledger, sample)
+        with Reader(state, chosen) as ledger:
             return tables.summary(ledger, sample)
 
     @app.get(

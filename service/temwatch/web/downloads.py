@@ -12,10 +12,12 @@ from fastapi.responses import HTMLResponse, Response
 
 from temwatch.ledger import Reader
 from temwatch.outputs import charts, sample_report, sequence_files, tables, workbook
+from temwatch.particle_filter import NO_FILTER
 from temwatch.web import export_process, serialize
 from temwatch.web.context import Context, ViewQuery, known_sample
 from temwatch.web.export_process import Write
 from temwatch.web.exports import write_text
+from temwatch.web.filter_query import AskedFilter, FilterQuery, named
 
 _UNKNOWN: dict[int | str, dict[str, Any]] = {404: {"description": "no such sample"}}
 _DOWNLOAD = _UNKNOWN | {503: {"description": "too many downloads at once"}}
@@ -28,45 +30,52 @@ _EXCEL = "application/vnd.openxmlformats-officedocument.spreadsheetml.sheet"
 def add(app: FastAPI, service: Context) -> None:
     """Add the routes to the application."""
 
-    def download(sample: str, name: str, media_type: str, made_by: Write) -> Response:
-        """What `made_by` makes of one state of the ledger."""
+    def download(
+        sample: str, name: str, media_type: str, made_by: Write, asked: AskedFilter | None = None
+    ) -> Response:
+        """What `made_by` makes of one state of the ledger; the name says which particles were asked for."""
         with service.reader() as ledger:
             known_sample(ledger, sample)
-        write = partial(export_process.write, service.config.output.state, made_by)
-        headers = {"Content-Disposition": _attachment(name)} if name else {}
+            chosen = NO_FILTER if asked is None else asked.of_sample(ledger, sample)
+        write = partial(export_process.write, service.config.output.state, made_by, chosen)
+        headers = {"Content-Disposition": _attachment(named(name, chosen))} if name else {}
         return service.exports.respond(write, media_type, headers)
 
     @app.get("/api/samples/{sample}/particles", responses=_DOWNLOAD, summary="All particles of a sample")
-    def particles(sample: str, format: serialize.ParticleFormat = "json") -> Response:
+    def particles(sample: str, filter: FilterQuery, format: serialize.ParticleFormat = "json") -> Response:
         media_type, write = serialize.PARTICLE_FORMATS[format]
         name = "" if format == "json" else f"{sample}_particles.{format}"
-        return download(sample, name, media_type, partial(write, sample=sample))
+        return download(sample, name, media_type, partial(write, sample=sample), filter)
 
     @app.get(
         "/api/samples/{sample}/tables/{table}.csv", responses=_DOWNLOAD, summary="One table of the sample"
     )
-    def table(sample: str, table: Table) -> Response:
+    def table(sample: str, table: Table, filter: FilterQuery) -> Response:
         made_by = partial(_write_table, sample=sample, table=table)
-        return download(sample, f"{sample}_{table}.csv", serialize.CSV, made_by)
+        asked = filter if table == "particles" else None
+        return download(sample, f"{sample}_{table}.csv", serialize.CSV, made_by, asked)
 
     @app.get(
         "/api/samples/{sample}/workbook.xlsx",
         responses=_DOWNLOAD,
         summary="Excel workbook with native charts",
     )
-    def workbook_file(sample: str) -> Response:
-        return download(sample, f"{sample}.xlsx", _EXCEL, partial(_write_workbook, sample=sample))
+    def workbook_file(sample: str, filter: FilterQuery) -> Response:
+        return download(sample, f"{sample}.xlsx", _EXCEL, partial(_write_workbook, sample=sample), filter)
 
     @app.get(
         "/api/samples/{sample}/charts/{chart}.{kind}",
         responses=_UNKNOWN,
         summary="A chart in publication quality",
     )
-    def chart_file(sample: str, chart: charts.Chart, kind: charts.Kind, view: ViewQuery) -> Response:
+    def chart_file(
+        sample: str, chart: charts.Chart, kind: charts.Kind, view: ViewQuery, filter: FilterQuery
+    ) -> Response:
         with service.reader() as ledger:
             known_sample(ledger, sample)
-        content = charts.render(service.populations.fields(sample), sample, chart, kind, view)
-        headers = {"Content-Disposition": _attachment(f"{sample}_{chart}.{kind}")}
+            chosen = filter.of_sample(ledger, sample)
+        content = charts.render(service.populations.fields(sample, chosen), sample, chart, kind, view)
+        headers = {"Content-Disposition": _attachment(named(f"{sample}_{chart}.{kind}", chosen))}
         return Response(content, media_type=_CHART_TYPES[kind], headers=headers)
 
     @app.get(
@@ -75,8 +84,9 @@ def add(app: FastAPI, service: Context) -> None:
         response_class=HTMLResponse,
         summary="One-page report for printing",
     )
-    def report(sample: str) -> Response:
-        return download(sample, "", "text/html; charset=utf-8", partial(_write_report, sample=sample))
+    def report(sample: str, filter: FilterQuery) -> Response:
+        made_by = partial(_write_report, sample=sample)
+        return download(sample, "", "text/html; charset=utf-8", made_by, filter)
 
 
 def _write_table(ledger: Reader, stream: BinaryIO, *, sample: str, table: Table) -> None:

@@ -14,13 +14,14 @@ from fastapi import HTTPException
 
 from temwatch import clean_process
 from temwatch.ledger import Reader
+from temwatch.particle_filter import ParticleFilter
 
 Write = Callable[[Reader, BinaryIO], None]
 """Writes a download from one state of the ledger; it is sent to the process that does so."""
 
 
-def write(state: Path, made_by: Write, stream: BinaryIO) -> None:
-    """Have a download written into a file, and wait for it.
+def write(state: Path, made_by: Write, chosen: ParticleFilter, stream: BinaryIO) -> None:
+    """Have a download of chosen particles written into a file, and wait for it.
 
     Raises
     ------
@@ -32,7 +33,7 @@ def write(state: Path, made_by: Write, stream: BinaryIO) -> None:
     with answers:
         with answer:
             process = context.Process(
-                target=_run, args=(state, made_by, _SentStream(stream), answer), daemon=True
+                target=_run, args=(state, made_by, chosen, _SentStream(stream), answer), daemon=True
             )
             process.start()
         try:
@@ -59,12 +60,12 @@ def _received(descriptor: Any) -> BinaryIO:
     return os.fdopen(descriptor.detach(), "r+b")
 
 
-def _run(state: Path, made_by: Write, stream: BinaryIO, answer: Connection) -> None:
+def _run(state: Path, made_by: Write, chosen: ParticleFilter, stream: BinaryIO, answer: Connection) -> None:
     clean_process.depend_on_parent()
     signal.signal(signal.SIGTERM, signal.SIG_DFL)  # the end of the service does not wait for it
     error: Exception | None = None
     try:
-        with stream, Reader(state) as ledger, ledger.snapshot():
+        with stream, Reader(state, chosen) as ledger, ledger.snapshot():
             made_by(ledger, stream)
     except Exception as raised:  # noqa: BLE001 - of one request, see docs/decisions/0012: it is raised there
         error = raised

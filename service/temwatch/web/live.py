@@ -26,6 +26,7 @@ from temwatch.web import population_views, problems, serialize
 from temwatch.web.bodies import REFUSALS, token_route
 from temwatch.web.cache import SingleFlightCache
 from temwatch.web.context import Context, JsonBody, ViewQuery, known_micrograph
+from temwatch.web.filter_query import AskedFilter, FilterQuery
 
 _MAX_FILES_SHOWN = 100
 _CAPACITY_BYTES = 16 * 1024**2
@@ -52,6 +53,7 @@ def add(app: FastAPI, service: Context) -> None:
     def live(
         request: Request,
         view: ViewQuery,
+        filter: FilterQuery,
         limit: Annotated[int, Query(ge=1, le=100)] = 24,
         also: Annotated[list[Part], Query(description="what else to include for a view of the page")] = [],  # noqa: B006
         sample: Annotated[
@@ -60,7 +62,12 @@ def add(app: FastAPI, service: Context) -> None:
         target_percent: population_views.Target = 2.0,
     ) -> Response:
         query = LiveQuery(
-            limit=limit, parts=tuple(also), sample=sample, view=view, target_percent=target_percent
+            limit=limit,
+            parts=tuple(also),
+            sample=sample,
+            view=view,
+            filter=filter,
+            target_percent=target_percent,
         )
         return state.body(query).response(request)
 
@@ -92,6 +99,7 @@ class LiveQuery:
     parts: tuple[Part, ...]
     sample: str
     view: View
+    filter: AskedFilter
     target_percent: float
 
 
@@ -142,11 +150,14 @@ def _view_parts(service: Context, ledger: Reader, recent: list[dict[str, Any]], 
     sample = query.sample or (last["sample"] if last else None)
     if not query.parts or sample is None or not ledger.receipt(sample).seen:
         return b"{}"
+    chosen = query.filter.of_sample(ledger, sample)
     parts = {"sample": json.dumps(sample).encode()}
+    if chosen.limits:
+        parts["filter"] = json.dumps(chosen.limits).encode()
     for name in query.parts:
         if name in population_views.QUESTIONS:
             question, compute = population_views.QUESTIONS[name](query.view, query.target_percent)
-            parts[name] = service.populations.answer(sample, question, compute)
+            parts[name] = service.populations.answer(sample, question, compute, chosen)
         elif last is not None:
             with ledger.snapshot():
                 row = ledger.micrograph(last["id"])

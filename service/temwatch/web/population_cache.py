@@ -10,11 +10,13 @@ from typing import Any
 
 from temwatch.analysis.statistics.convergence import Earlier
 from temwatch.ledger import Reader
-from temwatch.ledger.sample_columns import Fields, fields, renewed, versions
+from temwatch.ledger.sample_columns import Fields, choose, fields, renewed, versions
 from temwatch.outputs.population_summary import View
+from temwatch.particle_filter import NO_FILTER, ParticleFilter
 from temwatch.web.cache import SingleFlightCache
 
 _MAX_PARTICLES = 3_000_000  # about 250 MB; samples beyond that are read again when a page asks for them
+_MAX_FILTERED = 1_000_000
 _MAX_ANSWERS = 128
 
 
@@ -43,20 +45,39 @@ class PopulationCache:
     def __init__(self, reader: Callable[[], Reader]) -> None:
         self._reader = reader
         self._samples = SingleFlightCache[LoadedSample](_MAX_PARTICLES, lambda one: len(one.fields.number))
+        self._filtered = SingleFlightCache[LoadedSample](_MAX_FILTERED, lambda one: len(one.fields.number))
         self._computed = SingleFlightCache[bytes](_MAX_ANSWERS, lambda _: 1)
 
-    def fields(self, sample: str) -> Fields:
-        """Everything analysed of a sample until now."""
-        return self._current(sample).fields
+    def fields(self, sample: str, chosen: ParticleFilter = NO_FILTER) -> Fields:
+        """Everything analysed of a sample until now, with those of its particles that fulfil a filter."""
+        return self._chosen(sample, chosen).fields
 
-    def answer(self, sample: str, question: Hashable, compute: Compute) -> bytes:
+    def answer(
+        self, sample: str, question: Hashable, compute: Compute, chosen: ParticleFilter = NO_FILTER
+    ) -> bytes:
         """JSON of what `compute` returns for the sample, computed once for each state of the ledger."""
-        loaded = self._current(sample)
+        loaded = self._chosen(sample, chosen)
 
         def encode() -> bytes:
             return json.dumps(compute(loaded), allow_nan=False, separators=(",", ":")).encode()
 
-        return self._computed.get((sample, loaded.version, question), encode)
+        return self._computed.get((sample, loaded.version, chosen, question), encode)
+
+    def _chosen(self, sample: str, chosen: ParticleFilter) -> LoadedSample:
+        loaded = self._current(sample)
+        if not chosen.limits:
+            return loaded
+
+        def choose_again(_: LoadedSample | None) -> LoadedSample:
+            return LoadedSample(
+                version=loaded.version,
+                fields=choose(loaded.fields, chosen),
+                earlier_steps=defaultdict(dict),
+            )
+
+        return self._filtered.get_current(
+            (sample, chosen), lambda one: one.version == loaded.version, choose_again
+        )
 
     def _current(self, sample: str) -> LoadedSample:
         with self._reader() as ledger, ledger.snapshot():

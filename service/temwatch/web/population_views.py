@@ -16,8 +16,10 @@ from temwatch.analysis.statistics import manual_table
 from temwatch.descriptors import SHAPE, SIZE
 from temwatch.outputs import population_summary
 from temwatch.outputs.population_summary import DescriptorName, View, Weighting
+from temwatch.particle_filter import ParticleFilter
 from temwatch.web.bodies import REFUSALS, token_route
 from temwatch.web.context import Context, JsonBody, ViewQuery, known_sample
+from temwatch.web.filter_query import AskedFilter, FilterQuery
 from temwatch.web.population_cache import Compute, LoadedSample
 
 _UNKNOWN: dict[int | str, dict[str, Any]] = {404: {"description": "no such sample"}}
@@ -58,19 +60,18 @@ QUESTIONS: Mapping[str, Callable[[View, float], Question]] = {
 def add(app: FastAPI, service: Context) -> None:
     """Add the routes to the application."""
 
-    def respond(request: Request, sample: str, question: Hashable, compute: Compute) -> Response:
-        """What `compute` returns for a sample, computed once for each state of the ledger."""
-        with service.reader() as ledger:
-            known_sample(ledger, sample)
-        return JsonBody.from_bytes(service.populations.answer(sample, question, compute)).response(request)
+    def respond(request: Request, sample: str, filter: AskedFilter, question: Question) -> Response:
+        """The answer for a sample, computed once for each state of the ledger."""
+        chosen = _chosen(service, sample, filter)
+        return JsonBody.from_bytes(service.populations.answer(sample, *question, chosen)).response(request)
 
     @app.get(
         "/api/samples/{sample}/population",
         responses=_UNKNOWN,
         summary="Histogram, density, fits, and statistics with 95 % intervals",
     )
-    def population(request: Request, sample: str, view: ViewQuery) -> Response:
-        return respond(request, sample, *_population(view, 0.0))
+    def population(request: Request, sample: str, view: ViewQuery, filter: FilterQuery) -> Response:
+        return respond(request, sample, filter, _population(view, 0.0))
 
     @app.get(
         "/api/samples/{sample}/convergence",
@@ -78,9 +79,14 @@ def add(app: FastAPI, service: Context) -> None:
         summary="Interval half-widths against the number of micrographs, and how many more the target needs",
     )
     def convergence(
-        request: Request, sample: str, view: ViewQuery, target_percent: Target = 2.0, curve: bool = True
+        request: Request,
+        sample: str,
+        view: ViewQuery,
+        filter: FilterQuery,
+        target_percent: Target = 2.0,
+        curve: bool = True,
     ) -> Response:
-        return respond(request, sample, *_convergence(view, target_percent, curve=curve))
+        return respond(request, sample, filter, _convergence(view, target_percent, curve=curve))
 
     @app.get(
         "/api/samples/{sample}/border",
@@ -90,15 +96,14 @@ def add(app: FastAPI, service: Context) -> None:
     def border(
         request: Request,
         sample: str,
+        filter: FilterQuery,
         descriptor: DescriptorName = SIZE,
         weighting: Weighting = "number",
     ) -> Response:
-        return respond(
-            request,
-            sample,
-            ("border", descriptor, weighting),
-            lambda loaded: population_summary.border_shift(loaded.fields, descriptor, weighting),
-        )
+        def compute(loaded: LoadedSample) -> dict[str, Any]:
+            return population_summary.border_shift(loaded.fields, descriptor, weighting)
+
+        return respond(request, sample, filter, (("border", descriptor, weighting), compute))
 
     @app.get(
         "/api/samples/{sample}/scatter",
@@ -108,10 +113,11 @@ def add(app: FastAPI, service: Context) -> None:
     def scatter(
         request: Request,
         sample: str,
+        filter: FilterQuery,
         x: DescriptorName = SIZE,
         y: DescriptorName = SHAPE,
     ) -> Response:
-        return respond(request, sample, *_scatter(x, y))
+        return respond(request, sample, filter, _scatter(x, y))
 
     _particles(app, service)
     _comparison(app, service)
@@ -125,16 +131,16 @@ def _particles(app: FastAPI, service: Context) -> None:
     )
     def between(
         sample: str,
+        filter: FilterQuery,
         low: Annotated[float, Query(allow_inf_nan=False)],
         high: Annotated[float, Query(allow_inf_nan=False)],
         descriptor: DescriptorName = SIZE,
         closed: bool = False,
         limit: Annotated[int, Query(ge=1, le=96)] = 24,
     ) -> dict[str, Any]:
-        with service.reader() as ledger:
-            known_sample(ledger, sample)
+        chosen = _chosen(service, sample, filter)
         found = population_summary.particles_in_bin(
-            service.populations.fields(sample), descriptor, low, high, closed=closed, limit=limit
+            service.populations.fields(sample, chosen), descriptor, low, high, closed=closed, limit=limit
         )
         with service.reader() as ledger:
             for entry in found["micrographs"]:
@@ -162,6 +168,7 @@ def _comparison(app: FastAPI, service: Context) -> None:
     async def compare(
         request: Request,
         sample: str,
+        filter: FilterQuery,
         column: Annotated[
             str | None, Query(max_length=1000, description="heading of the column to use; empty: by its name")
         ] = None,
@@ -170,14 +177,20 @@ def _comparison(app: FastAPI, service: Context) -> None:
         if request.headers.get("content-type", "").partition(";")[0].strip().lower() != "text/csv":
             raise HTTPException(415, "send the table as text/csv")
         body = await request.body()
-        return await run_in_threadpool(_compare, service, sample, body, column or None)
+        return await run_in_threadpool(_compare, service, sample, filter, body, column or None)
 
     app.include_router(posts)
 
 
-def _compare(service: Context, sample: str, body: bytes, column: str | None) -> Response:
+def _chosen(service: Context, sample: str, filter: AskedFilter) -> ParticleFilter:
+    """The filter for a sample; responds with 404 where there is no such sample."""
     with service.reader() as ledger:
         known_sample(ledger, sample)
+        return filter.of_sample(ledger, sample)
+
+
+def _compare(service: Context, sample: str, filter: AskedFilter, body: bytes, column: str | None) -> Response:
+    chosen = _chosen(service, sample, filter)
     try:
         manual, column = manual_table.diameters(_text(body), column)
     except manual_table.ChoiceNeeded as choice:
@@ -185,7 +198,7 @@ def _compare(service: Context, sample: str, body: bytes, column: str | None) -> 
         return Response(json.dumps(answer), status_code=422, media_type="application/json")
     except manual_table.NoColumn as error:
         raise HTTPException(422, f"no diameters found: {error}") from None
-    found = population_summary.compare_manual(service.populations.fields(sample), manual, column)
+    found = population_summary.compare_manual(service.populations.fields(sample, chosen), manual, column)
     if found is None:
         raise HTTPException(422, "the sample has too few particles for a comparison")
     return Response(json.dumps(found, allow_nan=False), media_type="application/json")

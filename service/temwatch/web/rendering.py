@@ -5,7 +5,7 @@ from __future__ import annotations
 import io
 import struct
 import zlib
-from collections.abc import Iterator
+from collections.abc import Collection, Iterator, Sequence
 from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
@@ -15,7 +15,7 @@ from PIL import Image, ImageDraw
 
 from temwatch.analysis.measurement.polygons import polygon
 from temwatch.analysis.measurement.shape import with_outlines
-from temwatch.domain import Level, Particle, Region
+from temwatch.domain import Level, Particle, Region, Rejection
 from temwatch.ledger import MicrographRow, Reader, analyses, exclusions
 from temwatch.outputs import pictures
 from temwatch.outputs.population_summary import json_numbers
@@ -87,13 +87,29 @@ def _encoded(picture: Image.Image, kind: str, **options: Any) -> bytes:
 
 
 def outlines(reader: Reader, row: MicrographRow) -> dict[str, Any]:
-    """Outlines of all particles and rejected regions of a micrograph, with what their tooltips show.
+    """Outlines of all particles and rejected regions of a micrograph, with what their tooltips show."""
+    return drawn_outlines(
+        row,
+        analyses.particles(reader, row.id),
+        analyses.rejections(reader, row.id),
+        level=analyses.level(reader, row.id),
+        excluded=exclusions.excluded_numbers(reader, row.id),
+    )
+
+
+def drawn_outlines(
+    row: MicrographRow,
+    found: Sequence[Particle],
+    rejections: Sequence[Rejection],
+    *,
+    level: Level | None,
+    excluded: Collection[int] = (),
+) -> dict[str, Any]:
+    """The same of particles and rejections that a micrograph has, or would have.
 
     Polygons are x, y, x, y ... in units of half a pixel, to a quarter of one.
     """
-    found = analyses.particles(reader, row.id)
-    excluded = exclusions.excluded_numbers(reader, row.id)
-    regions = with_outlines((particle.region for particle in found), analyses.level(reader, row.id))
+    regions = with_outlines((particle.region for particle in found), level)
     return {
         "width_px": row.width_px,
         "height_px": row.height_px,
@@ -115,7 +131,7 @@ def outlines(reader: Reader, row: MicrographRow) -> dict[str, Any]:
         ],
         "rejections": [
             {"number": number, "reason": str(rejection.reason), "polygon": _half_pixels(rejection.region)}
-            for number, rejection in enumerate(analyses.rejections(reader, row.id), 1)
+            for number, rejection in enumerate(rejections, 1)
         ],
     }
 

@@ -47,7 +47,7 @@ def micrograph(row: MicrographRow) -> dict[str, Any]:
 
 def particles(reader: Reader, row: MicrographRow) -> list[dict[str, Any]]:
     """Rows of particles.csv of one micrograph, which excluded particles are not in."""
-    excluded = exclusions.excluded_numbers(reader, row.id)
+    excluded = exclusions.uncounted_numbers(reader, row.id)
     rows = [
         particle_row(
             particle,

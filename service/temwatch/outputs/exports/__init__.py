@@ -19,9 +19,11 @@ from temwatch.outputs.exports import (
     trackpy_table,
 )
 from temwatch.outputs.exports.export import Export
-from temwatch.outputs.files import replacing
+from temwatch.outputs.files import replacing, write_whole
 from temwatch.outputs.sample_folder import OUTPUTS, WholeFile
 from temwatch.outputs.tables import Advance, nothing
+
+_FILTER = "filter.txt"
 
 
 def _file(pattern: str, write: WholeFile) -> Export:
@@ -63,6 +65,8 @@ def export(
 ) -> list[Path]:
     """Write formats of a sample into a folder, all from one state of the ledger; returns the files.
 
+    A filter of the reader is named in a file beside them.
+
     `advance` is called after each micrograph of each format that goes through them.
 
     Raises
@@ -71,4 +75,8 @@ def export(
         A format needs a package of an extra that is not installed; see `errors.EXTRAS`.
     """
     with reader.snapshot():
-        return [path for name in formats for path in EXPORTS[name](reader, sample, folder, advance)]
+        written = [path for name in formats for path in EXPORTS[name](reader, sample, folder, advance)]
+    if reader.chosen.words:
+        written.append(folder / _FILTER)
+        write_whole(written[-1], [f"only particles with {reader.chosen.words}\n"])
+    return written

@@ -39,7 +39,7 @@ def analysed(reader: Reader, sample: str, advance: Advance) -> Iterator[Microgra
 
 def numbered_particles(reader: Reader, row: MicrographRow) -> list[tuple[int, Particle]]:
     """The particles of a micrograph with their numbers in particles.csv; excluded ones leave gaps."""
-    excluded = exclusions.excluded_numbers(reader, row.id)
+    excluded = exclusions.uncounted_numbers(reader, row.id)
     numbered = enumerate(analyses.particles(reader, row.id), 1)
     return [(number, particle) for number, particle in numbered if number not in excluded]
 

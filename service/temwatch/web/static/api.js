@@ -34,4 +34,10 @@ export const getIfChanged = (path, previous) => request(path, previous ? { heade
 
 export const post = (path, body, headers, signal) => request(path, { method: "POST", body, headers, signal });
 
-export const sampleUrl = (sample, rest) => `api/samples/${encodeURIComponent(sample)}/${rest}`;
+// query parameters that choose among the particles of every view; empty: as it is saved for the sample
+let filter = "";
+export const chosenFilter = () => filter;
+export const setFilter = (query) => (filter = query);
+export const withFilter = (path) => (filter ? `${path}${path.includes("?") ? "&" : "?"}${filter}` : path);
+
+export const sampleUrl = (sample, rest) => withFilter(`api/samples/${encodeURIComponent(sample)}/${rest}`);

@@ -64,7 +64,7 @@ export async function update(section, page, signal) {
   let answer;
   try {
     const column = file.column ? `?column=${encodeURIComponent(file.column)}` : "";
-    answer = await postWithToken(`${sampleUrl(page.sample, "comparison")}${column}`, file.bytes, { "Content-Type": "text/csv" }, signal);
+    answer = await postWithToken(sampleUrl(page.sample, `comparison${column}`), file.bytes, { "Content-Type": "text/csv" }, signal);
   } catch (error) {
     if (error.name === "AbortError") throw error;
     parts.result.hidden = true;

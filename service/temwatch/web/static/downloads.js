@@ -1,5 +1,5 @@
 // Downloads: tables, charts in publication quality, and the report.
-import { sampleUrl } from "./api.js";
+import { chosenFilter, sampleUrl } from "./api.js";
 import { controls, query } from "./population.js";
 import { empty, make } from "./dom.js";
 
@@ -30,7 +30,7 @@ export async function update(section, page) {
   parts.title.textContent = page.sample;
   parts.report.href = sampleUrl(page.sample, "report");
   const particles = page.state.samples.find((one) => one.sample === page.sample)?.particles;
-  const state = JSON.stringify([page.sample, particles, page.settings]);
+  const state = JSON.stringify([page.sample, particles, page.settings, chosenFilter(), page.decisions]);
   if (parts.charts.dataset.state === state) return;
   parts.charts.dataset.state = state;
   parts.tables.replaceChildren(...TABLES.map(([path, name, description]) => make("li", {},

@@ -2,6 +2,7 @@
 import { getJson, sampleUrl } from "./api.js";
 import { bars, colour, draw, plain, translucent, withUnit } from "./charts.js";
 import * as calibrate from "./calibrate.js";
+import * as settings from "./settings.js";
 import { decide } from "./decide.js";
 import { Viewer, decoded, previewOf } from "./viewer.js";
 import { empty, make } from "./dom.js";
@@ -31,6 +32,8 @@ export function mount(section, page) {
     measured: make("dl", { className: "one" }),
     exclude: make("button", { type: "button", onclick: () => aboutMicrograph(page) }),
     calibrate: make("button", { type: "button", title: "Correct the pixel size (C)", onclick: () => calibrate.open(shown, viewer) }, "Correct size"),
+    settings: make("button", { type: "button", title: "Settings of the sample (E)", onclick: () => openSettings(page) }, "Settings"),
+    settingsPlace: make("div", { className: "reading", hidden: true }),
     reason: make("input", { type: "text", maxLength: 1000, placeholder: "Reason, for the history", "aria-label": "Reason for excluding", list: "reasons" }),
     out: make("span", { className: "out-words" }, "Excluded: it counts nowhere"),
     notes: make("ul", { className: "notes", "aria-label": "Remarks" }),
@@ -41,10 +44,11 @@ export function mount(section, page) {
     gauge: make("div", { className: "gauge" }),
     queue: make("p", { className: "queue" }),
   };
-  parts.decide = make("div", { className: "decide" }, parts.exclude, parts.reason, parts.out, parts.calibrate,
+  parts.decide = make("div", { className: "decide" }, parts.exclude, parts.reason, parts.out, parts.calibrate, parts.settings,
     make("datalist", { id: "reasons" }, ...REASONS_TO_EXCLUDE.map((value) => make("option", { value }))));
   const readings = make("div", { className: "readings" },
     make("div", { className: "reading" }, make("div", { className: "line" }, parts.name, parts.back), parts.measured, parts.notes, parts.decide),
+    parts.settingsPlace,
     make("div", { className: "reading main" }, parts.sample, parts.mean, parts.counted, parts.chart, parts.gauge),
     parts.queue);
   parts.stage.append(viewer.element, readings);
@@ -101,12 +105,23 @@ function showDecisions(row, page) {
   const excluded = row.status === "excluded";
   const allowed = page.state.changes_allowed && (excluded || row.status === "done");
   parts.decide.hidden = !allowed;
-  viewer.selection.allowed = allowed && !excluded;
+  viewer.selection.allowed = allowed && !excluded && !settings.isOpen();
   viewer.element.classList.toggle("out", excluded);
   parts.exclude.textContent = excluded ? "Put back" : "Exclude";
   parts.exclude.title = `${excluded ? "Put this micrograph back into the data set" : "Take this micrograph out of the data set"} (X)`;
   parts.reason.hidden = excluded;
   parts.out.hidden = !excluded;
+}
+
+// beside the micrograph, which stays in view and shows what they would find
+async function openSettings(page) {
+  const row = shown;
+  page.pin(row.id);
+  await settings.open(parts.settingsPlace, row, viewer, () => {
+    parts.settings.focus();
+    if (shown) showDecisions(shown, page);
+  });
+  showDecisions(row, page);
 }
 
 // the micrograph stays in view, though it is no longer the last one that counts
@@ -254,6 +269,9 @@ export function key(event) {
   if (name === "x" || name === "delete") {
     event.preventDefault();
     if (!(viewer.selection.allowed && viewer.selection.toggle())) aboutMicrograph(shared);
+  } else if (name === "e") {
+    event.preventDefault();
+    openSettings(shared);
   } else if (name === "c") {
     event.preventDefault();
     calibrate.open(shown, viewer);

@@ -1,5 +1,5 @@
 // The live page: the open view, the chosen sample, and when to ask the service again.
-import { getIfChanged } from "./api.js";
+import { chosenFilter, getIfChanged, withFilter } from "./api.js";
 import { prefetchPlotly } from "./charts.js";
 import { make, options } from "./dom.js";
 import { count, digits, plural } from "./format.js";
@@ -14,6 +14,7 @@ import * as problems from "./problems.js";
 import * as downloads from "./downloads.js";
 import * as history from "./history.js";
 import * as decisions from "./decide.js";
+import * as filter from "./filter.js";
 
 // each view exports `title`, `mount(section, page)`, `update(section, page, signal)`; where it shows parts of
 // the service's state, `stateQuery(page)` names them; where it has keys of its own, `key(event)` handles them
@@ -57,13 +58,14 @@ export const page = {
   // a part of the state, if the state was requested with this query and is about this sample
   included(name, sample, query) {
     const { also } = page.state;
-    return query === page.query && also.sample === sample ? also[name] : undefined;
+    return query === page.query && chosenFilter() === page.filter && also.sample === sample ? also[name] : undefined;
   },
   query: null,
+  filter: null,
 };
 
 function currentView() {
-  const name = location.hash.slice(1);
+  const [name] = location.hash.slice(1).split("?");
   return name in VIEWS ? name : FORMER_NAMES[name] ?? "live";
 }
 
@@ -118,7 +120,8 @@ let sequencesKnownOf;
 async function refresh() {
   const view = VIEWS[currentView()];
   const query = view.stateQuery?.(page) ?? "";
-  const path = `api/now?${query}${page.chosenSample && query ? `&sample=${encodeURIComponent(page.chosenSample)}` : ""}`;
+  const chosen = chosenFilter();
+  const path = withFilter(`api/now?${query}${page.chosenSample && query ? `&sample=${encodeURIComponent(page.chosenSample)}` : ""}`);
   let fresh;
   try {
     fresh = await getIfChanged(path, path === requestedPath ? page.state : null);
@@ -130,14 +133,17 @@ async function refresh() {
   if (!fresh) {
     showHeader(page.state);
     showSample(page.state);
+    filter.update();
     if (!view.stateQuery) await update(); // it shows more than the state holds
     return;
   }
   if (fresh.version !== document.body.dataset.version) location.reload();
   page.state = fresh;
   page.query = query;
+  page.filter = chosen;
   showSample(fresh);
   showHeader(fresh);
+  filter.update();
   announce(fresh.last);
   if (fresh.recent.some((one) => one.sample === page.sample && one.frame !== null)) byId("to-sequences").hidden = false;
   else if (sequencesKnownOf !== page.sample) {
@@ -161,6 +167,7 @@ function showHeader({ files_in_trouble: files, trouble, queue, edited_tables: ed
   byId("to-problems").setAttribute("aria-label", badge ? `${problems.title}, ${badge}` : problems.title);
   if (trouble.length) showStatus("problem", trouble[0].what);
   else if (queue.waiting) showStatus("busy", `${count(queue.waiting)} queued`);
+  else if (queue.measured_again) showStatus("busy", `measuring ${count(queue.measured_again)} again`);
   else showStatus("ready", "watching");
   warn();
 }
@@ -231,12 +238,18 @@ function onKey(event) {
   } else if (event.target.closest("input, select")) return;
   else if (event.key.toLowerCase() === "l") byId("theme").click();
   else if (event.key.toLowerCase() === "h") page.open("history");
+  else if (event.key.toLowerCase() === "f") {
+    event.preventDefault();
+    filter.toggle();
+  }
   else if (event.key.toLowerCase() === "u" && decisions.undoLast()) event.preventDefault();
   else VIEWS[currentView()].key?.(event);
 }
 
 build();
 decisions.mount(page);
+filter.mount(page);
+byId("filter-words").lastElementChild.addEventListener("click", filter.clear);
 setTheme();
 lightSystem.addEventListener("change", () => {
   setTheme();
@@ -250,9 +263,14 @@ byId("theme").addEventListener("click", () => {
 byId("sample").addEventListener("change", (event) => {
   page.chosenSample = event.target.value;
   page.chosenMicrograph = null;
+  showSample(page.state);
+  filter.update();
   refresh();
 });
-addEventListener("hashchange", showView);
+addEventListener("hashchange", () => {
+  filter.readAddress();
+  showView();
+});
 addEventListener("keydown", onKey);
 document.addEventListener("visibilitychange", scheduleRefresh);
 showView();

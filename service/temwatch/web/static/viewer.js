@@ -61,6 +61,7 @@ export class Viewer {
     this.tip = make("div", { className: "tip", hidden: true });
     this.bar = make("div", { className: "scalebar", hidden: true });
     this.note = make("p", { className: "note", hidden: true }, "No picture was saved; only the outlines are shown.");
+    this.previewNote = make("p", { className: "note preview-note", hidden: true }, "Preview: nothing is changed yet");
     this.buttons = {};
     const tools = make("div", { className: "tools", role: "toolbar", "aria-label": "Micrograph" },
       ...Object.entries(KINDS).map(([kind, [text, title]]) => this.#switch(kind, text, title)),
@@ -69,7 +70,7 @@ export class Viewer {
       this.#button("zoomIn", "+", "+", () => this.zoom(1.5), "Zoom in"),
       this.#button("zoomOut", "−", "−", () => this.zoom(1 / 1.5), "Zoom out"),
       this.#button("fit", "Fit", "0", () => this.fit(), "Fit to view"));
-    this.frame = make("div", { className: "frame" }, this.drawing, this.bar, this.note, this.tip, this.selection.element, this.measure.element);
+    this.frame = make("div", { className: "frame" }, this.drawing, this.bar, this.note, this.previewNote, this.tip, this.selection.element, this.measure.element);
     this.element = make("div", { className: "viewer" }, this.frame, tools);
     this.hidden = new Set();
     this.size = [1024, 1024];
@@ -143,7 +144,20 @@ export class Viewer {
     if (!isSame) this.fit(); // measured again: the same field in the same view
   }
 
+  // what other settings would find; null shows again what there is
+  preview(found) {
+    this.element.classList.toggle("previewing", Boolean(found));
+    this.previewNote.hidden = !found;
+    this.selection.clear();
+    this.#draw(found ?? this.found, false);
+  }
+
   #outlines(found, keep) {
+    this.found = found;
+    if (!this.element.classList.contains("previewing")) this.#draw(found, keep);
+  }
+
+  #draw(found, keep) {
     const particles = document.createDocumentFragment();
     for (const one of found.particles) {
       const kind = one.excluded ? "excluded" : one.kind;

@@ -1,0 +1,71 @@
+"""The filter that a request asks for by its query parameters, over the one that is saved for the sample."""
+
+from __future__ import annotations
+
+import inspect
+from dataclasses import dataclass
+from typing import Annotated, Any
+
+from fastapi import Depends, HTTPException, Query
+
+from temwatch.ledger import Reader, sample_settings
+from temwatch.particle_filter import NO_FILTER, ParticleFilter, not_measured
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class AskedFilter:
+    """The limits of a request, and whether those that are saved for a sample hold beside them."""
+
+    limits: ParticleFilter = NO_FILTER
+    with_saved: bool = True
+
+    def of_sample(self, ledger: Reader, sample: str) -> ParticleFilter:
+        """The filter for one sample."""
+        if not self.with_saved:
+            return self.limits
+        return sample_settings.saved_filter(ledger, sample).model_copy(update=dict(self.limits.limits))
+
+
+def _limits(**given: Any) -> ParticleFilter:
+    """The limits; responds with 422 to one that this version cannot compare."""
+    for name, value in given.items():
+        if value is not None and (reason := not_measured(name)) is not None:
+            raise HTTPException(422, f"{name} {reason}")
+    return ParticleFilter(**given)
+
+
+_limits.__signature__ = inspect.Signature(  # type: ignore[attr-defined]
+    [
+        inspect.Parameter(
+            name,
+            inspect.Parameter.KEYWORD_ONLY,
+            default=None,
+            annotation=Annotated[
+                field.annotation,
+                *field.metadata,
+                Query(description=field.description, allow_inf_nan=None if name == "separated" else False),
+            ],
+        )
+        for name, field in ParticleFilter.model_fields.items()
+    ]
+)
+
+
+def _asked(
+    limits: Annotated[ParticleFilter, Depends(_limits)],
+    saved_filter: Annotated[bool, Query(description="whether the filter saved for the sample holds")] = True,
+) -> AskedFilter:
+    return AskedFilter(limits=limits, with_saved=saved_filter)
+
+
+FilterQuery = Annotated[AskedFilter, Depends(_asked)]
+"""The filter of a request."""
+
+
+def named(name: str, chosen: ParticleFilter) -> str:
+    """The name of a download that says which particles it holds."""
+    if not chosen.limits:
+        return name
+    stem, dot, ending = name.rpartition(".")
+    words = "_".join(f"{key}={str(value).lower()}" for key, value in chosen.limits.items())
+    return f"{stem}_{words}{dot}{ending}"
