@@ -1,0 +1,166 @@
+"""Logs of holders (temperature, gas, bias) joined with the frames of a sequence by time."""
+
+from __future__ import annotations
+
+import csv
+import re
+from collections.abc import Sequence
+from datetime import UTC, date, datetime, time, timedelta
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+import numpy as np
+from numpy.typing import NDArray
+
+from temwatch.errors import UsageError
+
+if TYPE_CHECKING:
+    import pandas
+
+_DELIMITERS = "\t;,"
+_TIME = re.compile(r"\W*(?:(?i:time|timestamp|elapsed|zeit)|t)(?![A-Za-z])")  # T is a temperature
+_DATE = re.compile(r"\W*(?:date|datum)(?![a-z])", re.IGNORECASE)
+_DATE_AND_TIME = re.compile(r"\W*date\s*[-/_]?\s*time", re.IGNORECASE)
+_SECONDS = (
+    (re.compile(r"\bms\b|milli"), 1e-3),
+    (re.compile(r"\bmin"), 60.0),
+    (re.compile(r"\bh\b|hour"), 3600.0),
+)
+_CLOCK = re.compile(r"\d{1,2}:\d{2}(:\d{2}([.,]\d+)?)?")
+
+
+def join_log(
+    frames: pandas.DataFrame, log: str | Path, *, start: datetime | str | None = None
+) -> pandas.DataFrame:
+    """The frames of one sequence with the columns of a holder's log behind their own.
+
+    Parameters
+    ----------
+    frames : DataFrame
+        Rows of frames.csv, as `read_results(...).frames` gives them, of one sequence.
+    log : path
+        A csv file with a header, separated by commas, semicolons or tabs (with decimal commas then, too). A
+        column `time`, `date` or `elapsed` has seconds since the first frame (or min, h, ms, if its name says
+        so), moments as 2026-01-31 14:05:00, or times of the day. Lines before the header are passed over.
+    start : datetime or str, optional
+        When the first frame was taken, such as the earliest `acquired_at`; only where the log has moments or
+        times of the day. Without a zone it is of this machine's zone, and so are moments of the log.
+
+    Returns
+    -------
+    DataFrame
+        A copy: numbers of the log are interpolated between the times before and after a frame, texts are the
+        last before it; nothing is stated outside the log, or for a frame whose time is not known.
+
+    Raises
+    ------
+    UsageError
+        The log cannot be read or has no times, `start` is needed, or there are several sequences.
+    """
+    path = Path(log)
+    if frames["sequence"].nunique() > 1:
+        raise UsageError("frames of several sequences: join those of each with its own log")
+    header, rows, decimal_comma = _read(path)
+    seconds = _seconds(path, header, rows, _moment(path, start))
+    order = np.argsort(seconds, kind="stable")
+    order = order[np.isfinite(seconds[order])]
+    at, elapsed = seconds[order], frames["elapsed_s"].to_numpy(float, na_value=np.nan)
+    joined = frames.copy()
+    for place, name in enumerate(header):
+        if not name or _TIME.match(name) or _DATE.match(name):
+            continue
+        texts = [rows[index][place] for index in order]
+        column = name if name not in joined.columns else f"{name} (log)"
+        numbers = np.array([_number(text, decimal_comma=decimal_comma) for text in texts])
+        if any(text and np.isnan(number) for text, number in zip(texts, numbers, strict=True)):
+            joined[column] = _last_before(elapsed, at, texts)
+            continue
+        known = np.isfinite(numbers)
+        joined[column] = (
+            np.interp(elapsed, at[known], numbers[known], left=np.nan, right=np.nan)
+            if known.any()
+            else np.nan
+        )
+    return joined
+
+
+def _read(path: Path) -> tuple[list[str], list[list[str]], bool]:
+    """Names of the columns, the rows with as many fields, and whether commas may be decimal."""
+    try:
+        content = path.read_bytes()
+    except OSError as error:
+        raise UsageError(f"{path}: cannot be read: {error.strerror}") from None
+    is_utf16 = content[:2] in (b"\xff\xfe", b"\xfe\xff")
+    try:
+        lines = content.decode("utf-16" if is_utf16 else "utf-8-sig").splitlines()
+    except UnicodeDecodeError:
+        lines = content.decode("latin-1").splitlines()
+    for number, line in enumerate(lines):
+        delimiter = max(_DELIMITERS, key=line.count)
+        header = [name.strip() for name in next(csv.reader([line], delimiter=delimiter), [])]
+        if len(header) > 1 and any(_TIME.match(name) or _DATE.match(name) for name in header):
+            found = csv.reader(lines[number + 1 :], delimiter=delimiter)
+            rows = [[field.strip() for field in row] for row in found if len(row) >= len(header)]
+            return header, rows, delimiter != ","
+    raise UsageError(f"{path}: has no header with a column of times (time, date or elapsed)")
+
+
+def _seconds(
+    path: Path, header: Sequence[str], rows: list[list[str]], start: datetime | None
+) -> NDArray[np.float64]:
+    """Time of each row, s since the first frame; NaN where it has none."""
+    whole = next((place for place, name in enumerate(header) if _DATE_AND_TIME.match(name)), None)
+    times = [place for place, name in enumerate(header) if _TIME.match(name)]
+    dates = [place for place, name in enumerate(header) if _DATE.match(name)]
+    places = [whole] if whole is not None else [*dates[:1], *times[:1]]
+    texts = [" ".join(row[place] for place in places).strip() for row in rows]
+    numbers = np.array([_number(text, decimal_comma=True) for text in texts])
+    if np.isfinite(numbers).any() or not any(texts):
+        name = header[places[-1]].lower()
+        return numbers * next((factor for words, factor in _SECONDS if words.search(name)), 1.0)
+    if start is None:
+        raise UsageError(f"{path}: has moments, so that start is needed: when the first frame was taken")
+    seconds, day, before = [], start.astimezone().date(), None
+    for text in texts:
+        moment = _clock(text, day) if _CLOCK.fullmatch(text) else _moment(path, text or None)
+        if moment is not None and before is not None and _CLOCK.fullmatch(text) and moment < before:
+            day, moment = day + timedelta(days=1), moment + timedelta(days=1)  # past midnight
+        before = moment or before
+        seconds.append(np.nan if moment is None else (moment - start).total_seconds())
+    return np.array(seconds)
+
+
+def _clock(text: str, day: date) -> datetime | None:
+    try:
+        return datetime.combine(day, time.fromisoformat(text.replace(",", ".").zfill(5))).astimezone(UTC)
+    except ValueError:
+        return None
+
+
+def _moment(path: Path, said: datetime | str | None) -> datetime | None:
+    """A moment in UTC; without a zone it is of this machine's."""
+    if said is None or said != said:
+        return None
+    try:
+        said = said.to_pydatetime() if hasattr(said, "to_pydatetime") else said
+        moment = said if isinstance(said, datetime) else datetime.fromisoformat(said.replace("/", "-"))
+    except ValueError:
+        raise UsageError(f"{path}: {said!r} is no moment; write it as 2026-01-31 14:05:00") from None
+    return moment.astimezone(UTC)
+
+
+def _number(text: str, *, decimal_comma: bool) -> float:
+    try:
+        return float(text.replace(",", ".") if decimal_comma else text)
+    except ValueError:
+        return float("nan")
+
+
+def _last_before(
+    elapsed: NDArray[np.float64], at: NDArray[np.float64], texts: Sequence[str]
+) -> list[str | None]:
+    places = np.searchsorted(at, elapsed, side="right") - 1
+    return [
+        texts[place] if np.isfinite(moment) and place >= 0 and moment <= at[-1] else None
+        for moment, place in zip(elapsed, places, strict=True)
+    ]
