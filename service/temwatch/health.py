@@ -18,6 +18,15 @@ _ENGINE_STALLED_SECONDS = 300.0  # rewriting the tables of a very large sample i
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
+class FileInHand:
+    """A file that the engine works on: the stage it is in, and whether its picture is drawn already."""
+
+    file_id: int
+    stage: str
+    has_picture: bool
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
 class ServiceState:
     """The service at one moment.
 
@@ -51,6 +60,8 @@ class ServiceState:
         Workers that do not advance, and killed ones that have not ended yet.
     hanging_s : float
         How long a worker that was not replaced has not advanced; 0 if there is none.
+    files_in_hand : tuple of FileInHand
+        The same files as `in_hand` counts.
     """
 
     now_s: float
@@ -69,6 +80,7 @@ class ServiceState:
     output_free_bytes: int | None
     workers_hung: int
     hanging_s: float
+    files_in_hand: tuple[FileInHand, ...] = ()
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -84,6 +96,7 @@ class Vitals:
     last_scan_at: datetime | None
     event_overflows: int
     entries_skipped: Mapping[str, int]
+    files_in_hand: tuple[FileInHand, ...] = ()
 
 
 def share_hangs(pending_call_since_s: float | None, now_s: float) -> bool:
@@ -132,6 +145,7 @@ def vitals(seen: ServiceState) -> Vitals:
         last_scan_at=seen.last_scan_at,
         event_overflows=seen.event_overflows,
         entries_skipped=seen.entries_skipped,
+        files_in_hand=seen.files_in_hand,
     )
 
 

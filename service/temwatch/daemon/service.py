@@ -104,6 +104,8 @@ def run(
             ),
         )
 
+        engine.status.on_picture = lambda: hub.send("picture", {})
+
         def observe() -> health.ServiceState:
             return health.ServiceState(
                 now_s=time.monotonic(),
@@ -122,6 +124,7 @@ def run(
                 output_free_bytes=output_probe.free_bytes,
                 workers_hung=engine.status.workers_hung,
                 hanging_s=engine.status.hanging_s,
+                files_in_hand=engine.status.files_in_hand,
             )
 
         def vitals() -> health.Vitals:

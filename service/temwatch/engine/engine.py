@@ -118,7 +118,7 @@ class Engine:
                 if self._hooks.is_output_writable():
                     self._artifacts.write_outdated(self._backend.capacity)
                 self._worker_replacement.turn()
-                self.status.in_hand = len(self._jobs)
+                self.status.works_on(self._jobs)
                 self._publisher.collect_artifacts()
                 self._requests.turn()
                 self._publisher.catch_up(self._jobs)

@@ -2,10 +2,11 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 
-from temwatch.engine.job import Finished
+from temwatch.engine.job import Finished, Job
+from temwatch.health import FileInHand
 from temwatch.ledger import File
 
 
@@ -18,6 +19,18 @@ class EngineStatus:
     last_finished: str = ""
     workers_hung: int = 0
     hanging_s: float = 0.0  # how long a worker that was not replaced has not advanced
+    files_in_hand: tuple[FileInHand, ...] = ()
+    on_picture: Callable[[], None] = lambda: None  # a file has its picture, and no outlines yet
+
+    def works_on(self, jobs: Sequence[Job]) -> None:
+        """These are the files in hand now."""
+        before = {one.file_id for one in self.files_in_hand if one.has_picture}
+        self.in_hand = len(jobs)
+        self.files_in_hand = tuple(
+            FileInHand(file_id=job.file.id, stage=str(job.stage), has_picture=job.has_picture) for job in jobs
+        )
+        if {one.file_id for one in self.files_in_hand if one.has_picture} - before:
+            self.on_picture()
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -107,6 +107,7 @@ class Job:
     sha256: str | None = None
     frames_total: int | None = None
     batches: list[Batch] = field(default_factory=list)
+    has_picture: bool = False
     held: ReadDone | None = None  # what was read, while it is traced whether the file was moved
     tasks: dict[Future[StageResult], Task] = field(default_factory=dict)
     stages: dict[Stage, float] = field(default_factory=dict)  # seconds
@@ -166,6 +167,14 @@ class Job:
         self.next_index += len(micrographs)
         return batch
 
+    @property
+    def stage(self) -> Stage:
+        """The stage that it has reached."""
+        return next(
+            (task.stage for task in reversed(self.tasks.values()) if task.stage is not Stage.PUBLISH),
+            Stage.READ,
+        )
+
     def micrograph(self, index: int) -> Micrograph:
         """A micrograph of the batches in hand."""
         batch = self._batch(index)
@@ -177,6 +186,7 @@ class Job:
             case PictureDone(index=index, seconds=seconds):
                 self.took(Stage.PUBLISH, seconds)
                 self._batch(index).awaits_picture = False
+                self.has_picture = True
             case Resolved(index=index):
                 self._batch(index).resolved[index] = result
             case Analysed(resolved=resolved):

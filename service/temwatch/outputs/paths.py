@@ -2,11 +2,14 @@
 
 from __future__ import annotations
 
+import glob
 from collections.abc import Iterator
+from contextlib import suppress
 from pathlib import Path
 from typing import Literal
 
-from temwatch.ledger import MicrographRow
+from temwatch.domain import Status
+from temwatch.ledger import File, MicrographRow
 
 PARTICLES = "particles.csv"
 MICROGRAPHS = "micrographs.csv"
@@ -80,9 +83,39 @@ def row_picture(output: Path, row: MicrographRow, kind: Picture) -> Path:
     return picture(micrograph_folder(output, row.sample, row.name), row_picture_name(row), kind)
 
 
+def shown_picture(output: Path, row: MicrographRow) -> Path:
+    """The picture of a row, or the small one for the film where a frame has no other."""
+    large = row_picture(output, row, "micrograph")
+    if row.frame is None or large.is_file():
+        return large
+    folder = sequence_folder(output, row.sample, row.sequence or row.name)
+    small = frame_picture(folder, row.name, row.frame, in_stack=row.frames_total is not None)
+    return small if small.is_file() else large
+
+
 def micrograph_export(folder: Path, row: MicrographRow, kind: ExportKind) -> Path:
     """An export of one micrograph or frame; below `folder` as its pictures lie below the sample's folder."""
     return folder / "micrographs" / row.name / f"{row_picture_name(row)}_{kind}"
+
+
+def newest_picture(output: Path, file: File) -> Path | None:
+    """The picture of a file that may not be analysed yet; of a stack or a frame the last that was drawn.
+
+    Frames have pictures of their own, or small ones for the film. What was drawn before the file was found is
+    of an earlier revision.
+    """
+    folder = micrograph_folder(output, file.sample, file.name)
+    stack = f"{glob.escape(file.name)}_*"
+    found = [picture(folder, file.name, "micrograph"), *folder.glob(f"{stack}_micrograph.png")]
+    frames = frames_folder(sequence_folder(output, file.sample, file.sequence or file.name))
+    found += [frames / f"{file.name}.jpg", *frames.glob(f"{stack}.jpg")]
+    times = {}
+    for path in found:
+        with suppress(OSError):
+            times[path] = path.stat().st_mtime
+    newest = max(times, key=times.__getitem__, default=None)
+    is_earlier = newest is not None and times[newest] < file.detected_at.timestamp()
+    return None if file.status is Status.PENDING and is_earlier else newest
 
 
 def pictures_of(folder: Path, kind: Picture) -> list[Path]:

@@ -29,6 +29,7 @@ from temwatch.token_file import token_path
 from temwatch.web import (
     decisions,
     downloads,
+    files_in_hand,
     live,
     micrographs,
     page,
@@ -99,6 +100,7 @@ def build(
     _events(app, hub)
     for part in (
         live,
+        files_in_hand,
         population_views,
         sequence_views,
         downloads,

@@ -22,7 +22,7 @@ from temwatch.ledger.sample_columns import data_version, detected_at
 from temwatch.names import as_text
 from temwatch.outputs import paths, sample_folder
 from temwatch.outputs.population_summary import View
-from temwatch.web import population_views, problems, serialize
+from temwatch.web import files_in_hand, population_views, problems, serialize
 from temwatch.web.bodies import REFUSALS, token_route
 from temwatch.web.cache import SingleFlightCache
 from temwatch.web.context import Context, JsonBody, ViewQuery, known_micrograph
@@ -131,10 +131,11 @@ class LiveState:
                     (version, query.limit), lambda: _recent(self._service, ledger, query.limit)
                 )
                 parts = _view_parts(self._service, ledger, recent["recent"], query)
-            text = json.dumps(service | recent, separators=(",", ":")).encode()
+                hand = {"in_hand": files_in_hand.in_hand(ledger, vitals.files_in_hand)}
+            text = json.dumps(service | recent | hand, separators=(",", ":")).encode()
             return JsonBody.from_bytes(text[:-1] + b',"also":' + parts + b"}")
 
-        return self._bodies.get((version, json.dumps(service), query), compute)
+        return self._bodies.get((version, json.dumps(service), vitals.files_in_hand, query), compute)
 
     def _data_version(self) -> int:
         with self._lock:
@@ -172,9 +173,7 @@ def _recent(service: Context, ledger: Reader, limit: int) -> dict[str, Any]:
         rows = ledger.recent(limit)
         shown = _with_arrival(ledger, rows)
         for row, entry in zip(rows, shown, strict=True):
-            entry["has_picture"] = paths.row_picture(
-                service.config.output.folder, row, "micrograph"
-            ).is_file()
+            entry["has_picture"] = paths.shown_picture(service.config.output.folder, row).is_file()
         oldest = ledger.oldest_pending_at(datetime.now(UTC))
         return {
             "last": next((entry for entry in shown if entry["status"] == Status.DONE), None),

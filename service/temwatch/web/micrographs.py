@@ -128,7 +128,10 @@ def add(app: FastAPI, service: Context) -> None:
             large = io.BytesIO(content)  # pages that show the thumbnail show the large preview too
             return previews.get((path, modified, edge_px), lambda: rendering.preview(large, int(edge_px)))
 
-        content = decoding(id, draw)
+        with service.reader() as ledger:
+            row = known_micrograph(ledger, id)
+        small = paths.shown_picture(service.config.output.folder, row)
+        content = draw(small) if small.suffix == ".jpg" else decoding(id, draw)
         caching = "private, max-age=86400, immutable" if t else "no-cache"
         return Response(content, media_type="image/jpeg", headers={"Cache-Control": caching})
 

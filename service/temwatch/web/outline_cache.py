@@ -22,7 +22,7 @@ class OutlineCache:
 
     def outlines(self, ledger: Reader, row: MicrographRow) -> bytes:
         """Outlines of an analysed micrograph, and whether its picture was published."""
-        has_picture = paths.row_picture(self._output, row, "micrograph").is_file()
+        has_picture = paths.shown_picture(self._output, row).is_file()
 
         def trace() -> bytes:
             found = rendering.outlines(ledger, row) | {"has_picture": has_picture}

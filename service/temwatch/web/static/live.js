@@ -24,8 +24,9 @@ export function mount(section, page) {
   shared = page;
   viewer = new Viewer((kind, numbers) => aboutParticles(kind, numbers, page));
   parts = {
-    nothing: empty("No micrographs yet. The next one appears here as soon as it is analysed."),
+    nothing: empty("No micrographs yet. The next one appears here as soon as it is read."),
     stage: make("div", { className: "stage" }),
+    first: make("figure", { className: "first", hidden: true }),
     strip: make("ol", { className: "strip", "aria-label": "Recent micrographs, newest first" }),
     name: make("h1", { className: "name" }),
     back: make("button", { type: "button", className: "quiet", hidden: true, onclick: () => page.showMicrograph(null) }, "Back to live"),
@@ -52,17 +53,19 @@ export function mount(section, page) {
     make("div", { className: "reading main" }, parts.sample, parts.mean, parts.counted, parts.chart, parts.gauge),
     parts.queue);
   parts.stage.append(viewer.element, readings);
-  section.append(parts.nothing, parts.stage, parts.strip);
+  section.append(parts.nothing, parts.first, parts.stage, parts.strip);
 }
 
 export const stateQuery = (page) => page.chosenMicrograph ? "" : `also=outlines&also=population&also=convergence&target_percent=${page.settings.target}`;
 
 export async function update(section, page, signal) {
   const { last, recent, queue } = page.state;
+  const arriving = page.state.in_hand.filter((one) => one.has_picture);
   const row = await shownRow(page, last, recent, signal);
-  parts.nothing.hidden = Boolean(row);
+  parts.nothing.hidden = Boolean(row) || arriving.length > 0;
   parts.stage.hidden = !row;
-  showStrip(recent, row, page);
+  showFirst(row ? null : arriving[0]);
+  showStrip(recent, row, page, arriving);
   parts.queue.textContent = [
     queue.waiting ? `${plural(queue.waiting, "file")} queued · next: ${queue.next[0]}` : "Queue empty",
     ...(queue.measured_again ? [`${plural(queue.measured_again, "micrograph is", "micrographs are")} being measured again`] : []),
@@ -225,14 +228,39 @@ function showGauge(convergence) {
 
 const STATUS_LABELS = { done: "", excluded: "excluded", failed: "failed", refused: "refused", duplicate: "duplicate", superseded: "replaced", pending: "queued" };
 
-function showStrip(recent, row, page) {
+const STAGE_WORDS = { read: "being read", segment: "being segmented", resolve: "being measured", record: "being recorded" };
+const pictureOf = (one, edge) => `api/files/${one.file_id}/preview.jpg?edge_px=${edge}`;
+
+// the very first micrograph, without outlines yet
+function showFirst(one) {
+  parts.first.hidden = !one;
+  if (!one || parts.first.dataset.key === `${one.file_id} ${one.stage}`) return;
+  parts.first.dataset.key = `${one.file_id} ${one.stage}`;
+  parts.first.replaceChildren(
+    make("img", { src: pictureOf(one, 1600), alt: `Micrograph ${one.name}` }),
+    make("figcaption", {}, `${one.name} is ${STAGE_WORDS[one.stage] ?? "in hand"}`));
+}
+
+function arrivingThumbnail(one, key) {
+  return make("li", { "data-key": key }, make("div", { className: "arriving", title: one.micrograph },
+    make("img", { src: pictureOf(one, THUMBNAIL_PX), alt: "", decoding: "async" }),
+    make("span", { className: "thumbnail-name" }, make("span", {}, one.name)),
+    make("span", { className: "thumbnail-text" }, make("span", {}, STAGE_WORDS[one.stage] ?? "in hand"))));
+}
+
+function showStrip(recent, row, page, arriving) {
   const known = new Map([...parts.strip.children].map((item) => [item.dataset.key, item]));
+  const waiting = arriving.map((one) => {
+    const key = `file ${one.file_id} ${one.stage}`;
+    return known.get(key) ?? arrivingThumbnail(one, key);
+  });
   const items = recent.map((one) => {
     const key = `${one.id} ${one.status} ${one.analysed_at} ${one.excluded_particles}`;
     const item = known.get(key) ?? thumbnail(one, key, page, one.id === row?.id);
     item.firstChild.setAttribute("aria-pressed", String(one.id === row?.id));
     return item;
   });
+  items.unshift(...waiting);
   // existing thumbnails stay, so that their pictures are not loaded again
   if (items.length !== parts.strip.children.length || items.some((item, index) => item !== parts.strip.children[index])) parts.strip.replaceChildren(...items);
 }

@@ -211,6 +211,7 @@ function listen() {
   events.addEventListener("open", page.decided); // what was missed is not known
   events.addEventListener("decision", page.decided);
   events.addEventListener("micrograph", scheduleRefresh);
+  events.addEventListener("picture", scheduleRefresh);
   events.addEventListener("error", () => {
     scheduleRefresh();
     if (events.readyState !== EventSource.CLOSED) return; // the browser reconnects automatically
