@@ -26,6 +26,8 @@ def post(site, settings, *, code=200, headers=ALLOWED, url=URL, **more):
 def test_set_shown_undone_and_set_again(site):
     """The state of the service says how many are measured again; the history has every step."""
     assert [*KEYS] == [*site.json(URL)]
+    assert ["dark", "bright"] == site.json(URL)["segmentation.particles"]["choices"]
+    assert "contour" in site.json(URL)["separation.method"]["choices"]
     key = "separation.convexity_threshold"
     assert ("configuration", 0.95) == (site.json(URL)[key]["source"], site.json(URL)[key]["value"])
     answer = post(site, {key: 0.9}, by="anna", reason="round ones")

@@ -6,7 +6,7 @@ Never a path, weights, a hook or an address: whoever has the token of the page m
 from __future__ import annotations
 
 from collections.abc import Mapping
-from typing import Any, Literal, get_args
+from typing import Any, Literal, get_args, get_origin
 
 from pydantic import BaseModel, ValidationError
 
@@ -100,6 +100,13 @@ def _checked(key: str, value: Any) -> SettingValue:
         message = error.errors()[0]["msg"].removeprefix("Value error, ")
         problem = f": {message[0].lower()}{message[1:]}"
     raise UsageError(f"{key} cannot be {str(value)[:100]!r}{problem}; {_LIST}")
+
+
+def choices(key: str) -> tuple[str, ...]:
+    """What a key may hold where that is one of a few words; empty for a number."""
+    model, name = _model(key)
+    field = model.model_fields.get(name)
+    return get_args(field.annotation) if field is not None and get_origin(field.annotation) is Literal else ()
 
 
 def configured(config: Config, key: str) -> SettingValue | None:

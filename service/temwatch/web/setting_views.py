@@ -63,7 +63,7 @@ def add(app: FastAPI, service: Context) -> None:
 
 
 def described(ledger: Reader, config: Config, sample: str) -> dict[str, dict[str, Any]]:
-    """By key: value, source (sample, configuration or none), who set it when, or why it cannot be set yet."""
+    """By key: value, source (sample, configuration or none), choices, and who set it or why none can yet."""
     own = sample_settings.settings_of(ledger, sample)
     found: dict[str, dict[str, Any]] = {}
     for key in setting_keys.KEYS:
@@ -72,6 +72,7 @@ def described(ledger: Reader, config: Config, sample: str) -> dict[str, dict[str
             "value": value,
             "configured": setting_keys.configured(config, key),
             "source": "none" if value is None else "configuration",
+            "choices": setting_keys.choices(key),
             "not_yet": setting_keys.why_not_yet(key),
         }
         if (one := own.get(key)) is not None:

@@ -10,7 +10,7 @@ const KEYS = {
   method: "separation.method", nm: "separation.min_diameter_nm", px: "separation.min_diameter_px",
   convexity: "separation.convexity_threshold", particles: "segmentation.particles",
 };
-const METHODS = { uecs: "UECS", watershed: "Watershed", contour: "Contour (hidden parts completed)", none: "None (clumps whole)" };
+const METHODS = { auto: "Auto (the likeliest of several)", uecs: "UECS", watershed: "Watershed", contour: "Contour (hidden parts completed)", none: "None (clumps whole)" };
 let form = null; // what is open
 let timer;
 
@@ -24,11 +24,11 @@ export async function open(place, row, viewer, ended) {
   const value = (key) => settings[KEYS[key]].value;
   const unit = value("px") === null ? "nm" : "px";
   const controls = (form.controls = {
-    method: make("select", { onchange: preview }, ...Object.entries(METHODS).map(([name, text]) => make("option", { value: name, selected: name === value("method") }, text))),
+    method: make("select", { onchange: preview }, ...settings[KEYS.method].choices.map((name) => make("option", { value: name, selected: name === value("method") }, METHODS[name] ?? name))),
     smallest: make("input", { type: "number", min: "0", step: "any", required: true, value: value(unit), oninput: preview, "aria-label": "Smallest equivalent diameter" }),
     unit: make("select", { "aria-label": "Unit", onchange: preview }, ...["nm", "px"].map((name) => make("option", { value: name, selected: name === unit }, name))),
     convexity: make("input", { type: "number", min: "0.01", max: "1", step: "any", required: true, value: value("convexity"), oninput: preview }),
-    particles: make("select", { onchange: preview }, ...["dark", "bright"].map((name) => make("option", { value: name, selected: name === value("particles") }, name))),
+    particles: make("select", { onchange: preview }, ...settings[KEYS.particles].choices.map((name) => make("option", { value: name, selected: name === value("particles") }, name))),
     reason: make("input", { type: "text", maxLength: 1000 }),
   });
   form.found = make("p", { className: "found", role: "status" });
