@@ -25,14 +25,23 @@ PATIENCE_MS = 120_000
 
 
 def launched():
-    """Headless Chromium of the system; nothing is downloaded."""
+    """Headless Chromium of the system, with one tab; nothing is downloaded."""
     if not Path(CHROMIUM).exists():
         pytest.skip("Chromium is not installed (apt-get install chromium)")
     sync_api = pytest.importorskip("playwright.sync_api", reason="playwright is not installed")
     with sync_api.sync_playwright() as playwright:
         browser = playwright.chromium.launch(executable_path=CHROMIUM, args=ARGUMENTS)
+        new_tab(browser)
         yield browser
         browser.close()
+
+
+def new_tab(browser):
+    """A page of its own storage, which reaches this machine only."""
+    context = browser.new_context()
+    context.set_default_timeout(PATIENCE_MS)
+    context.route(lambda url: urlsplit(url).hostname not in ("127.0.0.1", None), lambda route: route.abort())
+    return context.new_page()
 
 
 def until(page, expression):
@@ -69,33 +78,48 @@ def running_service(series, folder):
 def opener(chromium, service):
     """Opens views; at the end, the console must be empty and no other host requested.
 
-    `refusals` are status codes that the test provokes; the browser writes these to the console.
+    The first view of a test has the tab of the test before, in which the scripts of the page are compiled
+    already; nothing else is left in it. `stored` is run before the page is there, to fill its storage, and
+    `before` before its scripts. `refusals` are status codes that the test provokes; the browser writes these
+    to the console.
     """
-    contexts, console, hosts, expected = [], [], set(), set()
+    console, hosts, expected, opened = [], [], set(), []
+    first = chromium.contexts[0].pages[0]
 
-    def open_(view="live", width=1920, height=1080, refusals=(), before="", **options):
+    def write(said):
+        if said.type in ("error", "warning"):
+            console.append(said.text)
+
+    listeners = {
+        "console": write,
+        "pageerror": lambda error: console.append(str(error)),
+        "request": lambda request: hosts.append(urlsplit(request.url).hostname),
+    }
+
+    def open_(view="live", width=1920, height=1080, color_scheme="dark", refusals=(), stored="", before=""):
         expected.update(refusals)
-        options = {"color_scheme": "dark"} | options
-        context = chromium.new_context(viewport={"width": width, "height": height}, **options)
-        contexts.append(context)
-        context.set_default_timeout(PATIENCE_MS)
-        page = context.new_page()
-        page.add_init_script(before)
-        page.on(
-            "console", lambda said: console.append(said.text) if said.type in ("error", "warning") else None
-        )
-        page.on("pageerror", lambda error: console.append(str(error)))
-        page.on("request", lambda request: hosts.add(urlsplit(request.url).hostname))
-        context.route(
-            lambda url: urlsplit(url).hostname not in ("127.0.0.1", None), lambda route: route.abort()
-        )
+        page = new_tab(chromium) if opened or before else first
+        opened.append(page)
+        page.set_viewport_size({"width": width, "height": height})
+        page.emulate_media(color_scheme=color_scheme)
+        page.goto(f"{service.page()}healthz")
+        page.evaluate(f"localStorage.clear(); sessionStorage.clear(); {stored}")
+        for event, listener in listeners.items():
+            page.on(event, listener)
+        if before:
+            page.add_init_script(before)
         page.goto(f"{service.page()}#{view}")
         page.wait_for_selector(f"#view-{view}:not([hidden])")
         until(page, "document.querySelector('#state').classList.contains('ready')")
         return page
 
     yield open_
-    for context in contexts:
-        context.close()
+    for page in opened:
+        if page is first:
+            for event, listener in listeners.items():
+                page.remove_listener(event, listener)
+            page.goto("about:blank")
+        else:
+            page.context.close()
     assert [] == [said for said in console if not any(f"status of {code}" in said for code in expected)]
-    assert hosts <= {"127.0.0.1", None, ""}
+    assert set(hosts) <= {"127.0.0.1", None, ""}

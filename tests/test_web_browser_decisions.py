@@ -29,7 +29,7 @@ def open_page(chromium, service):
 @pytest.fixture
 def live(open_page):
     """The live view of somebody who has the token."""
-    page = open_page(before=KNOWN)
+    page = open_page(stored=KNOWN)
     until(page, f"document.querySelectorAll('{OUTLINES}').length")
     return page
 
@@ -159,7 +159,7 @@ def test_a_size_is_corrected_from_a_distance_that_is_measured_by_keys(live, serv
 
 def test_a_size_that_does_not_fit_is_refused_in_the_dialog(open_page):
     """The words of the service stand beside what was typed, and nothing has changed."""
-    page = open_page(before=KNOWN, refusals=[409])
+    page = open_page(stored=KNOWN, refusals=[409])
     until(page, f"document.querySelectorAll('{OUTLINES}').length")
     page.click("text=Correct size")
     page.fill("[name=factor]", "0.000001")
@@ -193,7 +193,7 @@ def test_a_decision_by_command_is_seen_at_once_and_in_the_history(open_page, ser
 
 def test_a_refusal_is_dismissed_and_comes_back_by_undoing(open_page, service):
     """It leaves the list and the badge; retrying all leaves it alone."""
-    page = open_page("problems", before=KNOWN)
+    page = open_page("problems", stored=KNOWN)
     page.click("button[aria-label='Dismiss Au_99.dm3']")
     told(page, "Au_99.dm3 dismissed")
     page.wait_for_selector("#view-problems h1:has-text('No problems')")
@@ -211,7 +211,7 @@ def test_a_refusal_is_dismissed_and_comes_back_by_undoing(open_page, service):
 def test_what_can_be_decided_fits_and_has_no_serious_accessibility_fault(open_page, width):
     """A chosen particle, the dialog of the size and the history, on a phone and on a screen."""
     axe = pytest.importorskip("axe_playwright_python.sync_playwright", reason="axe-core is not installed")
-    page = open_page(before=KNOWN, width=width, height=900, color_scheme="light")
+    page = open_page(stored=KNOWN, width=width, height=900, color_scheme="light")
     until(page, f"document.querySelectorAll('{OUTLINES}').length")
     for keys in ("n", "c", "h"):
         page.keyboard.press(keys)
