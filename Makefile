@@ -55,9 +55,9 @@ compiled: $(VENV)/numba/ready
 
 # every pytest process would otherwise rewrite the assertions of every test file anew
 unexport PYTHONDONTWRITEBYTECODE
-# some tests wait for a service, so that three at a time keep two cores busy; each more loads all code again.
+# some tests wait for a service, so that four at a time keep two cores busy; each more loads all code again.
 # Whole files: what a file makes once is then made once. tests/conftest.py has the order
-WORKERS := -n 3 --dist loadfile --no-loadscope-reorder
+WORKERS := -n 4 --dist loadfile --no-loadscope-reorder
 test: $(VENV)/ready-dev compiled
 	@$(BIN)/python -m pytest $(WORKERS)
 
