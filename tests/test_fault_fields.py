@@ -25,7 +25,7 @@ def test_the_rows_say_what_is_wrong_with_a_field(tmp_path):
         "blank": BLANKS["grain of 2 px"](random),
         "bright": bright(image),
         "ordinary": image,
-        "padded": DAMAGES["40 black rows"](image.astype(float), random).image,
+        "padded": DAMAGES["40 black rows"](clean(1).image.astype(float), random).image,  # another field
     }
     for name, field in fields.items():
         counts = np.rint(field).astype(np.uint16)
@@ -48,12 +48,11 @@ def test_the_rows_say_what_is_wrong_with_a_field(tmp_path):
         "blank": "blank_field",
         "bright": "bright_particles_suspected",
         "ordinary": "",
-        "padded": notes["padded"],
+        "padded": "",
     } == notes
-    assert "blank_field" not in notes["padded"]
     count = {name: int(found[f"Au/{name}.dm3"]["particles"]) for name in fields}
     assert 0 == count["blank"]
-    assert 15 < count["padded"] <= count["ordinary"]
+    assert min(count["padded"], count["ordinary"]) > 15
     config.write_text(config.read_text().replace('[output]\nfolder = "."', '[output]\nfolder = "results"'))
     said = command("status", "--config", config).stdout
     assert "the field looks blank" in said
