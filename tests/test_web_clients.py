@@ -18,9 +18,9 @@ from system import wait_until
 from temwatch.ledger import open_ledger
 from temwatch.ledger.schema import FILE_NAME
 from temwatch.outputs.tables import PARTICLES, csv_text
-from temwatch.web import export_process
+from temwatch.web import download_process
 from temwatch.web.deadlines import Deadlines
-from temwatch.web.exports import Exports
+from temwatch.web.download_queue import DownloadQueue
 from web_cases import TOKEN, Site, never_written, not_written
 
 PATIENCE_S = 5.0  # a second, beside nothing else; tests share their machine
@@ -71,7 +71,7 @@ def is_cut_off(line):
 
 def test_downloads_beyond_the_limit_are_told_to_come_back(tmp_path):
     """A place is free again after the answer, and after an error while it was made."""
-    exports, go, begun = Exports(tmp_path), threading.Event(), threading.Semaphore(0)
+    downloads, go, begun = DownloadQueue(tmp_path), threading.Event(), threading.Semaphore(0)
 
     def write(stream):
         begun.release()
@@ -80,7 +80,7 @@ def test_downloads_beyond_the_limit_are_told_to_come_back(tmp_path):
 
     made = []
     threads = [
-        threading.Thread(target=lambda: made.append(exports.respond(write, "text/csv"))) for _ in range(8)
+        threading.Thread(target=lambda: made.append(downloads.respond(write, "text/csv"))) for _ in range(8)
     ]
     for thread in threads:
         thread.start()
@@ -93,14 +93,14 @@ def test_downloads_beyond_the_limit_are_told_to_come_back(tmp_path):
         thread.join(60)
     assert 8 == len(made)
     with pytest.raises(HTTPException) as refused:
-        exports.respond(lambda stream: stream.write(b"at once"), "text/csv")
+        downloads.respond(lambda stream: stream.write(b"at once"), "text/csv")
     assert (503, {"Retry-After": "10"}) == (refused.value.status_code, refused.value.headers)
     for response in made:
         response.end()
     for _ in range(20):
         with pytest.raises(ZeroDivisionError):
-            exports.respond(lambda _: 1 / 0, "text/csv")
-    last = exports.respond(lambda stream: stream.write(b"x" * 9), "text/csv")
+            downloads.respond(lambda _: 1 / 0, "text/csv")
+    last = downloads.respond(lambda stream: stream.write(b"x" * 9), "text/csv")
     assert "9" == last.headers["content-length"]
     last.end()
 
@@ -113,7 +113,7 @@ def test_the_process_of_a_download_ends_with_the_service_and_sends_its_error(res
 
         def ask():
             with pytest.raises(HTTPException) as refused:
-                export_process.write(state, never_written, stream)
+                download_process.write(state, never_written, stream)
             raised.append(refused.value.status_code)
 
         person = threading.Thread(target=ask)
@@ -124,7 +124,7 @@ def test_the_process_of_a_download_ends_with_the_service_and_sends_its_error(res
         person.join(60)
     assert [503] == raised
     with tempfile.TemporaryFile() as stream, pytest.raises(ZeroDivisionError, match="of the download"):
-        export_process.write(state, not_written, stream)
+        download_process.write(state, not_written, stream)
 
 
 def test_a_reader_that_stops_reading_holds_no_state_of_the_ledger_and_is_cut_off(site, results):

@@ -41,8 +41,8 @@ from temwatch.web import (
 )
 from temwatch.web.bodies import add_refusal
 from temwatch.web.context import Context, Decide, known_sample
+from temwatch.web.download_queue import DownloadQueue
 from temwatch.web.events import Hub
-from temwatch.web.exports import Exports
 from temwatch.web.filter_query import FilterQuery
 from temwatch.web.outline_cache import OutlineCache
 from temwatch.web.population_cache import PopulationCache
@@ -93,7 +93,7 @@ def build(
         token=Token(token_path(config), limits),
         post=post,
         decide=decide_at_once,
-        exports=Exports(config.output.state),
+        download_queue=DownloadQueue(config.output.state),
     )
     _health(app, vitals, registry)
     _samples(app, reader, config.output.state)

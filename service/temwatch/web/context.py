@@ -17,7 +17,7 @@ from temwatch.descriptors import SIZE
 from temwatch.health import Vitals
 from temwatch.ledger import MicrographRow, Reader
 from temwatch.outputs.population_summary import Border, DescriptorName, View, Weighting
-from temwatch.web.exports import Exports
+from temwatch.web.download_queue import DownloadQueue
 from temwatch.web.outline_cache import OutlineCache
 from temwatch.web.population_cache import PopulationCache
 from temwatch.web.security import Token
@@ -42,7 +42,7 @@ class Context:
     token: Token
     post: Post
     decide: Decide
-    exports: Exports
+    download_queue: DownloadQueue
 
 
 def _view(descriptor: DescriptorName = SIZE, weighting: Weighting = "number", border: Border = "raw") -> View:

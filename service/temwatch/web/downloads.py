@@ -13,10 +13,10 @@ from fastapi.responses import HTMLResponse, Response
 from temwatch.ledger import Reader
 from temwatch.outputs import charts, sample_report, sequence_files, tables, workbook
 from temwatch.particle_filter import NO_FILTER
-from temwatch.web import export_process, serialize
+from temwatch.web import download_process, serialize
 from temwatch.web.context import Context, ViewQuery, known_sample
-from temwatch.web.export_process import Write
-from temwatch.web.exports import write_text
+from temwatch.web.download_process import Write
+from temwatch.web.download_queue import write_text
 from temwatch.web.filter_query import AskedFilter, FilterQuery, named
 
 _UNKNOWN: dict[int | str, dict[str, Any]] = {404: {"description": "no such sample"}}
@@ -37,9 +37,9 @@ def add(app: FastAPI, service: Context) -> None:
         with service.reader() as ledger:
             known_sample(ledger, sample)
             chosen = NO_FILTER if asked is None else asked.of_sample(ledger, sample)
-        write = partial(export_process.write, service.config.output.state, made_by, chosen)
+        write = partial(download_process.write, service.config.output.state, made_by, chosen)
         headers = {"Content-Disposition": _attachment(named(name, chosen))} if name else {}
-        return service.exports.respond(write, media_type, headers)
+        return service.download_queue.respond(write, media_type, headers)
 
     @app.get("/api/samples/{sample}/particles", responses=_DOWNLOAD, summary="All particles of a sample")
     def particles(sample: str, filter: FilterQuery, format: serialize.ParticleFormat = "json") -> Response:

@@ -12,7 +12,7 @@ from temwatch.domain import particle_row, utc_text
 from temwatch.ledger import MicrographRow, Reader, SampleRow, analyses, exclusions
 from temwatch.notes import join_notes, note_in_words
 from temwatch.outputs import parquet, tables
-from temwatch.web.exports import write_text
+from temwatch.web.download_queue import write_text
 
 CSV = "text/csv; charset=utf-8"
 

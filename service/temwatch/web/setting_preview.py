@@ -19,7 +19,7 @@ from temwatch.errors import UsageError
 from temwatch.ledger import MicrographRow, Reader, analyses, sample_settings
 from temwatch.outputs.population_summary import json_numbers
 from temwatch.particle_filter import NO_FILTER
-from temwatch.web import export_process, rendering
+from temwatch.web import download_process, rendering
 from temwatch.web.bodies import REFUSALS, token_route
 from temwatch.web.context import Context, known_micrograph
 from temwatch.web.decisions import Id
@@ -60,8 +60,8 @@ def add(app: FastAPI, service: Context) -> None:
             separation=setting_keys.separation(configured.separation, settings),
             segments_again=segments_again,
         )
-        write = partial(export_process.write, configured.output.state, made_by, NO_FILTER)
-        return service.exports.respond(write, "application/json")
+        write = partial(download_process.write, configured.output.state, made_by, NO_FILTER)
+        return service.download_queue.respond(write, "application/json")
 
     app.include_router(posted)
 

@@ -23,7 +23,7 @@ _AT_ONCE = 2  # that are made at a time: a workbook takes seconds of a core and 
 _PIECE_BYTES = 256 * 1024
 
 
-class Exports:
+class DownloadQueue:
     """The downloads of one application.
 
     Parameters
