@@ -18,6 +18,7 @@ from system import wait_until
 from temwatch.ledger import open_ledger
 from temwatch.ledger.schema import FILE_NAME
 from temwatch.outputs.tables import PARTICLES, csv_text
+from temwatch.particle_filter import NO_FILTER
 from temwatch.web import download_process
 from temwatch.web.deadlines import Deadlines
 from temwatch.web.download_queue import DownloadQueue
@@ -113,7 +114,7 @@ def test_the_process_of_a_download_ends_with_the_service_and_sends_its_error(res
 
         def ask():
             with pytest.raises(HTTPException) as refused:
-                download_process.write(state, never_written, stream)
+                download_process.write(state, never_written, NO_FILTER, stream)
             raised.append(refused.value.status_code)
 
         person = threading.Thread(target=ask)
@@ -124,7 +125,7 @@ def test_the_process_of_a_download_ends_with_the_service_and_sends_its_error(res
         person.join(60)
     assert [503] == raised
     with tempfile.TemporaryFile() as stream, pytest.raises(ZeroDivisionError, match="of the download"):
-        download_process.write(state, not_written, stream)
+        download_process.write(state, not_written, NO_FILTER, stream)
 
 
 def test_a_reader_that_stops_reading_holds_no_state_of_the_ledger_and_is_cut_off(site, results):
