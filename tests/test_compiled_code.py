@@ -135,6 +135,7 @@ def test_a_service_keeps_it_in_its_state_folder_before_it_is_ready(tmp_path, ins
         service.process.wait(timeout=120)
 
 
+@pytest.mark.slow
 @pytest.mark.system
 @pytest.mark.timeout(600)
 def test_analyse_keeps_it_in_the_cache_of_the_user(tmp_path, installed, series):

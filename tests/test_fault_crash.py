@@ -60,7 +60,11 @@ def test_a_poison_file_is_tried_again_later_then_put_aside_until_retry(tmp_path,
 STAGES = ("read", "segment", "resolve", "record", "publish")
 
 
-@pytest.mark.parametrize("number", [signal.SIGTERM, signal.SIGKILL], ids=["SIGTERM", "SIGKILL"])
+@pytest.mark.parametrize(
+    "number",
+    [pytest.param(signal.SIGTERM, marks=pytest.mark.slow), signal.SIGKILL],
+    ids=["SIGTERM", "SIGKILL"],
+)
 @pytest.mark.parametrize(
     "stages", [("record",), pytest.param(STAGES, marks=pytest.mark.slow)], ids=["one stage", "every stage"]
 )
@@ -106,6 +110,7 @@ def test_two_services_on_one_ledger(tmp_path, contents):
         service.count_of(done=1)
 
 
+@pytest.mark.slow
 def test_a_second_signal_does_not_disturb_the_end(tmp_path, contents):
     """Somebody is impatient."""
     with Service(tmp_path) as service:

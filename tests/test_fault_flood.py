@@ -116,6 +116,7 @@ def test_events_that_the_kernel_threw_away_are_counted_and_cost_no_file(tmp_path
         logged(service, "events were lost")
 
 
+@pytest.mark.slow
 def test_without_any_inotify_instance_scans_alone_find_every_file(tmp_path, series):
     """The limit is reached by other programs; here it is 0, in a namespace of its own."""
     limited = ("unshare", "--user", "--map-root-user", "sh", "-c")

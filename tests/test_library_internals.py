@@ -40,7 +40,8 @@ def test_the_bounds_are_those_of_the_project_and_hold_here(library):
 NETWORK = """
 import temwatch.analysis.segmentation.network, sys, torch
 assert "torch._dynamo" not in sys.modules
-assert 2 == torch.compile(abs)(-2)
+assert 2 == torch.compiler.disable(lambda: 2)()
+assert "torch._dynamo" in sys.modules
 """
 MORE = """
 from temwatch.library_internals import without_compiler

@@ -64,7 +64,7 @@ def test_tiles_cover_an_axis_in_phase_with_the_stride_and_overlap(extent_px, til
     assert all(stop - start >= overlap_px for (_, stop), (start, _) in pairwise(spans))
 
 
-@pytest.mark.parametrize("shape", [(700, 900), (97, 1300)])
+@pytest.mark.parametrize("shape", [pytest.param((700, 900), marks=pytest.mark.slow), (97, 1300)])
 def test_the_tiling_does_not_show(net, shape):
     """What the network sees of the surroundings changes with the tile; a random one hangs on it most.
 

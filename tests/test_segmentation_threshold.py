@@ -106,6 +106,7 @@ def grey(path) -> np.ndarray:
     return np.asarray(Picture.open(path).convert("L"), np.float32)
 
 
+@pytest.mark.slow
 @pytest.mark.data
 def test_published_figures_are_segmented_better_than_by_otsu_alone(data_folder):
     """Measured over all 183: IoU 0.816 against 0.750; here every second one."""

@@ -14,6 +14,7 @@ def cases(data_folder):
     return list(real_outlines(data_folder))
 
 
+@pytest.mark.slow
 @pytest.mark.data
 @pytest.mark.parametrize("method", SEPARATORS)
 def test_real_outlines(cases, method):

@@ -90,6 +90,7 @@ def test_rows_and_pictures_are_those_of_a_local_run(cluster, config, series, tmp
     assert table(tmp_path / "local") == table(tmp_path / "spread")
 
 
+@pytest.mark.slow
 def test_workers_that_do_not_see_the_files_are_sent_them(cluster, config, series, tmp_path):
     """The content goes over the wire, and the rows are the same."""
     acquired = archive(tmp_path / "in", sorted(series.glob("*.dm3")), 3)

@@ -145,6 +145,7 @@ def test_a_killed_service_publishes_what_was_decided(service, series):
     wait_until(lambda: "Au/Au_1.dm3" in counted(service, "Au"), what="particles.csv")
 
 
+@pytest.mark.slow
 def test_two_roots_of_one_analysis(tmp_path, series):
     """A path that both have is ambiguous, the absolute path is not; a rebuild keeps the exclusion."""
     files = sorted(series.glob("*.dm3"))[:2]

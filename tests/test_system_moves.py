@@ -140,6 +140,7 @@ def test_content_tells_what_was_moved_between_file_systems(service):
     service.count_of(done=3, excluded=1, duplicates=2, seen=6)
 
 
+@pytest.mark.slow
 def test_an_analysis_of_moved_folders_counts_nothing_twice(tmp_path, series):
     """Two roots, of which one is renamed; frames keep their tracks, and their small pictures."""
     config = threshold(tmp_path)

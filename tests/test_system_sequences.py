@@ -178,6 +178,7 @@ def test_the_page_tells_what_the_tables_hold(acquisition):
     assert f"sequence X/X: {FRAMES} frames, {one['tracks']} tracks" in said
 
 
+@pytest.mark.slow
 def test_the_view_in_a_browser(acquisition):
     """Film, charts and plots are there, and the browser has nothing to complain of."""
     if not Path(CHROMIUM).exists():

@@ -85,6 +85,7 @@ def test_measures_and_curves_are_written_at_every_validation(trained):
         assert picture.format == "PNG"
 
 
+@pytest.mark.slow
 def test_the_same_seed_gives_the_same_weights_however_tiles_are_prepared(trained, labelled, tmp_path):
     train(labelled, tmp_path, SMALL, device="cpu", workers=1)
     assert history(trained) == history(tmp_path)
@@ -109,6 +110,7 @@ def test_a_training_that_was_interrupted_goes_on_to_the_same_weights(trained, la
     assert digest(trained) == digest(tmp_path)
 
 
+@pytest.mark.slow
 def test_a_training_that_is_told_to_stop_saves_its_step_and_goes_on_to_the_same_weights(
     trained, labelled, tmp_path
 ):
@@ -162,6 +164,7 @@ def test_a_network_learns(labelled, architecture, steps, tmp_path):
     assert float(history(tmp_path)[-1]["iou_particle"]) > 0.6
 
 
+@pytest.mark.slow
 def test_the_papers_recipe_runs_by_epochs_over_a_grid_of_tiles(labelled, tmp_path):
     recipe = replace(PAPER, tile_px=64, batch=4, epochs=2, max_side_px=96, validate_every=1)
     train(labelled, tmp_path, recipe, device="cpu")

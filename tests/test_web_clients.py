@@ -132,8 +132,9 @@ def test_a_reader_that_stops_reading_holds_no_state_of_the_ledger_and_is_cut_off
     """The log of the ledger can be emptied meanwhile; twenty of them leave downloads for others at last."""
     request = "GET /api/samples/Au/tables/particles.csv HTTP/1.1\r\nHost: {host}\r\n\r\n"
     lines = [connect(site, request, receive_bytes=4096) for _ in range(20)]
-    first = lines[0].recv(12)
-    assert b"HTTP/1.1 200" == first
+    # which of them come first is not known; the others are told that it is busy
+    assert {b"HTTP/1.1 200", b"HTTP/1.1 503"} >= (begun := {line.recv(12) for line in lines})
+    assert b"HTTP/1.1 200" in begun
     connection = sqlite3.connect(results / ".temwatch" / FILE_NAME)
     connection.execute("UPDATE counters SET value = value")
     connection.commit()
@@ -192,6 +193,7 @@ def test_a_body_that_does_not_come_ends(site):
     line.close()
 
 
+@pytest.mark.slow
 def test_health_needs_no_thread_that_others_use(site):
     """Twenty people want the workbook of a sample at once: some get it, the others are told to come back."""
     codes = []
