@@ -106,10 +106,19 @@ def test_each_limit_is_that_of_the_column(site, query, keeps):
 
 @pytest.mark.parametrize(
     "query",
-    ["min_diameter_nm=-1", "min_diameter_nm=nan", "max_aspect_ratio=0.5", "min_contrast=0.5", "separated=5"],
+    [
+        "min_diameter_nm=-1",
+        "min_diameter_nm=nan",
+        "min_diameter_nm=",
+        "min_diameter_nm=5&max_diameter_nm=4",
+        "min_diameter=5",
+        "max_aspect_ratio=0.5",
+        "min_contrast=0.5",
+        "separated=5",
+    ],
 )
 def test_what_cannot_be_compared_is_refused(site, query):
-    """Also what this version does not measure."""
+    """Also what this version does not measure, what lets nothing pass, and names with a slip."""
     for view in ("population", "particles", "summary"):
         assert 422 == site.get(f"{AU}/{view}?{query}").status_code
 
@@ -126,6 +135,10 @@ def test_a_saved_filter_is_in_views_and_named_exports_and_never_in_the_folder(si
     everything = site.json(f"{AU}/population?saved_filter=false")["particles"]
     assert everything == len(table(site, "&saved_filter=false")) > count
     assert 0 == site.json(f"{AU}/population?max_diameter_nm=0")["particles"]
+    body = {"settings": {"filter.max_diameter_nm": limit / 2}}
+    refused = site.client.post(f"{AU}/settings", json=body, headers=ALLOWED)
+    assert 422 == refused.status_code
+    assert "no particle would be left" in refused.json()["detail"]
     where = ["--results", site.output]
     done = command("export", "Au", "--formats", "csv,coco,geojson", "--output", tmp_path, *where)
     assert 0 == done.returncode, done.stderr

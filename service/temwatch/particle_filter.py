@@ -72,6 +72,14 @@ def not_measured(name: str) -> str | None:
     return None if column in MEASURED else f"works once particles have a {column}; this version measures none"
 
 
+def passes_nothing(limits: Mapping[str, object]) -> str | None:
+    """Why no particle can fulfil all of these limits, None where one can."""
+    low, high = limits.get("min_diameter_nm"), limits.get("max_diameter_nm")
+    if isinstance(low, int | float) and isinstance(high, int | float) and low > high:
+        return f"min_diameter_nm {low:.7g} is above max_diameter_nm {high:.7g}: no particle would be left"
+    return None
+
+
 def _words(name: str, value: float | bool) -> str:
     limit = LIMITS[name]
     if isinstance(value, bool):

@@ -6,7 +6,7 @@ Never a path, weights, a hook or an address: whoever has the token of the page m
 from __future__ import annotations
 
 from collections.abc import Mapping
-from typing import Any, Literal, get_args, get_origin
+from typing import Any, Literal, TypeVar, get_args, get_origin
 
 from pydantic import BaseModel, ValidationError
 
@@ -18,6 +18,7 @@ SettingValue = str | float | bool
 Settings = Mapping[str, SettingValue]
 """Values by key, those that are set for a sample."""
 Polarity = Literal["dark", "bright"]
+_Value = TypeVar("_Value")
 
 _SECTIONS: dict[str, type[BaseModel]] = {
     "separation": SeparationSettings,
@@ -42,7 +43,7 @@ INSTEAD = {
     "separation.min_diameter_nm": "separation.min_diameter_px",
     "separation.min_diameter_px": "separation.min_diameter_nm",
 }
-"""Of each of these two the one that was set last counts."""
+"""Of each of these two the one that was set last counts, see `that_count`."""
 
 _LIST = f"a sample has the settings {', '.join(KEYS)}"
 
@@ -67,6 +68,14 @@ def check(values: Mapping[str, Any]) -> dict[str, SettingValue | None]:
         if checked.get(key) is not None and checked.get(other) is not None:
             raise UsageError(f"{key} and {other}: set one of them")
     return checked
+
+
+def that_count(values: Mapping[str, _Value]) -> dict[str, _Value]:
+    """Those of these values, in the order in which they were set, that no later one takes the place of."""
+    order = [*values]
+    return {
+        key: value for key, value in values.items() if INSTEAD.get(key) not in order[order.index(key) + 1 :]
+    }
 
 
 def _model(key: str) -> tuple[type[BaseModel], str]:

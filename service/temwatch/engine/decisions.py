@@ -170,6 +170,8 @@ class _Decision:
             checked = setting_keys.check(values)
         except UsageError as error:
             raise _NothingDone(str(error)) from None
+        if (reason := sample_settings.why_not(self._connection, sample, checked)) is not None:
+            raise _NothingDone(reason)
         change, outdated = sample_settings.change(self._connection, self._author, sample, checked)
         self.micrographs += outdated
         self._add(change, sample)

@@ -150,22 +150,30 @@ def undo(
 
 
 def restore(connection: sqlite3.Connection, author: Author, undoing: int) -> tuple[int, int]:
-    """Bring the correction back that the change `undoing` has ended; gives the change and the rows as `undo`.
+    """Put in force again what the change `undoing` has ended, below what was decided later.
+
+    Gives the change and the number of rows as `undo` does.
 
     Raises
     ------
     CannotCalibrate
         It has ended none.
     """
-    row = connection.execute(
-        "SELECT sample, file_id, factor, pixel_size_nm, stated_nm FROM calibrations WHERE ended_by = ?",
-        (undoing,),
-    ).fetchone()
-    if row is None:
+    rows = connection.execute(  # the first is the change's own, others were carried by micrographs
+        "SELECT sample, file_id FROM calibrations WHERE ended_by = ? ORDER BY id", (undoing,)
+    ).fetchall()
+    if not rows:
         raise CannotCalibrate("no correction was ended by it")
-    sample, file_id, *sizes = row
-    change = _add(connection, author, sample, file_id, tuple(sizes))
-    return change, _expect_all(connection, sample, None if file_id is None else [file_id])
+    sample, file_id = rows[0]
+    before = _corrections(connection, sample, file_id)[:1]
+    subject = _subject(connection, sample, file_id)
+    change = changes.add(connection, author, "calibrate", subject, before[0] if before else {}, {})
+    connection.execute(
+        "UPDATE calibrations SET ended_by = NULL, change_id = ? WHERE ended_by = ?", (change, undoing)
+    )
+    after = _corrections(connection, sample, file_id)[0]
+    connection.execute("UPDATE changes SET after = ? WHERE id = ?", (json.dumps(after), change))
+    return change, sum(_expect_all(connection, one, None if own is None else [own]) for one, own in rows)
 
 
 def _add(

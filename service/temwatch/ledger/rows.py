@@ -25,7 +25,7 @@ from temwatch.domain import (
 from temwatch.ledger.correction import Correction
 from temwatch.names import as_text, from_stored
 from temwatch.notes import Note, join_notes, split_notes
-from temwatch.setting_keys import Settings
+from temwatch.setting_keys import Settings, that_count
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -250,8 +250,8 @@ CORRECTION = """(SELECT json_array(c.factor, c.pixel_size_nm, c.stated_nm) FROM 
 
 SETTINGS = """(SELECT json_group_object(key, json(value)) FROM (
         SELECT s.key, s.value, max(s.id) FROM settings s
-            WHERE s.sample = f.sample AND s.ended_by IS NULL AND s.key NOT LIKE 'filter.%' GROUP BY s.key)
-        WHERE value <> 'null')"""
+            WHERE s.sample = f.sample AND s.ended_by IS NULL AND s.key NOT LIKE 'filter.%' GROUP BY s.key
+            ORDER BY max(s.id)) WHERE value <> 'null')"""
 """What is set for the sample of `files f` and decides its rows, as JSON; see `sample_settings`."""
 
 FILE_COLUMNS = f"""f.id, f.root, f.path, f.revision, f.sample, f.sequence, f.frame, f.name, f.size_bytes,
@@ -301,8 +301,7 @@ def correction_from(text: str | None) -> Correction | None:
 
 def settings_from(text: str) -> dict[str, Any]:
     """A value of SETTINGS."""
-    found: dict[str, Any] = json.loads(text)
-    return found
+    return that_count(json.loads(text))
 
 
 def micrograph_from(cursor: sqlite3.Cursor, row: tuple[Any, ...]) -> MicrographRow:

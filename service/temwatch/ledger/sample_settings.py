@@ -17,8 +17,8 @@ from typing import TYPE_CHECKING, Any
 from temwatch.ledger import changes
 from temwatch.ledger.changes import Author, Subject
 from temwatch.ledger.rows import SETTINGS, moment, settings_from
-from temwatch.particle_filter import ParticleFilter
-from temwatch.setting_keys import INSTEAD, SettingValue, decides_rows, particle_filter
+from temwatch.particle_filter import ParticleFilter, passes_nothing
+from temwatch.setting_keys import INSTEAD, SettingValue, decides_rows, particle_filter, that_count
 
 if TYPE_CHECKING:
     from temwatch.ledger.reader import Reader
@@ -64,7 +64,7 @@ def settings_of(reader: Reader, sample: str) -> dict[str, Setting]:
     rows = reader.connection.execute(
         """SELECT s.key, s.value, c.made_by, c.made_at, c.id, max(s.id)
             FROM settings s JOIN changes c ON c.id = s.change_id
-            WHERE s.sample = ? AND s.ended_by IS NULL GROUP BY s.key ORDER BY s.key""",
+            WHERE s.sample = ? AND s.ended_by IS NULL GROUP BY s.key ORDER BY max(s.id)""",
         (sample,),
     )
     found = {}
@@ -72,7 +72,7 @@ def settings_of(reader: Reader, sample: str) -> dict[str, Setting]:
         value, at = json.loads(text), moment(made_at)
         if value is not None and at is not None:
             found[key] = Setting(value=value, made_by=made_by, made_at=at, change=change)
-    return found
+    return that_count(found)
 
 
 def saved_filter(reader: Reader, sample: str) -> ParticleFilter:
@@ -100,12 +100,23 @@ def change(
     before = _in_force(connection, sample)
     wanted = dict(values)
     for key, value in values.items():
-        if value is not None and key in INSTEAD and INSTEAD[key] in before:
-            wanted[INSTEAD[key]] = None
+        if INSTEAD.get(key) in before and (value is not None or key in before):
+            wanted.setdefault(INSTEAD[key], None)
     wanted = {key: value for key, value in wanted.items() if before.get(key) != value}
     if not wanted:
         return None, 0
     return _record(connection, author, sample, "settings", wanted)
+
+
+def why_not(
+    connection: sqlite3.Connection, sample: str, values: Mapping[str, SettingValue | None]
+) -> str | None:
+    """Why these values cannot be set beside what is in force, None where they can."""
+    if all(map(decides_rows, values)):
+        return None
+    together = {**_in_force(connection, sample), **values}
+    wanted = {key: value for key, value in together.items() if value is not None}
+    return passes_nothing(particle_filter(wanted).limits)
 
 
 def undo(connection: sqlite3.Connection, author: Author, sample: str, change_id: int) -> tuple[int, int]:
@@ -116,38 +127,44 @@ def undo(connection: sqlite3.Connection, author: Author, sample: str, change_id:
     CannotSet
         Nothing of it is in force.
     """
-    before = _in_force(connection, sample)
-    rows = connection.execute(
-        "SELECT key FROM settings WHERE change_id = ? AND ended_by IS NULL", (change_id,)
-    ).fetchall()
-    if not rows:
-        raise CannotSet("nothing of it is set")
-    keys = [key for (key,) in rows]
-    undoing = changes.add(connection, author, "undo settings", Subject(sample=sample), {}, {})
-    connection.execute(
-        "UPDATE settings SET ended_by = ? WHERE change_id = ? AND ended_by IS NULL", (undoing, change_id)
-    )
-    after = _in_force(connection, sample)
-    states = (json.dumps({key: state.get(key) for key in keys}) for state in (before, after))
-    connection.execute("UPDATE changes SET before = ?, after = ? WHERE id = ?", (*states, undoing))
-    changed = [key for key in keys if before.get(key) != after.get(key)]
-    # micrographs that were moved may have taken them along to another sample
-    samples = connection.execute("SELECT DISTINCT sample FROM settings WHERE change_id = ?", (change_id,))
-    return undoing, sum(_mark(connection, one, changed) for (one,) in samples.fetchall())
+    condition = "change_id = :change AND ended_by IS NULL"
+    return _switch(connection, author, sample, change_id, ("undo settings", condition, "ended_by = :made"))
 
 
 def restore(connection: sqlite3.Connection, author: Author, sample: str, undoing: int) -> tuple[int, int]:
-    """Set again what the change `undoing` has ended; gives the same as `change`.
+    """Put in force again what the change `undoing` has ended, below what was set later; gives the same.
 
     Raises
     ------
     CannotSet
         It has ended nothing.
     """
-    rows = connection.execute("SELECT key, value FROM settings WHERE ended_by = ?", (undoing,)).fetchall()
+    again = "ended_by = NULL, change_id = :made"
+    return _switch(connection, author, sample, undoing, ("settings", "ended_by = :change", again))
+
+
+def _switch(
+    connection: sqlite3.Connection, author: Author, sample: str, change_id: int, how: tuple[str, str, str]
+) -> tuple[int, int]:
+    """Note a change of this action that updates the values which meet a condition."""
+    action, condition, update = how
+    before = _in_force(connection, sample)
+    # micrographs that were moved may have taken them along to another sample
+    rows = connection.execute(
+        f"SELECT sample, key FROM settings WHERE {condition}", {"change": change_id}
+    ).fetchall()
     if not rows:
-        raise CannotSet("nothing was ended by it")
-    return _record(connection, author, sample, "settings", {key: json.loads(value) for key, value in rows})
+        raise CannotSet("nothing of it is set")
+    made = changes.add(connection, author, action, Subject(sample=sample), {}, {})
+    connection.execute(f"UPDATE settings SET {update} WHERE {condition}", {"change": change_id, "made": made})
+    keys = list(dict.fromkeys(key for _, key in rows))
+    after = _in_force(connection, sample)
+    states = (json.dumps({key: state.get(key) for key in keys}) for state in (before, after))
+    connection.execute("UPDATE changes SET before = ?, after = ? WHERE id = ?", (*states, made))
+    changed = [key for key in keys if before.get(key) != after.get(key)]
+    return made, sum(
+        _mark(connection, one, changed if one == sample else keys) for one in {one for one, _ in rows}
+    )
 
 
 def expect(connection: sqlite3.Connection, micrograph_id: int, used: Mapping[str, Any], sample: str) -> None:

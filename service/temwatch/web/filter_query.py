@@ -6,10 +6,11 @@ import inspect
 from dataclasses import dataclass
 from typing import Annotated, Any
 
-from fastapi import Depends, HTTPException, Query
+from fastapi import Depends, HTTPException, Query, Request
 
 from temwatch.ledger import Reader, sample_settings
-from temwatch.particle_filter import NO_FILTER, ParticleFilter, not_measured
+from temwatch.names import as_text
+from temwatch.particle_filter import NO_FILTER, ParticleFilter, not_measured, passes_nothing
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -27,10 +28,12 @@ class AskedFilter:
 
 
 def _limits(**given: Any) -> ParticleFilter:
-    """The limits; responds with 422 to one that this version cannot compare."""
+    """The limits; responds with 422 to one that this version cannot compare, and where none can pass."""
     for name, value in given.items():
         if value is not None and (reason := not_measured(name)) is not None:
             raise HTTPException(422, f"{name} {reason}")
+    if (reason := passes_nothing(given)) is not None:
+        raise HTTPException(422, reason)
     return ParticleFilter(**given)
 
 
@@ -51,7 +54,23 @@ _limits.__signature__ = inspect.Signature(  # type: ignore[attr-defined]
 )
 
 
+def _refuse_unknown(request: Request) -> None:
+    """Respond with 422 to unknown parameters: a limit with a slip in its name would let all pass."""
+    known = _parameters(request.scope["route"].dependant)
+    unknown = [name for name in request.query_params if name not in known]
+    if unknown:
+        said = repr(as_text(unknown[0])[:100])
+        raise HTTPException(422, f"{said} is no parameter; there are {', '.join(sorted(known))}")
+
+
+def _parameters(dependant: Any) -> set[str]:
+    """Names of the query parameters of a route and of all that it depends on."""
+    own = {parameter.alias for parameter in dependant.query_params}
+    return own.union(*map(_parameters, dependant.dependencies))
+
+
 def _asked(
+    _known: Annotated[None, Depends(_refuse_unknown)],
     limits: Annotated[ParticleFilter, Depends(_limits)],
     saved_filter: Annotated[bool, Query(description="whether the filter saved for the sample holds")] = True,
 ) -> AskedFilter:

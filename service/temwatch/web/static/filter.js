@@ -75,10 +75,12 @@ function limits() {
 const words = (chosen) => Object.entries(chosen).map(([name, value]) => (name === "separated" ? KINDS[value] : LIMITS[name].words(value))).join(", ");
 
 // any number of digits is good, whatever the arrows of the control step by
-const isBeyond = ({ validity }) => validity.badInput || validity.rangeUnderflow || validity.rangeOverflow;
+const isBeyond = ({ validity }) => validity.badInput || validity.rangeUnderflow || validity.rangeOverflow || validity.customError;
 
 function onInput() {
   const chosen = {};
+  const { min_diameter_nm: low, max_diameter_nm: high } = parts.inputs;
+  high.setCustomValidity(low.value !== "" && high.value !== "" && Number(low.value) > Number(high.value) ? "It is below the smallest." : "");
   for (const [name, input] of Object.entries(parts.inputs)) if (input.value !== "" && !isBeyond(input)) chosen[name] = Number(input.value);
   if (parts.separated.value) chosen.separated = parts.separated.value;
   clearTimeout(timer);
@@ -97,6 +99,7 @@ function choose(chosen, fill = true) {
 function fillIn() {
   const chosen = limits();
   for (const [name, input] of Object.entries(parts.inputs)) input.value = chosen[name] ?? "";
+  parts.inputs.max_diameter_nm.setCustomValidity("");
   parts.separated.value = String(chosen.separated ?? "");
 }
 
