@@ -202,6 +202,19 @@ def test_absurd_shapes_allocate_nothing(tmp_path, shape, options):
     assert resource.getrusage(resource.RUSAGE_SELF).ru_maxrss - before < 64 * 1024, "KiB"
 
 
+@pytest.mark.parametrize("kind", [h5py.string_dtype(), h5py.vlen_dtype(np.uint8)])
+@pytest.mark.parametrize("place", ["Version", "Data/Image/a1b2/Metadata"])
+def test_texts_without_number_allocate_nothing(tmp_path, place, kind):
+    """None of them was written; each would take some bytes all the same."""
+    path = write_velox(tmp_path / "a.emd", one())
+    with h5py.File(path, "r+") as file:
+        del file[place]
+        file.create_dataset(place, (1, 20_000_000), dtype=kind, chunks=(1, 1000))
+    before = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
+    assert refusal(path, 0.3).code == "not_a_micrograph"
+    assert resource.getrusage(resource.RUSAGE_SELF).ru_maxrss - before < 64 * 1024, "KiB"
+
+
 @pytest.mark.parametrize("length", [4, 100, 1000, 2000, 5000, -100, -1])
 def test_a_cut_file(tmp_path, length):
     """At any length."""

@@ -69,6 +69,8 @@ class HdfFile:
             return {}
         self._check_held(found, found.size * max(1, found.dtype.itemsize))
         if found.dtype.kind in "OS":
+            if found.size > _MOST_ENTRIES:  # each costs memory, though none of them was ever written
+                raise read_errors.damaged(self.format_name, f"it declares {found.size} texts")
             said = found[column] if found.shape else found[()]
             said = said[0] if isinstance(said, np.ndarray) else said
             block = said if isinstance(said, bytes) else str(said).encode()
