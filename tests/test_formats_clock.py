@@ -73,6 +73,7 @@ def test_ambiguous_dates_that_the_form_decides(date, clock_text, month):
         (None, None),
         ("27.08.0216", "16:26:37"),
         ("27.08.2016", "26:26:37"),
+        ("1" + " " * 100_000 + "x", "16:26:37"),  # a search would take minutes
     ],
 )
 def test_what_cannot_be_told_is_none(date, clock_text):

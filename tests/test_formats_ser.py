@@ -112,7 +112,9 @@ def test_the_emi_beside_it_describes_it(tmp_path):
         said.instrument,
         said.exposure_s,
     )
-    for damaged in ("", "<ObjectInfo></Object", EMI.replace("</Root>", "")):
+    many = "<ObjectInfo>" * 20_000  # a pattern would search them for minutes
+    not_finite = EMI.replace("200<", "nan<")
+    for damaged in ("", "<ObjectInfo></Object", EMI.replace("</Root>", ""), many, not_finite):
         (tmp_path / "Au.emi").write_text(damaged)
         assert formats.open_source(tmp_path / "Au_1.ser").metadata.voltage_kV is None
 

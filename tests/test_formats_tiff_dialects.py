@@ -1,10 +1,13 @@
 """TIFF as microscopes write it: grey pictures stored as colour, and where each maker puts the pixel size."""
 
+import time
+
 import numpy as np
 import pytest
 import tifffile
 
 from temwatch import formats
+from temwatch.domain import Metadata
 from temwatch.errors import Refused
 
 PIXELS = np.random.default_rng(11).integers(1, 60000, (48, 64)).astype(np.uint16)
@@ -260,6 +263,23 @@ class TestHitachi:
         path.with_suffix(".txt").write_text(text)
         assert "no_pixel_size" == refusal(path).code
         assert 0.3 == formats.open_source(path, pixel_size_nm=0.3).pixel_size_nm
+
+    def test_a_text_made_of_blanks_costs_no_time(self, tmp_path):
+        """A pattern would search it for minutes."""
+        path = write(tmp_path / "a.tif")
+        blanks = "1" + " " * 15_000 + "x"
+        hostile = HITACHI.replace("2024/05/27", blanks).replace("HT7800", blanks)
+        path.with_suffix(".txt").write_text(hostile)
+        started_s = time.process_time()
+        assert 0.25 == formats.open_source(path).pixel_size_nm
+        assert time.process_time() - started_s < 2
+
+    def test_what_is_no_number_or_not_printed_is_left_out(self, tmp_path):
+        """The page, reports and workbooks could not hold it."""
+        path = write(tmp_path / "a.tif")
+        hostile = HITACHI.replace("=100000", "=nan").replace("=50000", "=inf").replace("HT7800", "HT\1")
+        path.with_suffix(".txt").write_text(hostile)
+        assert Metadata(instrument="HT") == formats.open_source(path).metadata
 
     def test_a_folder_or_pipe_in_its_place_is_passed_over(self, tmp_path):
         """Nothing waits for it."""

@@ -12,6 +12,7 @@ from datetime import UTC, datetime, timedelta
 
 _FILETIME_EPOCH = datetime(1601, 1, 1, tzinfo=UTC)  # Windows counts 100 ns from here
 _UNIX_EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
+_LONGEST = 100  # characters of a date or a time
 _EARLIEST, _LATEST = 1985, 2100  # years a digital micrograph can be of
 
 _DATE = re.compile(r"(\d{1,4})\s*([./\- ])\s*(\d{1,2})\s*[./\- ]\s*(\d{1,4})")
@@ -49,8 +50,10 @@ def from_local_text(date: str | None, time: str | None) -> datetime | None:
     Reads 27.08.2016, 27/08/2016, 8/27/2016, 2016-08-27 and the like with 20:54:33, 8:54:33 PM or
     08:54:33 p.m.; gives None where the order of day and month is not clear.
     """
-    clock = _TIME.search(time or "")
-    if not date or not time or clock is None:
+    if not date or not time or max(len(date), len(time)) > _LONGEST:  # blanks can make a search take hours
+        return None
+    clock = _TIME.search(time)
+    if clock is None:
         return None
     hour, minute, second = int(clock[1]), int(clock[2]), int(clock[3] or 0)
     afternoon, morning = bool(_AFTERNOON.search(time)), bool(_MORNING.search(time))

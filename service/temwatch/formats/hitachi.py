@@ -10,9 +10,10 @@ from temwatch.errors import InputError
 from temwatch.formats import calibration, clock, read_errors
 from temwatch.formats.calibration import Axis
 from temwatch.formats.source import TextBeside
-from temwatch.formats.values import number
+from temwatch.formats.values import number, text
 
 _MOST_BYTES = 64 * 1024
+_LONGEST_VALUE = 100
 _FIRST_LINES = ("[SemImageFile]", "[TemImageFile]")
 _BYTE_ORDER_MARKS = {b"\xff\xfe": "utf-16", b"\xfe\xff": "utf-16", b"\xef\xbb\xbf": "utf-8-sig"}
 
@@ -20,9 +21,9 @@ _BYTE_ORDER_MARKS = {b"\xff\xfe": "utf-16", b"\xfe\xff": "utf-16", b"\xef\xbb\xb
 def beside(path: Path) -> TextBeside | None:
     """The description of a picture, where one with a pixel size lies beside it; sizes in it are in nm."""
     for name in (path.with_suffix(".txt"), path.with_suffix(".TXT")):
-        text = _read(name)
-        if text is not None and text.lstrip().startswith(_FIRST_LINES):
-            return _description(text)
+        content = _read(name)
+        if content is not None and content.lstrip().startswith(_FIRST_LINES):
+            return _description(content)
     return None
 
 
@@ -36,8 +37,10 @@ def _read(path: Path) -> str | None:
     return content.decode(encoding, "replace")
 
 
-def _description(text: str) -> TextBeside | None:
-    found = dict(re.findall(r"^\s*(\w+)\s*=\s*(.*?)\s*$", text, re.MULTILINE))
+def _description(content: str) -> TextBeside | None:
+    # no pattern: blanks can make one search for minutes
+    lines = (line.partition("=") for line in content.splitlines())
+    found = {key.strip(): value.strip()[:_LONGEST_VALUE] for key, _, value in lines}
     size_nm = calibration.length_nm(Axis(_first_number(found.get("PixelSize")), "nm"))
     if size_nm is None:
         return None
@@ -50,10 +53,10 @@ def _description(text: str) -> TextBeside | None:
         metadata=Metadata(
             voltage_kV=voltage_V / 1e3 if voltage_V else None,
             magnification=_first_number(found.get("Magnification")) or None,
-            instrument=found.get("InstructName") or None,
+            instrument=text(found.get("InstructName")) or None,
         ),
     )
 
 
-def _first_number(text: str | None) -> float | None:
-    return number(text.split()[0]) if text and text.split() else None
+def _first_number(value: str | None) -> float | None:
+    return number(value.split()[0]) if value and value.split() else None

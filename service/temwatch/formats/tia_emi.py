@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import re
 from datetime import datetime
 from pathlib import Path
 
@@ -13,7 +12,7 @@ from temwatch.formats.source import TextBeside
 from temwatch.formats.values import number, parse_xml, text
 
 _MOST_BYTES = 16 * 1024**2
-_DESCRIPTION = re.compile(rb"<ObjectInfo>.*?</ObjectInfo>", re.DOTALL)
+_BEGIN, _END = b"<ObjectInfo>", b"</ObjectInfo>"
 
 
 def beside(path: Path) -> TextBeside | None:
@@ -23,10 +22,15 @@ def beside(path: Path) -> TextBeside | None:
         return None
     try:
         with read_errors.open_regular(path.with_name(f"{name}.emi")) as stream:
-            found = _DESCRIPTION.search(stream.read(_MOST_BYTES))
+            content = stream.read(_MOST_BYTES)
     except (OSError, InputError):
         return None
-    root = None if found is None else parse_xml(found[0].decode("utf-8", "replace"))
+    # no pattern: many beginnings without an end would make one search for hours
+    begin = content.find(_BEGIN)
+    end = content.find(_END, begin)
+    if min(begin, end) < 0:
+        return None
+    root = parse_xml(content[begin : end + len(_END)].decode("utf-8", "replace"))
     if root is None:
         return None
     said = {

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 import xml.etree.ElementTree as ElementTree
 from typing import Any
 
@@ -27,8 +28,9 @@ def text(value: Any) -> str:
 
 
 def number(value: Any) -> float | None:
-    """A value as a number; None where it is none."""
+    """A value as a finite number; None where it is none."""
     try:
-        return float(value)
+        found = float(value)
     except (TypeError, ValueError, OverflowError):
         return None
+    return found if math.isfinite(found) else None
