@@ -105,7 +105,7 @@ def newest_picture(output: Path, file: File) -> Path | None:
     of an earlier revision.
     """
     folder = micrograph_folder(output, file.sample, file.name)
-    stack = f"{glob.escape(file.name)}_*"
+    stack = f"{glob.escape(file.name)}_{'[0-9]' * 6}*"  # `a_2` is another file than `a`
     found = [picture(folder, file.name, "micrograph"), *folder.glob(f"{stack}_micrograph.png")]
     frames = frames_folder(sequence_folder(output, file.sample, file.sequence or file.name))
     found += [frames / f"{file.name}.jpg", *frames.glob(f"{stack}.jpg")]
