@@ -3,8 +3,9 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterable
-from concurrent.futures import Future
+from concurrent.futures import Future, InvalidStateError
 from concurrent.futures.process import BrokenProcessPool
+from contextlib import suppress
 from typing import Any, TypeVar
 
 _Result = TypeVar("_Result")
@@ -32,7 +33,7 @@ def first_of(futures: Iterable[Future[Any]]) -> Future[None]:
     first: Future[None] = Future()
 
     def done(_: Future[Any]) -> None:
-        if not first.done():
+        with suppress(InvalidStateError):  # another was first, perhaps in another thread at this moment
             first.set_result(None)
 
     for future in futures:
