@@ -14,7 +14,8 @@ import tifffile
 from numpy.typing import NDArray
 
 from temwatch.domain import Image
-from temwatch.errors import UsageError
+from temwatch.errors import InputError, UsageError
+from temwatch.formats import read_errors
 from temwatch.label_planes import Labels
 from temwatch.ledger import MicrographRow, Reader
 from temwatch.names import folder_name, printable
@@ -119,9 +120,10 @@ def _files(folder: Path) -> dict[str, Path]:
 def _read(path: Path, row: MicrographRow) -> NDArray[np.uint32]:
     """The planes of a label image, shape (planes, y, x)."""
     try:
-        pixels = np.asarray(tifffile.imread(path))
-    except (OSError, tifffile.TiffFileError, ValueError) as error:
-        raise UsageError(f"{path}: cannot be read: {' '.join(str(error).split())[:120]}") from None
+        with read_errors.guard("TIFF"):
+            pixels = np.asarray(tifffile.imread(path))
+    except InputError as error:
+        raise UsageError(f"{path}: {error}") from None
     shape = (row.height_px, row.width_px)
     if pixels.ndim not in (2, 3) or pixels.shape[-2:] != shape:
         raise UsageError(
