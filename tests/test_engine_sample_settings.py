@@ -3,8 +3,10 @@
 import csv
 import json
 import shutil
+from concurrent.futures import Future
 
 import pytest
+from structlog.testing import capture_logs
 
 from ledger_cases import START
 from system import command, rows, temwatch, threshold
@@ -12,7 +14,7 @@ from temwatch import setting_keys
 from temwatch.config import Config
 from temwatch.engine import decisions, requests
 from temwatch.engine.measuring_again import FilesOutOfReach, Workers, measuring_again
-from temwatch.errors import UsageError
+from temwatch.errors import Unreadable, UsageError
 from temwatch.ledger import Reader, analyses, changes, open_ledger, sample_settings, waiting_rows
 from temwatch.outputs import tables
 from web_cases import copied
@@ -231,6 +233,20 @@ def test_rows_wait_while_their_files_are_out_of_reach(ledger, config):
     with pytest.raises(FilesOutOfReach):
         requests.complete(measuring_again(ledger, config, workers, lambda _: None))
     assert (4, before) == (waiting(ledger), particles(ledger))
+
+
+def test_a_file_that_may_not_be_read_is_no_internal_error(ledger, config):
+    """Its row is tried twice and goes on waiting."""
+    put(ledger, segmentation__particles="bright")
+    denied = Future()
+    denied.set_exception(Unreadable("permission_denied", "may not be read (permission denied)"))
+    workers = Workers(resolve=requests.workers_here(config).resolve, segment=lambda *_: denied)
+    with capture_logs() as logs:
+        requests.complete(measuring_again(ledger, config, workers, lambda _: None))
+    assert 4 == waiting(ledger)
+    told = [entry["reason"] for entry in logs if entry["event"] == "file cannot be read again"]
+    assert ["may not be read (permission denied)"] * 8 == told
+    assert "internal error" not in {entry["event"] for entry in logs}
 
 
 def test_a_rebuild_keeps_the_settings_of_a_sample(ledger, config):

@@ -24,7 +24,7 @@ from temwatch.domain import Analysis, Segmentation, Segmenter
 from temwatch.engine.futures import first_of
 from temwatch.engine.methods import polarity_of, renewed, separation_of
 from temwatch.engine.orders import ReadOrder, ResolveOrder, read_again_order
-from temwatch.errors import StartError, Unreadable
+from temwatch.errors import InputError, StartError, Unreadable
 from temwatch.ledger import Ledger, MicrographRow, Reader, analyses, waiting_rows
 from temwatch.ledger.waiting_rows import WaitingRow
 from temwatch.notes import Note
@@ -119,6 +119,9 @@ def measuring_again(
             except (BrokenProcessPool, CancelledError):
                 _count(attempts, item)
                 raise
+            except InputError as error:
+                log.warning("file cannot be read again", micrograph=item.micrograph_id, reason=str(error))
+                _count(attempts, item)
             except Exception:  # a boundary, see docs/decisions/0012: it costs one row
                 log.exception("internal error", kind="measure again", micrograph=item.micrograph_id)
                 _count(attempts, item)
