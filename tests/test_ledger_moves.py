@@ -176,6 +176,16 @@ def test_copies_of_an_exposure_count_once_in_each_sample(ledger):
     assert {"Pt": 3} == counted(ledger)
 
 
+def test_a_hard_link_that_is_deleted_moves_nothing(ledger):
+    """What is left of the file was there before, and only its time of last change differs now."""
+    take(ledger, "Pt/1.dm3", 7, "a", sample="Pt", ctime_ns=1)
+    take(ledger, "Au/1.dm3", 7, "a", ctime_ns=1)
+    file = claim(ledger, arrive(ledger, "Pt/1.dm3", 7, sample="Pt", ctime_ns=2))
+    assert moves.SOURCE != file.source
+    assert [] == moves.suspects(ledger, file)
+    assert [] == moves.suspects(ledger, file, sha256("a"))
+
+
 def test_content_alone_moves_no_frame_and_no_blank_field(ledger):
     """These are like others of their kind."""
     take(ledger, "Au/a.dm3", 7, "blank", [result("blank", 0)])

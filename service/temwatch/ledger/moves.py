@@ -45,14 +45,16 @@ def suspects(ledger: Ledger, file: File, sha256: str | None = None) -> list[Form
     """Files that this one may have been before it was moved, the likeliest first.
 
     By inode, size and time, or by content where that is given. Equal content alone tells a picture without
-    particles from no other, nor one frame of a sequence from another.
+    particles from no other, nor one frame of a sequence from another. None where the file was at its path
+    before: of its hard links another one was deleted.
     """
     if sha256 is None:
         values: tuple[int | str, ...] = (file.id,)
-        condition = f"""a.inode <> 0 AND f.inode = a.inode AND f.size_bytes = a.size_bytes
-            AND f.mtime_ns = a.mtime_ns AND a.mtime_ns % {_COARSE_NS} <> 0"""
+        is_same = "{0}.inode = a.inode AND {0}.size_bytes = a.size_bytes AND {0}.mtime_ns = a.mtime_ns"
+        condition = f"a.inode <> 0 AND {is_same.format('f')} AND a.mtime_ns % {_COARSE_NS} <> 0"
     else:
-        values = (file.id, sha256)
+        values = (file.id, sha256, sha256)
+        is_same = "{0}.sha256 = ?"
         condition = """a.sequence IS NULL AND f.sequence IS NULL AND f.sha256 = ? AND EXISTS (
             SELECT 1 FROM micrographs m WHERE m.file_id = f.id AND m.particles + m.excluded_particles > 0)"""
     with ledger.reader() as reader:
@@ -60,6 +62,8 @@ def suspects(ledger: Ledger, file: File, sha256: str | None = None) -> list[Form
             f"""SELECT f.id, f.root, f.path, f.inode, f.mounted FROM files a JOIN files f
                 ON f.id <> a.id AND NOT (f.root = a.root AND f.path = a.path)
                 WHERE a.id = ? AND {condition} AND NOT f.claimed AND f.status <> 'superseded' AND {IS_NEWEST}
+                AND NOT EXISTS (SELECT 1 FROM files p WHERE p.root = a.root AND p.path = a.path
+                    AND p.revision = a.revision - 1 AND {is_same.format("p")})
                 ORDER BY f.status <> 'done', f.id LIMIT {_MOST_SUSPECTS}""",
             values,
         ).fetchall()

@@ -114,15 +114,16 @@ def _add_one(
 def _may_be_moved(
     connection: sqlite3.Connection, arrival: Arrival, root: str | bytes, path: str | bytes
 ) -> bool:
-    """Whether a file at another path was as large, as old and at the same place of its file system."""
+    """Whether a file at another path, and none at this one, was as large, as old and of the same inode."""
     if not arrival.inode:
         return False
     found = connection.execute(
-        """SELECT 1 FROM files WHERE inode = ? AND size_bytes = ? AND mtime_ns = ? AND status <> 'superseded'
-            AND NOT (root = ? AND path = ?) LIMIT 1""",
-        (arrival.inode, arrival.size_bytes, arrival.mtime_ns, root, path),
+        """SELECT count(*) > sum(is_here) AND NOT max(is_here AND status <> 'pending') FROM (
+            SELECT status, root = ? AND path = ? AS is_here FROM files
+            WHERE inode = ? AND size_bytes = ? AND mtime_ns = ? AND status <> 'superseded')""",
+        (root, path, arrival.inode, arrival.size_bytes, arrival.mtime_ns),
     ).fetchone()
-    return found is not None
+    return bool(found[0])
 
 
 def _is_same(file: File, arrival: Arrival) -> bool:
