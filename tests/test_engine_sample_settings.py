@@ -3,10 +3,12 @@
 import csv
 import json
 import shutil
+import sys
 from concurrent.futures import Future
 
 import pytest
-from structlog.testing import capture_logs
+import structlog
+from structlog.testing import LogCapture
 
 from ledger_cases import START
 from system import command, rows, temwatch, threshold
@@ -235,18 +237,20 @@ def test_rows_wait_while_their_files_are_out_of_reach(ledger, config):
     assert (4, before) == (waiting(ledger), particles(ledger))
 
 
-def test_a_file_that_may_not_be_read_is_no_internal_error(ledger, config):
+def test_a_file_that_may_not_be_read_is_no_internal_error(ledger, config, monkeypatch):
     """Its row is tried twice and goes on waiting."""
     put(ledger, segmentation__particles="bright")
     denied = Future()
     denied.set_exception(Unreadable("permission_denied", "may not be read (permission denied)"))
     workers = Workers(resolve=requests.workers_here(config).resolve, segment=lambda *_: denied)
-    with capture_logs() as logs:
-        requests.complete(measuring_again(ledger, config, workers, lambda _: None))
+    logs = LogCapture()  # a logger of its own: that of the module may be bound already to another output
+    logger = structlog.wrap_logger(None, processors=[logs], wrapper_class=structlog.BoundLogger)
+    monkeypatch.setattr(sys.modules[measuring_again.__module__], "log", logger)
+    requests.complete(measuring_again(ledger, config, workers, lambda _: None))
     assert 4 == waiting(ledger)
-    told = [entry["reason"] for entry in logs if entry["event"] == "file cannot be read again"]
+    told = [entry["reason"] for entry in logs.entries if entry["event"] == "file cannot be read again"]
     assert ["may not be read (permission denied)"] * 8 == told
-    assert "internal error" not in {entry["event"] for entry in logs}
+    assert "internal error" not in {entry["event"] for entry in logs.entries}
 
 
 def test_a_rebuild_keeps_the_settings_of_a_sample(ledger, config):

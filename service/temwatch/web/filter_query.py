@@ -54,10 +54,16 @@ _limits.__signature__ = inspect.Signature(  # type: ignore[attr-defined]
 )
 
 
+_LIMITS = ("min_", "max_")
+
+
 def _refuse_unknown(request: Request) -> None:
-    """Respond with 422 to unknown parameters: a limit with a slip in its name would let all pass."""
+    """Respond with 422 to an unknown limit: one with a slip in its name would let all pass.
+
+    Other unknown parameters are no business of the filter.
+    """
     known = _parameters(request.scope["route"].dependant)
-    unknown = [name for name in request.query_params if name not in known]
+    unknown = [name for name in request.query_params if name.startswith(_LIMITS) and name not in known]
     if unknown:
         said = repr(as_text(unknown[0])[:100])
         raise HTTPException(422, f"{said} is no parameter; there are {', '.join(sorted(known))}")
