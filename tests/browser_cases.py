@@ -20,6 +20,8 @@ ARGUMENTS = [
     "--disable-sync",
 ]
 TOKEN = "the token of this test"
+KNOWN = f"sessionStorage.setItem('token', '{TOKEN}'); localStorage.setItem('by', 'anna')"
+OUTLINES = ".viewer .particles path"
 # generous for a busy machine with two cores
 PATIENCE_MS = 120_000
 
@@ -123,3 +125,22 @@ def opener(chromium, service):
             page.context.close()
     assert [] == [said for said in console if not any(f"status of {code}" in said for code in expected)]
     assert set(hosts) <= {"127.0.0.1", None, ""}
+
+
+def live_view(open_page):
+    """The live view of somebody who has the token, with its outlines."""
+    page = open_page(stored=KNOWN)
+    until(page, f"document.querySelectorAll('{OUTLINES}').length")
+    return page
+
+
+def history(service, limit=1):
+    return service.json(f"api/history?limit={limit}")
+
+
+def population(service):
+    return service.json("api/samples/Au/population")["particles"]
+
+
+def told(page, words):
+    page.wait_for_selector(f"#told:not([hidden]) #told-words:has-text('{words}')")

@@ -2,13 +2,21 @@
 
 import pytest
 
-from browser_cases import TOKEN, launched, opener, running_service, until
+from browser_cases import (
+    KNOWN,
+    OUTLINES,
+    history,
+    launched,
+    live_view,
+    opener,
+    population,
+    running_service,
+    told,
+    until,
+)
 from system import command, wait_until
 
 pytestmark = pytest.mark.system
-
-KNOWN = f"sessionStorage.setItem('token', '{TOKEN}'); localStorage.setItem('by', 'anna')"
-OUTLINES = ".viewer .particles path"
 
 
 @pytest.fixture(scope="module")
@@ -28,26 +36,11 @@ def open_page(chromium, service):
 
 @pytest.fixture
 def live(open_page):
-    """The live view of somebody who has the token."""
-    page = open_page(stored=KNOWN)
-    until(page, f"document.querySelectorAll('{OUTLINES}').length")
-    return page
-
-
-def history(service, limit=1):
-    return service.json(f"api/history?limit={limit}")
-
-
-def population(service):
-    return service.json("api/samples/Au/population")["particles"]
+    return live_view(open_page)
 
 
 def last(service):
     return service.json("api/now")["last"]
-
-
-def told(page, words):
-    page.wait_for_selector(f"#told:not([hidden]) #told-words:has-text('{words}')")
 
 
 def excluded(page):

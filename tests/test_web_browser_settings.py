@@ -2,13 +2,20 @@
 
 import pytest
 
-from browser_cases import TOKEN, launched, opener, running_service, until
+from browser_cases import (
+    OUTLINES,
+    history,
+    launched,
+    live_view,
+    opener,
+    population,
+    running_service,
+    told,
+    until,
+)
 from system import wait_until
 
 pytestmark = pytest.mark.system
-
-KNOWN = f"sessionStorage.setItem('token', '{TOKEN}'); localStorage.setItem('by', 'anna')"
-OUTLINES = ".viewer .particles path"
 
 
 @pytest.fixture(scope="module")
@@ -28,22 +35,7 @@ def open_page(chromium, service):
 
 @pytest.fixture
 def live(open_page):
-    """The live view of somebody who has the token."""
-    page = open_page(before=KNOWN)
-    until(page, f"document.querySelectorAll('{OUTLINES}').length")
-    return page
-
-
-def history(service, limit=1):
-    return service.json(f"api/history?limit={limit}")
-
-
-def population(service):
-    return service.json("api/samples/Au/population")["particles"]
-
-
-def told(page, words):
-    page.wait_for_selector(f"#told:not([hidden]) #told-words:has-text('{words}')")
+    return live_view(open_page)
 
 
 def test_a_filter_moves_every_view_is_in_the_address_and_saved_for_the_sample(live, open_page, service):
