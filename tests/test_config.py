@@ -115,6 +115,8 @@ def test_relative_paths_are_taken_from_the_folder_of_the_file(tmp_path):
         (MINIMAL + '[http]\nlisten = "8750"\n', "[http] listen: must be address:port"),
         (MINIMAL + '[samples]\npattern = "("\n', "is not a regular expression"),
         (MINIMAL + '[samples]\npattern = "(a)"\n', "needs a group named sample"),
+        (MINIMAL + '[hook]\ncommand = ["archive"]\n', "[hook] command: must begin with the whole path"),
+        (MINIMAL + '[hook]\ncommand = "/bin/archive x"\n', "temwatch.toml:6: [hook] command: "),
         ("[watch\n", "not valid TOML"),
     ],
 )

@@ -111,6 +111,15 @@ def test_a_folder_that_is_not_there_is_a_warning(tmp_path):
     assert (0, "warning") == (code, about(lines, "watched folder")[0][0])
 
 
+def test_a_hook_that_cannot_run_is_an_error(tmp_path):
+    """With the key; without a hook there is no line."""
+    for program, expected in ((sys.executable, "ok"), (str(tmp_path / "none"), "error")):
+        service = Service(tmp_path / expected, hook={"command": [program, "--archive"]})
+        ((level, text),) = about(check(service)[1], "hook")
+        assert expected == level
+        assert program in text
+
+
 def test_weights_that_are_not_there_are_exit_code_3(tmp_path):
     """The line names the file."""
     missing = str(tmp_path / "none.safetensors")

@@ -46,6 +46,7 @@ CONTRACT = {
     "micrographs_processed_total": ("outcome", {"done", "failed", "refused", "duplicate"}),
     "micrographs_failed_total": ("reason", {*REFUSAL_CODES, *FAILURE_CODES}),
     "retries_total": ("reason", {"requested", *FAILURE_CODES}),
+    "hook_runs_total": ("outcome", {"done", "failed"}),
     "particles_measured_total": None,
     "particles_rejected_total": ("reason", {str(reason) for reason in Reason}),
     "frames_processed_total": None,

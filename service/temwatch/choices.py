@@ -6,12 +6,13 @@ from typing import Literal
 
 SegmentationMethod = Literal["threshold", "deeplab"]
 SeparationMethod = Literal["auto", "uecs", "watershed", "contour", "none"]
-TableFormat = Literal["csv", "xlsx", "parquet"]
+TableFormat = Literal["csv", "xlsx", "parquet", "record"]
 ExportFormat = Literal[
     "csv",
     "csv-excel",
     "xlsx",
     "parquet",
+    "record",
     "roi",
     "coco",
     "labels",

@@ -10,15 +10,7 @@ import tomllib
 from pathlib import Path
 from typing import Annotated, Any, Literal
 
-from pydantic import (
-    BaseModel,
-    BeforeValidator,
-    ConfigDict,
-    Field,
-    ValidationError,
-    field_validator,
-    model_validator,
-)
+from pydantic import Field, ValidationError, field_validator
 
 from temwatch.choices import (
     PLAUSIBLE_PIXEL_SIZE_NM,
@@ -27,33 +19,11 @@ from temwatch.choices import (
     SeparationMethod,
     TableFormat,
 )
+from temwatch.config_messages import HookSettings
+from temwatch.config_section import LocalPath, Section
 from temwatch.errors import ConfigError
 
 __all__ = ["Config", "Device", "SegmentationMethod", "SeparationMethod", "TableFormat", "example", "load"]
-
-
-def _expand(value: object) -> object:
-    if value == "":
-        raise ValueError("must not be empty")
-    return Path(value).expanduser() if isinstance(value, str) else value
-
-
-LocalPath = Annotated[Path, BeforeValidator(_expand)]
-
-
-class Section(BaseModel):
-    """A section of the configuration: frozen, and an unknown key is an error."""
-
-    model_config = ConfigDict(frozen=True, extra="forbid", allow_inf_nan=False, use_attribute_docstrings=True)
-
-    @model_validator(mode="before")
-    @classmethod
-    def _empty_is_not_set(cls, values: object) -> object:
-        """TOML has no null: an empty text stands for it where a key may be left out."""
-        if not isinstance(values, dict):
-            return values
-        optional = {name for name, field in cls.model_fields.items() if field.default is None}
-        return {key: None if value == "" and key in optional else value for key, value in values.items()}
 
 
 class WatchSettings(Section):
@@ -130,7 +100,7 @@ class OutputSettings(Section):
     folder: LocalPath
     """folder of the results; each sample has a folder in it"""
     formats: tuple[TableFormat, ...] = ("csv",)
-    """tables to write: csv (always written), xlsx, parquet"""
+    """tables to write: csv (always written), xlsx, parquet, record"""
     pictures: bool = True
     """true or false; true writes micrograph, mask and overlay as png"""
     state_folder: LocalPath | None = None
@@ -235,6 +205,7 @@ class Config(Section):
     http: HttpSettings = HttpSettings()
     logging: LoggingSettings = LoggingSettings()
     engine: EngineSettings = EngineSettings()
+    hook: HookSettings = HookSettings()
 
 
 def load(path: Path) -> Config:

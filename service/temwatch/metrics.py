@@ -50,6 +50,7 @@ _DIAMETER_BUCKETS_NM = (
 
 SOURCES = ("event", "rescan", "startup")
 OUTCOMES = ("done", "failed", "refused", "duplicate")
+HOOK_OUTCOMES = ("done", "failed")
 RETRIES = ("requested", *FAILURE_CODES)
 
 
@@ -122,6 +123,9 @@ class ServiceCollector(Collector):
             "reason",
         )
         yield _counter("retries", "Files returned to the queue, by reason", by("retries", *RETRIES), "reason")
+        yield _counter(
+            "hook_runs", "Runs of the hook command, by outcome", by("hook_runs", *HOOK_OUTCOMES), "outcome"
+        )
         yield _counter("particles_measured", "Particles measured", total("particles_measured"))
         yield _counter(
             "particles_rejected",

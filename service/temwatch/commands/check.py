@@ -33,6 +33,7 @@ def run(arguments: argparse.Namespace) -> int:
         ("inotify", check_paths.inotify),
         ("port", _port),
         ("token", _token),
+        ("hook", _hook),
         ("extras", _extras),
     )
     for name, check in checks:
@@ -122,6 +123,17 @@ def _token(config: Config) -> Iterator[Finding]:
         yield "warning", f"{file} can be read by every user of this machine; fix it with chmod o="
     else:
         yield "ok", str(file)
+
+
+def _hook(config: Config) -> Iterator[Finding]:
+    """The program of the hook, where there is one."""
+    if not config.hook.command:
+        return
+    program = config.hook.command[0]
+    if os.path.isfile(program) and os.access(program, os.X_OK):  # noqa: PTH113 - no link in a loop raises
+        yield "ok", " ".join(config.hook.command)
+    else:
+        yield "error", f"{program} is no program that this user may run; see [hook] command"
 
 
 def _extras(config: Config) -> Iterator[Finding]:

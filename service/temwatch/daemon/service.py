@@ -19,6 +19,7 @@ from temwatch.acquisition.scan import FoundFile, Skipped
 from temwatch.analysis import pipeline, segmentation
 from temwatch.config import Config, SegmentationSettings
 from temwatch.daemon import device, logs, supervision
+from temwatch.daemon.hook import Hook
 from temwatch.daemon.output_probe import OutputProbe
 from temwatch.domain import Segmenter, Status
 from temwatch.engine import decisions, requests
@@ -166,6 +167,8 @@ def run(
             "output": lambda stop, _: output_probe.run(stop),
             "device": lambda stop, _: segmenter_device.run(stop),
         }
+        if config.hook.command:
+            loops["hook"] = lambda stop, _: Hook(config.hook, ledger).run(stop)
 
         def on_start() -> None:
             page.start()

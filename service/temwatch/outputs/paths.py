@@ -20,6 +20,7 @@ EVENTS = "events.csv"
 SUMMARY = "summary.json"
 WORKBOOK = "{sample}.xlsx"
 PARQUET = "particles.parquet"
+RECORD = "record.json"
 REPORT = "report.html"
 
 EXCEL_CSV = "{table}-excel.csv"

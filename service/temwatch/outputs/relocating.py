@@ -27,6 +27,7 @@ _OWN_TABLES = (
     paths.SUMMARY,
     paths.WORKBOOK,
     paths.PARQUET,
+    paths.RECORD,
 )
 
 

@@ -20,7 +20,7 @@ import structlog
 
 from temwatch.errors import StartError
 from temwatch.ledger import EditedTable, Ledger, Publication, Reader, publications, relocations
-from temwatch.outputs import parquet, paths, redrawing, relocating, sequence_files, workbook
+from temwatch.outputs import parquet, paths, redrawing, relocating, sample_record, sequence_files, workbook
 from temwatch.outputs.appending import Content, append_or_replace
 from temwatch.outputs.files import length, replacing
 from temwatch.outputs.incremental_statistics import IncrementalStatistics
@@ -59,6 +59,7 @@ class WholeFile(Protocol):
 OUTPUTS: dict[str, tuple[str, WholeFile]] = {
     "xlsx": (paths.WORKBOOK, workbook.write),
     "parquet": (paths.PARQUET, parquet.write),
+    "record": (paths.RECORD, sample_record.write),
 }
 """Formats that are written whole: pattern of the file's name, and what writes it."""
 

@@ -1,0 +1,29 @@
+"""The sections of the configuration by which the service tells others of its work."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+from pydantic import Field, field_validator
+
+from temwatch.config_section import Section
+
+
+class HookSettings(Section):
+    """A command for each sample that has come to rest; it reads the sample's record, JSON, from its input."""
+
+    command: tuple[str, ...] = ()
+    """program with its whole path, and its arguments, run without a shell; empty: none"""
+    rest_seconds: float = Field(600.0, gt=0)
+    """s without a new result and without a pending file, after which a sample has come to rest"""
+    timeout_seconds: float = Field(60.0, gt=0)
+    """s after which the command is ended, and tried again later"""
+
+    @field_validator("command")
+    @classmethod
+    def _has_a_whole_path(cls, value: tuple[str, ...]) -> tuple[str, ...]:
+        if value and not Path(value[0]).is_absolute():
+            raise ValueError(
+                "must begin with the whole path of a program, for example /usr/local/bin/archive"
+            )
+        return value
