@@ -5,7 +5,7 @@ import itertools
 import os
 import shutil
 import sys
-from collections.abc import Callable
+from collections.abc import Callable, Generator
 from pathlib import Path
 from typing import Any
 
@@ -35,6 +35,16 @@ def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
     place = {path: 0.8 * number / len(waiting) for number, path in enumerate(waiting)}
     place |= {path: number / len(computing) for number, path in enumerate(computing)}
     items.sort(key=lambda item: (not item.path.name.startswith("test_training"), place[item.path]))
+
+
+@pytest.hookimpl(wrapper=True)
+def pytest_runtest_makereport(item: pytest.Item) -> Generator[None, pytest.TestReport, pytest.TestReport]:
+    """A test that fails beside a real service shows what that has logged."""
+    report = yield
+    service = getattr(item, "funcargs", {}).get("service")
+    if report.failed and hasattr(service, "trouble"):
+        report.sections.append(("log of the service", service.trouble()))
+    return report
 
 
 @pytest.fixture(scope="session")

@@ -21,7 +21,8 @@ from pathlib import Path
 import pytest
 
 from temwatch import cli
-from temwatch.ledger import Reader
+from temwatch.errors import StartError
+from temwatch.ledger import Reader, publications
 
 COMMAND = [sys.executable, "-m", "temwatch"]
 
@@ -243,7 +244,7 @@ class Service:
             return asdict(reader.receipt())
 
     def count_of(self, **expected):
-        """Wait until the receipt says so and nothing is pending any more."""
+        """Wait until the receipt says so, nothing is pending any more, and the tables tell of it."""
         wanted = {"pending": 0} | expected
         wait_until(
             lambda: wanted.items() <= self.receipt().items() or self.process.poll() is not None,
@@ -251,6 +252,11 @@ class Service:
             what=lambda: f"{wanted}, there are {self.receipt()}",
         )
         assert self.process.poll() is None, self.log.read_text()[-3000:]
+        if self.status("readyz") == 200:  # else results may not be writable
+            with Reader(self.state) as reader:
+                samples = [row.sample for row in reader.samples()]
+            for sample in samples:
+                self._until_published(sample)
 
     def kill(self):
         """SIGKILL, as a power cut does."""
@@ -263,9 +269,27 @@ class Service:
         return self.process.wait(timeout=180)
 
     def micrographs(self, sample="Au"):
-        """Rows of micrographs.csv, none while it is not there."""
+        """Rows of micrographs.csv, none while it is not there; those that are recorded now are among them."""
+        self._until_published(sample)
         path = self.output / sample / "micrographs.csv"
         return rows(path) if path.exists() else []
+
+    def _until_published(self, sample):
+        """A table comes after the ledger; a service that has ended, or cannot write, brings none any more."""
+        with contextlib.suppress(StartError), Reader(self.state) as reader:
+            wanted = (publications.generations(reader, sample)[0], publications.last_id(reader, sample))
+            deadline = time.monotonic() + 20
+            while self.process is not None and self.process.poll() is None and time.monotonic() < deadline:
+                table = publications.published(reader, sample).get("micrographs.csv")
+                if table is not None and (table.generation, table.through_id) >= wanted:
+                    return
+                time.sleep(0.05)
+
+    def trouble(self):
+        """What the log of this run warns of, and its end."""
+        lines = self.log.read_bytes()[self.offset :].decode(errors="replace").splitlines()
+        warned = [line for line in lines if '"level":"info"' not in line.replace(" ", "")]
+        return "\n".join([*warned[-40:], "...", *lines[-10:]])
 
     def __enter__(self):
         started = self.process is not None and self.process.poll() is None

@@ -1,14 +1,17 @@
 """A sample or a format that cannot be written costs itself only, and is written once it can be."""
 
+from concurrent.futures import Future
+
 import pytest
 
 from ledger_cases import START, arrival, result
 from temwatch.config import Config
 from temwatch.engine.artifacts import ArtifactWriter
 from temwatch.engine.hooks import EngineHooks
+from temwatch.engine.job import Job
 from temwatch.engine.publishing import Publisher
 from temwatch.engine.run_mode import RunMode
-from temwatch.ledger import open_ledger, queue, recording
+from temwatch.ledger import open_ledger, publications, queue, recording
 
 
 @pytest.fixture
@@ -64,3 +67,27 @@ def test_a_format_that_cannot_be_written_holds_up_no_other(ledger, tmp_path):
     again.publish("Au")
     assert again.finish(interrupted=False) is None
     assert "Au.xlsx" in files(tmp_path / "Au")
+
+
+def test_a_folder_that_changed_while_it_was_written_is_written_again(ledger, tmp_path):
+    """A file that comes once more while a worker still has the folder of its former version."""
+    publishing = publisher(ledger, tmp_path)
+    writing: list[Future[float]] = []
+
+    def submit(*_):
+        writing.append(Future())
+        return writing[-1]
+
+    publishing._artifacts._submit = submit
+    with ledger.reader() as reader:
+        job = Job.begin(reader.file(1), tmp_path, 0)
+    publishing.add(job)
+    publishing.publish_recorded()
+    publications.mark_stale(ledger, "Ag")
+    publishing.add(job)
+    publishing.publish_recorded()
+    assert 1 == len(writing)
+    writing[0].set_result(0.0)
+    publishing.collect_artifacts()
+    publishing._artifacts.write_outdated(4)
+    assert 2 == len(writing)

@@ -96,12 +96,11 @@ class Publisher:
     def publish_recorded(self) -> None:
         """Tables of every sample that has new rows, once for all of them; then pictures, by workers."""
         for job in self._publish_rows():
-            is_writable = self._is_output_writable()
-            if is_writable and self._artifacts.write(job.file.sample, job.file.id):
+            if self._is_output_writable() and self._artifacts.write(job.file.sample, job.file.id):
                 self._awaiting_artifacts[job.file.id] = job
                 continue
-            if not is_writable:
-                self._artifacts.mark_outdated(job.file.sample)
+            # nothing to write, or not yet: a worker may be writing what was in this folder before
+            self._artifacts.mark_outdated(job.file.sample)
             self._on_published(job)
 
     def publish_overdue(self) -> None:
