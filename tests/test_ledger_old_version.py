@@ -62,6 +62,14 @@ def tables(output):
     }
 
 
+def filled(found):
+    """The cells that are not empty: what is written again has columns that joined since, without values."""
+    return {
+        path: [{name: text for name, text in row.items() if text} for row in rows]
+        for path, rows in found.items()
+    }
+
+
 def test_it_opens_with_its_rows(output):
     """Opening brings it to the current version; nothing is pending and nothing is lost."""
     with open_ledger(output / ".temwatch"), Reader(output / ".temwatch") as reader:
@@ -136,4 +144,4 @@ def test_what_it_holds_can_be_excluded_and_comes_back(output):
             exclusions.include_file(connection, frame.file_id, None, author)
         for sample in ("Au", "X"):
             sample_folder.publish(ledger, output, sample)
-        assert before == tables(output)
+        assert filled(before) == filled(tables(output))

@@ -47,6 +47,8 @@ class Outline(NamedTuple):
         Place of the crop's first pixel in the micrograph.
     visible_fraction
         Share of the outline that was seen; the rest was completed when a clump was separated.
+    contrast
+        1 less the brightness of the particle over that of its surroundings; NaN without a picture.
     """
 
     area: float
@@ -60,6 +62,7 @@ class Outline(NamedTuple):
     origin_row: int = 0
     origin_column: int = 0
     visible_fraction: float = 1.0
+    contrast: float = math.nan
 
 
 def centroid_x(outline: Outline) -> float:
@@ -307,6 +310,15 @@ DESCRIPTORS: tuple[Descriptor, ...] = (
         equation="√(4 (*A* + *P p* + π *p*²) / π)",
         formula=lambda outline: moved_diameter(outline, 1.0),
         power=1,
+    ),
+    Descriptor(
+        name="contrast",
+        label="contrast",
+        meaning="darkening against the surroundings, 0 to 1; empty without a picture",
+        equation="1 − brightness of the particle / brightness around it",
+        formula=attrgetter("contrast"),
+        power=0,
+        limits=(0.0, 1.0),
     ),
 )
 

@@ -21,6 +21,7 @@ from numpy.typing import NDArray
 from temwatch import figures, label_planes
 from temwatch.columns import PARTICLE_COLUMNS
 from temwatch.descriptors import BY_NAME
+from temwatch.kept_picture import KeptPicture
 
 if TYPE_CHECKING:
     import pandas
@@ -142,6 +143,7 @@ class Segmentation:
     `level`, where outlines are known between the pixels, is 0 outside, 255 inside and 127.5 on the outline,
     linear in the distance from it (`temwatch.analysis.refinement.level`); the mask is where it is above.
     `recorded`, if not the whole picture was, leaves out padding and what an aperture covers.
+    `picture` is what is kept of the image, by which particles are judged.
     """
 
     mask: Mask
@@ -149,6 +151,7 @@ class Segmentation:
     notes: tuple[str, ...] = ()
     level: Level | None = None
     recorded: Mask | None = None
+    picture: KeptPicture | None = None
 
 
 @dataclass(frozen=True, slots=True, kw_only=True, eq=False)

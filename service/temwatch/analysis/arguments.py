@@ -10,7 +10,7 @@ from numpy.typing import ArrayLike, NDArray
 from temwatch.analysis import separation
 from temwatch.choices import implausible_pixel_size, is_plausible_pixel_size
 from temwatch.config import SeparationSettings
-from temwatch.domain import Level, Mask
+from temwatch.domain import Image, Level, Mask
 from temwatch.errors import UsageError
 
 
@@ -36,6 +36,14 @@ def check_beside(array: ArrayLike | None, name: str, shape: tuple[int, ...]) -> 
     found = check_array(array, name).astype(bool)
     if found.shape != shape:
         raise UsageError(f"{name}: needs the shape of the mask, {shape}, found {found.shape}")
+    return found
+
+
+def check_image(image: ArrayLike, shape: tuple[int, ...]) -> Image:
+    """The picture as float32; UsageError where it has not the shape of the mask."""
+    found = check_array(image, "image").astype(np.float32)
+    if found.shape != shape:
+        raise UsageError(f"image: needs the shape of the mask, {shape}, found {found.shape}")
     return found
 
 

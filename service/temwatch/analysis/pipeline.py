@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 from dataclasses import replace
 from pathlib import Path
 from typing import Literal
@@ -10,10 +10,13 @@ from typing import Literal
 import numpy as np
 from numpy.typing import ArrayLike
 
+from temwatch.analysis.appearance.contrast import contrasts
+from temwatch.analysis.appearance.picture import keeping_pictures, take_picture
 from temwatch.analysis.arguments import (
     check_array,
     check_beside,
     check_compatibility,
+    check_image,
     check_level,
     check_mask,
     check_pixel_size,
@@ -39,7 +42,17 @@ from temwatch.analysis.separation.distance import squared_distances
 from temwatch.analysis.separation.grouping import largest_hidden_share
 from temwatch.choices import SeparationMethod
 from temwatch.config import SegmentationSettings, SeparationSettings
-from temwatch.domain import Analysis, Level, Method, Reason, Rejection, Segmenter
+from temwatch.domain import (
+    Analysis,
+    Level,
+    Method,
+    Particle,
+    Reason,
+    Region,
+    Rejection,
+    Segmentation,
+    Segmenter,
+)
 from temwatch.version import __version__
 
 Compatibility = Literal["antema"]
@@ -91,15 +104,8 @@ def analyse(
             if weights is None
             else SegmentationSettings(method="deeplab", weights=Path(weights))
         )
-    segmented = segmenter.segment([micrograph])[0]
-    analysis = resolve(
-        segmented.mask,
-        pixel_size_nm=pixel_size_nm,
-        contacts=segmented.contacts,
-        level=segmented.level,
-        recorded=segmented.recorded,
-        settings=settings,
-    )
+    segmented = keeping_pictures(segmenter).segment([micrograph])[0]
+    analysis = resolve_segmentation(segmented, pixel_size_nm=pixel_size_nm, settings=settings)
     notes = segmented.notes + analysis.notes
     return replace(analysis, method=describe(segmenter, settings), notes=notes, image=micrograph)
 
@@ -113,6 +119,7 @@ def resolve(
     contacts: ArrayLike | None = None,
     level: Level | None = None,
     recorded: ArrayLike | None = None,
+    image: ArrayLike | None = None,
     settings: SeparationSettings | None = None,
 ) -> Analysis:
     """Clean a mask, separate its particles and measure them.
@@ -133,6 +140,8 @@ def resolve(
         Where the outlines of the mask lie between its pixels, as `Segmentation.level`.
     recorded : array_like, shape (y, x), optional
         False on padding and beside an aperture: what these cut is rejected as what the border cuts.
+    image : array_like, shape (y, x), optional
+        The micrograph, bright field: particles have a contrast then.
     settings : SeparationSettings, optional
         All parameters of separation.
 
@@ -147,37 +156,86 @@ def resolve(
         An argument cannot be used.
     """
     segmented = check_mask(mask)
-    lines = check_beside(contacts, "contacts", segmented.shape)
-    beyond = beyond_field(check_beside(recorded, "recorded", segmented.shape))
-    depth = check_level(level, segmented.shape)
-    nm = check_pixel_size(pixel_size_nm)
-    settings = check_separation(separate, settings)
+    picture = None if image is None else take_picture(check_image(image, segmented.shape), segmented)
+    return resolve_segmentation(
+        Segmentation(
+            mask=segmented,
+            contacts=check_beside(contacts, "contacts", segmented.shape),
+            level=check_level(level, segmented.shape),
+            recorded=check_beside(recorded, "recorded", segmented.shape),
+            picture=picture,
+        ),
+        pixel_size_nm=check_pixel_size(pixel_size_nm),
+        settings=check_separation(separate, settings),
+        compatibility=compatibility,
+    )
+
+
+def resolve_segmentation(
+    segmented: Segmentation,
+    *,
+    pixel_size_nm: float,
+    settings: SeparationSettings,
+    compatibility: Compatibility | None = None,
+) -> Analysis:
+    """The same for all that a segmenter found; nothing but this is read.
+
+    Parameters
+    ----------
+    segmented : Segmentation
+        As a segmenter gives it, or as it is stored.
+    pixel_size_nm : float
+        Edge of a pixel, nm.
+    settings : SeparationSettings
+        Method and parameters of separation.
+    compatibility : str, optional
+        As for `resolve`.
+    """
+    check_pixel_size(pixel_size_nm)
+    beyond = beyond_field(segmented.recorded)
+    depth = segmented.level
     as_antema = check_compatibility(compatibility)
     if as_antema:
-        settings = antema.fixed_settings(settings, lines)
+        settings = antema.fixed_settings(settings, segmented.contacts)
         depth = None  # that program counts pixels
 
-    min_area_px = smallest_area_px(settings, nm)
-    removed = find_speckles(segmented, min_area_px)
-    cleaned = segmented & ~removed
+    min_area_px = smallest_area_px(settings, pixel_size_nm)
+    removed = find_speckles(segmented.mask, min_area_px)
+    cleaned = segmented.mask & ~removed
     if as_antema:
         regions, given_up = antema.separate_clumps(cleaned, min_area_px=min_area_px, settings=settings)
     else:
         cleaned, gaps = close_small_holes(cleaned, min_area_px)
         regions, given_up = separate_clumps(
-            cleaned, gaps=gaps, contacts=lines, min_area_px=min_area_px, settings=settings, beyond=beyond
+            cleaned,
+            gaps=gaps,
+            contacts=segmented.contacts,
+            min_area_px=min_area_px,
+            settings=settings,
+            beyond=beyond,
         )
     whole, cut_off = filter_particles(regions, cleaned.shape, min_area_px, beyond)
     specks = [Rejection(region=region, reason=Reason.TOO_SMALL) for region in find_regions(removed)]
     return Analysis(
         mask=cleaned,
-        particles=tuple(
-            measure(region, pixel_size_nm=nm, settings=settings) for region in with_outlines(whole, depth)
-        ),
+        particles=_measured(with_outlines(whole, depth), segmented, pixel_size_nm, settings),
         rejections=(*given_up, *cut_off, *specks),
         method=describe(None, settings, compatibility),
-        pixel_size_nm=nm,
+        pixel_size_nm=pixel_size_nm,
         removed=removed,
+    )
+
+
+def _measured(
+    regions: Sequence[Region], segmented: Segmentation, pixel_size_nm: float, settings: SeparationSettings
+) -> tuple[Particle, ...]:
+    """Particles of the regions, with their contrast where the picture was kept."""
+    found = np.full(len(regions), np.nan)
+    if segmented.picture is not None:
+        found = contrasts(regions, segmented.mask, segmented.picture)
+    return tuple(
+        measure(region, pixel_size_nm=pixel_size_nm, settings=settings, contrast=float(contrast))
+        for region, contrast in zip(regions, found, strict=True)
     )
 
 
@@ -236,7 +294,7 @@ def warm_up(methods: Iterable[str]) -> None:
     largest_hidden_share(arcs, np.arange(len(arcs.starts) - 1))
     for method in methods:
         settings = check_separation(method, None)
-        resolve(mask, pixel_size_nm=0.5, settings=settings)
+        resolve(mask, pixel_size_nm=0.5, settings=settings, image=~mask)
         found = resolve(level > OUTLINE, pixel_size_nm=0.5, level=level, settings=settings)
         resolve(level > OUTLINE, pixel_size_nm=0.5, level=of_ledger, settings=settings)
         for particle in found.particles:

@@ -225,13 +225,8 @@ def _elapsed_s(index: int, interval_s: float | None) -> float | None:
 
 def resolve(order: ResolveOrder) -> Analysis:
     """Separate and measure."""
-    analysis = pipeline.resolve(
-        order.segmentation.mask,
-        pixel_size_nm=order.pixel_size_nm,
-        contacts=order.segmentation.contacts,
-        level=order.segmentation.level,
-        recorded=order.segmentation.recorded,
-        settings=order.separation,
+    analysis = pipeline.resolve_segmentation(
+        order.segmentation, pixel_size_nm=order.pixel_size_nm, settings=order.separation
     )
     return replace(analysis, method=order.method, notes=order.segmentation.notes + analysis.notes)
 

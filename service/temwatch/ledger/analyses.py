@@ -30,12 +30,14 @@ from temwatch.domain import (
 from temwatch.ledger import calibrations, exclusions, waiting_rows
 from temwatch.ledger.packing import (
     BOX_COLUMNS,
-    pack_level,
+    SEGMENTATION_COLUMNS,
     pack_mask,
     pack_regions,
+    pack_segmentation,
     unpack_level,
     unpack_mask,
     unpack_regions,
+    unpack_segmentation,
 )
 from temwatch.ledger.reader import Reader
 from temwatch.ledger.rows import Result, metadata_text, method_from
@@ -139,15 +141,14 @@ def _pixels(analysis: Analysis, segmentation: Segmentation) -> dict[str, Any]:
         )
     height, width = analysis.mask.shape
     regions = _regions(analysis, pack_mask(segmentation.mask ^ analysis.mask))
-    return dict(zip(_OF_ANALYSIS, regions, strict=True)) | {
-        "height_px": height,
-        "width_px": width,
-        "mask": pack_mask(segmentation.mask),
-        "contacts": None if segmentation.contacts is None else pack_mask(segmentation.contacts),
-        "notes": join_notes(segmentation.notes),
-        "level": None if segmentation.level is None else pack_level(segmentation.level),
-        "recorded": None if segmentation.recorded is None else pack_mask(segmentation.recorded),
-    }
+    return (
+        dict(zip(_OF_ANALYSIS, regions, strict=True))
+        | {
+            "height_px": height,
+            "width_px": width,
+        }
+        | pack_segmentation(segmentation)
+    )
 
 
 def _regions(analysis: Analysis, despeckling: bytes) -> tuple[bytes, bytes, bytes]:
@@ -277,15 +278,8 @@ def load(reader: Reader, micrograph_id: int) -> Analysis:
 
 def segmentation(reader: Reader, micrograph_id: int) -> Segmentation:
     """The segmentation before despeckling; KeyError as for `load`."""
-    stored = _blobs(reader, micrograph_id, "mask, contacts, notes, level, recorded")
-    height, width, mask, contacts, notes, level, recorded = stored
-    return Segmentation(
-        mask=unpack_mask(mask, (height, width)),
-        contacts=None if contacts is None else unpack_mask(contacts, (height, width)),
-        notes=split_notes(notes),
-        level=None if level is None else unpack_level(level, (height, width)),
-        recorded=None if recorded is None else unpack_mask(recorded, (height, width)),
-    )
+    height, width, *stored = _blobs(reader, micrograph_id, ", ".join(SEGMENTATION_COLUMNS))
+    return unpack_segmentation(stored, (height, width))
 
 
 def level(reader: Reader, micrograph_id: int) -> Level | None:

@@ -3,16 +3,21 @@
 from __future__ import annotations
 
 import sqlite3
+import struct
 import zlib
 from collections.abc import Iterable, Sequence
+from typing import Any
 
 import numpy as np
 
-from temwatch.domain import Level, Mask, Region
+from temwatch.domain import Level, Mask, Region, Segmentation
+from temwatch.kept_picture import KeptPicture
+from temwatch.notes import join_notes, split_notes
 
 BOX_COLUMNS = "bbox_x_px, bbox_y_px, bbox_width_px, bbox_height_px"
 """Of every table that keeps regions, in the order in which `unpack_regions` takes a box."""
 
+_SCALE = struct.Struct("<dd")
 _LEVEL = 1  # higher levels take ten times as long and save a tenth of the size
 
 
@@ -36,6 +41,19 @@ def unpack_level(packed: bytes, shape: tuple[int, int]) -> Level:
     return np.frombuffer(zlib.decompress(packed), np.uint8).reshape(shape)
 
 
+def pack_picture(picture: KeptPicture) -> bytes:
+    """Offset and step, then the codes as differences along the rows, compressed."""
+    differences = np.diff(picture.codes, axis=1, prepend=np.uint8(0))
+    return _SCALE.pack(picture.offset, picture.step) + zlib.compress(differences.tobytes(), _LEVEL)
+
+
+def unpack_picture(packed: bytes, shape: tuple[int, int]) -> KeptPicture:
+    """The picture of `pack_picture`; `shape` is (height, width) in px."""
+    offset, step = _SCALE.unpack_from(packed)
+    differences = np.frombuffer(zlib.decompress(packed[_SCALE.size :]), np.uint8).reshape(shape)
+    return KeptPicture(codes=np.cumsum(differences, axis=1, dtype=np.uint8), offset=offset, step=step)
+
+
 def pack_regions(regions: Iterable[Region]) -> bytes:
     """Masks of regions one after the other, each beginning with a new byte, compressed together."""
     return zlib.compress(
@@ -53,9 +71,45 @@ def unpack_regions(packed: bytes, boxes: Sequence[tuple[int, int, int, int, bool
     return regions
 
 
+SEGMENTATION_COLUMNS = ("mask", "contacts", "notes", "level", "recorded", "picture")
+"""Of the table of segmentations, what a segmenter found: all that is read when it is resolved again."""
+
+
+def pack_segmentation(segmentation: Segmentation) -> dict[str, bytes | str | None]:
+    """The columns of a segmentation by name."""
+    contacts, level = segmentation.contacts, segmentation.level
+    recorded, picture = segmentation.recorded, segmentation.picture
+    return {
+        "mask": pack_mask(segmentation.mask),
+        "contacts": None if contacts is None else pack_mask(contacts),
+        "notes": join_notes(segmentation.notes),
+        "level": None if level is None else pack_level(level),
+        "recorded": None if recorded is None else pack_mask(recorded),
+        "picture": None if picture is None else pack_picture(picture),
+    }
+
+
+def unpack_segmentation(stored: Sequence[Any], shape: tuple[int, int]) -> Segmentation:
+    """The segmentation in `SEGMENTATION_COLUMNS`; `shape` is (height, width) in px."""
+    mask, contacts, notes, level, recorded, picture = stored
+    return Segmentation(
+        mask=unpack_mask(mask, shape),
+        contacts=None if contacts is None else unpack_mask(contacts, shape),
+        notes=split_notes(notes),
+        level=None if level is None else unpack_level(level, shape),
+        recorded=None if recorded is None else unpack_mask(recorded, shape),
+        picture=None if picture is None else unpack_picture(picture, shape),
+    )
+
+
 def add_recorded(connection: sqlite3.Connection) -> None:
     """Which part of a picture was recorded; earlier segmentations took all of it."""
     connection.execute("ALTER TABLE segmentations ADD COLUMN recorded BLOB")
+
+
+def add_picture(connection: sqlite3.Connection) -> None:
+    """What is kept of the picture; earlier segmentations have none, and their particles no contrast."""
+    connection.execute("ALTER TABLE segmentations ADD COLUMN picture BLOB")
 
 
 def _bits(data: bytes, start: int, shape: tuple[int, int]) -> Mask:

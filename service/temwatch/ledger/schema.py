@@ -197,6 +197,7 @@ MIGRATIONS: tuple[Callable[[sqlite3.Connection], None], ...] = (
     packing.add_recorded,
     sample_settings.create,
     relocations.create,
+    packing.add_picture,
 )
 """Migration n brings a ledger from version n to version n + 1."""
 

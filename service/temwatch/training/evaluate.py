@@ -77,15 +77,10 @@ def pipeline_particles(found: Segmentation, method: SeparationMethod | None = No
     """
     # half a pixel below the limit: the pipeline rounds the area up
     diameter = math.sqrt((scores.MIN_AREA_PX - 0.5) * 4 / math.pi)
-    analysis = pipeline.resolve(
-        found.mask,
-        pixel_size_nm=1.0,
-        contacts=found.contacts,
-        level=found.level,
-        recorded=found.recorded,
-        separate=method,
-        settings=SeparationSettings(min_diameter_nm=diameter),
-    )
+    settings = SeparationSettings(min_diameter_nm=diameter)
+    if method is not None:
+        settings = settings.model_copy(update={"method": method})
+    analysis = pipeline.resolve_segmentation(found, pixel_size_nm=1.0, settings=settings)
     return list(analysis.particles)
 
 

@@ -88,14 +88,7 @@ def _write(
     row = known_micrograph(ledger, micrograph)
     assert row.pixel_size_nm is not None  # it has a result
     stored = analyses.segmentation(ledger, micrograph)
-    found = pipeline.resolve(
-        stored.mask,
-        pixel_size_nm=row.pixel_size_nm,
-        contacts=stored.contacts,
-        level=stored.level,
-        recorded=stored.recorded,
-        settings=separation,
-    )
+    found = pipeline.resolve_segmentation(stored, pixel_size_nm=row.pixel_size_nm, settings=separation)
     reasons = [rejection.reason for rejection in found.rejections]
     answer = {
         "segments_again": segments_again,

@@ -38,7 +38,9 @@ def smallest_area_px(settings: SeparationSettings, pixel_size_nm: float) -> int:
     return disc_area_px(settings.min_diameter_nm, pixel_size_nm)
 
 
-def measure(region: Region, *, pixel_size_nm: float, settings: SeparationSettings) -> Particle:
+def measure(
+    region: Region, *, pixel_size_nm: float, settings: SeparationSettings, contrast: float = math.nan
+) -> Particle:
     """All descriptors of a region.
 
     Parameters
@@ -49,8 +51,11 @@ def measure(region: Region, *, pixel_size_nm: float, settings: SeparationSetting
         Edge of a pixel, nm.
     settings
         Its convexity threshold: a particle below it is labelled as overlapping.
+    contrast
+        How much darker than its surroundings it is, 0 to 1; NaN where there is no picture.
     """
-    descriptors = measure_outline(shape.outline_of_region(region), pixel_size_nm)
+    outline = shape.outline_of_region(region)._replace(contrast=contrast)
+    descriptors = measure_outline(outline, pixel_size_nm)
     return Particle(
         descriptors=descriptors,
         overlapping=descriptors["convexity"] < settings.convexity_threshold,

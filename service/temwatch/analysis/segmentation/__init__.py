@@ -8,6 +8,7 @@ from collections.abc import Callable
 from dataclasses import replace
 from typing import Literal, Protocol
 
+from temwatch.analysis.appearance import picture
 from temwatch.analysis.segmentation import weights
 from temwatch.analysis.segmentation.pieces import in_pieces
 from temwatch.config import SegmentationSettings
@@ -56,7 +57,7 @@ def build(settings: SegmentationSettings, on_out_of_memory: Callable[[], None] =
     StartError
         The device that the settings ask for is not there.
     """
-    return in_pieces(SEGMENTERS[settings.method](settings, on_out_of_memory))
+    return picture.keeping_pictures(in_pieces(SEGMENTERS[settings.method](settings, on_out_of_memory)))
 
 
 def build_lazily(settings: SegmentationSettings) -> Segmenter:
