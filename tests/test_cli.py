@@ -29,6 +29,7 @@ COMMANDS = [
     "history",
     "undo",
     "corrections",
+    "notify",
     "simulate",
     "train",
     "train-edges",

@@ -17,6 +17,8 @@ CONTRACT = [
     "prometheus/temwatch_rules.yml",
     "prometheus/temwatch_rules_test.yml",
     "sysusers.d/temwatch.conf",
+    "temwatch-outage.service",
+    "temwatch-outage.timer",
     "temwatch.service",
     "tmpfiles.d/temwatch.conf",
 ]

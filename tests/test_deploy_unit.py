@@ -2,11 +2,13 @@
 
 import configparser
 import os
+import re
 import subprocess
 
 import pytest
 
 from monitoring import DEPLOY, program
+from temwatch import cli
 
 UNIT = DEPLOY / "temwatch.service"
 MOST_EXPOSURE = "20"  # of 100; systemd-analyze prints tenths of it
@@ -31,6 +33,24 @@ def test_systemd_finds_nothing_to_say_against_the_unit(unit):
     done = run(program("systemd-analyze", "systemd"), "verify", "--man=no", unit)
     ours = [line for line in done.stderr.splitlines() if unit.name in line]
     assert (0, []) == (done.returncode, ours)
+
+
+@pytest.mark.parametrize("name", ["temwatch-outage.service", "temwatch-outage.timer"])
+def test_systemd_finds_nothing_to_say_against_the_timer(tmp_path, name):
+    """Nor against what it starts, which exposes no more than the service."""
+    for path in DEPLOY.glob("temwatch-outage.*"):
+        text = path.read_text().replace("/opt/temwatch/bin/temwatch", "/bin/true")
+        (tmp_path / path.name).write_text(text)
+    done = run(program("systemd-analyze", "systemd"), "verify", "--man=no", tmp_path / name)
+    assert (0, []) == (done.returncode, [line for line in done.stderr.splitlines() if "outage" in line])
+
+
+def test_the_timer_runs_a_command_that_there_is():
+    """With the program and the configuration of the service."""
+    (line,) = re.findall(r"^ExecStart=(.*)$", (DEPLOY / "temwatch-outage.service").read_text(), re.M)
+    ours = re.search(r"^ExecStart=(\S+) run (--config \S+)$", UNIT.read_text(), re.M)
+    assert f"{ours[1]} notify {ours[2]} --if-down" == line
+    cli.parser().parse_args(line.split()[1:])
 
 
 def test_the_sandbox_leaves_little_exposed(unit):

@@ -88,7 +88,7 @@ def parser() -> argparse.ArgumentParser:
         add(commands)
     for describe in cli_decisions.DECISIONS:
         describe(partial(_add, commands))
-    for add in (_simulate, _train, _train_edges, _evaluate, _convert_antema, _benchmark):
+    for add in (_notify, _simulate, _train, _train_edges, _evaluate, _convert_antema, _benchmark):
         add(commands)
     return top
 
@@ -158,6 +158,12 @@ def _status(commands: _Commands) -> None:
     text = "show what the service has done and what is queued"
     command = _add(commands, "status", text, _CONFIG, f"{_CONFIG} --link", config=True)
     command.add_argument("--link", action="store_true", help="print a link to the page that allows changes")
+
+
+def _notify(commands: _Commands) -> None:
+    text = "send a test message, or one that the service is down"
+    command = _add(commands, "notify", text, _CONFIG, f"{_CONFIG} --if-down", config=True)
+    command.add_argument("--if-down", action="store_true", help="only when it has been down for long enough")
 
 
 def _retry(commands: _Commands) -> None:

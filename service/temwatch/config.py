@@ -19,7 +19,7 @@ from temwatch.choices import (
     SeparationMethod,
     TableFormat,
 )
-from temwatch.config_messages import HookSettings
+from temwatch.config_messages import HookSettings, NotifySettings
 from temwatch.config_section import LocalPath, Section
 from temwatch.errors import ConfigError
 
@@ -206,6 +206,7 @@ class Config(Section):
     logging: LoggingSettings = LoggingSettings()
     engine: EngineSettings = EngineSettings()
     hook: HookSettings = HookSettings()
+    notify: NotifySettings = NotifySettings()
 
 
 def load(path: Path) -> Config:

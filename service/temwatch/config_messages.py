@@ -6,7 +6,7 @@ from pathlib import Path
 
 from pydantic import Field, field_validator
 
-from temwatch.config_section import Section
+from temwatch.config_section import LocalPath, Section
 
 
 class HookSettings(Section):
@@ -27,3 +27,16 @@ class HookSettings(Section):
                 "must begin with the whole path of a program, for example /usr/local/bin/archive"
             )
         return value
+
+
+class NotifySettings(Section):
+    """Messages to people by Apprise: enough micrographs, failed files, folder or service gone."""
+
+    targets_file: LocalPath | None = None
+    """file of mode 0600 with an address of Apprise a line, such as mailtos://...; not set: no messages"""
+    enough_percent: float = Field(2.0, gt=0, le=100)
+    """%, half the 95 % interval of mean and D50 of the diameter: a sample below it has enough micrographs"""
+    outage_minutes: float = Field(5.0, gt=0)
+    """min for which the watched folder or the service must be away before it is told"""
+    pause_minutes: float = Field(10.0, ge=0)
+    """min between two messages; what happens meanwhile is in the next one"""

@@ -51,6 +51,7 @@ class MissingExtra(UsageError):
 
 
 EXTRAS = {
+    "apprise": ("Apprise", "notify"),
     "distributed": ("distributed (Dask)", "cluster"),
     "imageio_ffmpeg": ("imageio-ffmpeg", "film"),
     "roifile": ("roifile", "imagej"),

@@ -34,6 +34,7 @@ def run(arguments: argparse.Namespace) -> int:
         ("port", _port),
         ("token", _token),
         ("hook", _hook),
+        ("messages", _messages),
         ("extras", _extras),
     )
     for name, check in checks:
@@ -134,6 +135,22 @@ def _hook(config: Config) -> Iterator[Finding]:
         yield "ok", " ".join(config.hook.command)
     else:
         yield "error", f"{program} is no program that this user may run; see [hook] command"
+
+
+def _messages(config: Config) -> Iterator[Finding]:
+    """The targets of messages, where there are any; nothing is sent."""
+    from temwatch.daemon import outbox
+
+    if config.notify.targets_file is None:
+        return
+    try:
+        targets = outbox.read_targets(config.notify.targets_file)
+    except ModuleNotFoundError:
+        yield "error", str(MissingExtra("apprise"))
+    except ConfigError as error:
+        yield "error", str(error)
+    else:
+        yield "ok", f"{', '.join(target.name for target in targets)}; temwatch notify sends a test message"
 
 
 def _extras(config: Config) -> Iterator[Finding]:

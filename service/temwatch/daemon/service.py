@@ -18,8 +18,9 @@ from temwatch.acquisition.arrival import add_found
 from temwatch.acquisition.scan import FoundFile, Skipped
 from temwatch.analysis import pipeline, segmentation
 from temwatch.config import Config, SegmentationSettings
-from temwatch.daemon import device, logs, supervision
+from temwatch.daemon import device, logs, news, supervision
 from temwatch.daemon.hook import Hook
+from temwatch.daemon.outbox import Outbox, read_targets
 from temwatch.daemon.output_probe import OutputProbe
 from temwatch.domain import Segmenter, Status
 from temwatch.engine import decisions, requests
@@ -63,6 +64,7 @@ def run(
     """
     logs.set_up(config.logging)
     _make_folders(config)
+    targets = read_targets(config.notify.targets_file) if config.notify.targets_file else []
     channel = server.bind(config.http)
     hub, registry = Hub(), CollectorRegistry()
     observed = timings(registry)
@@ -169,6 +171,10 @@ def run(
         }
         if config.hook.command:
             loops["hook"] = lambda stop, _: Hook(config.hook, ledger).run(stop)
+        if targets:
+            finder = news.NewsFinder(config.notify, ledger, vitals)
+            messages = Outbox(targets, config.notify.pause_minutes * 60)
+            loops["notify"] = lambda stop, _: news.run(finder, messages, stop)
 
         def on_start() -> None:
             page.start()
