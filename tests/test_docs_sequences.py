@@ -11,7 +11,8 @@ from temwatch.outputs.sequence_files import TABLES
 DOCS = (Path(__file__).parents[1] / "docs" / "sequences.md").read_text()
 CONTRACT = {
     "frames.csv": "sequence, frame, elapsed_s, particles, mean_equivalent_diameter_nm, "
-    "sd_equivalent_diameter_nm, mean_area_nm2, particle_fraction, drift_x_nm, drift_y_nm",
+    "sd_equivalent_diameter_nm, mean_area_nm2, particle_fraction, drift_x_nm, drift_y_nm, "
+    "temperature_C, pressure_Pa, bias_V",
     "tracks.csv": "sequence, track, frame, particle, x_nm, y_nm, equivalent_diameter_nm",
     "events.csv": "sequence, frame, event, track, others",
 }

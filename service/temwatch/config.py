@@ -86,6 +86,8 @@ class SequenceSettings(TrackingSettings):
     """s between frames where the files do not state it; not set: unknown"""
     gap_seconds: float = Field(30.0, gt=0)
     """s to wait for a missing frame; it is still added when it comes later"""
+    log_gap_seconds: float = Field(5.0, ge=0)
+    """s; a frame takes from a holder's log what it says at most so long before or after; 0: no logs"""
     picture_every_frames: int = Field(100, ge=1)
     """pictures are written of every n-th frame"""
 

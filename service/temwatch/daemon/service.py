@@ -19,6 +19,7 @@ from temwatch.acquisition.scan import FoundFile, Skipped
 from temwatch.analysis import pipeline, segmentation
 from temwatch.config import Config, SegmentationSettings
 from temwatch.daemon import device, logs, news, supervision
+from temwatch.daemon.holder_logs import HolderLogs
 from temwatch.daemon.hook import Hook
 from temwatch.daemon.outbox import Outbox, read_targets
 from temwatch.daemon.output_probe import OutputProbe
@@ -169,6 +170,8 @@ def run(
             "output": lambda stop, _: output_probe.run(stop),
             "device": lambda stop, _: segmenter_device.run(stop),
         }
+        if config.sequences.log_gap_seconds:
+            loops["logs"] = lambda stop, _: HolderLogs(config.sequences, ledger, engine.wake).run(stop)
         if config.hook.command:
             loops["hook"] = lambda stop, _: Hook(config.hook, ledger).run(stop)
         if targets:

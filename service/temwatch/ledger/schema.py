@@ -198,6 +198,7 @@ MIGRATIONS: tuple[Callable[[sqlite3.Connection], None], ...] = (
     sample_settings.create,
     relocations.create,
     packing.add_picture,
+    tables.add_holder_values,
 )
 """Migration n brings a ledger from version n to version n + 1."""
 

@@ -30,7 +30,11 @@ _CLOCK = re.compile(r"\d{1,2}:\d{2}(:\d{2}([.,]\d+)?)?")
 
 
 def join_log(
-    frames: pandas.DataFrame, log: str | Path, *, start: datetime | str | None = None
+    frames: pandas.DataFrame,
+    log: str | Path,
+    *,
+    start: datetime | str | None = None,
+    gap_s: float | None = None,
 ) -> pandas.DataFrame:
     """The frames of one sequence with the columns of a holder's log behind their own.
 
@@ -45,6 +49,9 @@ def join_log(
     start : datetime or str, optional
         When the first frame was taken, such as the earliest `acquired_at`; only where the log has moments or
         times of the day. Without a zone it is of this machine's zone, and so are moments of the log.
+    gap_s : float, optional
+        Only rows of the log count that are at most so many seconds from a frame; between two of them numbers
+        are interpolated, otherwise the nearest is taken.
 
     Returns
     -------
@@ -73,15 +80,105 @@ def join_log(
         column = name if name not in joined.columns else f"{name} (log)"
         numbers = np.array([_number(text, decimal_comma=decimal_comma) for text in texts])
         if any(text and np.isnan(number) for text, number in zip(texts, numbers, strict=True)):
-            joined[column] = _last_before(elapsed, at, texts)
+            joined[column] = _last_before(elapsed, at, texts, gap_s)
             continue
-        known = np.isfinite(numbers)
-        joined[column] = (
-            np.interp(elapsed, at[known], numbers[known], left=np.nan, right=np.nan)
-            if known.any()
-            else np.nan
-        )
+        joined[column] = _interpolated(elapsed, at, numbers, gap_s)
     return joined
+
+
+def frame_values(
+    logs: Sequence[Path], elapsed_s: NDArray[np.float64], start: datetime | None, gap_s: float
+) -> tuple[dict[str, NDArray[np.float64]], float]:
+    """What logs say of frames, by the columns of frames.csv, in their units.
+
+    Each quantity is taken from the first log and column that has it with a unit: none is guessed.
+
+    Parameters
+    ----------
+    logs : sequence of Path
+        See `join_log`.
+    elapsed_s : float64, (F,)
+        Time of each frame, s since the first; NaN where it is not known.
+    start, gap_s
+        As for `join_log`.
+
+    Returns
+    -------
+    values : dict of float64, (F,)
+        NaN where a log says nothing.
+    last_s : float
+        The time up to which all these logs reach.
+
+    Raises
+    ------
+    UsageError
+        A log cannot be used.
+    """
+    values: dict[str, NDArray[np.float64]] = {}
+    last_s = np.inf
+    for path in logs:
+        header, rows, decimal_comma = _read(path)
+        seconds = _seconds(path, header, rows, start)
+        order = np.argsort(seconds, kind="stable")
+        order = order[np.isfinite(seconds[order])]
+        for place, name in enumerate(header):
+            found = None if _TIME.match(name) or _DATE.match(name) else quantity(name)
+            if found is None or found[0] in values or not order.size:
+                continue
+            column, factor, offset = found
+            numbers = np.array([_number(rows[index][place], decimal_comma=decimal_comma) for index in order])
+            values[column] = _interpolated(elapsed_s, seconds[order], numbers * factor + offset, gap_s)
+            last_s = min(last_s, float(seconds[order[-1]]))
+    return values, last_s
+
+
+_UNIT = re.compile(r"[(\[/_ ]\s*([^()\[\]/_\s]+)\s*[)\]]?\s*$")
+_NAMES = (
+    ("temperature_C", re.compile(r"temp|^t\b", re.IGNORECASE)),
+    ("pressure_Pa", re.compile(r"press|gas", re.IGNORECASE)),
+    ("bias_V", re.compile(r"bias|volt", re.IGNORECASE)),
+)
+_UNITS: dict[str, dict[str, tuple[float, float]]] = {
+    "temperature_C": {"c": (1, 0), "°c": (1, 0), "degc": (1, 0), "celsius": (1, 0), "k": (1, -273.15)},
+    "pressure_Pa": {
+        "pa": (1, 0),
+        "hpa": (100, 0),
+        "kpa": (1e3, 0),
+        "mbar": (100, 0),
+        "bar": (1e5, 0),
+        "torr": (101325 / 760, 0),
+        "mtorr": (101.325 / 760, 0),
+        "atm": (101325, 0),
+    },
+    "bias_V": {"v": (1, 0), "mv": (1e-3, 0), "kv": (1e3, 0)},
+}
+
+
+def quantity(name: str) -> tuple[str, float, float] | None:
+    """Column of frames.csv for a column of a log, with factor and offset to its unit; None without a unit."""
+    unit = _UNIT.search(name)
+    for column, words in _NAMES:
+        if unit and words.search(name) and (found := _UNITS[column].get(unit[1].lower())):
+            return column, *found
+    return None
+
+
+def _interpolated(
+    elapsed: NDArray[np.float64], at: NDArray[np.float64], numbers: NDArray[np.float64], gap_s: float | None
+) -> NDArray[np.float64]:
+    """Numbers of a log, (L,) at ascending times, at the times of frames, (F,)."""
+    at, numbers = at[np.isfinite(numbers)], numbers[np.isfinite(numbers)]
+    if not at.size:
+        return np.full(elapsed.shape, np.nan)
+    between: NDArray[np.float64] = np.interp(elapsed, at, numbers, left=np.nan, right=np.nan)
+    if gap_s is None:
+        return between
+    after = np.searchsorted(at, elapsed)
+    before, behind = np.maximum(after - 1, 0), np.minimum(after, at.size - 1)
+    has_before = (after > 0) & (elapsed - at[before] <= gap_s)
+    has_behind = (after < at.size) & (at[behind] - elapsed <= gap_s)
+    alone = np.where(has_before, numbers[before], np.where(has_behind, numbers[behind], np.nan))
+    return np.where(has_before & has_behind, between, alone)
 
 
 def _read(path: Path) -> tuple[list[str], list[list[str]], bool]:
@@ -157,10 +254,13 @@ def _number(text: str, *, decimal_comma: bool) -> float:
 
 
 def _last_before(
-    elapsed: NDArray[np.float64], at: NDArray[np.float64], texts: Sequence[str]
+    elapsed: NDArray[np.float64], at: NDArray[np.float64], texts: Sequence[str], gap_s: float | None
 ) -> list[str | None]:
     places = np.searchsorted(at, elapsed, side="right") - 1
+    last_s, most_s = (at[-1], np.inf) if gap_s is None else (np.inf, gap_s)
     return [
-        texts[place] if np.isfinite(moment) and place >= 0 and moment <= at[-1] else None
+        texts[place]
+        if np.isfinite(moment) and place >= 0 and moment <= last_s and moment - at[place] <= most_s
+        else None
         for moment, place in zip(elapsed, places, strict=True)
     ]

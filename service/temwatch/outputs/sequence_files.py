@@ -30,6 +30,9 @@ TABLES: dict[str, tuple[Column, ...]] = {
         Column("particle_fraction", "real", "share of the frame that particles cover"),
         Column("drift_x_nm", "real", "how far the field has moved to the right since the first frame"),
         Column("drift_y_nm", "real", "how far it has moved down"),
+        Column("temperature_C", "real", "temperature in °C, of a holder's log; empty without one"),
+        Column("pressure_Pa", "real", "pressure of the gas in Pa, of a holder's log"),
+        Column("bias_V", "real", "voltage at the sample in V, of a holder's log"),
     ),
     paths.TRACKS: (
         _SEQUENCE,

@@ -38,8 +38,10 @@ def last_id(reader: Reader, sample: str) -> int:
 
 _TABLES = {
     "frames": """SELECT s.sequence, w.frame, w.elapsed_s, w.particles, w.mean_equivalent_diameter_nm,
-        w.sd_equivalent_diameter_nm, w.mean_area_nm2, w.particle_fraction, w.drift_x_nm, w.drift_y_nm
+        w.sd_equivalent_diameter_nm, w.mean_area_nm2, w.particle_fraction, w.drift_x_nm, w.drift_y_nm,
+        h.temperature_C, h.pressure_Pa, h.bias_V
         FROM followed w JOIN sequences s ON s.id = w.sequence_id
+        LEFT JOIN holder_values h ON h.sequence_id = w.sequence_id AND h.frame = w.frame
         WHERE {condition} AND w.frame IS NOT NULL ORDER BY w.id""",
     "tracks": """SELECT s.sequence, p.track, w.frame, p.number, p.x_nm, p.y_nm, p.equivalent_diameter_nm
         FROM followed w JOIN sequences s ON s.id = w.sequence_id JOIN track_points p ON p.followed_id = w.id

@@ -9,6 +9,9 @@ from __future__ import annotations
 
 import sqlite3
 
+QUANTITIES = ("temperature_C", "pressure_Pa", "bias_V")
+"""Columns of frames.csv that come from logs of holders."""
+
 # stacks have the name of their output folder, which no other file of the sample has
 _NAME = "coalesce(f.sequence, f.name)"
 
@@ -129,3 +132,25 @@ def link_again_after_exclusions(connection: sqlite3.Connection) -> None:
             excluded_particles ON micrographs
             WHEN OLD.frame IS NOT NULL BEGIN {_changed("OLD")} {_changed("NEW")} END"""
     )
+
+
+def add_holder_values(connection: sqlite3.Connection) -> None:
+    """Migration: frames.csv gets further columns, so that it is written anew."""
+    columns = ", ".join(f"{name} REAL" for name in QUANTITIES)
+    connection.execute(
+        f"""CREATE TABLE holder_values (
+            sequence_id INTEGER NOT NULL REFERENCES sequences (id) ON DELETE CASCADE,
+            frame INTEGER NOT NULL,
+            {columns},
+            PRIMARY KEY (sequence_id, frame)
+        ) WITHOUT ROWID"""
+    )
+    connection.execute(
+        """CREATE TABLE holder_logs (
+            sequence_id INTEGER PRIMARY KEY REFERENCES sequences (id) ON DELETE CASCADE,
+            signature TEXT NOT NULL,
+            last_id INTEGER NOT NULL,
+            is_complete INTEGER NOT NULL
+        )"""
+    )
+    connection.execute("UPDATE sequences SET generation = generation + 1")
