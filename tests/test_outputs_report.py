@@ -175,7 +175,7 @@ def test_a_number_has_the_digits_that_its_interval_allows(value, half_width, num
 def test_a_chart_is_of_publication_quality_and_repeatable(reader, chart):
     """85 mm wide at 600 dpi, or text that stays text; the same ledger gives the same bytes."""
     known = fields(reader, "Au")
-    png, svg = (charts.render(known, "Au", chart, kind, View()) for kind in ("png", "svg"))
+    png, svg, pdf = (charts.render(known, "Au", chart, kind, View()) for kind in ("png", "svg", "pdf"))
     with Image.open(io.BytesIO(png)) as picture:
         assert (2010, 1440) == picture.size
         assert 600 == pytest.approx(picture.info["dpi"][0], abs=1)
@@ -183,6 +183,9 @@ def test_a_chart_is_of_publication_quality_and_repeatable(reader, chart):
     ElementTree.fromstring(svg)
     assert png == charts.render(known, "Au", chart, "png", View())
     assert svg == charts.render(known, "Au", chart, "svg", View())
+    assert pdf.startswith(b"%PDF-")
+    assert b"/CIDFontType2" in pdf  # letters and no shapes
+    assert pdf == charts.render(known, "Au", chart, "pdf", View())
 
 
 @pytest.mark.parametrize("chart", charts.CHARTS)
@@ -288,7 +291,8 @@ def test_the_command_writes_report_and_charts(tmp_path, analysed):
     done = temwatch("report", "Au", "--config", service.config)
     assert 0 == done.returncode, done.stderr
     folder = service.output / "Au" / "report"
-    expected = {"report.html", *(f"{chart}.{kind}" for chart in charts.CHARTS for kind in ("png", "svg"))}
+    kinds = ("png", "svg", "pdf", "csv")
+    expected = {"report.html", *(f"{chart}.{kind}" for chart in charts.CHARTS for kind in kinds)}
     assert expected == {path.name for path in folder.iterdir()}
     assert len(expected) == len(done.stdout.splitlines())
     done = command("report", "Au", "--config", service.config, "--output", tmp_path / "elsewhere")

@@ -13,6 +13,7 @@ from temwatch.domain import Region
 from temwatch.errors import FAILURE_CODES, REFUSAL_CODES
 from temwatch.ledger import analyses
 from temwatch.ledger.sample_columns import fields
+from temwatch.outputs import charts
 from temwatch.outputs.population_summary import POPULATIONS, View, select
 from temwatch.web import problems
 from web_cases import TOKEN, Site, copied
@@ -44,6 +45,71 @@ def test_the_histogram_counts_the_rows_of_the_csv(site, descriptor):
     assert np.percentile(values, 90) == pytest.approx(answer["figures"]["d90"]["value"], rel=1e-5)
     assert answer["figures"]["mean"]["half_width"] > 0
     assert {"normal", "log-normal"} == {fit["name"] for fit in answer["fits"]}
+
+
+def test_a_chosen_axis_draws_the_same_particles_otherwise(site):
+    """Bars of a chosen width and range; the statistics stay those of all particles."""
+    chosen = "bin_width=0.5&axis_low=2&axis_high=4"
+    whole = site.json("/api/samples/Au/population")
+    answer = site.json(f"/api/samples/Au/population?{chosen}")
+    values = np.array([float(row["equivalent_diameter_nm"]) for row in table(site)])
+    edges = np.arange(2, 4.5, 0.5)
+    assert edges == pytest.approx(answer["histogram"]["edges"])
+    assert np.histogram(values, edges)[0].tolist() == answer["histogram"]["counts"]
+    assert np.count_nonzero((values < 2) | (values > 4)) == answer["histogram"]["outside"] > 0
+    assert whole["figures"] == answer["figures"]
+    log = site.json("/api/samples/Au/population?log_axis=true&bin_ratio=1.25")
+    edges = np.array(log["histogram"]["edges"])
+    assert edges[1:] / edges[:-1] == pytest.approx(1.25)
+    assert site.get("/api/samples/Au/population?axis_low=4&axis_high=2").status_code == 422
+
+
+@pytest.mark.parametrize("chart", charts.CHARTS)
+def test_the_data_behind_a_chart_come_as_csv(site, chart):
+    """With the numbers of the API, of the particles that were chosen; the picture comes as pdf, too."""
+    query = "descriptor=circularity&weighting=volume&min_diameter_nm=2"
+    text = site.get(f"/api/samples/Au/charts/{chart}.csv?{query}").text
+    rows = list(csv.DictReader(io.StringIO(text)))
+    answer = site.json(f"/api/samples/Au/population?{query}")
+    assert site.get(f"/api/samples/Au/charts/{chart}.pdf?{query}").content.startswith(b"%PDF-")
+    if chart == "histogram":
+        bars = [row for row in rows if row["series"] == "bars"]
+        assert answer["histogram"]["counts"] == [int(row["particles"]) for row in bars]
+        assert answer["histogram"]["density"] == [float(row["volume_density"]) for row in bars]
+        smooth = [float(row["volume_density"]) for row in rows if row["series"] == "smoothed"]
+        assert answer["smooth"]["y"] == smooth
+        assert {"bars", "smoothed", "normal", "log-normal"} == {row["series"] for row in rows}
+    elif chart == "scatter":
+        assert answer["particles"] == len(rows)
+    elif chart == "convergence":
+        assert answer["fields"] == int(rows[-1]["fields"])
+        assert float(rows[-1]["mean_half_width_percent"]) > 0
+    else:
+        border = site.json(f"/api/samples/Au/border?{query}")
+        assert border["density"]["corrected"] == [float(row["corrected_volume_density"]) for row in rows]
+
+
+def test_samples_are_compared_by_their_fields(site):
+    """The numbers of both, their difference, and no test where a sample has too few fields."""
+    query = "sample=Pt on carbon&sample=Au"
+    answer = site.json(f"/api/comparison?{query}")
+    means = [site.json(f"/api/samples/{one}/population")["figures"]["mean"] for one in ("Pt on carbon", "Au")]
+    first, second = answer["samples"]
+    assert ["Pt on carbon", "Au"] == [first["sample"], second["sample"]]
+    assert means == [first["figures"]["mean"], second["figures"]["mean"]]
+    against = second["against_reference"]
+    assert means[1]["value"] - means[0]["value"] == pytest.approx(against["difference"], abs=1e-5)
+    assert against["p"] is None  # two fields of platinum
+    assert -1 <= against["cliffs_delta"] <= 1
+    assert "against_reference" not in first
+    rows = list(csv.DictReader(io.StringIO(site.get(f"/api/comparison/chart.csv?{query}").text)))
+    assert {"Pt on carbon", "Au"} == {row["sample"] for row in rows}
+    assert site.get(f"/api/comparison/chart.svg?{query}&log_axis=true").content.startswith(b"<?xml")
+    filtered = site.json(f"/api/comparison?{query}&min_diameter_nm=3")
+    assert filtered["samples"][1]["particles"] < second["particles"]
+    assert 404 == site.get("/api/comparison?sample=Au&sample=Ag").status_code
+    assert 422 == site.get("/api/comparison?sample=Au").status_code
+    assert 422 == site.get("/api/comparison?sample=Au&sample=Au").status_code
 
 
 def test_volume_weighting_uses_the_cubed_diameter(site):

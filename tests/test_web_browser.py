@@ -20,8 +20,8 @@ VIEWS = (
     "population",
     "convergence",
     "border",
-    "samples",
     "compare",
+    "manual",
     "problems",
     "downloads",
     "history",
@@ -171,6 +171,43 @@ def test_the_histogram_counts_the_rows_of_the_csv_and_a_bar_shows_its_particles(
     assert 1 == page.locator(".viewer path.chosen").count()
 
 
+def test_bins_and_axis_of_the_histogram_are_chosen(open_page, service):
+    """Width, range and logarithmic axis; the files have what the page shows, another descriptor its own."""
+    page = open_page("population")
+    until(page, "document.querySelector('.axis input').placeholder")
+    page.get_by_label("Bin width").fill("0.25")
+    page.get_by_label("Axis to").fill("3")
+    until(page, "document.querySelector('.axis .caption').textContent.includes('beyond the axis')")
+    href = page.get_attribute("#view-population .files a[aria-label='Distribution, csv']", "href")
+    rows = csv.DictReader(io.StringIO(service.get(href).decode()))
+    bars = [row for row in rows if row["series"] == "bars"]
+    assert {0.25} == {
+        round(float(row["equivalent_diameter_nm_to"]) - float(row["equivalent_diameter_nm_from"]), 6)
+        for row in bars
+    }
+    assert "3.0" == bars[-1]["equivalent_diameter_nm_to"]
+    page.get_by_label("Log", exact=True).check()
+    until(
+        page, "!document.querySelector('[aria-label=\"Ratio of the edges of a bin\"]').parentElement.hidden"
+    )
+    until(page, "document.querySelector('#view-population .ytitle').textContent.includes('per unit of ln')")
+    page.get_by_label("Descriptor").first.select_option("circularity")
+    until(page, "document.querySelector('#view-population .xtitle').textContent === 'circularity'")
+    assert not page.get_by_label("Log", exact=True).is_checked()
+
+
+def test_samples_are_compared(open_page):
+    """Each with the reference, which is chosen; one micrograph is too few for a test."""
+    page = open_page("compare")
+    until(page, "document.querySelector('#view-compare tbody [class=tick]')")
+    differences = page.get_by_role("region", name="Differences from Au")
+    differences.wait_for()
+    assert "too few fields" in differences.inner_text()
+    page.get_by_label("from").select_option("Pt")
+    page.get_by_role("region", name="Differences from Pt").wait_for()
+    assert "too few fields for a test" in page.inner_text("#view-compare .lead >> nth=1")
+
+
 def test_the_keyboard_reaches_everything(open_page):
     """Digits change the view, arrows and Enter select a bin of the histogram, L changes the theme."""
     page = open_page()
@@ -229,14 +266,14 @@ def test_bookmarks_of_renamed_views_still_open_them(open_page):
 
 def test_manual_diameters_are_compared(open_page, tmp_path):
     """A csv gives both means and both tests; a bad file is refused with a reason."""
-    page = open_page("compare", refusals=[422])
+    page = open_page("manual", refusals=[422])
     good = tmp_path / "by_hand.csv"
     good.write_text("diameter_nm\n" + "\n".join(str(2 + 0.05 * n) for n in range(60)))
     page.set_input_files("#manual", good)
     page.fill("#token", TOKEN)
     page.click("dialog button[type=submit]")
     page.wait_for_selector(".compare table")
-    words = page.inner_text("#view-compare")
+    words = page.inner_text("#view-manual")
     for expected in ("by_hand.csv", "Welch", "Kolmogorov–Smirnov", "automatic", "manual", "3.475"):
         assert expected in words, expected
     bad = tmp_path / "letter.csv"

@@ -10,8 +10,10 @@ from typing import TYPE_CHECKING, Any, Literal
 import numpy as np
 from numpy.typing import NDArray
 
+from temwatch.analysis.statistics import bins as bins_of
 from temwatch.analysis.statistics import border, comparison, distributions, population
 from temwatch.analysis.statistics import convergence as convergence_of
+from temwatch.analysis.statistics.bins import AUTOMATIC, Bins
 from temwatch.analysis.statistics.population import FIGURES, Figure, Population
 from temwatch.descriptors import BY_NAME, SIZE, Shown, shown
 from temwatch.ledger.sample_columns import Fields
@@ -80,25 +82,34 @@ def figures(fields: Fields, view: View) -> dict[str, Any]:
     return {**_head(fields, found, view), "figures": _figures(found.figures)}
 
 
-def describe(fields: Fields, view: View) -> dict[str, Any]:
-    """Histogram, smooth density, fits and statistics of one population."""
+def describe(fields: Fields, view: View, bins: Bins = AUTOMATIC) -> dict[str, Any]:
+    """Histogram, smooth density, fits and statistics of one population.
+
+    On a logarithmic axis all densities are per unit of the natural logarithm. The figures are of all
+    particles, whatever the range of the axis.
+    """
     found = select(fields, view)
-    bars = population.histogram(found)
-    x, y = population.density(found, limits=BY_NAME[view.descriptor].limits)
+    binned = bins_of.binned(found, bins)
+    bars = binned.histogram
+    x, y = bins_of.density(found, bins, bars.edges, BY_NAME[view.descriptor].limits)
+    per_unit = x if bins.log else np.ones(len(x))
     return {
         **_head(fields, found, view),
         "figures": _figures(found.figures),
+        "log_axis": bins.log,
         "histogram": {
             "edges": bars.edges.tolist(),
             "counts": bars.counts.tolist(),
             "density": json_numbers(bars.density),
+            "outside": binned.outside,
+            "widened": binned.widened,
         },
         "smooth": {"x": json_numbers(x), "y": json_numbers(y)},
         "fits": [
             {
                 **{key: json_numbers(value) for key, value in asdict(fit).items() if key != "name"},
                 "name": fit.name,
-                "density": json_numbers(distributions.fitted_density(fit, x)),
+                "density": json_numbers(per_unit * distributions.fitted_density(fit, x)),
             }
             for fit in distributions.fits(found)
         ],

@@ -19,7 +19,7 @@ from temwatch.domain import Method, PixelSizeSource, Status
 from temwatch.ledger import MicrographRow, Reader, changes
 from temwatch.ledger.changes import ChangeRow
 from temwatch.ledger.sample_columns import Fields, fields
-from temwatch.outputs import charts, paths, population_summary
+from temwatch.outputs import chart_data, charts, paths, population_summary
 from temwatch.outputs.files import replacing
 from temwatch.outputs.numbers_in_words import interval_in_words, number_in_words
 from temwatch.outputs.population_summary import POPULATIONS, View
@@ -122,6 +122,7 @@ def write(reader: Reader, sample: str, folder: Path, at: datetime) -> list[Path]
     for chart in charts.CHARTS:
         for kind in get_args(charts.Kind):
             contents[f"{chart}.{kind}"] = charts.render(loaded, sample, chart, kind, View())
+        contents[f"{chart}.csv"] = chart_data.csv_text(loaded, chart, View()).encode()
     written = []
     for name, content in contents.items():
         written.append(folder / name)

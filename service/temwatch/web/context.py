@@ -8,10 +8,11 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Annotated, Any
 
-from fastapi import Depends, HTTPException
+from fastapi import Depends, HTTPException, Query
 from starlette.requests import Request
 from starlette.responses import Response
 
+from temwatch.analysis.statistics.bins import Bins
 from temwatch.config import Config
 from temwatch.descriptors import SIZE
 from temwatch.health import Vitals
@@ -51,6 +52,32 @@ def _view(descriptor: DescriptorName = SIZE, weighting: Weighting = "number", bo
 
 ViewQuery = Annotated[View, Depends(_view)]
 """The population that a request asks for, out of its query parameters."""
+
+
+_End = Annotated[float | None, Query(ge=-1e9, le=1e9, allow_inf_nan=False, description="end of the axis")]
+
+
+def _bins(
+    bin_width: Annotated[
+        float | None, Query(ge=1e-6, le=1e9, allow_inf_nan=False, description="in the unit of the descriptor")
+    ] = None,
+    bin_ratio: Annotated[
+        float | None,
+        Query(
+            ge=1.001, le=1e6, allow_inf_nan=False, description="of the edges of a bin on a logarithmic axis"
+        ),
+    ] = None,
+    axis_low: _End = None,
+    axis_high: _End = None,
+    log_axis: bool = False,
+) -> Bins:
+    if axis_low is not None and axis_high is not None and axis_low >= axis_high:
+        raise HTTPException(422, f"the axis ends at {axis_high:g}, below its beginning at {axis_low:g}")
+    return Bins(width=bin_width, ratio=bin_ratio, low=axis_low, high=axis_high, log=log_axis)
+
+
+BinsQuery = Annotated[Bins, Depends(_bins)]
+"""The bins of a histogram that a request asks for, out of its query parameters."""
 
 
 def known_sample(ledger: Reader, sample: str) -> None:

@@ -11,10 +11,10 @@ from fastapi import FastAPI
 from fastapi.responses import HTMLResponse, Response
 
 from temwatch.ledger import Reader
-from temwatch.outputs import charts, sample_report, sequence_files, tables, workbook
+from temwatch.outputs import chart_data, charts, sample_report, sequence_files, tables, workbook
 from temwatch.particle_filter import NO_FILTER
 from temwatch.web import download_process, serialize
-from temwatch.web.context import Context, ViewQuery, known_sample
+from temwatch.web.context import BinsQuery, Context, ViewQuery, known_sample
 from temwatch.web.download_process import Write
 from temwatch.web.download_queue import write_text
 from temwatch.web.filter_query import AskedFilter, FilterQuery, named
@@ -23,7 +23,8 @@ _UNKNOWN: dict[int | str, dict[str, Any]] = {404: {"description": "no such sampl
 _DOWNLOAD = _UNKNOWN | {503: {"description": "too many downloads at once"}}
 _TABLES = {"particles": tables.PARTICLES, "micrographs": tables.MICROGRAPHS, "rejections": tables.REJECTIONS}
 Table = Literal["particles", "micrographs", "rejections", "frames", "tracks", "events"]
-_CHART_TYPES = {"png": "image/png", "svg": "image/svg+xml"}
+CHART_TYPES = {"png": "image/png", "svg": "image/svg+xml", "pdf": "application/pdf", "csv": serialize.CSV}
+ChartFile = Literal["png", "svg", "pdf", "csv"]
 _EXCEL = "application/vnd.openxmlformats-officedocument.spreadsheetml.sheet"
 
 
@@ -38,7 +39,7 @@ def add(app: FastAPI, service: Context) -> None:
             known_sample(ledger, sample)
             chosen = NO_FILTER if asked is None else asked.of_sample(ledger, sample)
         write = partial(download_process.write, service.config.output.state, made_by, chosen)
-        headers = {"Content-Disposition": _attachment(named(name, chosen))} if name else {}
+        headers = {"Content-Disposition": attachment(named(name, chosen))} if name else {}
         return service.download_queue.respond(write, media_type, headers)
 
     @app.get("/api/samples/{sample}/particles", responses=_DOWNLOAD, summary="All particles of a sample")
@@ -66,17 +67,27 @@ def add(app: FastAPI, service: Context) -> None:
     @app.get(
         "/api/samples/{sample}/charts/{chart}.{kind}",
         responses=_UNKNOWN,
-        summary="A chart in publication quality",
+        summary="A chart in publication quality, or the data behind it as csv",
     )
     def chart_file(
-        sample: str, chart: charts.Chart, kind: charts.Kind, view: ViewQuery, filter: FilterQuery
+        sample: str,
+        chart: charts.Chart,
+        kind: ChartFile,
+        view: ViewQuery,
+        bins: BinsQuery,
+        filter: FilterQuery,
     ) -> Response:
         with service.reader() as ledger:
             known_sample(ledger, sample)
             chosen = filter.of_sample(ledger, sample)
-        content = charts.render(service.populations.fields(sample, chosen), sample, chart, kind, view)
-        headers = {"Content-Disposition": _attachment(named(f"{sample}_{chart}.{kind}", chosen))}
-        return Response(content, media_type=_CHART_TYPES[kind], headers=headers)
+        fields = service.populations.fields(sample, chosen)
+        content = (
+            chart_data.csv_text(fields, chart, view, bins).encode()
+            if kind == "csv"
+            else charts.render(fields, sample, chart, kind, view, bins)
+        )
+        headers = {"Content-Disposition": attachment(named(f"{sample}_{chart}.{kind}", chosen))}
+        return Response(content, media_type=CHART_TYPES[kind], headers=headers)
 
     @app.get(
         "/api/samples/{sample}/report",
@@ -104,7 +115,7 @@ def _write_report(ledger: Reader, stream: BinaryIO, *, sample: str) -> None:
     write_text(stream, [sample_report.report(ledger, sample, datetime.now(UTC))])
 
 
-def _attachment(name: str) -> str:
+def attachment(name: str) -> str:
     """Content-Disposition header for a file of any name (RFC 6266)."""
     plain = "".join(
         letter if letter.isascii() and (letter.isalnum() or letter in " ._-") else "_" for letter in name

@@ -13,12 +13,13 @@ from starlette.requests import Request
 from starlette.responses import Response
 
 from temwatch.analysis.statistics import manual_table
+from temwatch.analysis.statistics.bins import AUTOMATIC, Bins
 from temwatch.descriptors import SHAPE, SIZE
 from temwatch.outputs import population_summary
 from temwatch.outputs.population_summary import DescriptorName, View, Weighting
 from temwatch.particle_filter import ParticleFilter
 from temwatch.web.bodies import REFUSALS, token_route
-from temwatch.web.context import Context, JsonBody, ViewQuery, known_sample
+from temwatch.web.context import BinsQuery, Context, JsonBody, ViewQuery, known_sample
 from temwatch.web.filter_query import AskedFilter, FilterQuery
 from temwatch.web.population_cache import Compute, LoadedSample
 
@@ -31,8 +32,8 @@ Question = tuple[Hashable, Compute]
 """The key under which an answer is cached, and the function that computes it."""
 
 
-def _population(view: View, _: float) -> Question:
-    return view, lambda loaded: population_summary.describe(loaded.fields, view)
+def _population(view: View, bins: Bins) -> Question:
+    return (view, bins), lambda loaded: population_summary.describe(loaded.fields, view, bins)
 
 
 def _convergence(view: View, target_percent: float, *, curve: bool = False) -> Question:
@@ -49,7 +50,7 @@ def _scatter(x: DescriptorName, y: DescriptorName) -> Question:
 
 
 QUESTIONS: Mapping[str, Callable[[View, float], Question]] = {
-    "population": _population,
+    "population": lambda view, _: _population(view, AUTOMATIC),
     "convergence": _convergence,
     "curve": partial(_convergence, curve=True),
     "scatter": lambda *_: _scatter(SIZE, SHAPE),
@@ -70,8 +71,10 @@ def add(app: FastAPI, service: Context) -> None:
         responses=_UNKNOWN,
         summary="Histogram, density, fits, and statistics with 95 % intervals",
     )
-    def population(request: Request, sample: str, view: ViewQuery, filter: FilterQuery) -> Response:
-        return respond(request, sample, filter, _population(view, 0.0))
+    def population(
+        request: Request, sample: str, view: ViewQuery, bins: BinsQuery, filter: FilterQuery
+    ) -> Response:
+        return respond(request, sample, filter, _population(view, bins))
 
     @app.get(
         "/api/samples/{sample}/convergence",

@@ -170,13 +170,17 @@ class Histogram:
     density: Reals
 
 
-def histogram(found: Population, edges: Reals | None = None) -> Histogram:
-    """Histogram over bins of a round width; a bin holds its lower edge, the last one both."""
+def histogram(found: Population, edges: Reals | None = None, *, log: bool = False) -> Histogram:
+    """Histogram over bins of a round width; a bin holds its lower edge, the last one both.
+
+    The density is per unit of the values, with `log` per unit of their natural logarithm.
+    """
     if edges is None:
         edges = bin_edges(found)
     at = _counts_below(found.values, edges)
     total = float(found.weights.sum()) or 1.0
-    density = _mass(found.weights, at) / (total * np.diff(edges))
+    widths = np.diff(np.log(edges) if log else edges)
+    density = _mass(found.weights, at) / (total * widths)
     return Histogram(edges=edges, counts=np.diff(at), density=density)
 
 

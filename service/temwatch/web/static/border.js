@@ -40,7 +40,7 @@ export async function update(section, page, signal) {
     steps(answer.edges, answer.density.raw, { name: "measured", fill: "tozeroy", fillcolor: translucent("data", 0.25), line: { shape: "hv", width: 2.5, color: colour("data") } }),
     steps(answer.edges, answer.density.corrected, { name: "corrected", line: { shape: "hv", width: 2.5, color: colour("second"), dash: "dash" } }),
   ], {
-    x: { title: withUnit(answer.name, answer.unit) }, y: { title: densityLabel(answer.weighting, answer.unit), rangemode: "tozero" },
+    x: { title: withUnit(answer.name, answer.unit) }, y: { title: densityLabel(answer), rangemode: "tozero" },
     label: `Distribution of the ${answer.name}, measured and corrected; the mean shifts by ${signed(shift)}`,
   });
 }

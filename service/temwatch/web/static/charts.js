@@ -78,7 +78,22 @@ export async function draw(node, traces, { x = {}, y = {}, label, ...layout } = 
 // without the characters that plotly takes for markup
 export const plain = (text) => text.replace(/[<>&]/g, "");
 
-export const densityLabel = (weighting, unit) => `${weighting} density${unit ? ` (1/${unit})` : ""}`;
+const WEIGHTED = { number: "number", area: "surface", volume: "volume" };
+
+export const densityLabel = ({ weighting, unit, log_axis: log }) =>
+  `${WEIGHTED[weighting]}-weighted density${log ? " (per unit of ln)" : unit ? ` (1/${unit})` : ""}`;
+
+const powers = (digits) => [-3, -2, -1, 0, 1, 2, 3, 4, 5, 6].flatMap((power) => digits.map((digit) => Number(`${digit}e${power}`)));
+const ROUND = powers([1, 2, 5]);
+const FINE = powers([1, 1.2, 1.5, 2, 2.5, 3, 4, 5, 6, 7, 8, 9]); // where an axis is short
+
+export const logAxis = () => ({ type: "log", tickvals: ROUND, ticktext: ROUND.map(String) });
+
+// for bars, whose width plotly knows on linear axes only: their places are logarithms already
+export function logPlaces(low, high) {
+  const ticks = (high / low > 8 ? ROUND : FINE).filter((tick) => tick >= low && tick <= high);
+  return { range: [low, high].map(Math.log10), tickvals: ticks.map(Math.log10), ticktext: ticks.map(String) };
+}
 
 export const withUnit = (name, unit) => (unit ? `${name} (${unit})` : name);
 

@@ -1,5 +1,6 @@
 // Downloads: tables, charts in publication quality, and the report.
 import { chosenFilter, sampleUrl } from "./api.js";
+import { axisQuery, saveLinks } from "./axis.js";
 import { controls, query } from "./population.js";
 import { empty, make } from "./dom.js";
 
@@ -36,11 +37,10 @@ export async function update(section, page) {
   parts.tables.replaceChildren(...TABLES.map(([path, name, description]) => make("li", {},
     make("a", { href: sampleUrl(page.sample, path), download: "" }, name), make("span", {}, description))));
   parts.charts.replaceChildren(...Object.entries(CHARTS).map(([chart, description]) => {
-    const path = (kind) => sampleUrl(page.sample, `charts/${chart}.${kind}?${query(page.settings)}`);
+    const axis = axisQuery(page.settings);
+    const path = (kind) => sampleUrl(page.sample, `charts/${chart}.${kind}?${query(page.settings)}${axis ? `&${axis}` : ""}`);
     return make("figure", {},
       make("img", { src: `${path("svg")}&n=${particles}`, alt: description, loading: "lazy", width: 335, height: 240 }),
-      make("figcaption", {}, description, make("span", { className: "line" },
-        make("a", { href: path("png"), download: "", "aria-label": `${description}, png` }, "png, 600 dpi"),
-        make("a", { href: path("svg"), download: "", "aria-label": `${description}, svg` }, "svg"))));
+      make("figcaption", {}, description, saveLinks(description, path)));
   }));
 }

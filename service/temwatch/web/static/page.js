@@ -7,9 +7,9 @@ import * as live from "./live.js";
 import * as population from "./population.js";
 import * as convergence from "./convergence.js";
 import * as border from "./border.js";
-import * as samples from "./samples.js";
-import * as sequences from "./sequences.js";
 import * as compare from "./compare.js";
+import * as sequences from "./sequences.js";
+import * as manual from "./manual.js";
 import * as problems from "./problems.js";
 import * as downloads from "./downloads.js";
 import * as history from "./history.js";
@@ -18,8 +18,8 @@ import * as filter from "./filter.js";
 
 // each view exports `title`, `mount(section, page)`, `update(section, page, signal)`; where it shows parts of
 // the service's state, `stateQuery(page)` names them; where it has keys of its own, `key(event)` handles them
-const VIEWS = { live, population, convergence, border, samples, sequences, compare, problems, downloads, history };
-const FORMER_NAMES = { now: "live", enough: "convergence", trouble: "problems", takeaway: "downloads" }; // in bookmarks
+const VIEWS = { live, population, convergence, border, compare, sequences, manual, problems, downloads, history };
+const FORMER_NAMES = { now: "live", enough: "convergence", samples: "compare", trouble: "problems", takeaway: "downloads" }; // in bookmarks
 const POLL_MS = 5000;
 const MIN_PAUSE_MS = 300;
 const MAX_PAUSE_MS = 900;
@@ -34,7 +34,7 @@ export const page = {
   sample: null,
   chosenMicrograph: null, // shown in place of the last one
   chosenParticle: null, // to be marked on it, once
-  settings: { descriptor: "equivalent_diameter_nm", weighting: "number", corrected: false, target: 2 },
+  settings: { descriptor: "equivalent_diameter_nm", weighting: "number", corrected: false, target: 2, axis: {} },
   open(view) {
     location.hash = view;
   },

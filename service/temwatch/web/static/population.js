@@ -1,13 +1,14 @@
 // The population of the sample: histogram, fits and statistics; a click on a bar or a point shows its particles.
 import { getJson, sampleUrl } from "./api.js";
-import { bars, colour, densityLabel, draw, translucent, withUnit } from "./charts.js";
+import { axisControls, axisQuery, saveLinks } from "./axis.js";
+import { bars, colour, densityLabel, draw, logPlaces, translucent, withUnit } from "./charts.js";
 import { empty, make, table } from "./dom.js";
 import { DESCRIPTORS, capitalised, count, digits, edge, estimate, interval, intervalSource, plural } from "./format.js";
 
 export const title = "Population";
 
 export const STATISTICS = { mean: "mean", sd: "standard deviation", d50: "median (D50)", d10: "D10", d90: "D90", gsd: "geometric SD" };
-const WEIGHTINGS = { number: "Number", area: "Area", volume: "Volume" };
+const WEIGHTINGS = { number: "Number", area: "Surface", volume: "Volume" };
 const POOR_FIT = 0.1; // largest cumulative distance; above it the misfit is visible
 let parts;
 let known = null;
@@ -28,6 +29,7 @@ export function controls(page, { border = true } = {}) {
     border ? make("label", { className: "tick" }, corrected, "Border correction") : null);
 
   function set(change) {
+    if (change.descriptor) settings.axis = {}; // it has another unit
     Object.assign(settings, change);
     page.refresh();
   }
@@ -50,6 +52,8 @@ export function mount(section, page) {
     lead: make("p", { className: "lead" }),
     chart: make("div", { className: "chart", role: "img" }),
     bars: make("div", { className: "picker", role: "slider", tabIndex: 0, "aria-label": "Histogram bin", "aria-valuemin": "0" }),
+    axis: axisControls(page),
+    files: make("div"),
     fit: make("p", { className: "fit" }),
     figures: make("div"),
     scatter: make("div", { className: "chart", role: "img" }),
@@ -61,7 +65,7 @@ export function mount(section, page) {
   section.append(
     make("div", { className: "head" }, make("div", {}, parts.title, parts.lead), parts.controls.element),
     make("div", { className: "columns wide-first" },
-      make("div", { className: "panel" }, parts.bars, parts.fit),
+      make("div", { className: "panel" }, parts.bars, parts.axis.element, parts.fit, parts.files),
       make("div", { className: "panel" }, parts.figures)),
     parts.picked,
     make("div", { className: "panel" }, make("h2", {}, "Size and circularity"), parts.scatter, parts.scatterNote));
@@ -72,8 +76,11 @@ export const stateQuery = (page) => `also=population&also=scatter&${query(page.s
 export async function update(section, page, signal) {
   parts.controls.sync();
   if (!page.sample) return void (parts.title.textContent = "No sample yet");
+  parts.axis.sync();
+  const axis = axisQuery(page.settings);
+  const chosen = `${query(page.settings)}${axis ? `&${axis}` : ""}`;
   const [answer, dots] = await Promise.all([
-    page.included("population", page.sample, stateQuery(page)) ?? getJson(sampleUrl(page.sample, `population?${query(page.settings)}`), signal),
+    (axis ? undefined : page.included("population", page.sample, stateQuery(page))) ?? getJson(sampleUrl(page.sample, `population?${chosen}`), signal),
     page.included("scatter", page.sample, stateQuery(page)) ?? getJson(sampleUrl(page.sample, "scatter"), signal),
   ]);
   const other = known && (known.descriptor !== answer.descriptor || known.sample !== page.sample);
@@ -82,6 +89,8 @@ export async function update(section, page, signal) {
   parts.title.textContent = page.sample;
   parts.lead.textContent = `${plural(answer.particles, "particle")} on ${plural(answer.micrographs, "micrograph")}`;
   if (!answer.particles) return void parts.figures.replaceChildren(empty("No particles yet."));
+  parts.axis.sync(answer);
+  parts.files.replaceChildren(saveLinks("Distribution", (kind) => sampleUrl(page.sample, `charts/histogram.${kind}?${chosen}`)));
   showStatistics(answer);
   await showHistogram(answer, page);
   // thousands of points take longest to draw; show everything above them first
@@ -110,9 +119,10 @@ function parameters(fit, unit) {
 
 async function showHistogram(answer, page) {
   const { edges, counts, density } = answer.histogram;
-  const line = (y, name, more) => ({ type: "scatter", mode: "lines", x: answer.smooth.x, y, name, hoverinfo: "skip", ...more });
+  const place = (values) => (answer.log_axis ? values.map(Math.log10) : values);
+  const line = (y, name, more) => ({ type: "scatter", mode: "lines", x: place(answer.smooth.x), y, name, hoverinfo: "skip", ...more });
   const traces = [
-    bars(answer.histogram.edges, "particles", {
+    bars(place(edges), "particles", {
       y: density, customdata: counts,
       marker: { color: translucent("data", 0.55), line: { color: colour("data"), width: 0 } },
       hovertemplate: "%{customdata} particles<extra></extra>", showlegend: false,
@@ -123,8 +133,8 @@ async function showHistogram(answer, page) {
     })),
   ];
   await draw(parts.chart, traces, {
-    x: { title: withUnit(answer.name, answer.unit), range: [edges[0], edges.at(-1)] },
-    y: { title: densityLabel(answer.weighting, answer.unit), rangemode: "tozero" },
+    x: { title: withUnit(answer.name, answer.unit), ...(answer.log_axis ? logPlaces(edges[0], edges.at(-1)) : { range: [edges[0], edges.at(-1)] }) },
+    y: { title: densityLabel(answer), rangemode: "tozero" },
     label: `Histogram of ${answer.particles} particles: ${answer.name}`,
   });
   bar = Math.min(bar, counts.length - 1);
