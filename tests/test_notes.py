@@ -9,6 +9,7 @@ from temwatch.notes import Note, join_notes, note_in_words, split_notes
 def test_every_note_has_words_of_its_own(note):
     """For the page and for `temwatch status`."""
     assert note.words
+    assert note.what_to_do.endswith(".")
     assert 1 == [one.words for one in Note].count(note.words)
 
 

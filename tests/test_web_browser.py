@@ -203,7 +203,7 @@ def test_samples_are_compared(open_page):
     differences = page.get_by_role("region", name="Differences from Au")
     differences.wait_for()
     assert "too few fields" in differences.inner_text()
-    page.get_by_label("from").select_option("Pt")
+    page.select_option("#view-compare .head label select", "Pt")
     page.get_by_role("region", name="Differences from Pt").wait_for()
     assert "too few fields for a test" in page.inner_text("#view-compare .lead >> nth=1")
 
@@ -272,7 +272,7 @@ def test_manual_diameters_are_compared(open_page, tmp_path):
     page.set_input_files("#manual", good)
     page.fill("#token", TOKEN)
     page.click("dialog button[type=submit]")
-    page.wait_for_selector(".compare table")
+    page.wait_for_selector(".manual table")
     words = page.inner_text("#view-manual")
     for expected in ("by_hand.csv", "Welch", "Kolmogorov–Smirnov", "automatic", "manual", "3.475"):
         assert expected in words, expected
@@ -280,9 +280,9 @@ def test_manual_diameters_are_compared(open_page, tmp_path):
     bad.write_text("dear all")
     with page.expect_console_message(lambda said: "422" in said.text):
         page.set_input_files("#manual", bad)
-    page.wait_for_selector(".compare .failed:not([hidden])")
-    assert "no column holds three positive numbers" in page.inner_text(".compare .failed")
-    assert page.is_hidden(".compare table")
+    page.wait_for_selector(".manual .failed:not([hidden])")
+    assert "no column holds three positive numbers" in page.inner_text(".manual .failed")
+    assert page.is_hidden(".manual table")
 
 
 def test_a_link_brings_the_token(open_page, service):

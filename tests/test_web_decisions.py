@@ -197,6 +197,27 @@ def test_one_micrograph_is_calibrated_by_its_id(site, micrograph):
     calibrate(409, undo=True)
 
 
+def test_a_remark_is_dismissed_and_undone(site, micrograph):
+    """The page shows it no more, with what to do; the table keeps it."""
+    with open_ledger(site.config.output.state) as ledger, ledger.transaction() as connection:
+        connection.execute("UPDATE micrographs SET notes = 'two_kinds' WHERE id = ?", (micrograph,))
+    (flag,) = site.json(f"/api/micrographs/{micrograph}")["flags"]
+    assert {"note", "words", "what_to_do"} == set(flag)
+    answer = post(site, micrograph, "notes/dismiss", by="anna", reason="known", notes=[flag["note"]])
+    row = site.json(f"/api/micrographs/{micrograph}")
+    assert ([], "two_kinds", "two_kinds") == (row["flags"], row["notes"], row["dismissed_notes"])
+    (change,) = site.json("/api/history?limit=1")
+    assert ("anna", "known", "remark dismissed: particles look like two kinds") == (
+        change["made_by"],
+        change["reason"],
+        change["what"],
+    )
+    undone = site.client.post("/api/history/undo", json={"changes": answer["changes"]}, headers=ALLOWED)
+    assert 200 == undone.status_code
+    assert [flag] == site.json(f"/api/micrographs/{micrograph}")["flags"]
+    post(site, micrograph, "notes/dismiss", headers={}, code=401)
+
+
 def test_history_is_json_with_every_field(site, micrograph):
     """Two people at once lose nothing: both are there."""
     for by in ("anna", "bert"):

@@ -7,6 +7,7 @@ from collections.abc import Callable
 from pathlib import Path
 
 from temwatch.choices import MAX_BY_CHARACTERS
+from temwatch.notes import Note
 
 _PATHS = "path below the watched folder, as in micrographs.csv, or a shell pattern in quotes"
 
@@ -35,6 +36,21 @@ def add_include(add: Add) -> None:
     """`temwatch include`."""
     text = "put back what was excluded"
     _add(add, "include", text, ("Au/Au_07.dm3", "Au/Au_08.dm3 --particle 3"))
+
+
+def add_dismiss(add: Add) -> None:
+    """`temwatch dismiss`."""
+    text = "show remarks on micrographs no more; the tables keep them"
+    examples = ("Au/Au_07.dm3", "'Au/*' --note few_px_per_particle --reason \"known\"")
+    command = add("dismiss", text, *(f"--config temwatch.toml {example}" for example in examples))
+    option = command.add_argument
+    option("paths", nargs="+", metavar="PATH", help=_PATHS)
+    add_where(command)
+    help_text = f"only this remark; may be repeated: {', '.join(Note)}"
+    option("--note", choices=[*Note], action="append", metavar="NAME", help=help_text)
+    option("--frame", type=_number(0), metavar="N", help="only this frame of a stack, from 0")
+    option("--again", action="store_true", help="show them again")
+    add_author(command)
 
 
 def add_calibrate(add: Add) -> None:
@@ -114,7 +130,16 @@ def _add(add: Add, name: str, text: str, examples: tuple[str, ...]) -> None:
     add_author(command)
 
 
-DECISIONS = (add_exclude, add_include, add_calibrate, add_settings, add_history, add_undo, add_corrections)
+DECISIONS = (
+    add_exclude,
+    add_include,
+    add_dismiss,
+    add_calibrate,
+    add_settings,
+    add_history,
+    add_undo,
+    add_corrections,
+)
 
 
 def add_where(command: argparse.ArgumentParser, option: str = "--output") -> None:

@@ -28,6 +28,11 @@ class Note(StrEnum):
         return f"{self}={value}"
 
     @property
+    def what_to_do(self) -> str:
+        """What a person can do about it."""
+        return _NOTE_REMEDIES[self]
+
+    @property
     def words(self) -> str:
         """What it says to a person."""
         return _NOTE_WORDS[self]
@@ -36,14 +41,29 @@ class Note(StrEnum):
 _NOTE_WORDS = {
     Note.SAME_FIELD_AS: "copy of an exposure that is counted already",
     Note.REPEAT_OF: "another exposure of an area that was seen before",
-    Note.BRIGHT_PARTICLES_SUSPECTED: 'particles look bright: set particles = "bright" if they are',
-    Note.DARK_PARTICLES_SUSPECTED: 'particles look dark: set particles = "dark" if they are',
+    Note.BRIGHT_PARTICLES_SUSPECTED: "particles look bright, but dark ones are measured",
+    Note.DARK_PARTICLES_SUSPECTED: "particles look dark, but bright ones are measured",
     Note.FEW_PX_PER_PARTICLE: "particles have few pixels: sizes are coarse",
     Note.BLANK_FIELD: "the field looks blank",
     Note.TWO_KINDS: "particles look like two kinds",
-    Note.OUT_OF_DOMAIN: "unlike the micrographs that the network was trained on: check the outlines",
+    Note.OUT_OF_DOMAIN: "unlike the micrographs that the network was trained on",
     Note.FILE_GONE: "the file is no longer in the watched folder",
     Note.EXCLUSION_LOST: "an excluded particle is no longer found: its exclusion does not apply",
+}
+
+
+_POLARITY = 'If they are, choose {0} particles in Settings on the page, or set particles = "{0}".'
+_NOTE_REMEDIES = {
+    Note.SAME_FIELD_AS: "Nothing to do: it does not count twice.",
+    Note.REPEAT_OF: "Exclude one of the two if its particles should count once.",
+    Note.BRIGHT_PARTICLES_SUSPECTED: _POLARITY.format("bright"),
+    Note.DARK_PARTICLES_SUSPECTED: _POLARITY.format("dark"),
+    Note.FEW_PX_PER_PARTICLE: "Acquire at a higher magnification, or read sizes as coarse.",
+    Note.BLANK_FIELD: "Exclude it if it is no field of the sample.",
+    Note.TWO_KINDS: "Look at the histogram; a filter by size or shape shows either kind.",
+    Note.OUT_OF_DOMAIN: "Check the outlines; exclude it if they are wrong.",
+    Note.FILE_GONE: "Nothing to do: its results stay. Exclude it if the file was deleted for a reason.",
+    Note.EXCLUSION_LOST: "Look at the outlines, and exclude the particle again if it is there.",
 }
 
 

@@ -125,9 +125,9 @@ def _differences(reader: Reader) -> Iterator[str]:
 
 
 def _notes(reader: Reader) -> Iterator[str]:
-    """Every kind of remark that micrographs have; which ones have it is in micrographs.csv."""
+    """Every kind of remark that nobody has dismissed; which micrographs have it is in micrographs.csv."""
     for kind, (count, path) in reader.notes().items():
-        yield f"noted: {plural(count, 'micrograph')}: {kind.words}; the last is {path}"
+        yield f"noted: {plural(count, 'micrograph')}: {kind.words}; the last is {path}. {kind.what_to_do}"
 
 
 def _waiting(reader: Reader) -> Iterator[str]:

@@ -14,7 +14,7 @@ from typing import Any
 
 from temwatch import setting_keys
 from temwatch.errors import UsageError
-from temwatch.ledger import File, Ledger, calibrations, exclusions, sample_settings, undoing
+from temwatch.ledger import File, Ledger, calibrations, dismissals, exclusions, sample_settings, undoing
 from temwatch.ledger.changes import Author
 from temwatch.ledger.selection import (
     Selection,
@@ -27,12 +27,13 @@ from temwatch.ledger.selection import (
 )
 from temwatch.names import as_text
 
-KINDS = ("exclude", "include", "calibrate", "settings", "undo")
+KINDS = ("exclude", "include", "calibrate", "settings", "dismiss", "show", "undo")
 """What can be decided; the names of the requests and of the commands."""
 
 _RETRY = "temwatch retry --pixel-size gives it one"
 
 _OF_FILE = {"exclude": exclusions.exclude_file, "include": exclusions.include_file}
+_OF_NOTES = {"dismiss": dismissals.dismiss, "show": dismissals.show_again}
 _OF_PARTICLES = {"exclude": exclusions.exclude_particles, "include": exclusions.include_particles}
 
 
@@ -65,6 +66,7 @@ def decide(ledger: Ledger, kind: str, arguments: Mapping[str, Any], settle: Sett
     `pixel_size_nm` or `undo`; the number of `micrographs` is then of those that are measured again. "undo"
     takes the ids of `changes`, and undoes all of them or none. "settings" takes a `sample` and `values` by
     key, None for what is unset; the number of `micrographs` is that of the rows that are measured again.
+    "dismiss" and "show" are about remarks: those in `notes`, or all of them.
 
     The answer holds the ids of the `changes`, the number of `micrographs` and `particles` that changed, and
     what is `unknown`; or why it was `refused`, and then nothing has changed.
@@ -91,6 +93,8 @@ def decide(ledger: Ledger, kind: str, arguments: Mapping[str, Any], settle: Sett
                 decision.calibrate(arguments)
             elif kind == "settings":
                 decision.set_values(arguments["sample"], arguments["values"])
+            elif kind in _OF_NOTES:
+                decision.about_notes(arguments)
             elif (micrograph_id := arguments.get("micrograph")) is not None:
                 decision.about_micrograph(micrograph_id, arguments)
             else:
@@ -148,6 +152,24 @@ class _Decision:
             self._change_file(file_id, frame, sample)
         else:
             self._change_particles(micrograph_id, numbers, sample, "")
+
+    def about_notes(self, arguments: Mapping[str, Any]) -> None:
+        """Remarks on a micrograph, or on all that are named; no table changes."""
+        if (micrograph_id := arguments.get("micrograph")) is not None:
+            rows = {micrograph_id: self._known(micrograph_id)[2]}
+        else:
+            frame = arguments.get("frame")
+            rows = {}
+            for file in self._named().files:
+                of_file = micrographs_of(self._connection, file.id)
+                mine = [number for number, own in of_file.items() if frame is None or own == frame]
+                if not mine:
+                    self.unknown.append(f"{as_text(file.path)}: no result yet")
+                rows |= dict.fromkeys(mine, file.sample)
+        for row, sample in rows.items():
+            change = _OF_NOTES[self._kind](self._connection, row, arguments.get("notes"), self._author)
+            self.micrographs += change is not None
+            self._add(change, sample)
 
     def _known(self, micrograph_id: int) -> tuple[int, int | None, str]:
         """File, frame in a stack, and sample of a row; its id may be gone by now."""

@@ -19,8 +19,7 @@ from temwatch.choices import implausible_pixel_size, is_plausible_pixel_size
 from temwatch.domain import PixelSizeSource
 from temwatch.ledger import changes, stated_sizes
 from temwatch.ledger.changes import Author, Subject
-from temwatch.ledger.correction import Correction
-from temwatch.ledger.rows import CORRECTION, correction_from
+from temwatch.ledger.correction import CORRECTION, Correction, correction_from
 
 _STATEMENTS = (
     "ALTER TABLE micrographs ADD COLUMN wanted_pixel_size_nm REAL",

@@ -18,6 +18,7 @@ from temwatch.domain import utc_text
 from temwatch.ledger.rows import moment
 from temwatch.ledger.sequences import tables
 from temwatch.names import as_text
+from temwatch.notes import join_notes, note_in_words, split_notes
 
 if TYPE_CHECKING:
     from temwatch.ledger.reader import Reader
@@ -109,6 +110,7 @@ def subject_of(connection: sqlite3.Connection, file_id: int, frame: int | None) 
 
 
 _MOST_NUMBERS = 10
+_DISMISSAL_WORDS = {"dismiss": "dismissed", "show": "shown again"}
 
 
 def _size_in_words(correction: Mapping[str, Any]) -> str:
@@ -148,6 +150,10 @@ class ChangeRow:
         if "calibrate" in self.action:
             size = _size_in_words(self.after)
             return f"pixel size {size}" if size else "pixel size as stated"
+        if "dismissed_notes" in self.after:
+            notes = {*self.before["dismissed_notes"]} ^ {*self.after["dismissed_notes"]}
+            said = "; ".join(note_in_words(note) for note in split_notes(join_notes(notes)))
+            return f"remark{'s' if len(notes) > 1 else ''} {_DISMISSAL_WORDS[self.action]}: {said}"
         done = "excluded" if self.action == "exclude" else "put back"
         if "excluded" in self.after:
             return done

@@ -2,10 +2,16 @@
 
 from __future__ import annotations
 
+import json
 from dataclasses import dataclass
 from typing import ClassVar
 
 from temwatch.choices import is_plausible_pixel_size
+
+CORRECTION = """(SELECT json_array(c.factor, c.pixel_size_nm, c.stated_nm) FROM calibrations c
+        WHERE c.sample = f.sample AND c.ended_by IS NULL AND (c.file_id = f.id OR c.file_id IS NULL)
+        ORDER BY c.file_id IS NULL, c.id DESC LIMIT 1)"""
+"""The correction that is in force for the pixel sizes of `files f`, as JSON; see `calibrations`."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -26,3 +32,11 @@ class Correction:
         known = self.stated_nm or stated_nm
         applies = max(known, stated_nm) <= min(known, stated_nm) * self.TOLERANCE
         return self.pixel_size_nm if applies else None
+
+
+def correction_from(text: str | None) -> Correction | None:
+    """A value of CORRECTION."""
+    if text is None:
+        return None
+    factor, pixel_size_nm, stated_nm = json.loads(text)
+    return Correction(factor=factor, pixel_size_nm=pixel_size_nm, stated_nm=stated_nm)

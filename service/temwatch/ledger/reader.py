@@ -19,6 +19,7 @@ from numpy.typing import NDArray
 from temwatch.domain import Method, Reason
 from temwatch.ledger.counted_particles import condition
 from temwatch.ledger.rows import (
+    DISMISSED,
     FILE_COLUMNS,
     MICROGRAPH_COLUMNS,
     File,
@@ -235,16 +236,18 @@ class Reader:
         )
 
     def notes(self) -> dict[Note, tuple[int, str]]:
-        """Every kind of note in use: how many rows have it, and the path of the last of them."""
+        """Every kind of note that is not dismissed: how many rows have it, and the path of the last one."""
         rows = self.connection.execute(
             f"""SELECT m.notes, m.notes_of_record, CASE WHEN f.gone THEN '{Note.FILE_GONE}' ELSE '' END gone,
-                count(*), f.path, max(m.id) AS last FROM micrographs m JOIN files f ON f.id = m.file_id
+                {DISMISSED} dismissed, count(*), f.path, max(m.id) AS last
+                FROM micrographs m JOIN files f ON f.id = m.file_id
                 WHERE m.status <> 'superseded' AND (m.notes <> '' OR m.notes_of_record <> '' OR f.gone)
-                GROUP BY m.notes, m.notes_of_record, gone ORDER BY last"""
+                GROUP BY m.notes, m.notes_of_record, gone, dismissed ORDER BY last"""
         )
         found: dict[Note, tuple[int, str]] = {}
-        for *texts, count, path, _ in rows:
-            for kind in {kind_of(note) for text in texts for note in split_notes(text)}:
+        for *texts, dismissed, count, path, _ in rows:
+            notes = {note for text in texts for note in split_notes(text)} - {*split_notes(dismissed or "")}
+            for kind in {kind_of(note) for note in notes}:
                 found[kind] = (found.get(kind, (0, ""))[0] + count, from_stored(path))
         return {kind: found[kind] for kind in Note if kind in found}
 

@@ -22,7 +22,7 @@ from temwatch.domain import (
     Segmentation,
     Status,
 )
-from temwatch.ledger.correction import Correction
+from temwatch.ledger.correction import CORRECTION, Correction, correction_from
 from temwatch.names import as_text, from_stored
 from temwatch.notes import Note, join_notes, split_notes
 from temwatch.setting_keys import Settings, that_count
@@ -167,6 +167,12 @@ class MicrographRow:
     notes: tuple[str, ...]
     excluded_particles: int
     recalibrated: bool
+    dismissed_notes: tuple[str, ...] = ()
+
+    @property
+    def shown_notes(self) -> tuple[str, ...]:
+        """The notes that nobody has dismissed."""
+        return tuple(note for note in self.notes if note not in self.dismissed_notes)
 
     @property
     def has_result(self) -> bool:
@@ -243,11 +249,6 @@ class Request:
     created_at: datetime
 
 
-CORRECTION = """(SELECT json_array(c.factor, c.pixel_size_nm, c.stated_nm) FROM calibrations c
-        WHERE c.sample = f.sample AND c.ended_by IS NULL AND (c.file_id = f.id OR c.file_id IS NULL)
-        ORDER BY c.file_id IS NULL, c.id DESC LIMIT 1)"""
-"""The correction that is in force for the pixel sizes of `files f`, as JSON; see `calibrations`."""
-
 SETTINGS = """(SELECT json_group_object(key, json(value)) FROM (
         SELECT s.key, s.value, max(s.id) FROM settings s
             WHERE s.sample = f.sample AND s.ended_by IS NULL AND s.key NOT LIKE 'filter.%' GROUP BY s.key
@@ -260,7 +261,11 @@ FILE_COLUMNS = f"""f.id, f.root, f.path, f.revision, f.sample, f.sequence, f.fra
     (SELECT count(*) FROM micrographs m WHERE m.file_id = f.id AND m.frame IS NOT NULL) AS frames_recorded,
     {CORRECTION} AS correction, {SETTINGS} AS settings"""
 
-MICROGRAPH_COLUMNS = """m.id, m.file_id, f.name, f.root, m.sample,
+DISMISSED = """(SELECT group_concat(d.note, ';') FROM dismissals d WHERE d.file_id = m.file_id
+    AND d.frame IS CASE WHEN f.frame IS NULL THEN m.frame END AND d.ended_by IS NULL)"""
+"""The remarks on `micrographs m` of `files f` that somebody has dismissed."""
+
+MICROGRAPH_COLUMNS = f"""m.id, m.file_id, f.name, f.root, m.sample,
     (SELECT coalesce(s.name, s.sample) FROM samples s WHERE s.sample = m.sample) AS sample_name,
     f.path AS micrograph, f.sequence, m.frame,
     m.elapsed_s, f.frames_total, m.status, m.reason_code, m.reason, m.sha256, m.width_px, m.height_px,
@@ -268,7 +273,7 @@ MICROGRAPH_COLUMNS = """m.id, m.file_id, f.name, f.root, m.sample,
     m.rejected_too_many_holes, m.rejected_not_separable, m.particle_fraction, m.mean_equivalent_diameter_nm,
     m.acquired_at, m.analysed_at, m.seconds, m.method, m.metadata, m.pixel_size_source,
     m.stated_pixel_size_nm, m.notes, m.notes_of_record, m.excluded, m.excluded_particles,
-    m.recalibrated, f.gone"""
+    m.recalibrated, f.gone, {DISMISSED} AS dismissed_notes"""
 
 
 _NOT_MEASURED = {
@@ -289,14 +294,6 @@ def file_from(cursor: sqlite3.Cursor, row: tuple[Any, ...]) -> File:
     values["settings"] = settings_from(values["settings"])
     values["detected_at"], values["not_before"] = moment(values["detected_at"]), moment(values["not_before"])
     return File(**values)
-
-
-def correction_from(text: str | None) -> Correction | None:
-    """A value of CORRECTION."""
-    if text is None:
-        return None
-    factor, pixel_size_nm, stated_nm = json.loads(text)
-    return Correction(factor=factor, pixel_size_nm=pixel_size_nm, stated_nm=stated_nm)
 
 
 def settings_from(text: str) -> dict[str, Any]:
@@ -323,6 +320,8 @@ def micrograph_from(cursor: sqlite3.Cursor, row: tuple[Any, ...]) -> MicrographR
     values["metadata"] = Metadata(**json.loads(values["metadata"]))
     notes = (values.pop("notes_of_record"), values["notes"], Note.FILE_GONE if values.pop("gone") else "")
     values["notes"] = split_notes(join_notes(chain(*map(split_notes, notes)))) if any(notes) else ()
+    dismissed = split_notes(values["dismissed_notes"] or "")
+    values["dismissed_notes"] = tuple(note for note in values["notes"] if note in dismissed)
     return MicrographRow(**values)
 
 

@@ -15,6 +15,7 @@ from temwatch.errors import LedgerMissing, StartError
 from temwatch.ledger import (
     calibrations,
     changes,
+    dismissals,
     early_migrations,
     exposures,
     output_names,
@@ -199,6 +200,7 @@ MIGRATIONS: tuple[Callable[[sqlite3.Connection], None], ...] = (
     relocations.create,
     packing.add_picture,
     tables.add_holder_values,
+    dismissals.create,
 )
 """Migration n brings a ledger from version n to version n + 1."""
 

@@ -6,7 +6,7 @@ import json
 import sqlite3
 from dataclasses import dataclass
 
-from temwatch.ledger import calibrations, exclusions, sample_settings
+from temwatch.ledger import calibrations, dismissals, exclusions, sample_settings
 from temwatch.ledger.calibrations import CannotCalibrate
 from temwatch.ledger.changes import Author
 from temwatch.ledger.sample_settings import CannotSet
@@ -50,6 +50,8 @@ def undo(connection: sqlite3.Connection, change_id: int, author: Author) -> Undo
         undone = _of_settings(connection, change, author)
     elif "calibrate" in change.action:
         undone = _of_calibration(connection, change, author)
+    elif change.action in ("dismiss", "show"):
+        undone = _of_notes(connection, change, author)
     elif change.is_about_file:
         undone = _of_file(connection, change, author)
     else:
@@ -111,7 +113,33 @@ def _of_file(connection: sqlite3.Connection, change: _Change, author: Author) ->
     return Undone(change=made, sample=change.sample, micrographs=1)
 
 
+def _of_notes(connection: sqlite3.Connection, change: _Change, author: Author) -> Undone:
+    take_back = dismissals.show_again if change.action == "dismiss" else dismissals.dismiss
+    made = take_back(
+        connection, _row_of(connection, change), dismissals.notes_of(connection, change.id), author
+    )
+    if made is None:
+        raise CannotUndo(f"change {change.id}: it is so already")
+    return Undone(change=made, sample=change.sample, micrographs=1)
+
+
 def _of_particles(connection: sqlite3.Connection, change: _Change, author: Author) -> Undone:
+    micrograph_id = _row_of(connection, change)
+    excluded = change.action == "exclude"
+    condition = "change_id = ? AND ended_by IS NULL" if excluded else "ended_by = ?"
+    numbers = connection.execute(
+        f"SELECT coalesce(number_now, number) FROM exclusions WHERE {condition}", (change.id,)
+    )
+    take_back = exclusions.include_particles if excluded else exclusions.exclude_particles
+    made = take_back(connection, micrograph_id, [number for (number,) in numbers], author)
+    if made is None:
+        raise CannotUndo(f"change {change.id}: it is so already")
+    count = exclusions.particles_of(connection, made)
+    return Undone(change=made, sample=change.sample, particles=count)
+
+
+def _row_of(connection: sqlite3.Connection, change: _Change) -> int:
+    """The row that a change is about."""
     row = connection.execute(
         f"""SELECT m.id FROM micrographs m JOIN files f ON f.id = m.file_id
             WHERE f.id = ? AND {STACK_FRAME} IS ?""",
@@ -119,14 +147,4 @@ def _of_particles(connection: sqlite3.Connection, change: _Change, author: Autho
     ).fetchone()
     if row is None:
         raise CannotUndo(f"change {change.id}: its micrograph has no result now")
-    excluded = change.action == "exclude"
-    condition = "change_id = ? AND ended_by IS NULL" if excluded else "ended_by = ?"
-    numbers = connection.execute(
-        f"SELECT coalesce(number_now, number) FROM exclusions WHERE {condition}", (change.id,)
-    )
-    take_back = exclusions.include_particles if excluded else exclusions.exclude_particles
-    made = take_back(connection, row[0], [number for (number,) in numbers], author)
-    if made is None:
-        raise CannotUndo(f"change {change.id}: it is so already")
-    count = exclusions.particles_of(connection, made)
-    return Undone(change=made, sample=change.sample, particles=count)
+    return int(row[0])

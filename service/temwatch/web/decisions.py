@@ -19,6 +19,8 @@ MAX_CORNERS = 10_000
 
 _MAX_NUMBERS = 100_000
 _MAX_CHANGES = 1000
+_MAX_NOTES = 100
+_MAX_NOTE = 200
 _LARGEST = 2**63 - 1
 
 Id = Annotated[int, Path(ge=1, le=_LARGEST)]
@@ -55,6 +57,12 @@ class OfParticles(Reasoned):
         return self
 
 
+class OfNotes(Reasoned):
+    """Remarks on a micrograph, as its column `notes` has them; all of them without `notes`."""
+
+    notes: list[Annotated[str, Field(max_length=_MAX_NOTE)]] | None = Field(None, max_length=_MAX_NOTES)
+
+
 class Calibration(Reasoned):
     """By a factor for the stated sizes, or to one size, or back."""
 
@@ -79,7 +87,7 @@ def add(app: FastAPI, service: Context) -> None:
     """Add the routes to the application."""
     decided = APIRouter(route_class=token_route(service.token))
 
-    def decide(kind: Kind, id: int, body: Reasoned, **which: Any) -> dict[str, Any]:
+    def decide(kind: str, id: int, body: Reasoned, **which: Any) -> dict[str, Any]:
         arguments = {"by": body.by, "reason": body.reason, "source": "api", "micrograph": id, **which}
         answer = service.decide(kind, arguments)
         if "refused" in answer:
@@ -117,6 +125,14 @@ def add(app: FastAPI, service: Context) -> None:
     )
     def particles(id: Id, kind: Kind, body: OfParticles) -> dict[str, Any]:
         return decide(kind, id, body, particles=body.numbers, polygon=body.polygon)
+
+    @decided.post(
+        "/api/micrographs/{id}/notes/{kind}",
+        responses=_REFUSALS,
+        summary="Dismiss remarks on a micrograph, or show them again (token)",
+    )
+    def notes(id: Id, kind: Literal["dismiss", "show"], body: OfNotes) -> dict[str, Any]:
+        return decide(kind, id, body, notes=body.notes)
 
     @decided.post(
         "/api/samples/{sample}/calibration",

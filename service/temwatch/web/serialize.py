@@ -10,7 +10,7 @@ from typing import Any, BinaryIO, Literal, Protocol
 
 from temwatch.domain import particle_row, utc_text
 from temwatch.ledger import MicrographRow, Reader, SampleRow, analyses, exclusions
-from temwatch.notes import join_notes, note_in_words
+from temwatch.notes import join_notes, kind_of, note_in_words
 from temwatch.outputs import parquet, tables
 from temwatch.web.download_queue import write_text
 
@@ -38,7 +38,15 @@ def micrograph(row: MicrographRow) -> dict[str, Any]:
     """One row of micrographs.csv, with the id under which its pictures are served."""
     # field by field: `asdict` makes deep copies and takes ten times as long
     values = {name: getattr(row, name) for name in _SHOWN}
-    values |= {"notes": join_notes(row.notes), "notes_in_words": [note_in_words(note) for note in row.notes]}
+    values |= {
+        "notes": join_notes(row.notes),
+        "dismissed_notes": join_notes(row.dismissed_notes),
+        "notes_in_words": [note_in_words(note) for note in row.shown_notes],
+        "flags": [
+            {"note": note, "words": note_in_words(note), "what_to_do": kind_of(note).what_to_do}
+            for note in row.shown_notes
+        ],
+    }
     values["metadata"] = asdict(row.metadata)
     for name in ("acquired_at", "analysed_at"):
         values[name] = utc_text(values[name]) if values[name] else None

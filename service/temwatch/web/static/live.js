@@ -6,7 +6,7 @@ import * as settings from "./settings.js";
 import { decide } from "./decide.js";
 import { Viewer, decoded, previewOf } from "./viewer.js";
 import { empty, make } from "./dom.js";
-import { FEWEST_FIELDS, clock, count, digits, estimate, interval, percent, plural, rough, seconds } from "./format.js";
+import { FEWEST_FIELDS, capitalised, clock, count, digits, estimate, interval, percent, plural, rough, seconds } from "./format.js";
 
 export const title = "Live";
 
@@ -165,7 +165,25 @@ function showReadings(row) {
     row.arrival_to_result_s !== undefined && row.arrival_to_result_s !== null
       ? reading(seconds(row.arrival_to_result_s), "s", "arrival to result")
       : reading(seconds(row.seconds), "s", "analysis"));
-  parts.notes.replaceChildren(...row.notes_in_words.map((words) => make("li", {}, words)));
+  showFlags(row);
+}
+
+// quiet: what is odd, what to do about it, and that it is known
+function showFlags(row) {
+  const allowed = shared.state.changes_allowed;
+  const key = JSON.stringify([row.id, row.flags, allowed]);
+  if (parts.notes.dataset.shown === key) return;
+  parts.notes.dataset.shown = key;
+  parts.notes.replaceChildren(...row.flags.map((flag) => make("li", {},
+    make("p", {}, make("strong", {}, `${capitalised(flag.words)}.`), " ", flag.what_to_do),
+    allowed ? make("button", { type: "button", className: "quiet", title: "It is known: show it no more", "aria-label": `Dismiss: ${flag.words}`, onclick: () => dismissFlag(row, flag) }, "Dismiss") : null)));
+}
+
+async function dismissFlag(row, flag) {
+  const done = await decide(`api/micrographs/${row.id}/notes/dismiss`, { notes: [flag.note] }, () => `${nameOf(row)}: remark dismissed.`);
+  if (!done) return;
+  row.flags = row.flags.filter((one) => one !== flag);
+  if (shown?.id === row.id) showFlags(row);
 }
 
 async function showSample(page, row, signal) {
