@@ -190,9 +190,9 @@ def test_bins_and_axis_of_the_histogram_are_chosen(open_page, service):
     until(
         page, "!document.querySelector('[aria-label=\"Ratio of the edges of a bin\"]').parentElement.hidden"
     )
-    until(page, "document.querySelector('#view-population .ytitle').textContent.includes('per unit of ln')")
+    until(page, "document.querySelector('#view-population .ytitle')?.textContent.includes('per unit of ln')")
     page.get_by_label("Descriptor").first.select_option("circularity")
-    until(page, "document.querySelector('#view-population .xtitle').textContent === 'circularity'")
+    until(page, "document.querySelector('#view-population .xtitle')?.textContent === 'circularity'")
     assert not page.get_by_label("Log", exact=True).is_checked()
 
 
