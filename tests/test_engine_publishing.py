@@ -5,13 +5,16 @@ from concurrent.futures import Future
 import pytest
 
 from ledger_cases import START, arrival, result
+from system import wait_until
 from temwatch.config import Config
 from temwatch.engine.artifacts import ArtifactWriter
 from temwatch.engine.hooks import EngineHooks
 from temwatch.engine.job import Job
 from temwatch.engine.publishing import Publisher
 from temwatch.engine.run_mode import RunMode
+from temwatch.engine.workbook_writer import WorkbookWriter
 from temwatch.ledger import open_ledger, publications, queue, recording
+from temwatch.outputs import sample_folder
 
 
 @pytest.fixture
@@ -31,7 +34,14 @@ def publisher(ledger, tmp_path):
     config = Config.model_validate({"watch": {"folder": tmp_path}, "output": output})
     mode = RunMode.one_shot()
     artifacts = ArtifactWriter(ledger, tmp_path, mode, submit=lambda *_: None, wake=lambda: None)
-    return Publisher(ledger, config, mode, artifacts, lambda _: None, EngineHooks())
+    return Publisher(
+        ledger, config, mode, artifacts, lambda _: None, workbooks(ledger, tmp_path), EngineHooks()
+    )
+
+
+def workbooks(ledger, tmp_path, submit=lambda *_: None):
+    """What a service has its workers write."""
+    return WorkbookWriter(ledger, tmp_path, ("csv", "xlsx", "parquet"), submit=submit, wake=lambda: None)
 
 
 def files(folder):
@@ -91,3 +101,123 @@ def test_a_folder_that_changed_while_it_was_written_is_written_again(ledger, tmp
     publishing.collect_artifacts()
     publishing._artifacts.write_outdated(4)
     assert 2 == len(writing)
+
+
+class LateWorker:
+    """A worker that does what it was given when the test says so."""
+
+    def __init__(self):
+        self.tasks = []
+
+    def __call__(self, *task):
+        future = Future()
+        self.tasks.append((future, task))
+        return future
+
+    def work(self):
+        future, (task, *arguments) = self.tasks.pop(0)
+        try:
+            future.set_result(task(*arguments))
+        except OSError as error:
+            future.set_exception(error)
+
+
+def published(ledger, sample):
+    with ledger.reader() as reader:
+        return publications.published(reader, sample)
+
+
+def test_workbooks_are_written_by_a_worker_one_sample_at_a_time(ledger, tmp_path):
+    """The engine goes on meanwhile; the ledger learns of the files when they are in place."""
+    for sample in ("Ag", "Au"):
+        (tmp_path / sample).mkdir()
+    worker = LateWorker()
+    writer = workbooks(ledger, tmp_path, worker)
+    for sample in ("Ag", "Au"):
+        writer.ask(sample)
+    writer.turn()
+    writer.turn()
+    assert (1, "Ag") == (len(worker.tasks), writer.in_hand[0])
+    worker.work()
+    assert set() == {name for name in files(tmp_path / "Ag") if not name.startswith(".")}
+    writer.turn()
+    assert {"Ag.xlsx", "particles.parquet"} == files(tmp_path / "Ag") == set(published(ledger, "Ag"))
+    assert "Au" == writer.in_hand[0]
+    worker.work()
+    writer.turn()
+    assert {"Au.xlsx", "particles.parquet"} == files(tmp_path / "Au")
+    assert writer.in_hand is None
+
+
+def test_a_sample_that_grows_on_has_its_workbook_now_and_then(ledger, tmp_path, monkeypatch):
+    """Not again within half a minute; nothing is written where nothing has changed."""
+    (tmp_path / "Au").mkdir()
+    now_s = [1000.0]
+    monkeypatch.setattr("temwatch.engine.workbook_writer.time.monotonic", lambda: now_s[0])
+    worker = LateWorker()
+    writer = workbooks(ledger, tmp_path, worker)
+    writer.ask("Au")
+    writer.turn()
+    worker.work()
+    writer.turn()
+    before = (tmp_path / "Au" / "Au.xlsx").stat().st_ino
+    writer.ask("Au")
+    writer.turn()
+    assert not worker.tasks
+    now_s[0] += 31
+    writer.turn()
+    assert 1 == len(worker.tasks)
+    worker.work()
+    writer.turn()
+    assert before == (tmp_path / "Au" / "Au.xlsx").stat().st_ino
+
+
+def test_an_older_workbook_does_not_replace_a_newer_one(ledger, tmp_path):
+    """A rebuild in between has written it already."""
+    (tmp_path / "Au").mkdir()
+    worker = LateWorker()
+    writer = workbooks(ledger, tmp_path, worker)
+    writer.ask("Au")
+    writer.turn()
+    worker.work()
+    publications.mark_stale(ledger, "Au")
+    sample_folder.write_formats(ledger, tmp_path, "Au", ["xlsx"])
+    newer = published(ledger, "Au")["Au.xlsx"]
+    writer.turn()
+    assert newer == published(ledger, "Au")["Au.xlsx"]
+    assert {"Au.xlsx", "particles.parquet", "summary.json"} == files(tmp_path / "Au")
+
+
+def test_a_workbook_that_cannot_be_written_is_tried_again(ledger, tmp_path):
+    """Its folder is missing; that is said once."""
+    worker = LateWorker()
+    writer = workbooks(ledger, tmp_path, worker)
+    writer.ask("Au")
+    writer.turn()
+    worker.work()
+    writer.turn()
+    assert writer.in_hand is None
+    (tmp_path / "Au").mkdir()
+    assert wait_until(lambda: writer.turn() or worker.tasks, 10, "the next attempt")
+    worker.work()
+    writer.turn()
+    assert {"Au.xlsx", "particles.parquet"} == files(tmp_path / "Au")
+
+
+def test_a_service_asks_for_workbooks_of_a_sample_that_never_goes_quiet(ledger, tmp_path, monkeypatch):
+    """Also while other files are in hand: each half minute; a quiet sample after five seconds."""
+    now_s = [1000.0]
+    monkeypatch.setattr("temwatch.engine.publishing.time.monotonic", lambda: now_s[0])
+    asked = []
+    mode = RunMode.service()
+    config = Config.model_validate({"watch": {"folder": tmp_path}, "output": {"folder": tmp_path}})
+    artifacts = ArtifactWriter(ledger, tmp_path, mode, submit=lambda *_: None, wake=lambda: None)
+    writer = workbooks(ledger, tmp_path)
+    monkeypatch.setattr(writer, "ask", asked.append)
+    publishing = Publisher(ledger, config, mode, artifacts, lambda _: None, writer, EngineHooks())
+    publishing.publish("Ag")
+    for _ in range(32):
+        now_s[0] += 1
+        publishing.publish("Au")
+        publishing.catch_up()
+    assert ["Ag", "Au"] == asked

@@ -62,6 +62,8 @@ class ServiceState:
         How long a worker that was not replaced has not advanced; 0 if there is none.
     files_in_hand : tuple of FileInHand
         The same files as `in_hand` counts.
+    writing_workbook : str
+        Sample whose workbook is being written and takes a while, else empty.
     """
 
     now_s: float
@@ -81,6 +83,7 @@ class ServiceState:
     workers_hung: int
     hanging_s: float
     files_in_hand: tuple[FileInHand, ...] = ()
+    writing_workbook: str = ""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -97,6 +100,7 @@ class Vitals:
     event_overflows: int
     entries_skipped: Mapping[str, int]
     files_in_hand: tuple[FileInHand, ...] = ()
+    writing_workbook: str = ""
 
 
 def share_hangs(pending_call_since_s: float | None, now_s: float) -> bool:
@@ -146,6 +150,7 @@ def vitals(seen: ServiceState) -> Vitals:
         event_overflows=seen.event_overflows,
         entries_skipped=seen.entries_skipped,
         files_in_hand=seen.files_in_hand,
+        writing_workbook=seen.writing_workbook,
     )
 
 

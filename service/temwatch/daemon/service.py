@@ -129,6 +129,7 @@ def run(
                 workers_hung=engine.status.workers_hung,
                 hanging_s=engine.status.hanging_s,
                 files_in_hand=engine.status.files_in_hand,
+                writing_workbook=engine.status.writing_workbook,
             )
 
         def vitals() -> health.Vitals:

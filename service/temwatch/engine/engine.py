@@ -31,6 +31,7 @@ from temwatch.engine.publishing import Publisher
 from temwatch.engine.requests import RequestQueue
 from temwatch.engine.run_mode import RunMode
 from temwatch.engine.sequence_tracker import SequenceTracker
+from temwatch.engine.workbook_writer import WorkbookWriter
 from temwatch.engine.worker_replacement import WorkerReplacement
 from temwatch.errors import InputError, StartError
 from temwatch.ledger import Ledger, Recorded, queue, recording
@@ -69,7 +70,16 @@ class Engine:
         self._artifacts = ArtifactWriter(
             ledger, config.output.folder, mode, submit=self._processes.submit, wake=self.wake
         )
-        self._publisher = Publisher(ledger, config, mode, self._artifacts, self._on_published, self._hooks)
+        self._workbooks = WorkbookWriter(
+            ledger,
+            config.output.folder,
+            config.output.formats,
+            submit=self._processes.submit,
+            wake=self.wake,
+        )
+        self._publisher = Publisher(
+            ledger, config, mode, self._artifacts, self._on_published, self._workbooks, self._hooks
+        )
         self._requests = RequestQueue(
             ledger,
             config,
@@ -121,7 +131,8 @@ class Engine:
                 self.status.works_on(self._jobs)
                 self._publisher.collect_artifacts()
                 self._requests.turn()
-                self._publisher.catch_up(self._jobs)
+                self._publisher.catch_up()
+                self.status.writes_workbook(self._workbooks.in_hand)
                 self._take_mail()
         finally:
             self._backend.close()

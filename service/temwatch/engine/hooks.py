@@ -2,12 +2,15 @@
 
 from __future__ import annotations
 
+import time
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 
 from temwatch.engine.job import Finished, Job
 from temwatch.health import FileInHand
 from temwatch.ledger import File
+
+_A_WHILE_SECONDS = 1.0
 
 
 @dataclass(slots=True)
@@ -20,7 +23,13 @@ class EngineStatus:
     workers_hung: int = 0
     hanging_s: float = 0.0  # how long a worker that was not replaced has not advanced
     files_in_hand: tuple[FileInHand, ...] = ()
+    writing_workbook: str = ""  # sample whose workbook is being written and takes a while
     on_picture: Callable[[], None] = lambda: None  # a file has its picture, and no outlines yet
+
+    def writes_workbook(self, in_hand: tuple[str, float] | None) -> None:
+        """The sample whose workbook is being written, and since when."""
+        takes_a_while = in_hand is not None and time.monotonic() - in_hand[1] > _A_WHILE_SECONDS
+        self.writing_workbook = in_hand[0] if in_hand is not None and takes_a_while else ""
 
     def works_on(self, jobs: Sequence[Job]) -> None:
         """These are the files in hand now."""

@@ -1,10 +1,10 @@
-"""When the engine writes tables: rows after every record, whole workbooks once a sample has gone quiet."""
+"""When the engine writes tables: rows after every record, whole workbooks in the background."""
 
 from __future__ import annotations
 
 import sqlite3
 import time
-from collections.abc import Callable, Iterable
+from collections.abc import Callable
 from datetime import UTC, datetime
 
 import structlog
@@ -15,6 +15,7 @@ from temwatch.engine.artifacts import ArtifactWriter
 from temwatch.engine.hooks import EngineHooks
 from temwatch.engine.job import Job
 from temwatch.engine.run_mode import RunMode
+from temwatch.engine.workbook_writer import WorkbookWriter
 from temwatch.errors import StartError
 from temwatch.ledger import Ledger
 from temwatch.outputs import relocating, sample_folder
@@ -25,6 +26,7 @@ log = structlog.get_logger(__name__)
 _RETRY_SECONDS = 2.0
 _INTERNAL_RETRY_SECONDS = 60.0
 _QUIET_SECONDS = 5.0
+_MAX_AGE_SECONDS = 30.0  # of a workbook while its sample never goes quiet
 _CHECK_SECONDS = 0.5
 _MAX_LAG_SECONDS = 0.5  # so far a table may lag, to be written once for all that came meanwhile
 _SUMMARY_SHARE = 0.02  # of the time goes into summary.json while micrographs arrive
@@ -41,6 +43,8 @@ class Publisher:
         Writes the output folders.
     on_published : callable
         Called with a job when its tables and its output folder are written, or will be at the next start.
+    workbooks : WorkbookWriter
+        Writes workbooks and parquet files of a service in the background.
     hooks : EngineHooks
         While the output is not writable, nothing is tried; `on_decided` hears of decisions.
     """
@@ -52,6 +56,7 @@ class Publisher:
         mode: RunMode,
         artifacts: ArtifactWriter,
         on_published: Callable[[Job], None],
+        workbooks: WorkbookWriter,
         hooks: EngineHooks,
     ) -> None:
         self._ledger = ledger
@@ -59,6 +64,7 @@ class Publisher:
         self._mode = mode
         self._artifacts = artifacts
         self._on_published = on_published
+        self._workbooks = workbooks
         self._is_output_writable = hooks.is_output_writable
         self._on_decided = hooks.on_decided
         self._told: dict[str, str] = {}  # by sample: the trouble that is in the log already
@@ -68,6 +74,7 @@ class Publisher:
         self._awaiting_artifacts: dict[int, Job] = {}  # by file: the rows are published, pictures are to come
         self._retry_at_s: dict[str, float] = {}
         self._changed_s: dict[str, float] = {}
+        self._first_changed_s: dict[str, float] = {}
         self._statistics = IncrementalStatistics()
         self._summary_due_s: dict[str, float] = {}
         self._checked_s = 0.0
@@ -133,6 +140,7 @@ class Publisher:
             self._vacate()
         self._told.pop(sample, None)
         self._changed_s[sample] = now_s = time.monotonic()
+        self._first_changed_s.setdefault(sample, now_s)
         if now_s >= self._summary_due_s.get(sample, 0.0):
             self._write_whole(sample, ())
             took_s = time.monotonic() - now_s
@@ -158,8 +166,8 @@ class Publisher:
                 job.took(Stage.PUBLISH, folder.seconds)
                 self._on_published(job)
 
-    def catch_up(self, jobs: Iterable[Job]) -> None:
-        """Try again what could not be written; with no `jobs` in hand, write workbooks of quiet samples."""
+    def catch_up(self) -> None:
+        """Try again what could not be written, and have the workbooks written that are due."""
         now_s = time.monotonic()
         if now_s - self._checked_s < _CHECK_SECONDS:
             return
@@ -167,9 +175,14 @@ class Publisher:
         for sample, due_s in list(self._retry_at_s.items()):
             if now_s >= due_s:
                 self.publish(sample)
+        if self._mode.ends_when_empty:  # at its end it writes them all
+            return
         for sample, changed_s in list(self._changed_s.items()):
-            if not jobs and now_s - changed_s >= _QUIET_SECONDS:
-                self._write_workbooks(sample)
+            is_quiet = now_s - changed_s >= _QUIET_SECONDS
+            if is_quiet or now_s - self._first_changed_s[sample] >= _MAX_AGE_SECONDS:
+                self._write_workbooks(sample, is_quiet=is_quiet)
+        if self._is_output_writable():
+            self._workbooks.turn()
 
     def finish(self, *, interrupted: bool) -> Exception | None:
         """At the end of the run: nothing is behind the ledger but what is written for quiet samples only.
@@ -201,13 +214,20 @@ class Publisher:
                 job.arrival_to_result_s = max(0.0, elapsed_s)  # the clock may have been set back
         return jobs
 
-    def _write_workbooks(self, sample: str) -> None:
-        del self._changed_s[sample]
-        trouble = self._write_whole(sample, self._config.output.formats)
+    def _write_workbooks(self, sample: str, *, is_quiet: bool) -> None:
+        """Have the workbook written; of a quiet sample also the summary, once more."""
+        del self._changed_s[sample], self._first_changed_s[sample]
+        self._workbooks.ask(sample)
+        if not is_quiet:
+            self._changed_s[sample] = self._first_changed_s[sample] = time.monotonic()
+            return
+        trouble = self._write_whole(sample, ())
         if trouble is None:
             self._statistics.forget(sample)
         else:
-            self._changed_s.setdefault(sample, time.monotonic() + _pause_s(trouble))
+            later_s = time.monotonic() + _pause_s(trouble)
+            self._changed_s.setdefault(sample, later_s)
+            self._first_changed_s.setdefault(sample, later_s)
 
     def _write_whole(self, sample: str, formats: tuple[str, ...]) -> Exception | None:
         if not self._is_output_writable():

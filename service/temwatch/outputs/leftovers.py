@@ -9,7 +9,7 @@ import time
 from contextlib import suppress
 from pathlib import Path
 
-_TEMPORARY = re.compile(r"\..+\.(png|csv|json|xlsx|parquet|html|svg)\.new|\.new\.film\.mp4", re.DOTALL)
+_TEMPORARY = re.compile(r"\..+\.(png|csv|json|xlsx|parquet|html|svg|pdf)\.new|\.new\.film\.mp4", re.DOTALL)
 _TEMPORARY_FRAME = re.compile(r".+\.new", re.DOTALL)  # see film.write_frame_picture
 
 

@@ -121,6 +121,7 @@ class LiveState:
             "ready": vitals.ready,
             "trouble": problems.service_problems(vitals),
             "changes_allowed": self._service.token.is_set,
+            "writing_workbook": vitals.writing_workbook,
         }
         # read before the ledger itself: a commit in between makes the answer newer than its key, never older
         version = self._data_version()

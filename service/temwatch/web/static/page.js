@@ -161,13 +161,14 @@ function showSample({ last, samples: all }) {
   options(byId("sample"), [[FOLLOW, followed && !page.chosenSample ? `${followed} · following` : "Follow the microscope"], ...entries], page.chosenSample);
 }
 
-function showHeader({ files_in_trouble: files, trouble, queue, edited_tables: edited }) {
+function showHeader({ files_in_trouble: files, trouble, queue, edited_tables: edited, writing_workbook: workbook }) {
   const badge = trouble.length + edited + files;
   byId("to-problems").dataset.badge = badge ? count(badge) : "";
   byId("to-problems").setAttribute("aria-label", badge ? `${problems.title}, ${badge}` : problems.title);
   if (trouble.length) showStatus("problem", trouble[0].what);
   else if (queue.waiting) showStatus("busy", `${count(queue.waiting)} queued`);
   else if (queue.measured_again) showStatus("busy", `measuring ${count(queue.measured_again)} again`);
+  else if (workbook) showStatus("busy", `writing the workbook of ${workbook}`);
   else showStatus("ready", "watching");
   warn();
 }
