@@ -45,6 +45,25 @@ def save(site, **limits):
     return answer.json()
 
 
+def test_the_picture_knows_which_particles_are_left_out(site, middle):
+    """Those of one micrograph that do not pass, by number; with no filter, none."""
+    limit, _ = middle
+    row = site.json(f"{AU}/micrographs")[0]
+    outlines = site.json(f"/api/micrographs/{row['id']}/outlines")["particles"]
+    small = {
+        one["number"] for one in outlines if float(f"{one['equivalent_diameter_nm']:.6g}") < limit * 0.999
+    }
+    path = f"/api/micrographs/{row['id']}/left_out"
+    assert (
+        small
+        <= {*site.json(f"{path}?min_diameter_nm={limit}")["numbers"]}
+        < {one["number"] for one in outlines}
+    )
+    assert small
+    assert [] == site.json(path)["numbers"]
+    assert 404 == site.get("/api/micrographs/999999/left_out").status_code
+
+
 def test_every_view_and_download_counts_the_same(site, middle):
     """A limit that is taken from the csv lets that particle through; names say what was chosen."""
     limit, count = middle

@@ -17,7 +17,7 @@ from temwatch.errors import UsageError
 from temwatch.ledger import Reader, sample_columns
 from temwatch.names import printable
 from temwatch.outputs import paths, population_summary, tables
-from temwatch.outputs.numbers_in_words import mean_interval
+from temwatch.outputs.numbers_in_words import mean_interval, significant
 
 _MOST_TABLES = 3
 Item = TypeVar("Item")
@@ -93,7 +93,7 @@ def _overview(summaries: Sequence[Mapping[str, Any]]) -> Table:
     for summary in summaries:
         size = summary["statistics"].get(SIZE, {})
         files = summary["files"]
-        cells = ["-" if size.get(key) is None else f"{size[key]:.4g}" for key in ("mean", "sd")]
+        cells = ["-" if size.get(key) is None else significant(size[key]) for key in ("mean", "sd")]
         counts = (summary["micrographs"], summary["particles"])
         table.add_row(
             printable(summary["sample"]),
@@ -146,6 +146,6 @@ def statistics(sample: str, summary: Mapping[str, Any]) -> Table:
     for one in shown(Shown.TERMINAL):
         values = summary["statistics"].get(one.name, {})
         cells = [values.get(column) for column in ("mean", "sd", "median", "d10", "d90")]
-        words = ["-" if value is None else f"{value:.4g}" for value in cells]
+        words = ["-" if value is None else significant(value) for value in cells]
         table.add_row(one.label, one.unit, *words[:2], number, *words[2:])
     return table

@@ -8,20 +8,33 @@ from collections.abc import Mapping
 from temwatch.analysis.statistics.population import FEWEST_FIELDS
 
 
+def significant(number: float, digits: int = 3) -> str:
+    """A number with so many significant digits, zeros at its end included and never as a power of ten.
+
+    Examples
+    --------
+    >>> significant(3.5), significant(15.288), significant(0.009181), significant(12345.0)
+    ('3.50', '15.3', '0.00918', '12345')
+    """
+    if not number or not math.isfinite(number):
+        return f"{number:g}"
+    return f"{number:.{min(8, max(0, digits - 1 - math.floor(math.log10(abs(number)))))}f}"
+
+
 def number_in_words(value: Mapping[str, float | None]) -> str:
-    """A number, rounded to two digits of the half-width of its interval.
+    """A number, rounded to two digits of the half-width of its interval; without one, to three digits.
 
     Examples
     --------
     >>> number_in_words({"value": 3.5642, "half_width": 0.0731})
     '3.564'
     >>> number_in_words({"value": 3.5642, "half_width": None})
-    '3.564'
+    '3.56'
     """
     number, half = value["value"], value["half_width"]
     if number is None:
         return "–"
-    return f"{number:.4g}" if not half else f"{number:.{_decimals(half)}f}"
+    return significant(number) if not half else f"{number:.{_decimals(half)}f}"
 
 
 def interval_in_words(value: Mapping[str, float | None]) -> str:

@@ -15,11 +15,12 @@ from fastapi.responses import FileResponse, Response
 from PIL import Image
 from starlette.requests import Request
 
-from temwatch.ledger import MicrographRow, Reader, analyses
+from temwatch.ledger import MicrographRow, Reader, analyses, exclusions
 from temwatch.outputs import paths, pictures, redrawing
 from temwatch.web import rendering, serialize
 from temwatch.web.cache import SingleFlightCache
 from temwatch.web.context import Context, JsonBody, known_micrograph
+from temwatch.web.filter_query import FilterQuery
 
 Number = Annotated[int, InPath(ge=1)]
 Edge = Literal["320", "1600"]
@@ -94,6 +95,17 @@ def add(app: FastAPI, service: Context) -> None:
                 raise HTTPException(404, f"micrograph {id} has no outlines: it is {row.status}")
             content = service.outlines.outlines(ledger, row)
         return JsonBody.from_bytes(content).response(request)
+
+    @app.get(
+        "/api/micrographs/{id}/left_out",
+        responses=_MISSING,
+        summary="Numbers of the particles of a micrograph that a filter leaves out, or that are excluded",
+    )
+    def left_out(id: int, filter: FilterQuery) -> dict[str, list[int]]:
+        with service.reader() as ledger:
+            chosen = filter.of_sample(ledger, known_micrograph(ledger, id).sample)
+        with Reader(service.config.output.state, chosen) as ledger:
+            return {"numbers": sorted(exclusions.uncounted_numbers(ledger, id))}
 
     @app.get(
         "/api/micrographs/{id}/particles/{number}.png",

@@ -73,6 +73,9 @@ function limits() {
   return given.get("saved_filter") === "false" ? own : { ...saved, ...own };
 }
 
+// whether it leaves out anything
+export const isFiltered = () => Object.keys(limits()).length > 0;
+
 const words = (chosen) => Object.entries(chosen).map(([name, value]) => (name === "separated" ? KINDS[value] : LIMITS[name].words(value))).join(", ");
 
 // any number of digits is good, whatever the arrows of the control step by

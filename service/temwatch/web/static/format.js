@@ -23,10 +23,10 @@ export const capitalised = (words) => words[0].toUpperCase() + words.slice(1);
 
 export const plural = (number, one, many = `${one}s`) => `${count(number)} ${number === 1 ? one : many}`;
 
-// to two significant digits of the half-width of its interval; without one, four digits
+// to two significant digits of the half-width of its interval; without one, three digits
 export function estimate(known) {
   if (!known || known.value === null) return "–";
-  return known.half_width ? signed(known.value, known.half_width) : digits(known.value);
+  return known.half_width ? signed(known.value, known.half_width) : digits(known.value, 3);
 }
 
 export const FEWEST_FIELDS = 4; // as population.py has it

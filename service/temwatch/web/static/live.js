@@ -1,9 +1,10 @@
 // Live: the last micrograph, the statistics of its sample so far, and whether there are enough micrographs.
-import { getJson, sampleUrl } from "./api.js";
+import { getJson, sampleUrl, withFilter } from "./api.js";
 import { bars, colour, draw, plain, translucent, withUnit } from "./charts.js";
 import * as calibrate from "./calibrate.js";
 import * as settings from "./settings.js";
 import { decide } from "./decide.js";
+import { isFiltered } from "./filter.js";
 import { Viewer, decoded, previewOf } from "./viewer.js";
 import { empty, make } from "./dom.js";
 import { FEWEST_FIELDS, capitalised, clock, count, digits, estimate, interval, percent, plural, rough, seconds } from "./format.js";
@@ -78,7 +79,14 @@ export async function update(section, page, signal) {
   showReadings(row);
   // picture and statistics load independently
   const outlines = page.state.also.micrograph === row.id ? page.included("outlines", row.sample, stateQuery(page)) : undefined;
-  await Promise.all([viewer.show(row, outlines, signal, page.decisions).then(() => mark(page)), showSample(page, row, signal)]);
+  const view = viewer.show(row, outlines, signal, page.decisions).then(() => mark(page));
+  await Promise.all([view, showSample(page, row, signal), view.then(() => dim(row, signal))]);
+}
+
+// the outlines of particles that the filter leaves out
+async function dim(row, signal) {
+  const { numbers } = isFiltered() ? await getJson(withFilter(`api/micrographs/${row.id}/left_out`), signal) : { numbers: [] };
+  if (viewer.id === row.id) viewer.dim(numbers);
 }
 
 // the particle that somebody came for
@@ -90,9 +98,9 @@ function mark(page) {
 async function shownRow(page, last, recent, signal) {
   if (!page.chosenMicrograph) {
     chosen = null;
-    if (!page.chosenSample) return last;
+    if (!page.chosenSample) return withPicture(last, recent);
     const known = recent.find((one) => one.sample === page.sample && one.status === "done");
-    if (known) return known;
+    if (known) return withPicture(known, recent);
     const rows = await getJson(sampleUrl(page.sample, "micrographs?limit=50"), signal);
     return rows.find((one) => one.status === "done") ?? null;
   }
@@ -102,6 +110,12 @@ async function shownRow(page, last, recent, signal) {
   if (chosenKey !== key) chosen = await getJson(`api/micrographs/${page.chosenMicrograph}`, signal);
   chosenKey = key;
   return chosen;
+}
+
+// of a long sequence only some frames keep a picture: the last of these, and no outlines on black
+function withPicture(row, recent) {
+  if (!row || row.frame === null || row.has_picture) return row;
+  return recent.find((one) => one.sequence === row.sequence && one.sample === row.sample && one.status === "done" && one.has_picture) ?? row;
 }
 
 function showDecisions(row, page) {

@@ -2,7 +2,7 @@
 import { getJson, sampleUrl } from "./api.js";
 import { SERIES, colour, draw, translucent } from "./charts.js";
 import { empty, make } from "./dom.js";
-import { count, edge, plural } from "./format.js";
+import { count, digits, edge, plural } from "./format.js";
 
 export const title = "Sequences";
 
@@ -37,7 +37,7 @@ export async function update(section, page, signal) {
     parts.list.replaceChildren(...found.map((one) => panel(page.sample, one.sequence)));
     parts.list.dataset.shown = names;
   }
-  for (const [index, one] of found.entries()) await show(parts.list.children[index], page.sample, one, signal);
+  for (const [index, one] of found.entries()) await show(parts.list.children[index], page, one, signal);
 }
 
 const path = (sample, sequence, rest) => sampleUrl(sample, `sequences/${encodeURIComponent(sequence)}/${rest}`);
@@ -48,6 +48,7 @@ function panel(sample, sequence) {
     make("h2", {}, sequence),
     make("p", { className: "lead" }),
     make("div", { className: "film" }),
+    make("figure", { className: "last-frame", hidden: true }),
     chart("counts", "Number and size"), chart("tracks", "Size of individual particles"),
     chart("events", "Cumulative events"), chart("drift", "Specimen drift"),
     make("div", { className: "plots" }),
@@ -58,9 +59,11 @@ function panel(sample, sequence) {
 
 const link = (href, name, meaning) => make("li", {}, make("a", { href, download: "" }, name), make("span", {}, meaning));
 
-async function show(node, sample, one, signal) {
+async function show(node, page, one, signal) {
+  const { sample } = page;
   node.querySelector(".lead").textContent = summary(one);
   film(node.querySelector(".film"), sample, one);
+  lastFrame(node.querySelector(".last-frame"), one, page);
   plots(node.querySelector(".plots"), sample, one);
   const state = JSON.stringify([one.frames, one.ended, one.counts, one.frame.at(-1)]);
   if (node.dataset.state === state || !one.frame.length) return;
@@ -110,6 +113,18 @@ function film(node, sample, one) {
     src: `${path(sample, one.sequence, "film.mp4")}?t=${one.film}`, controls: true, muted: true, loop: true, playsInline: true, preload: "metadata",
     "aria-label": `Film of ${one.sequence}; outlines have the colour of their track`,
   }));
+}
+
+// the frame that came last, which the film has only when it is made again
+function lastFrame(node, one, page) {
+  const [id, frame, mean] = [one.micrograph_id.at(-1), one.frame.at(-1), one.mean_equivalent_diameter_nm.at(-1)];
+  if (id === undefined || node.dataset.id === String(id)) return;
+  node.dataset.id = id;
+  const words = `Frame ${count(frame)}: ${plural(one.particles.at(-1), "particle")}${mean === null ? "" : `, mean ${digits(mean, 3)} nm`}`;
+  const picture = make("img", { alt: `Last frame of ${one.sequence}`, onload: () => (node.hidden = false), onerror: () => (node.hidden = true) });
+  picture.src = `api/micrographs/${id}/preview.jpg`;
+  node.replaceChildren(make("h3", {}, "Last frame"), picture,
+    make("figcaption", {}, make("button", { type: "button", className: "link", title: "Show it with its outlines", onclick: () => page.showMicrograph(id) }, words)));
 }
 
 function plots(node, sample, one) {

@@ -73,6 +73,7 @@ export class Viewer {
     this.frame = make("div", { className: "frame" }, this.drawing, this.bar, this.note, this.previewNote, this.tip, this.selection.element, this.measure.element);
     this.element = make("div", { className: "viewer" }, this.frame, tools);
     this.hidden = new Set();
+    this.dimmed = new Set();
     this.size = [1024, 1024];
     this.id = null;
     const ring = svg("svg", { viewBox: "0 0 16 16", class: "ring", "aria-hidden": "true" });
@@ -157,6 +158,12 @@ export class Viewer {
     if (!this.element.classList.contains("previewing")) this.#draw(found, keep);
   }
 
+  // those that the filter leaves out stay, faintly
+  dim(numbers) {
+    this.dimmed = new Set(numbers);
+    for (const outline of this.particles.children) outline.classList.toggle("left-out", this.dimmed.has(outline.number));
+  }
+
   #draw(found, keep) {
     const particles = document.createDocumentFragment();
     for (const one of found.particles) {
@@ -174,6 +181,7 @@ export class Viewer {
       rejections.append(outline);
     }
     this.particles.replaceChildren(particles);
+    this.dim(this.dimmed);
     this.selection.attach([...this.particles.children], keep);
     this.rejections.replaceChildren(rejections);
     for (const kind of Object.keys(KINDS)) {
