@@ -6,7 +6,7 @@ import pytest
 
 from ledger_cases import START, arrival, result
 from system import wait_until
-from temwatch.config import Config
+from temwatch.config import Config, OutputSettings
 from temwatch.engine.artifacts import ArtifactWriter
 from temwatch.engine.hooks import EngineHooks
 from temwatch.engine.job import Job
@@ -41,7 +41,8 @@ def publisher(ledger, tmp_path):
 
 def workbooks(ledger, tmp_path, submit=lambda *_: None):
     """What a service has its workers write."""
-    return WorkbookWriter(ledger, tmp_path, ("csv", "xlsx", "parquet"), submit=submit, wake=lambda: None)
+    output = OutputSettings(folder=tmp_path, formats=("csv", "xlsx", "parquet"))
+    return WorkbookWriter(ledger, output, submit=submit, wake=lambda: None)
 
 
 def files(folder):

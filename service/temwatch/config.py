@@ -102,7 +102,7 @@ class OutputSettings(Section):
     folder: LocalPath
     """folder of the results; each sample has a folder in it"""
     formats: tuple[TableFormat, ...] = ("csv",)
-    """tables to write: csv (always written), xlsx, parquet, record"""
+    """tables to write: csv (always written at once), xlsx, parquet, record"""
     pictures: bool = True
     """true or false; true writes micrograph, mask and overlay as png"""
     state_folder: LocalPath | None = None

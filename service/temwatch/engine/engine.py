@@ -67,18 +67,11 @@ class Engine:
             from temwatch.engine.dask_backend import DaskBackend  # dask: half a second to import
 
             self._backend = DaskBackend(config, self._on_task_finished, self._processes)
-        self._artifacts = ArtifactWriter(
-            ledger, config.output.folder, mode, submit=self._processes.submit, wake=self.wake
-        )
-        self._workbooks = WorkbookWriter(
-            ledger,
-            config.output.folder,
-            config.output.formats,
-            submit=self._processes.submit,
-            wake=self.wake,
-        )
+        submit = self._processes.submit
+        self._artifacts = ArtifactWriter(ledger, config.output.folder, mode, submit=submit, wake=self.wake)
+        books = WorkbookWriter(ledger, config.output, submit=submit, wake=self.wake)
         self._publisher = Publisher(
-            ledger, config, mode, self._artifacts, self._on_published, self._workbooks, self._hooks
+            ledger, config, mode, self._artifacts, self._on_published, books, self._hooks
         )
         self._requests = RequestQueue(
             ledger,
@@ -88,9 +81,8 @@ class Engine:
             wake=self.wake,
             publish_soon=self._publisher.publish_soon,
         )
-        self._moved_files = MovedFiles(
-            ledger, config, trace=self._processes.trace, publish_soon=self._publisher.publish_soon
-        )
+        soon = self._publisher.publish_soon
+        self._moved_files = MovedFiles(ledger, config, trace=self._processes.trace, publish_soon=soon)
         self._sequence_tracker = SequenceTracker(ledger, config, self._publisher.publish, self.wake)
         self._jobs: list[Job] = []
         self._admission = Admission(config.engine.workers)
@@ -128,11 +120,10 @@ class Engine:
                 if self._hooks.is_output_writable():
                     self._artifacts.write_outdated(self._backend.capacity)
                 self._worker_replacement.turn()
-                self.status.works_on(self._jobs)
+                self.status.works_on(self._jobs, self._publisher.workbook_in_hand)
                 self._publisher.collect_artifacts()
                 self._requests.turn()
                 self._publisher.catch_up()
-                self.status.writes_workbook(self._workbooks.in_hand)
                 self._take_mail()
         finally:
             self._backend.close()

@@ -26,13 +26,10 @@ class EngineStatus:
     writing_workbook: str = ""  # sample whose workbook is being written and takes a while
     on_picture: Callable[[], None] = lambda: None  # a file has its picture, and no outlines yet
 
-    def writes_workbook(self, in_hand: tuple[str, float] | None) -> None:
-        """The sample whose workbook is being written, and since when."""
-        takes_a_while = in_hand is not None and time.monotonic() - in_hand[1] > _A_WHILE_SECONDS
-        self.writing_workbook = in_hand[0] if in_hand is not None and takes_a_while else ""
-
-    def works_on(self, jobs: Sequence[Job]) -> None:
-        """These are the files in hand now."""
+    def works_on(self, jobs: Sequence[Job], workbook: tuple[str, float] | None = None) -> None:
+        """The files in hand now, and the sample whose workbook is being written, with since when."""
+        takes_a_while = workbook is not None and time.monotonic() - workbook[1] > _A_WHILE_SECONDS
+        self.writing_workbook = workbook[0] if workbook is not None and takes_a_while else ""
         before = {one.file_id for one in self.files_in_hand if one.has_picture}
         self.in_hand = len(jobs)
         self.files_in_hand = tuple(

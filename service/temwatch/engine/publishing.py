@@ -94,6 +94,11 @@ class Publisher:
         """Whether tables are behind the ledger."""
         return bool(self._recorded or self._artifacts.samples_written) and self._is_output_writable()
 
+    @property
+    def workbook_in_hand(self) -> tuple[str, float] | None:
+        """The sample whose workbook a worker writes, and the monotonic time since when."""
+        return self._workbooks.in_hand
+
     def add(self, job: Job) -> None:
         """The ledger knows what became of a file."""
         if not self._recorded:

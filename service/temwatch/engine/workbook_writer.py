@@ -11,6 +11,7 @@ from typing import Protocol
 
 import structlog
 
+from temwatch.config import OutputSettings
 from temwatch.errors import StartError
 from temwatch.ledger import Ledger
 from temwatch.outputs import written_apart
@@ -47,10 +48,8 @@ class WorkbookWriter:
     ----------
     ledger : Ledger
         It records what is up to date.
-    output : Path
-        Folder of all samples.
-    formats : tuple of str
-        Names in `OUTPUTS`; others are ignored.
+    output : OutputSettings
+        Folder of all samples, and the formats; those in `OUTPUTS` are written.
     submit : callable
         Hands the task to a worker.
     wake : callable
@@ -60,15 +59,14 @@ class WorkbookWriter:
     def __init__(
         self,
         ledger: Ledger,
-        output: Path,
-        formats: tuple[str, ...],
+        output: OutputSettings,
         *,
         submit: SubmitWorkbooks,
         wake: Callable[[], None],
     ) -> None:
         self._ledger = ledger
-        self._output = output
-        self._formats = tuple(name for name in formats if name in OUTPUTS)
+        self._output = output.folder
+        self._formats = tuple(name for name in output.formats if name in OUTPUTS)
         self._submit = submit
         self._wake = wake
         self._waiting: dict[str, None] = {}
