@@ -22,7 +22,7 @@ def settings(request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFa
     path = tmp_path_factory.mktemp("weights") / "random.safetensors"
     if architecture:
         described = description(architecture)
-        image = preprocessing.PREPROCESSINGS[described.preprocessing](micrograph((256, 256)))
+        image = preprocessing.prepared(micrograph((256, 256)), described.preprocessing).pixels
         net = random_network(architecture, len(described.classes), image)
         deeplab.save(net, path, described)
     return SegmentationSettings(method=method, weights=path, device="cpu")

@@ -13,7 +13,8 @@ from hypothesis import strategies as st
 from scipy import ndimage
 
 from networks import random_network
-from temwatch.analysis.segmentation import best_sizes, deeplab, preprocessing, tile_grid, weights
+from temwatch.analysis.segmentation import deeplab, preprocessing, tile_grid, weights
+from temwatch.analysis.segmentation.connected_parts import typical_diameter_px
 from temwatch.analysis.segmentation.network import network
 
 
@@ -172,12 +173,12 @@ def test_torch_is_loaded_when_chosen_only_and_nothing_is_downloaded(tmp_path):
 
 def test_contacts_have_a_threshold_of_their_own():
     found = np.array([[[0.4, 0.6, 0.95]], [[0.6, 0.6, 0.9]]], np.float32)
-    image = preprocessing.Prepared(np.zeros((1, 3), np.float32), 0.0)
-    segmentation = deeplab.segmentation_of(found, image, description(contacts_threshold=0.8))
+    masks, contacts = deeplab.masks_of(torch.from_numpy(found), 0.0, description(contacts_threshold=0.8))
 
-    assert [[False, True, True]] == segmentation.mask.tolist()
-    assert [[False, False, True]] == segmentation.contacts.tolist()
-    assert deeplab.segmentation_of(found[:1], image, description()).contacts is None
+    assert [[False, True, True]] == masks.mask.tolist()
+    assert [[False, False, True]] == masks.sure.tolist()
+    assert [[False, False, True]] == contacts.tolist()
+    assert deeplab.masks_of(torch.from_numpy(found[:1]), 0.0, description())[1] is None
 
 
 @pytest.mark.parametrize(("side_px", "views"), [(48, 2), (24, 1)])
@@ -190,6 +191,18 @@ def test_half_the_size_is_looked_at_where_particles_are_large(side_px, views):
 
     assert [(128, 192), (64, 96)][:views] == net.seen
     assert np.count_nonzero(found[0] > 0.5) == pytest.approx(np.count_nonzero(image), rel=0.05)
+
+
+def test_a_size_that_was_seen_is_not_seen_again():
+    """In noise half the size is tried; where particles are large it is averaged in as well."""
+    net = Pointwise()
+    image = np.zeros((192, 256), np.float32)
+    image[20:120, 20:120] = image[60:160, 130:230] = 1
+    image += np.random.default_rng(0).normal(0, 0.1, image.shape).astype(np.float32)
+    deeplab.probabilities(net, image, description(half_size_from_px=40.0))
+
+    assert len(net.seen) == len(set(net.seen))
+    assert [(192, 256), (96, 128), (64, 64)] == net.seen
 
 
 class Farsighted(Pointwise):
@@ -227,5 +240,5 @@ def test_the_typical_particle_holds_the_middle_of_the_area():
     mask[::10, ::10] = True
     mask[1:41, 1:41] = mask[50:95, 50:95] = True
 
-    assert 40 < best_sizes.typical_diameter_px(mask) < 60
-    assert 0 == best_sizes.typical_diameter_px(np.zeros((5, 5), bool))
+    assert 40 < typical_diameter_px(mask) < 60
+    assert 0 == typical_diameter_px(np.zeros((5, 5), bool))

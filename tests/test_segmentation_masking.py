@@ -2,17 +2,23 @@
 
 import numpy as np
 import pytest
+import torch
 from scipy import ndimage
 
-from temwatch.analysis.segmentation.masking import (
-    best_threshold,
-    particle_mask,
-    sure_parts,
-    with_dark_holes,
-)
+from temwatch.analysis.segmentation import masking
+from temwatch.analysis.segmentation.connected_parts import sure_parts, with_dark_holes
 from temwatch.analysis.segmentation.preprocessing import Prepared
 
 ROWS, COLUMNS = np.indices((80, 120))
+
+
+def best_threshold(probability: np.ndarray) -> masking.Threshold:
+    return masking.best_threshold(torch.from_numpy(probability))
+
+
+def particle_mask(probability: np.ndarray, image: Prepared) -> np.ndarray:
+    found = masking.candidates(torch.from_numpy(probability), image.noise)
+    return masking.particle_mask(found, image.pixels)
 
 
 def disc(row: float, column: float, radius_px: float) -> np.ndarray:
@@ -25,15 +31,15 @@ def test_a_part_stays_whole_where_the_network_is_sure_of_one_pixel():
     probability[30, 30] = 0.95
     probability[disc(30, 80, 12)] = 0.85
 
-    assert np.array_equal(disc(30, 30, 12), sure_parts(probability))
+    assert np.array_equal(disc(30, 30, 12), sure_parts(probability > 0.5, probability > 0.9))
 
 
 def test_parts_that_meet_at_a_corner_are_one():
     probability = np.zeros((6, 6), np.float32)
     probability[1:3, 1:3], probability[3:5, 3:5] = 0.95, 0.6
 
-    assert 8 == np.count_nonzero(sure_parts(probability))
-    assert not sure_parts(np.zeros((6, 6), np.float32)).any()
+    assert 8 == np.count_nonzero(sure_parts(probability > 0.5, probability > 0.9))
+    assert not sure_parts(np.zeros((6, 6), bool), np.zeros((6, 6), bool)).any()
 
 
 @pytest.mark.parametrize(("gain", "offset"), [(1.0, 0.0), (250.0, 3e4)])

@@ -5,7 +5,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from temwatch.analysis.segmentation import preprocessing
+from temwatch.analysis.segmentation import neighbours
 from temwatch.analysis.segmentation.preprocessing import LIMIT, normalised
 
 
@@ -95,5 +95,5 @@ def test_noise_is_told_from_slopes_edges_and_particles(sd):
     image = rows / 100 - 2 * (np.hypot(rows - 90, columns - 120) < 60) - (columns > 250)
     noisy = image + np.random.default_rng(3).normal(0, sd, image.shape)
 
-    assert preprocessing.noise(noisy.astype(np.float32)) == pytest.approx(sd, rel=0.03, abs=1e-5)
-    assert 0 == preprocessing.noise(np.zeros((2, 50), np.float32))
+    assert neighbours.noise(noisy.astype(np.float32)) == pytest.approx(sd, rel=0.03, abs=1e-5)
+    assert 0 == neighbours.noise(np.zeros((2, 50), np.float32))

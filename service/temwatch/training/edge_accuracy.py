@@ -18,7 +18,7 @@ from numpy.typing import ArrayLike, NDArray
 from temwatch import formats
 from temwatch.analysis.measurement.shape import with_outlines
 from temwatch.analysis.refinement.yardstick import edge_distances
-from temwatch.analysis.segmentation import preprocessing
+from temwatch.analysis.segmentation import neighbours, preprocessing
 from temwatch.domain import Image, Particle, Region, Segmentation
 from temwatch.errors import InputError, UsageError
 from temwatch.training.datasets import PICTURES, grey
@@ -93,7 +93,7 @@ def distances_px(image: Image, found: Segmentation, particles: Iterable[Particle
         return np.empty(0)
     if found.level is None:
         singles = with_outlines(singles, np.where(found.mask, np.uint8(255), np.uint8(0)))
-    distances = edge_distances(image, preprocessing.noise(image), singles)
+    distances = edge_distances(image, neighbours.noise(image), singles)
     return distances[~np.isnan(distances)]
 
 

@@ -14,7 +14,8 @@ from torch.utils.data import Dataset
 from torchvision import tv_tensors
 from torchvision.transforms import v2
 
-from temwatch.analysis.segmentation.preprocessing import LIMIT, NOISY, noise
+from temwatch.analysis.segmentation.neighbours import noise
+from temwatch.analysis.segmentation.preprocessing import LIMIT, NOISY
 from temwatch.training.datasets import LabelledMicrograph, Labels
 from temwatch.training.lettering import add_lettering
 from temwatch.training.recipes import Augmentation, Recipe

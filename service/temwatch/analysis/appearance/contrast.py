@@ -10,7 +10,7 @@ from numba import njit
 from numpy.typing import NDArray
 
 from temwatch.analysis.appearance.picture import PARAMETERS as PICTURE
-from temwatch.analysis.segmentation import preprocessing
+from temwatch.analysis.segmentation import neighbours
 from temwatch.domain import Mask, Region
 from temwatch.kept_picture import KeptPicture
 
@@ -41,7 +41,7 @@ def contrasts(regions: Sequence[Region], mask: Mask, picture: KeptPicture) -> ND
     float64, (regions,)
         Between 0 and 1; NaN where no background was kept or the zero of the brightness makes no sense.
     """
-    background = np.where(preprocessing.grown(mask, FRINGE_PX), np.uint8(0), picture.codes)
+    background = np.where(neighbours.grown(mask, FRINGE_PX), np.uint8(0), picture.codes)
     return np.array([_contrast(region, background, picture) for region in regions], float)
 
 

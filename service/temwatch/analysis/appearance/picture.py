@@ -8,7 +8,7 @@ from dataclasses import dataclass, replace
 import numpy as np
 from scipy import ndimage
 
-from temwatch.analysis.segmentation import preprocessing
+from temwatch.analysis.segmentation import neighbours
 from temwatch.domain import Image, Mask, Segmentation, Segmenter
 from temwatch.kept_picture import KeptPicture
 
@@ -52,7 +52,7 @@ def take_picture(image: Image, mask: Mask, *, dark: bool = True) -> KeptPicture:
     dark
         Whether particles are dark; the negative of a picture with bright ones is kept.
     """
-    kept = preprocessing.grown(mask, PARAMETERS.reach_px)
+    kept = neighbours.grown(mask, PARAMETERS.reach_px)
     codes = np.zeros(mask.shape, np.uint8)
     values = image[kept]
     values = values[np.isfinite(values)]
@@ -86,7 +86,7 @@ def _noise(image: Image) -> float:
     edge = PARAMETERS.sample_px
     top, left = (max(0, (extent - edge) // 2) for extent in image.shape)
     middle = image[top : top + edge, left : left + edge]
-    return preprocessing.noise(_finite(middle, 0.0))
+    return neighbours.noise(_finite(middle, 0.0))
 
 
 def _finite(image: Image, otherwise: float) -> Image:

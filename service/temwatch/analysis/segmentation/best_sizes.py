@@ -2,20 +2,15 @@
 
 from __future__ import annotations
 
-import numpy as np
 import torch
-from numpy.typing import NDArray
-from scipy import ndimage
 from torch.nn import functional
 
 from temwatch.analysis.segmentation import preprocessing, weights
+from temwatch.analysis.segmentation.connected_parts import typical_diameter_px
 from temwatch.analysis.segmentation.masking import best_threshold
 from temwatch.analysis.segmentation.masking_parameters import PARAMETERS
-from temwatch.analysis.segmentation.preprocessing import Prepared
+from temwatch.analysis.segmentation.preprocessing import PreparedBatch
 from temwatch.analysis.segmentation.tiled_inference import tiled
-from temwatch.domain import Mask
-
-Probabilities = NDArray[np.float32]
 
 MOST_HALVINGS = 2
 
@@ -24,19 +19,19 @@ _SURE = 1e-3
 
 
 def at_best_sizes(
-    net: torch.nn.Module, images: list[Prepared], description: weights.Description, tile_px: int
-) -> list[Probabilities]:
-    """Probabilities for micrographs of one shape, each at the sizes that suit it best."""
-    full = torch.from_numpy(np.stack([image.pixels for image in images]))[:, None]
+    net: torch.nn.Module, batch: PreparedBatch, description: weights.Description, tile_px: int
+) -> list[torch.Tensor]:
+    """Probabilities (class, y, x) for micrographs of one shape, each at the sizes that suit it best."""
+    full = batch.pixels[:, None]
     work = full if description.max_side_px is None else _reduced(full, description.max_side_px)
     first = tiled(net, work, description, tile_px)
     found = []
-    for index, image in enumerate(images):
+    for index, noise in enumerate(batch.noise):
         this = slice(index, index + 1)
-        result = _of_one(net, work[this], first[this], image.noise, description, tile_px)
+        result = _of_one(net, work[this], first[this], noise, description, tile_px)
         if result.shape[-2:] != full.shape[-2:]:
             result = functional.interpolate(result, full.shape[-2:], mode="bilinear")
-        found.append(np.asarray(result[0].numpy()))
+        found.append(result[0])
     return found
 
 
@@ -48,7 +43,7 @@ def _of_one(
     description: weights.Description,
     tile_px: int,
 ) -> torch.Tensor:
-    """Probabilities for one micrograph (1, 1, y, x), given those at full size.
+    """Probabilities (1, class, y, x) of one micrograph (1, 1, y, x), given those at full size.
 
     Full size keeps gaps and small particles. Where noise hides what half the size, or a quarter, shows, that
     one takes its place which the network is surest of, by the Dice coefficient it may expect. Where particles
@@ -58,30 +53,26 @@ def _of_one(
     limit_px = description.half_size_from_px
     if limit_px is None:
         return result
+    views = [work]
+    results = [result]
+
+    def see_half() -> None:
+        views.append(_halved(views[-1]))
+        results.append(tiled(net, views[-1], description, tile_px))
+
+    surest = 0
     if noise >= preprocessing.NOISY:
-        smaller, surest = work, best_threshold(result[0, 0].numpy()).dice
         for _ in range(MOST_HALVINGS):
-            smaller = _halved(smaller)
-            again = tiled(net, smaller, description, tile_px)
-            dice = best_threshold(again[0, 0].numpy()).dice
-            if dice > surest:
-                work, result, surest = smaller, again, dice
-    if typical_diameter_px(result[0, 0].numpy() > PARAMETERS.threshold) >= limit_px:
-        again = functional.interpolate(
-            tiled(net, _halved(work), description, tile_px), work.shape[-2:], mode="bilinear"
-        )
-        result = torch.sigmoid((result.logit(_SURE) + again.logit(_SURE)) / 2)
+            see_half()
+        dice = [best_threshold(seen[0, 0]).dice for seen in results]
+        surest = dice.index(max(dice))
+    result = results[surest]
+    if typical_diameter_px((result[0, 0] > PARAMETERS.threshold).cpu().numpy()) >= limit_px:
+        if surest + 1 == len(results):
+            see_half()
+        half = functional.interpolate(results[surest + 1], result.shape[-2:], mode="bilinear")
+        result = torch.sigmoid((result.logit(_SURE) + half.logit(_SURE)) / 2)
     return result
-
-
-def typical_diameter_px(mask: Mask) -> float:
-    """Equivalent diameter of the connected part that half of a mask's area does not exceed; 0 if empty."""
-    labels, _ = ndimage.label(mask, np.ones((3, 3)))
-    areas = np.sort(np.bincount(labels.ravel())[1:])
-    if not len(areas):
-        return 0.0
-    covered = np.cumsum(areas)
-    return float(np.sqrt(areas[np.searchsorted(covered, covered[-1] / 2)] * 4 / np.pi))
 
 
 def _reduced(image: torch.Tensor, max_side_px: int) -> torch.Tensor:

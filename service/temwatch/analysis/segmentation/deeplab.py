@@ -14,6 +14,7 @@ from collections.abc import Callable, Iterator, Sequence
 from dataclasses import replace
 from itertools import pairwise
 from pathlib import Path
+from typing import NamedTuple
 
 import numpy as np
 import safetensors
@@ -28,19 +29,18 @@ from temwatch.analysis.refinement.level import OUTLINE
 from temwatch.analysis.refinement.refine import refined
 from temwatch.analysis.segmentation import preprocessing, weights
 from temwatch.analysis.segmentation.best_sizes import at_best_sizes
-from temwatch.analysis.segmentation.masking import particle_mask
+from temwatch.analysis.segmentation.device_memory import within_memory
+from temwatch.analysis.segmentation.masking import Candidates, candidates, particle_mask
 from temwatch.analysis.segmentation.masking_parameters import PARAMETERS
 from temwatch.analysis.segmentation.network import network
-from temwatch.analysis.segmentation.preprocessing import Prepared
+from temwatch.analysis.segmentation.preprocessing import Prepared, PreparedBatch
 from temwatch.analysis.segmentation.remarks import remarks
 from temwatch.analysis.segmentation.tiled_inference import TILE_PX, device_of
 from temwatch.config import SegmentationSettings
-from temwatch.domain import Image, Segmentation, Segmenter
+from temwatch.domain import Image, Mask, Segmentation, Segmenter
 from temwatch.errors import StartError, WeightsError
 
 Probabilities = NDArray[np.float32]
-
-MIN_TILE_PX = 256
 
 TOGETHER = 4
 """Micrographs that a GPU sees at once."""
@@ -67,11 +67,11 @@ def build(settings: SegmentationSettings, on_out_of_memory: Callable[[], None] =
     turn = threading.Lock() if device.type == "cuda" else contextlib.nullcontext()
 
     def segment(images: Sequence[Image], *, dark: bool) -> list[Segmentation]:
-        signed = [np.float32(1 if dark else -1) * image for image in images]
         found = segmentations(
             net,
-            signed,
+            images,
             file.description,
+            dark=dark,
             edges=edges,
             together=together,
             turn=turn,
@@ -145,9 +145,15 @@ def fused(net: torch.nn.Module) -> torch.nn.Module:
     net = copy.deepcopy(net)
     for module in net.modules():
         for (name, before), (following, after) in pairwise(list(module.named_children())):
-            if isinstance(before, torch.nn.Conv2d) and isinstance(after, torch.nn.BatchNorm2d):
+            if not isinstance(after, torch.nn.BatchNorm2d):
+                continue
+            if isinstance(before, torch.nn.Conv2d):
                 setattr(module, name, fuse_conv_bn_eval(before, after))
-                setattr(module, following, torch.nn.Identity())
+            elif isinstance(before, torch.nn.Sequential) and isinstance(before[-1], torch.nn.Conv2d):
+                before[-1] = fuse_conv_bn_eval(before[-1], after)  # a convolution in two steps
+            else:
+                continue
+            setattr(module, following, torch.nn.Identity())
     return net
 
 
@@ -160,17 +166,26 @@ def save(net: torch.nn.Module, path: Path, description: weights.Description, *, 
     weights.write(path, weights.with_header(safetensors.torch.save(state), description))
 
 
+class _Seen(NamedTuple):
+    """What comes back from the device for one micrograph: pixels as the network saw them, and masks."""
+
+    image: Prepared
+    found: Candidates
+    contacts: Mask | None
+
+
 def segmentations(
     net: torch.nn.Module,
     images: Sequence[Image],
     description: weights.Description,
     *,
+    dark: bool = True,
     edges: EdgeNetwork | None = None,
     together: int = 1,
     turn: contextlib.AbstractContextManager[object] | None = None,
     on_out_of_memory: Callable[[], None] = lambda: None,
 ) -> list[Segmentation]:
-    """Mask, and contacts where the network has them, of micrographs whose particles are dark.
+    """Mask, and contacts where the network has them, of micrographs.
 
     Parameters
     ----------
@@ -178,26 +193,83 @@ def segmentations(
         A network and what its weights say of themselves.
     images
         float32, (y, x) each.
+    dark
+        Whether particles are dark.
     edges
         Moves the outlines to where particles end; without it they lie where the network draws them.
     together
         So many of one shape, where they follow each other, are seen at once.
     turn
-        Held while the network works: where a GPU's memory runs out it moves, which two must not do at once.
+        Held while the device works: where a GPU's memory runs out the network moves, which two must not do at
+        once. What needs connected parts and outlines is done by the CPU after the turn.
     on_out_of_memory
         As for `probabilities`.
     """
-    seen = [preprocessing.prepared(image, description.preprocessing) for image in images]
-    with turn or contextlib.nullcontext():
-        found = [
-            one
-            for batch in _of_one_shape(seen, together)
-            for one in _batch_probabilities(net, batch, description, TILE_PX, on_out_of_memory)
-        ]
-    masks = [segmentation_of(one, image, description) for one, image in zip(found, seen, strict=True)]
-    if edges is None:
-        return masks
-    return [with_true_edges(one, image, edges) for one, image in zip(masks, seen, strict=True)]
+    see = functools.partial(_see, description=description)
+    seen = []
+    for batch in _of_one_shape(images, together):
+        with turn or contextlib.nullcontext():
+            seen += within_memory(see, net, _stacked(batch, dark=dark), TILE_PX, on_out_of_memory)
+    return [_segmentation(one, description, edges) for one in seen]
+
+
+def _stacked(images: Sequence[Image], *, dark: bool = True) -> NDArray[np.float32]:
+    """Images of one shape in memory of their own, (n, y, x), particles dark."""
+    stack = np.stack(images).astype(np.float32, copy=False)
+    return stack if dark else np.negative(stack, out=stack)
+
+
+def _see(
+    net: torch.nn.Module, stack: NDArray[np.float32], tile_px: int, *, description: weights.Description
+) -> list[_Seen]:
+    """The device's part: preparation, network, thresholds."""
+    batch, found = _probabilities(net, stack, tile_px, description=description)
+    images = (Prepared(*one) for one in zip(batch.pixels.cpu().numpy(), batch.noise, strict=True))
+    return [
+        _Seen(image, *masks_of(one, image.noise, description))
+        for image, one in zip(images, found, strict=True)
+    ]
+
+
+def _probabilities(
+    net: torch.nn.Module, stack: NDArray[np.float32], tile_px: int, *, description: weights.Description
+) -> tuple[PreparedBatch, list[torch.Tensor]]:
+    """Prepared images (n, y, x), and probabilities (class, y, x) of each, where the network is.
+
+    The network does not look at images without contrast.
+    """
+    images = torch.tensor(stack, device=device_of(net))  # a copy: after lack of memory they are needed again
+    batch = preprocessing.prepared_batch(images, description.preprocessing)
+    has_contrast = [bool(low < high) for low, high in map(torch.aminmax, batch.pixels)]
+    worth = batch
+    if not all(has_contrast):
+        noise = [noise for noise, worthy in zip(batch.noise, has_contrast, strict=True) if worthy]
+        worth = PreparedBatch(batch.pixels[has_contrast], noise)
+    found = iter(at_best_sizes(net, worth, description, tile_px) if any(has_contrast) else ())
+    nothing = batch.pixels.new_zeros((len(description.classes), *batch.pixels.shape[1:]))
+    return batch, [next(found) if worthy else nothing for worthy in has_contrast]
+
+
+def masks_of(
+    found: torch.Tensor, noise: float, description: weights.Description
+) -> tuple[Candidates, Mask | None]:
+    """Where particles may be, and contacts where there is a second class, from probabilities (class, y, x).
+
+    The original's network is thresholded as the original does it: above one half.
+    """
+    if description.architecture == weights.ANTEMA:
+        mask = (found[0] > PARAMETERS.threshold).cpu().numpy()
+        return Candidates(mask, mask), None
+    contacts = (found[1] > description.contacts_threshold).cpu().numpy() if len(found) > 1 else None
+    return candidates(found[0], noise), contacts
+
+
+def _segmentation(seen: _Seen, description: weights.Description, edges: EdgeNetwork | None) -> Segmentation:
+    """The CPU's part: connected parts, holes, outlines."""
+    is_original = description.architecture == weights.ANTEMA
+    mask = seen.found.mask if is_original else particle_mask(seen.found, seen.image.pixels)
+    found = Segmentation(mask=mask, contacts=seen.contacts)
+    return found if edges is None else with_true_edges(found, seen.image, edges)
 
 
 def with_true_edges(found: Segmentation, image: Prepared, edges: EdgeNetwork) -> Segmentation:
@@ -219,77 +291,22 @@ def probabilities(
     An image that does not fit the GPU's memory is done in tiles half as large, at last on the CPU;
     `on_out_of_memory` is called each time.
     """
-    seen = preprocessing.prepared(image, description.preprocessing)
-    return _batch_probabilities(net, [seen], description, tile_px, on_out_of_memory)[0]
+    look = functools.partial(_look, description=description)
+    return within_memory(look, net, _stacked([image]), tile_px, on_out_of_memory)[0]
 
 
-def _batch_probabilities(
-    net: torch.nn.Module,
-    images: Sequence[Prepared],
-    description: weights.Description,
-    tile_px: int,
-    on_out_of_memory: Callable[[], None],
+def _look(
+    net: torch.nn.Module, stack: NDArray[np.float32], tile_px: int, *, description: weights.Description
 ) -> list[Probabilities]:
-    """The same for images of one shape, which the network sees together."""
-    blank = [bool(image.pixels.min() == image.pixels.max()) for image in images]
-    seen = [image for image, nothing in zip(images, blank, strict=True) if not nothing]
-    found = iter(_within_memory(net, seen, description, tile_px, on_out_of_memory) if seen else ())
-    classes = len(description.classes)
-    return [
-        np.zeros((classes, *image.pixels.shape), np.float32) if nothing else next(found)
-        for image, nothing in zip(images, blank, strict=True)
-    ]
+    _, found = _probabilities(net, stack, tile_px, description=description)
+    return [np.asarray(one.cpu().numpy()) for one in found]
 
 
-def _within_memory(
-    net: torch.nn.Module,
-    images: list[Prepared],
-    description: weights.Description,
-    tile_px: int,
-    on_out_of_memory: Callable[[], None],
-) -> list[Probabilities]:
-    home = device_of(net)
-    try:
-        while True:
-            try:
-                return at_best_sizes(net, images, description, tile_px)
-            except torch.OutOfMemoryError:
-                on_out_of_memory()
-            torch.cuda.empty_cache()
-            if len(images) > 1:
-                one = functools.partial(_within_memory, net, description=description, tile_px=tile_px)
-                return [
-                    found
-                    for image in images
-                    for found in one(images=[image], on_out_of_memory=on_out_of_memory)
-                ]
-            if tile_px // 2 >= MIN_TILE_PX:
-                tile_px //= 2
-            elif device_of(net).type != "cpu":
-                net.to("cpu")
-                torch.cuda.empty_cache()
-            else:
-                raise MemoryError("the network does not fit into memory")
-    finally:
-        net.to(home)
-
-
-def _of_one_shape(images: Sequence[Prepared], most: int) -> Iterator[list[Prepared]]:
+def _of_one_shape(images: Sequence[Image], most: int) -> Iterator[list[Image]]:
     """Neighbours of one shape, up to so many."""
-    for _, group in itertools.groupby(images, lambda image: image.pixels.shape):
+    for _, group in itertools.groupby(images, lambda image: image.shape):
         same = list(group)
         yield from (same[start : start + most] for start in range(0, len(same), most))
-
-
-def segmentation_of(found: Probabilities, image: Prepared, description: weights.Description) -> Segmentation:
-    """Mask, and contacts where there is a second class, from probabilities (class, y, x) of an image.
-
-    The original's network is thresholded as the original does it: above one half.
-    """
-    if description.architecture == weights.ANTEMA:
-        return Segmentation(mask=found[0] > PARAMETERS.threshold)
-    contacts = found[1] > description.contacts_threshold if len(found) > 1 else None
-    return Segmentation(mask=particle_mask(found[0], image), contacts=contacts)
 
 
 def find_device(name: str) -> torch.device:

@@ -13,7 +13,7 @@ import numpy as np
 from numpy.typing import NDArray
 from scipy import ndimage
 
-from temwatch.analysis.segmentation import preprocessing
+from temwatch.analysis.segmentation import neighbours
 from temwatch.domain import Image, Mask
 
 Levels = NDArray[np.float64]
@@ -114,13 +114,13 @@ def _without_padding(padding: Mask) -> Mask | None:
         PARAMETERS.min_padding * covered
     ):
         return None
-    return ~preprocessing.grown(outside, PARAMETERS.margin_px)
+    return ~neighbours.grown(outside, PARAMETERS.margin_px)
 
 
 def _within_aperture(image: Image) -> Mask | None:
     """The field within a round aperture: corners are even and dark, and what they reach ends at a circle."""
     block = PARAMETERS.block_px
-    levels = np.nan_to_num(preprocessing.reduced(image, block)).astype(np.float64)
+    levels = np.nan_to_num(neighbours.reduced(image, block)).astype(np.float64)
     height, width = levels.shape
     size = max(2, round(PARAMETERS.corner * min(height, width)))
     corners = [levels[y, x] for y in (np.s_[:size], np.s_[-size:]) for x in (np.s_[:size], np.s_[-size:])]
@@ -156,8 +156,8 @@ def _is_dark_beyond(levels: Levels, covered: Mask, inside: Mask) -> bool:
     if np.count_nonzero(covered & ~inside) < PARAMETERS.min_padding * np.count_nonzero(~inside):
         return False
     steps = -(-PARAMETERS.rim_px // PARAMETERS.block_px)
-    deep, far = covered & ~preprocessing.grown(inside, steps), ~preprocessing.grown(~inside, steps)
-    near = far & preprocessing.grown(~inside, 2 * steps)
+    deep, far = covered & ~neighbours.grown(inside, steps), ~neighbours.grown(~inside, steps)
+    near = far & neighbours.grown(~inside, 2 * steps)
     if not deep.any() or not near.any():
         return False
     low, film = float(np.median(levels[deep])), float(np.median(levels[far]))
@@ -169,7 +169,7 @@ def _is_dark_beyond(levels: Levels, covered: Mask, inside: Mask) -> bool:
 
 def _circle(inside: Mask) -> tuple[float, float, float] | None:
     """Row, column and radius of the circle that a mask ends at within the picture; None if it is none."""
-    rows, columns = np.nonzero(inside & preprocessing.grown(~inside))
+    rows, columns = np.nonzero(inside & neighbours.grown(~inside))
     if rows.size < 8:
         return None
     terms = np.stack([rows, columns, np.ones(rows.size)], axis=1)

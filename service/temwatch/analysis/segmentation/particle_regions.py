@@ -8,7 +8,7 @@ import numpy as np
 from numpy.typing import NDArray
 from scipy import ndimage
 
-from temwatch.analysis.segmentation import preprocessing
+from temwatch.analysis.segmentation import neighbours
 from temwatch.analysis.segmentation.writing import Cleaned
 from temwatch.domain import Image, Mask
 
@@ -125,10 +125,10 @@ def _means(labels: NDArray[np.int32], values: Image, count: int) -> NDArray[np.f
 
 def _beside_writing(labels: NDArray[np.int32], count: int, written: Mask) -> NDArray[np.bool_]:
     """Regions whose outline lies on what was written to a large part."""
-    beside = preprocessing.grown(written)
+    beside = neighbours.grown(written)
     if not labels[beside].any():
         return np.zeros(count + 1, bool)
-    outline = preprocessing.outline(labels != 0)
+    outline = neighbours.outline(labels != 0)
     whole = np.bincount(labels[outline], minlength=count + 1)
     part = np.bincount(labels[outline & beside], minlength=count + 1)
     return np.asarray(part > PARAMETERS.max_written * np.maximum(whole, 1))

@@ -7,7 +7,7 @@ from dataclasses import dataclass
 import numpy as np
 from scipy import ndimage
 
-from temwatch.analysis.segmentation import preprocessing
+from temwatch.analysis.segmentation import neighbours
 from temwatch.analysis.segmentation.field import find_field
 from temwatch.analysis.segmentation.threshold import PARAMETERS as THRESHOLD
 from temwatch.analysis.segmentation.threshold import flattened, threshold_mask
@@ -69,7 +69,7 @@ def looks_reversed(
     shades of the film have less contrast than particles, and film holds more of the border than they do.
     """
     step = max(1, min(image.shape, default=0) // PARAMETERS.side_px)
-    small = image if step == 1 else preprocessing.reduced(image, step)
+    small = image if step == 1 else neighbours.reduced(image, step)
     finite = np.isfinite(small)
     if not finite.any():
         return False
@@ -113,7 +113,7 @@ def _is_plain(image: Image, dark: Mask, film: float) -> bool:
 
 def _weight_inside(mask: Mask) -> float:
     """Share of a Gaussian around a pixel of the outline that lies on the mask, in the median."""
-    outline = preprocessing.outline(mask)
+    outline = neighbours.outline(mask)
     if not outline.any():
         return 1.0
     weight = ndimage.gaussian_filter(mask.astype(np.float32), PARAMETERS.sigma_px)

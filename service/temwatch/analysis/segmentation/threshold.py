@@ -18,7 +18,7 @@ import numpy as np
 from numpy.typing import NDArray
 from scipy import ndimage
 
-from temwatch.analysis.segmentation import preprocessing
+from temwatch.analysis.segmentation import neighbours
 from temwatch.analysis.segmentation.particle_regions import EdgeParameters, edged_share, particle_regions
 from temwatch.analysis.segmentation.writing import Cleaned, without_writing
 from temwatch.domain import Image, Mask
@@ -147,7 +147,7 @@ def _has_edges(flat: Image, level: float, valid: Mask | None) -> bool:
     step = max(1, min(flat.shape) // PARAMETERS.film_side_px)
     rows, columns = (extent // step for extent in flat.shape)
     scale = 1 if step == 1 else 2
-    coarse = ndimage.gaussian_filter(preprocessing.reduced(flat, step), PARAMETERS.film_sigma_px / scale)
+    coarse = ndimage.gaussian_filter(neighbours.reduced(flat, step), PARAMETERS.film_sigma_px / scale)
     dark = coarse < level
     known = None if valid is None else valid[: rows * step : step, : columns * step : step]
     near, far = PARAMETERS.film_edge.ring_px

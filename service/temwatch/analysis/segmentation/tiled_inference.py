@@ -8,11 +8,10 @@ from collections.abc import Callable, Iterable, Iterator
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
-import numpy as np
 import torch
 from torch.nn import functional
 
-from temwatch.analysis.segmentation import tile_grid, weights
+from temwatch.analysis.segmentation import preprocessing, tile_grid, weights
 
 STRIDE_PX = 16
 TILE_PX = 1024
@@ -28,8 +27,6 @@ def tiled(
     """Probabilities (micrograph, class, y, x) of prepared images (micrograph, 1, y, x), tile by tile."""
     height, width = work.shape[-2:]
     overlap_px = min(OVERLAP_PX, tile_px // 4) // description.enlarge
-    total = torch.zeros((len(work), len(description.classes), height, width))
-    weight = torch.zeros((height, width))
     places = list(
         tile_grid.tiles(
             (height, width),
@@ -39,13 +36,22 @@ def tiled(
         )
     )
     one_tile = functools.partial(_one_tile, net, enlarge=description.enlarge)
-    tiles = (work[:, 0][:, *place] for place in places)
-    run = map if device_of(net).type == "cuda" else _threads().map
-    for place, found in zip(places, run(one_tile, tiles), strict=True):
-        blend = torch.from_numpy(tile_grid.blending_weights((found.shape[-2], found.shape[-1]), overlap_px))
-        total[:, :, *place] += found * blend
+    run = map if work.device.type == "cuda" else _threads().map
+    outcomes = run(one_tile, [work[:, :, *place] for place in places])
+    if len(places) == 1:
+        return next(iter(outcomes))
+    total = work.new_zeros((len(work), len(description.classes), height, width))
+    weight = work.new_zeros((height, width))
+    for place, found in zip(places, outcomes, strict=True):
+        blend = _blending_weights((found.shape[-2], found.shape[-1]), overlap_px, work.device)
+        total[:, :, *place].addcmul_(found, blend)
         weight[place] += blend
     return total.div_(weight)
+
+
+@functools.lru_cache(maxsize=16)
+def _blending_weights(shape: tuple[int, int], overlap_px: int, device: torch.device) -> torch.Tensor:
+    return torch.from_numpy(tile_grid.blending_weights(shape, overlap_px)).to(device)
 
 
 class _Threads:
@@ -85,25 +91,27 @@ def _threads() -> _Threads:
 
 
 def _one_tile(net: torch.nn.Module, tile: torch.Tensor, enlarge: int) -> torch.Tensor:
-    """Probabilities (micrograph, class, y, x) of a tile (micrograph, y, x).
+    """Probabilities (micrograph, class, y, x) of a tile (micrograph, 1, y, x).
 
     It is padded by reflection to what the network can divide.
     """
     height, width = tile.shape[-2:]
-    padding = [(0, 0)] + [
-        (0, max(MIN_INPUT_PX, -(-extent // STRIDE_PX) * STRIDE_PX) - extent) for extent in (height, width)
-    ]
-    padded = torch.from_numpy(np.pad(tile.numpy(), padding, mode="reflect"))[:, None]
-    device = device_of(net)
-    inputs = padded.to(device=device, memory_format=torch.channels_last)
+    inputs = tile
+    for axis, extent in ((2, height), (3, width)):
+        missing = max(MIN_INPUT_PX, -(-extent // STRIDE_PX) * STRIDE_PX) - extent
+        if missing:
+            index = preprocessing.mirrored(extent, 0, missing, twice=False, device=tile.device)
+            inputs = inputs.index_select(axis, index)
+    inputs = inputs.contiguous(memory_format=torch.channels_last)
     if enlarge > 1:
         inputs = functional.interpolate(inputs, scale_factor=enlarge, mode="bilinear")
+    device = device_of(net)
     with torch.inference_mode(), torch.autocast(device.type, torch.bfloat16, enabled=has_bfloat16(device)):
         outputs = net(inputs)
     found = torch.sigmoid(outputs.float())
     if enlarge > 1:
         found = functional.avg_pool2d(found, enlarge)
-    return found[:, :, :height, :width].cpu()
+    return found[:, :, :height, :width]
 
 
 def device_of(net: torch.nn.Module) -> torch.device:

@@ -15,7 +15,7 @@ import numpy as np
 from numpy.typing import NDArray
 from scipy import ndimage
 
-from temwatch.analysis.segmentation import preprocessing
+from temwatch.analysis.segmentation import neighbours
 from temwatch.analysis.segmentation.field import hull
 from temwatch.domain import Image, Mask
 
@@ -98,7 +98,7 @@ def without_writing(image: Image, field: Mask | None = None) -> Cleaned:
         return Cleaned(image, field)
     written = _equal(image)
     usable = ~written if field is None else field & ~written
-    levels = preprocessing.block_means(np.where(usable, image, np.nan) if not usable.all() else image)
+    levels = neighbours.block_means(np.where(usable, image, np.nan) if not usable.all() else image)
     levels = levels[~np.isnan(levels)]
     if levels.size == 0:
         return Cleaned(image, field)
@@ -109,10 +109,10 @@ def without_writing(image: Image, field: Mask | None = None) -> Cleaned:
     narrow = _narrow(image, np.float32(least), np.float32((low + high) / 2))
     pixels = np.minimum(image, ceiling)
     if narrow.any():
-        narrow = preprocessing.grown(narrow, PARAMETERS.margin_px)
+        narrow = neighbours.grown(narrow, PARAMETERS.margin_px)
         _fill(pixels, narrow, usable, np.float32(high))
     if written.any():
-        written = preprocessing.grown(written, PARAMETERS.margin_px)
+        written = neighbours.grown(written, PARAMETERS.margin_px)
         return Cleaned(pixels, usable & ~written, written | narrow)
     return Cleaned(pixels, field, narrow if narrow.any() else None)
 
@@ -152,8 +152,8 @@ def _narrow(image: Image, least: np.float32, middle: np.float32) -> Mask:
         return found
     half = PARAMETERS.narrow_px // 2
     dark = image < middle
-    wide = preprocessing.grown(~preprocessing.grown(~dark, half), 2 * half)
-    near = preprocessing.grown(sharp) & dark & ~wide
+    wide = neighbours.grown(~neighbours.grown(~dark, half), 2 * half)
+    near = neighbours.grown(sharp) & dark & ~wide
     rows, columns = np.divmod(np.flatnonzero(near), image.shape[1])
     for start in range(0, rows.size, 8192):
         place = rows[start : start + 8192], columns[start : start + 8192]
@@ -196,7 +196,7 @@ def _equal(image: Image) -> Mask:
         return found
     flat = np.asarray(ndimage.maximum_filter(flat, 3))
     labels, _ = ndimage.label(flat)
-    low, high = np.percentile(preprocessing.block_means(image), PARAMETERS.percentiles)
+    low, high = np.percentile(neighbours.block_means(image), PARAMETERS.percentiles)
     for number, place in enumerate(ndimage.find_objects(labels), 1):
         part = labels[place] == number
         if np.count_nonzero(part) < PARAMETERS.min_flat_px or not _is_written(part, min(image.shape)):
