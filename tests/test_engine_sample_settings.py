@@ -11,11 +11,16 @@ import structlog
 from structlog.testing import LogCapture
 
 from ledger_cases import START
-from system import command, rows, temwatch, threshold
-from temwatch import setting_keys
+from system import command, rows, temwatch, threshold, wait_until
+from temwatch import memory, setting_keys
+from temwatch.acquisition import spool
+from temwatch.analysis import pipeline
 from temwatch.config import Config
-from temwatch.engine import decisions, requests
-from temwatch.engine.measuring_again import FilesOutOfReach, Workers, measuring_again
+from temwatch.engine import decisions, requests, tasks
+from temwatch.engine.job import MemoryShare
+from temwatch.engine.measuring_again import Attempts, FilesOutOfReach, Workers, measuring_again
+from temwatch.engine.orders import read_again_order
+from temwatch.engine.process_backend import ProcessBackend
 from temwatch.errors import Unreadable, UsageError
 from temwatch.ledger import Reader, analyses, changes, open_ledger, sample_settings, waiting_rows
 from temwatch.outputs import tables
@@ -251,6 +256,78 @@ def test_a_file_that_may_not_be_read_is_no_internal_error(ledger, config, monkey
     told = [entry["reason"] for entry in logs.entries if entry["event"] == "file cannot be read again"]
     assert ["may not be read (permission denied)"] * 8 == told
     assert "internal error" not in {entry["event"] for entry in logs.entries}
+
+
+def test_a_row_that_was_set_aside_is_tried_again_later(ledger, config):
+    """No restart is needed once what kept the file from being read has passed; meanwhile it has its rest."""
+    put(ledger, segmentation__particles="bright")
+    denied = Future()
+    denied.set_exception(Unreadable("permission_denied", "may not be read (permission denied)"))
+    here = requests.workers_here(config)
+    workers = Workers(resolve=here.resolve, segment=lambda *_: denied)
+    now_s = 0.0
+    attempts = Attempts(lambda: now_s)
+
+    def measure_with(those):
+        requests.complete(measuring_again(ledger, config, those, lambda _: None, attempts))
+        return waiting(ledger)
+
+    assert (4, False) == (measure_with(workers), attempts.has_suspects)
+    assert 4 == measure_with(here)  # they pause
+    now_s = 601.0
+    assert attempts.has_suspects
+    assert 4 == measure_with(workers)
+    now_s += 601.0
+    assert 4 == measure_with(here)  # now for twice as long
+    now_s += 600.0
+    assert (0, False) == (measure_with(here), attempts.has_suspects)
+
+
+def test_what_needs_more_than_its_share_of_memory_is_measured_alone(ledger, config):
+    """After the others, and with all of the memory; before, it ended in an internal error."""
+    put(ledger, segmentation__particles="bright")
+    here = requests.workers_here(config)
+    shares = []
+
+    def segment(order, polarity):
+        shares.append(order.memory.now_bytes)
+        return here.segment(order, polarity)
+
+    workers = Workers(resolve=here.resolve, segment=segment, together=2, share=MemoryShare(1, 10**12))
+    requests.complete(measuring_again(ledger, config, workers, lambda _: None))
+    assert ([1] * 4 + [10**12] * 4, 0) == (shares, waiting(ledger))
+
+
+def test_a_segmentation_that_fails_leaves_nothing_in_the_spool(config, monkeypatch):
+    """Nor does a reading that fails; what a kill leaves goes at the next start."""
+
+    def at_once(task, order):
+        future = Future()
+        future.set_result(task(order))
+        return future
+
+    class Broken:
+        together = 1
+
+        def segment(self, _):
+            raise RuntimeError("no device")
+
+    monkeypatch.setattr(memory, "LARGEST_WHOLE_PX", 0)
+    with open_ledger(config.output.state) as ledger, ledger.reader() as reader:
+        row = next(row for row in reader.micrographs("Au") if row.has_result)
+        order = read_again_order(reader.file(row.file_id), row, config, None)
+    folder = order.spooled.parent
+    folder.mkdir(exist_ok=True)
+    backend = ProcessBackend(config, Broken(), pipeline.describe(None, config.separation), lambda *_: None)
+    monkeypatch.setattr(backend, "submit", at_once)
+    future = backend.workers(lambda: True).segment(order, None)
+    assert "no device" in str(future.exception(timeout=60))
+    backend.close()
+    assert wait_until(lambda: not list(folder.iterdir()))
+    tasks.read_again(order)
+    assert list(folder.iterdir())
+    spool.clear(folder)
+    assert not list(folder.iterdir())
 
 
 def test_a_rebuild_keeps_the_settings_of_a_sample(ledger, config):

@@ -15,7 +15,8 @@ from temwatch.formats.read_errors import open_regular, unreadable
 from temwatch.outputs.files import writing
 
 _BLOCK_BYTES = 4 * 1024**2
-_COPY = re.compile(r"\d+(\.\w+)?")  # number of the file in the ledger, and its extension
+# number of the file, or `again-` and that of the row, in the ledger; for large pixels the frame; an extension
+_COPY = re.compile(r"(again-)?\d+(_\d+)?(\.\w+)?")
 
 
 class _Copy:

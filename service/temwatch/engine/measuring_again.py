@@ -8,11 +8,12 @@ from __future__ import annotations
 
 import sqlite3
 import time
-from collections.abc import Callable, Collection, Generator, Mapping
+from collections.abc import Callable, Collection, Generator
 from concurrent.futures import CancelledError, Future
 from concurrent.futures.process import BrokenProcessPool
 from dataclasses import dataclass
 from datetime import UTC, datetime
+from enum import Enum, auto
 from typing import Any, NamedTuple, TypeVar
 
 import structlog
@@ -22,8 +23,10 @@ from temwatch.analysis import pipeline
 from temwatch.config import Config
 from temwatch.domain import Analysis, Segmentation, Segmenter
 from temwatch.engine.futures import first_of
+from temwatch.engine.job import MemoryShare
 from temwatch.engine.methods import polarity_of, renewed, separation_of
 from temwatch.engine.orders import ReadOrder, ResolveOrder, read_again_order
+from temwatch.engine.outcomes import NeedsMemory
 from temwatch.errors import InputError, StartError, Unreadable
 from temwatch.ledger import Ledger, MicrographRow, Reader, analyses, waiting_rows
 from temwatch.ledger.waiting_rows import WaitingRow
@@ -32,8 +35,10 @@ from temwatch.notes import Note
 log = structlog.get_logger(__name__)
 
 MOST_ATTEMPTS = 2
-"""So often a row is tried; it may be what a worker dies of."""
+"""So often a row is tried before it is set aside for a while; it may be what a worker dies of."""
 
+_FIRST_PAUSE_S = 600.0
+_LONGEST_PAUSE_S = 4 * 3600.0
 _PUBLISH_SECONDS = 10.0
 
 _Result = TypeVar("_Result")
@@ -51,20 +56,60 @@ class Workers:
     """Those who resolve and segment, so many at a time.
 
     `segment` has the micrograph of an order read and segmented with this polarity; it gives None while the
-    files cannot be reached.
+    files cannot be reached. `share` is the memory that one of them may take.
     """
 
     resolve: Callable[[ResolveOrder], Future[Analysis]]
     segment: Callable[[ReadOrder, str], Future[SegmentedAgain] | None]
     together: int = 1
+    share: MemoryShare | None = None
 
 
 class FilesOutOfReach(OSError):
     """Some rows go on waiting, because their files cannot be read now."""
 
 
-Attempts = dict[WaitingRow, int]
-_Steps = Generator["Future[Any] | None", None, "str | None"]
+class Attempts:
+    """Rows that could not be measured again, how often, and when they may be tried once more."""
+
+    def __init__(self, clock: Callable[[], float] = time.monotonic) -> None:
+        self._clock = clock
+        self._failures: dict[WaitingRow, int] = {}
+        self._not_before_s: dict[WaitingRow, float] = {}
+
+    def failed(self, item: WaitingRow) -> None:
+        """Count a failure; from the second on, the row pauses, each time twice as long."""
+        count = self._failures[item] = self._failures.get(item, 0) + 1
+        if count >= MOST_ATTEMPTS:
+            pause_s = min(_FIRST_PAUSE_S * 2.0 ** (count - MOST_ATTEMPTS), _LONGEST_PAUSE_S)
+            self._not_before_s[item] = self._clock() + pause_s
+            log.warning("cannot be measured again, will retry", micrograph=item.micrograph_id, wait_s=pause_s)
+
+    def ended(self, item: WaitingRow) -> None:
+        """The row waits no longer."""
+        self._failures.pop(item, None)
+        self._not_before_s.pop(item, None)
+
+    @property
+    def set_aside(self) -> set[WaitingRow]:
+        """Rows that pause."""
+        now_s = self._clock()
+        return {item for item, due_s in self._not_before_s.items() if now_s < due_s}
+
+    @property
+    def has_suspects(self) -> bool:
+        """Whether rows that failed before may be tried now."""
+        return not self._failures.keys() <= self.set_aside
+
+
+class _PutOff(Enum):
+    """Why a row cannot be measured now."""
+
+    FILE_OUT_OF_REACH = auto()
+    NEEDS_MEMORY = auto()
+
+
+_Steps = Generator["Future[Any] | _PutOff", None, "str | None"]
 
 
 def measuring_again(
@@ -77,55 +122,60 @@ def measuring_again(
     """Measure every row that waits; gives their samples.
 
     Which rows wait stands in the ledger, so that a later call goes on after a kill. `attempts` that failed
-    are counted; a row that was tried `MOST_ATTEMPTS` times is passed over and goes on waiting. After a
-    failure they are measured one at a time, so that no row is blamed for another.
+    are counted; a row that was tried `MOST_ATTEMPTS` times is passed over for a while. After a failure they
+    are measured one at a time, so that no row is blamed for another. One that needs more than its share of
+    memory is measured alone, after the others.
 
     Raises
     ------
     FilesOutOfReach
         All others are measured.
     """
-    attempts = {} if attempts is None else attempts
+    attempts = Attempts() if attempts is None else attempts
     samples: set[str] = set()
-    out_of_reach: set[WaitingRow] = set()
+    put_off: dict[_PutOff, set[WaitingRow]] = {why: set() for why in _PutOff}
     published_s = time.monotonic()
     in_hand: dict[WaitingRow, _Steps] = {}
     awaited: dict[WaitingRow, Future[Any]] = {}
+    is_alone = False
     while True:
-        most = 1 if attempts else workers.together
+        most = 1 if is_alone or attempts.has_suspects else workers.together
         while len(in_hand) < most:
             with ledger.reader() as reader:
-                item = next_item(reader, attempts, {*in_hand, *out_of_reach})
+                item = next_item(reader, attempts, {*in_hand}.union(*put_off.values()))
             if item is None:
                 break
-            in_hand[item] = _measure(ledger, config, item, workers)
+            in_hand[item] = _measure(ledger, config, item, workers, workers.share)
         if not in_hand:
-            break
+            if not put_off[_PutOff.NEEDS_MEMORY]:
+                break
+            item, is_alone = put_off[_PutOff.NEEDS_MEMORY].pop(), True
+            in_hand[item] = _measure(ledger, config, item, workers, _whole(workers.share))
         for item in [one for one in in_hand if one not in awaited or awaited[one].done()]:
             awaited.pop(item, None)
             sample = None
             try:
-                future = next(in_hand[item])
-                if future is not None:
-                    awaited[item] = future
-                else:
-                    out_of_reach.add(item)
-                    del in_hand[item]
-                continue
+                step = next(in_hand[item])
+                if isinstance(step, Future):
+                    awaited[item] = step
+                    continue
+                put_off[step].add(item)
             except StopIteration as end:
+                attempts.ended(item)
                 sample = end.value
             except (sqlite3.Error, StartError):
                 raise
             except (BrokenProcessPool, CancelledError):
-                _count(attempts, item)
+                attempts.failed(item)
                 raise
             except InputError as error:
                 log.warning("file cannot be read again", micrograph=item.micrograph_id, reason=str(error))
-                _count(attempts, item)
+                attempts.failed(item)
             except Exception:  # a boundary, see docs/decisions/0012: it costs one row
                 log.exception("internal error", kind="measure again", micrograph=item.micrograph_id)
-                _count(attempts, item)
+                attempts.failed(item)
             del in_hand[item]
+            is_alone = False
             if sample is not None:
                 samples.add(sample)
                 if time.monotonic() - published_s > _PUBLISH_SECONDS:
@@ -134,23 +184,26 @@ def measuring_again(
         yield first_of(awaited.values()) if len(awaited) == len(in_hand) and awaited else None
     for sample in samples:
         publish_soon(sample)
-    if out_of_reach:
-        raise FilesOutOfReach(f"{len(out_of_reach)} files are to be read again")
+    if out_of_reach := len(put_off[_PutOff.FILE_OUT_OF_REACH]):
+        raise FilesOutOfReach(f"{out_of_reach} files are to be read again")
     return samples
 
 
-def next_item(
-    reader: Reader, attempts: Mapping[WaitingRow, int], without: Collection[WaitingRow] = ()
-) -> WaitingRow | None:
+def next_item(reader: Reader, attempts: Attempts, without: Collection[WaitingRow] = ()) -> WaitingRow | None:
     """The next row that waits, was not tried too often, and is not in `without`."""
-    given_up = {item for item, count in attempts.items() if count >= MOST_ATTEMPTS}
-    return waiting_rows.next_waiting(reader, given_up.union(without))
+    return waiting_rows.next_waiting(reader, attempts.set_aside.union(without))
 
 
-def _measure(ledger: Ledger, config: Config, item: WaitingRow, workers: Workers) -> _Steps:
+def _whole(share: MemoryShare | None) -> MemoryShare | None:
+    return None if share is None else MemoryShare(share.alone_bytes, share.alone_bytes)
+
+
+def _measure(
+    ledger: Ledger, config: Config, item: WaitingRow, workers: Workers, share: MemoryShare | None
+) -> _Steps:
     """Measure one row; gives its sample, None where nothing of it has changed.
 
-    Yields what has to be done first, or None where its file is out of reach.
+    Yields what has to be done first, or why that has to be put off.
     """
     with ledger.reader() as reader, reader.snapshot():
         row = reader.micrograph(item.micrograph_id)
@@ -167,12 +220,15 @@ def _measure(ledger: Ledger, config: Config, item: WaitingRow, workers: Workers)
         method = renewed(recorded, separation)
         polarity = setting_keys.polarity(config.segmentation, item.settings)
         if polarity_of(recorded) not in (None, polarity):
-            future = workers.segment(read_again_order(file, row, config), polarity)
+            future = workers.segment(read_again_order(file, row, config, share), polarity)
             if future is None:
-                yield None
+                yield _PutOff.FILE_OUT_OF_REACH
                 return None
             try:
                 again = yield from _awaited(future)
+            except NeedsMemory:
+                yield _PutOff.NEEDS_MEMORY
+                return None
             except Unreadable as error:
                 if error.code != "vanished":
                     raise
@@ -206,13 +262,7 @@ def _replace(ledger: Ledger, item: WaitingRow, analysis: Analysis, segmented: Se
     )
 
 
-def _awaited(future: Future[_Result]) -> Generator[Future[Any] | None, None, _Result]:
+def _awaited(future: Future[_Result]) -> Generator[Future[Any], None, _Result]:
     while not future.done():
         yield future
     return future.result()
-
-
-def _count(attempts: Attempts, item: WaitingRow) -> None:
-    attempts[item] = attempts.get(item, 0) + 1
-    if attempts[item] >= MOST_ATTEMPTS:
-        log.warning("cannot be measured again, set aside", micrograph=item.micrograph_id)

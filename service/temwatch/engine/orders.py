@@ -54,6 +54,10 @@ class ReadOrder:
     most_frames: int = 64
     correction: Correction | None = None
 
+    def pixels(self, index: int) -> Path:
+        """Where a large micrograph `index` of the file waits until it is segmented."""
+        return self.spooled.with_name(f"{self.spooled.stem}_{index}.pixels")
+
 
 @dataclass(frozen=True, slots=True, kw_only=True, eq=False)
 class ResolveOrder:
@@ -137,7 +141,7 @@ def read_order(job: Job, config: Config) -> ReadOrder:
     )
 
 
-def read_again_order(file: File, row: MicrographRow, config: Config) -> ReadOrder:
+def read_again_order(file: File, row: MicrographRow, config: Config, share: MemoryShare | None) -> ReadOrder:
     """What a worker needs in order to read one micrograph or frame once more, where it lies."""
     return ReadOrder(
         source=file.location,
@@ -153,6 +157,7 @@ def read_again_order(file: File, row: MicrographRow, config: Config) -> ReadOrde
         most_frames=1,
         sha256=row.sha256,
         name=file.name,
+        memory=share,
     )
 
 

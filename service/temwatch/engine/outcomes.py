@@ -74,6 +74,10 @@ class Traced:
     former: FormerPlace | None
 
 
+class NeedsMemory(Exception):
+    """A micrograph that is read again takes more memory than there is beside others, and is read alone."""
+
+
 class Hung(Exception):
     """A task did not advance and was given up."""
 

@@ -11,13 +11,13 @@ from concurrent.futures import Future
 from concurrent.futures.process import BrokenProcessPool
 from typing import ParamSpec, TypeVar
 
-from temwatch import library_internals
+from temwatch import library_internals, memory
 from temwatch.config import Config
-from temwatch.domain import Method, Segmenter, Stage
-from temwatch.engine import orders, spooled_image, tasks, worker_processes
+from temwatch.domain import Method, Micrograph, Segmenter, Stage
+from temwatch.engine import orders, tasks, worker_processes
 from temwatch.engine.backend import OnFinished
 from temwatch.engine.futures import when_done
-from temwatch.engine.job import Executor, Job, Task
+from temwatch.engine.job import Executor, Job, MemoryShare, Task
 from temwatch.engine.measuring_again import SegmentedAgain, Workers
 from temwatch.engine.methods import Methods
 from temwatch.engine.outcomes import ReadDone, Segmented, StageResult
@@ -98,25 +98,27 @@ class ProcessBackend:
         def segment(order: orders.ReadOrder, polarity: str) -> Future[SegmentedAgain] | None:
             return self._segment_again(order, polarity) if is_source_up() else None
 
+        budget_bytes = memory.budget_bytes(self._workers)
         return Workers(
-            resolve=lambda order: self.submit(tasks.resolve, order), segment=segment, together=self._workers
+            resolve=lambda order: self.submit(tasks.resolve, order),
+            segment=segment,
+            together=self._workers,
+            share=MemoryShare(budget_bytes // self._capacity, budget_bytes),
         )
 
     def _segment_again(self, order: orders.ReadOrder, polarity: str) -> Future[SegmentedAgain]:
         """Read and segment a micrograph that has its row."""
         result: Future[SegmentedAgain] = Future()
 
-        def read(done: ReadDone) -> None:
-            def segmented(found: StageResult) -> None:
-                spooled_image.remove(done.micrographs)
-                assert isinstance(found, Segmented)
-                result.set_result(
-                    SegmentedAgain(found.segmentation, self._segmentation_pool.segmenter(polarity))
-                )
+        def segmented(found: StageResult) -> None:
+            assert isinstance(found, Segmented)
+            segmenter = self._segmentation_pool.segmenter(polarity)
+            result.set_result(SegmentedAgain(found.segmentation, segmenter))
 
-            image = done.micrographs[0].image
-            when_done(self._segmentation_pool.submit(image, 0, polarity), result, segmented)
+        def read(micrograph: Micrograph) -> None:
+            when_done(self._segmentation_pool.submit(micrograph.image, 0, polarity), result, segmented)
 
+        result.add_done_callback(lambda _: order.pixels(order.first).unlink(missing_ok=True))
         when_done(self.submit(tasks.read_again, order), result, read)
         return result
 

@@ -25,10 +25,11 @@ from temwatch.analysis import segmentation
 from temwatch.choices import implausible_pixel_size, is_plausible_pixel_size
 from temwatch.config import Config, SeparationSettings
 from temwatch.domain import Analysis, Method, Segmenter
-from temwatch.engine import decisions, spooled_image, tasks
+from temwatch.engine import decisions, tasks
 from temwatch.engine.measuring_again import Attempts, SegmentedAgain, Workers, measuring_again, next_item
 from temwatch.engine.methods import renewed
 from temwatch.engine.orders import ReadOrder, ResolveOrder
+from temwatch.engine.outcomes import NeedsMemory
 from temwatch.errors import InputError, StartError
 from temwatch.ledger import Ledger, Reader, Request, analyses, queue, requests, sample_settings, waiting_rows
 from temwatch.ledger.requests import PUBLISH, answer_request, close_request, open_requests
@@ -152,7 +153,7 @@ class RequestQueue:
         self._looked_s = 0.0
         self._recalibrate_at_s = 0.0
         self._recalibration_looked_s = -math.inf
-        self._attempts: Attempts = {}
+        self._attempts = Attempts()
 
     @property
     def has_step(self) -> bool:
@@ -315,12 +316,13 @@ def workers_here(config: Config) -> Workers:
         future: Future[SegmentedAgain] = Future()
         try:
             order.spooled.parent.mkdir(parents=True, exist_ok=True)
-            micrographs = tasks.read_again(order).micrographs
+            image = tasks.read_again(order).image
             chosen = segmentation.for_particles(segmenter(), polarity)
-            future.set_result(SegmentedAgain(chosen.segment([micrographs[0].image])[0], chosen))
-            spooled_image.remove(micrographs)
-        except InputError as error:
+            future.set_result(SegmentedAgain(chosen.segment([image])[0], chosen))
+        except (InputError, NeedsMemory) as error:
             future.set_exception(error)
+        finally:
+            order.pixels(order.first).unlink(missing_ok=True)
         return future
 
     return Workers(resolve=_resolve_here, segment=segment)

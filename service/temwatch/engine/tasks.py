@@ -18,7 +18,7 @@ from temwatch.domain import Analysis, Frame, Image, Micrograph, PackedFingerprin
 from temwatch.engine import spooled_image
 from temwatch.engine.job import MemoryShare
 from temwatch.engine.orders import AnalyseOrder, PictureOrder, ReadOrder, ResolveOrder
-from temwatch.engine.outcomes import PictureDone, ReadDone, Resolved, Traced
+from temwatch.engine.outcomes import NeedsMemory, PictureDone, ReadDone, Resolved, Traced
 from temwatch.errors import Refused, Unreadable
 from temwatch.formats.read_errors import unreadable
 from temwatch.ledger import Result, pack
@@ -67,7 +67,7 @@ def read(order: ReadOrder) -> ReadDone:
             Micrograph(
                 source=order.source,
                 sha256=sha256,
-                image=_image(source, index, order.spooled),
+                image=_image(source, index, order),
                 pixel_size_nm=size_nm,
                 pixel_size_source=size_source,
                 stated_pixel_size_nm=source.stated_pixel_size_nm,
@@ -94,13 +94,15 @@ def read(order: ReadOrder) -> ReadDone:
     )
 
 
-def read_again(order: ReadOrder) -> ReadDone:
-    """Read a file that has its rows once more, without a copy.
+def read_again(order: ReadOrder) -> Micrograph:
+    """Read a micrograph or frame that has its row once more, without a copy.
 
     Raises
     ------
     Unreadable
         vanished: it is no longer there, or another one is in its place.
+    NeedsMemory
+        It has to be read while no other is.
     """
     try:
         found = order.source.stat()
@@ -108,7 +110,12 @@ def read_again(order: ReadOrder) -> ReadDone:
         raise unreadable(error) from None
     if (found.st_size, found.st_mtime_ns) != (order.size_bytes, order.mtime_ns):
         raise Unreadable("vanished", "was replaced by another file")
-    return read(order)
+    done = read(order)
+    if done.needs_bytes is not None:
+        raise NeedsMemory(f"needs {done.needs_bytes} bytes")
+    if not done.micrographs:
+        raise Unreadable("vanished", f"has no frame {order.first} any more")
+    return done.micrographs[0]
 
 
 def check_header(order: ReadOrder) -> int | None:
@@ -180,10 +187,10 @@ def _check_memory(source: formats.Source, share: MemoryShare | None) -> int | No
     return needed if needed > share.now_bytes else None
 
 
-def _image(source: formats.Source, index: int, spooled: Path) -> Image:
+def _image(source: formats.Source, index: int, order: ReadOrder) -> Image:
     image = source.load(index)
     if memory.is_large(source.shape):
-        return spooled_image.put(image, spooled.with_name(f"{spooled.stem}_{index}.pixels"))
+        return spooled_image.put(image, order.pixels(index))
     return image
 
 
