@@ -51,6 +51,35 @@ def test_pictures_that_cannot_be_made_are_given_up(ledger, tmp_path):
         assert is_given_up == (artifacts.samples_written == {"Au"})
 
 
+def test_a_folder_that_another_record_outdates_is_written_without_a_restart(ledger, tmp_path):
+    """As that of a copy that is now a duplicate; a run that ends by itself tries each folder once."""
+
+    def submit(*_):
+        return done if is_writable else failed(OSError(30, "read-only"))
+
+    done = Future()
+    done.set_result(0.1)
+    artifacts = ArtifactWriter(ledger, tmp_path, RunMode.one_shot(), submit=submit, wake=lambda: None)
+    is_writable = False
+    for _ in range(2):
+        artifacts.mark_if_outdated("Au")
+        artifacts.write_outdated(4)
+        artifacts.collect()
+    assert (False, set()) == (artifacts.has_outdated, artifacts.samples_written)
+    is_writable = True
+    artifacts.mark_if_outdated("Au")
+    assert not artifacts.has_outdated  # at the next start
+    with ledger.transaction() as connection:
+        connection.execute("UPDATE files SET changes = changes + 1")
+    artifacts.mark_if_outdated("Au")
+    artifacts.write_outdated(4)
+    artifacts.collect()
+    assert {"Au"} == artifacts.samples_written
+    artifacts.write_outdated(4)
+    artifacts.mark_if_outdated("Au")
+    assert not artifacts.has_outdated
+
+
 def requests(ledger, tmp_path, error):
     """The requests of a service whose workers fail with this."""
     config = Config.model_validate({"watch": {"folder": tmp_path}, "output": {"folder": tmp_path}})

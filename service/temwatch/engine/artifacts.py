@@ -81,6 +81,7 @@ class ArtifactWriter:
         self._written: dict[str, dict[int, Folder]] = {}
         self._outdated: dict[str, float] = {}  # samples with folders that no worker writes, and when to look
         self._crashes: dict[int, int] = {}
+        self._left_over: set[Folder] = set()  # that could not be written, where nothing is tried again
 
     @property
     def in_hand(self) -> int:
@@ -119,15 +120,25 @@ class ArtifactWriter:
         for sample, due_s in list(self._outdated.items()):
             if now_s < due_s or self.in_hand >= capacity:
                 continue
-            with self._ledger.reader() as reader:
-                unwritten = publications.unwritten(reader, sample, limit=capacity + self.in_hand)
-            waiting = [Folder(sample, name, number, changes) for number, name, changes in unwritten]
-            if not [self._begin(folder) for folder in waiting if self.in_hand < capacity] or not waiting:
+            waiting = self._unwritten(sample, capacity)
+            for folder in waiting:
+                if self.in_hand < capacity:
+                    self._begin(folder)
+            if all(map(self._is_taken_care_of, waiting)):
                 del self._outdated[sample]
 
     def mark_outdated(self, sample: str) -> None:
         """Check the folders of this sample soon: some may be out of date."""
-        self._outdated[sample] = 0.0
+        self._outdated.setdefault(sample, 0.0)
+
+    def mark_if_outdated(self, sample: str) -> None:
+        """After records: have folders written that nobody writes as they should be now.
+
+        A record may outdate the folder of another file, as that of a copy; and of a file that came again a
+        worker may be writing what was there before.
+        """
+        if not all(map(self._is_taken_care_of, self._unwritten(sample, 1))):
+            self.mark_outdated(sample)
 
     def try_last_time(self) -> None:
         """Before the end: what waits is tried now, and then left to the next start."""
@@ -148,10 +159,22 @@ class ArtifactWriter:
         """Samples with written folders that the ledger does not know of yet."""
         return set(self._written)
 
-    def _begin(self, folder: Folder) -> bool:
+    def _unwritten(self, sample: str, limit: int) -> list[Folder]:
+        """Folders that the ledger holds for out of date; of those that wait, at least so many."""
+        others = self.in_hand + len(self._left_over) + len(self._written.get(sample, {}))
+        with self._ledger.reader() as reader:
+            unwritten = publications.unwritten(reader, sample, limit=limit + others)
+        return [Folder(sample, name, number, changes) for number, name, changes in unwritten]
+
+    def _is_taken_care_of(self, folder: Folder) -> bool:
+        """Whether it was or is being written as it is to be, or is left to the next start."""
         last = self._written.get(folder.sample, {}).get(folder.file_id)
         is_written = last is not None and last.changes == folder.changes
-        if is_written or any(one[:2] == folder[:2] or one.file_id == folder.file_id for one in self._in_hand):
+        return is_written or folder in self._in_hand or folder in self._left_over
+
+    def _begin(self, folder: Folder) -> bool:
+        is_in_use = any(one[:2] == folder[:2] or one.file_id == folder.file_id for one in self._in_hand)
+        if is_in_use or self._is_taken_care_of(folder):
             return False
         future = self._submit(
             tasks.write_artifacts, self._ledger.state, self._output, folder.sample, folder.name
@@ -176,6 +199,8 @@ class ArtifactWriter:
             log.warning("cannot write pictures, will retry", sample=folder.sample, reason=str(error))
             if self._tries_again:
                 self._outdated[folder.sample] = time.monotonic() + _RETRY_SECONDS
+            else:
+                self._left_over.add(folder)
             return 0.0
         except Exception:  # a boundary, see docs/decisions/0012: it costs the pictures of one file
             log.exception("internal error, giving up on pictures", sample=folder.sample, name=folder.name)

@@ -107,13 +107,14 @@ class Publisher:
 
     def publish_recorded(self) -> None:
         """Tables of every sample that has new rows, once for all of them; then pictures, by workers."""
-        for job in self._publish_rows():
+        jobs = self._publish_rows()
+        for job in jobs:
             if self._is_output_writable() and self._artifacts.write(job.file.sample, job.file.id):
                 self._awaiting_artifacts[job.file.id] = job
-                continue
-            # nothing to write, or not yet: a worker may be writing what was in this folder before
-            self._artifacts.mark_outdated(job.file.sample)
-            self._on_published(job)
+            else:
+                self._on_published(job)
+        for sample in {job.file.sample for job in jobs}:
+            self._artifacts.mark_if_outdated(sample)
 
     def publish_overdue(self) -> None:
         """The same, where rows have waited for long enough."""
