@@ -145,3 +145,14 @@ def print_every_name(stream: TextIO) -> None:
     """Let a stream write names that are not UTF-8 instead of failing."""
     if isinstance(stream, io.TextIOWrapper):
         stream.reconfigure(errors="backslashreplace")
+
+
+def plural(count: int, noun: str, nouns: str | None = None) -> str:
+    """A count with its noun.
+
+    Examples
+    --------
+    >>> plural(1, "micrograph"), plural(2, "micrograph"), plural(0, "class", "classes")
+    ('1 micrograph', '2 micrographs', '0 classes')
+    """
+    return f"{count} {noun if count == 1 else nouns or noun + 's'}"

@@ -7,10 +7,10 @@ import argparse
 from temwatch.choices import implausible_pixel_size, is_plausible_pixel_size
 from temwatch.commands.decide import author, config_of, say_unknown
 from temwatch.commands.send_request import ask_service
-from temwatch.commands.terminal import known_sample, plural
+from temwatch.commands.terminal import known_sample
 from temwatch.errors import UsageError
 from temwatch.ledger import Reader, is_held
-from temwatch.names import printable
+from temwatch.names import plural, printable
 
 
 def run(arguments: argparse.Namespace) -> int:

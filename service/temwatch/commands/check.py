@@ -10,9 +10,9 @@ from importlib.util import find_spec
 from temwatch import config as configuration
 from temwatch.commands import check_paths
 from temwatch.commands.check_paths import Finding
-from temwatch.commands.terminal import plural
 from temwatch.config import Config
 from temwatch.errors import ConfigError, LedgerMissing, MissingExtra, TemwatchError
+from temwatch.names import plural
 
 
 def run(arguments: argparse.Namespace) -> int:

@@ -10,6 +10,7 @@ from temwatch.commands import terminal
 from temwatch.commands.decide import configured
 from temwatch.errors import UsageError
 from temwatch.ledger import Reader, sample_settings
+from temwatch.names import plural
 
 
 def run(arguments: argparse.Namespace) -> int:
@@ -39,9 +40,9 @@ def run(arguments: argparse.Namespace) -> int:
             raise UsageError(f"--output {arguments.output}: {error.strerror or error}") from None
     for problem in outcome.problems:
         print(f"temwatch: {problem}", file=sys.stderr)  # noqa: T201
-    written, left = terminal.plural(len(outcome.written), "micrograph"), outcome.unchanged
+    written, left = plural(len(outcome.written), "micrograph"), outcome.unchanged
     print(f"{written} in {arguments.output}")  # noqa: T201
     if left:
-        said = f"{terminal.plural(left, 'label image')} as exported left out (--all takes them, too)"
+        said = f"{plural(left, 'label image')} as exported left out (--all takes them, too)"
         print(said)  # noqa: T201
     return 1 if outcome.problems else 0

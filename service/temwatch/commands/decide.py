@@ -11,11 +11,10 @@ from typing import Any
 
 from temwatch import config as configuration
 from temwatch.commands.send_request import ask_service
-from temwatch.commands.terminal import plural
 from temwatch.config import Config
 from temwatch.errors import UsageError
 from temwatch.ledger import Reader, run_settings
-from temwatch.names import printable
+from temwatch.names import plural, printable
 
 
 def config_of(arguments: argparse.Namespace) -> Config:

@@ -25,6 +25,7 @@ from temwatch.commands import terminal
 from temwatch.config import STATE_FOLDER
 from temwatch.errors import StartError, UsageError
 from temwatch.ledger import Reader
+from temwatch.names import plural
 
 _CONFIG = """\
 # The configuration that `temwatch demo` runs with; config.example.toml explains every key.
@@ -158,7 +159,7 @@ def _show_each(
                 seen.add(row["id"])
                 deadline = time.monotonic() + _TIMEOUT_SECONDS
                 bar.advance(task)
-                found = terminal.plural(row["particles"], "particle")
+                found = plural(row["particles"], "particle")
                 mean = row["mean_equivalent_diameter_nm"]
                 size = f", mean diameter {mean:.2f} nm" if mean else ""
                 console.print(

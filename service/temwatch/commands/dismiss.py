@@ -6,9 +6,8 @@ import argparse
 
 from temwatch.commands.decide import author, config_of, say_unknown
 from temwatch.commands.send_request import ask_service
-from temwatch.commands.terminal import plural
 from temwatch.errors import UsageError
-from temwatch.names import printable
+from temwatch.names import plural, printable
 
 
 def run(arguments: argparse.Namespace) -> int:

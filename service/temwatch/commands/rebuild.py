@@ -13,8 +13,9 @@ from rich.progress import track
 
 from temwatch import config as configuration
 from temwatch.commands.send_request import ask_service
-from temwatch.commands.terminal import known_sample, plural
+from temwatch.commands.terminal import known_sample
 from temwatch.ledger import Reader
+from temwatch.names import plural
 
 
 def run(arguments: argparse.Namespace) -> int:

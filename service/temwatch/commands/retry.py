@@ -8,9 +8,9 @@ import sys
 from temwatch import config as configuration
 from temwatch.choices import implausible_pixel_size, is_plausible_pixel_size
 from temwatch.commands.send_request import ask_service
-from temwatch.commands.terminal import plural
 from temwatch.errors import UsageError
 from temwatch.ledger import is_held
+from temwatch.names import plural
 
 
 def run(arguments: argparse.Namespace) -> int:

@@ -8,11 +8,11 @@ from collections.abc import Iterator
 from temwatch import setting_keys
 from temwatch.commands.decide import author, config_of
 from temwatch.commands.send_request import ask_service
-from temwatch.commands.terminal import known_sample, plural
+from temwatch.commands.terminal import known_sample
 from temwatch.config import Config
 from temwatch.errors import UsageError
 from temwatch.ledger import Reader, is_held, sample_settings
-from temwatch.names import printable
+from temwatch.names import plural, printable
 
 
 def run(arguments: argparse.Namespace) -> int:

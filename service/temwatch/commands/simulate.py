@@ -10,6 +10,7 @@ from rich.progress import track
 
 from temwatch import simulator
 from temwatch.errors import UsageError
+from temwatch.names import plural
 
 
 def run(arguments: argparse.Namespace) -> int:
@@ -36,6 +37,6 @@ def run(arguments: argparse.Namespace) -> int:
         )
     except OSError as error:
         raise UsageError(f"--output {arguments.output}: {error.strerror or error}") from None
-    noun = "stack" if arguments.frames else "micrographs"
-    print(f"{len(written)} {noun} with ground truth in {arguments.output}")  # noqa: T201
+    what = plural(len(written), "stack" if arguments.frames else "micrograph")
+    print(f"{what} with ground truth in {arguments.output}")  # noqa: T201
     return 0

@@ -11,12 +11,11 @@ from rich.table import Table
 
 from temwatch import config as configuration
 from temwatch.commands import terminal
-from temwatch.commands.terminal import plural
 from temwatch.config import Config
 from temwatch.errors import TemwatchError, UsageError
 from temwatch.ledger import File, Reader, is_held, sample_settings, waiting_rows
 from temwatch.ledger.sequences import progress, results
-from temwatch.names import printable
+from temwatch.names import plural, printable
 from temwatch.outputs import sample_folder
 from temwatch.token_file import token_path
 

@@ -15,7 +15,7 @@ from rich.table import Table
 from temwatch.descriptors import SIZE, Shown, shown
 from temwatch.errors import UsageError
 from temwatch.ledger import Reader, sample_columns
-from temwatch.names import printable
+from temwatch.names import plural, printable
 from temwatch.outputs import paths, population_summary, tables
 from temwatch.outputs.numbers_in_words import mean_interval, significant
 
@@ -103,17 +103,6 @@ def _overview(summaries: Sequence[Mapping[str, Any]]) -> Table:
             str(files["failed"]),
         )
     return table
-
-
-def plural(count: int, noun: str, nouns: str | None = None) -> str:
-    """A count with its noun.
-
-    Examples
-    --------
-    >>> plural(1, "micrograph"), plural(2, "micrograph"), plural(0, "class", "classes")
-    ('1 micrograph', '2 micrographs', '0 classes')
-    """
-    return f"{count} {noun if count == 1 else nouns or noun + 's'}"
 
 
 def known_sample(reader: Reader, sample: str) -> str:

@@ -29,6 +29,7 @@ from scipy import ndimage
 from temwatch.analysis.segmentation import preprocessing
 from temwatch.domain import Image
 from temwatch.errors import UsageError
+from temwatch.names import plural
 
 Labels = NDArray[np.integer]
 
@@ -214,6 +215,6 @@ def divide_any(
             " scores on other samples will be lower"
         )
     return [list(items) for _ in shares], (
-        f"{len(items)} micrographs of {names} are too few to be divided: every part has all of them, and"
-        " scores are of what was learned from"
+        f"{plural(len(items), 'micrograph')} of {names}, too few to be divided: every part has all of them,"
+        " and scores are of what was learned from"
     )

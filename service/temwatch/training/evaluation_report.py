@@ -15,6 +15,7 @@ from PIL import Image as Pillow
 from PIL import ImageDraw
 from scipy import ndimage
 
+from temwatch.names import plural
 from temwatch.training.checkpoint import Row
 from temwatch.training.evaluate import Evaluation, service_names, summary
 
@@ -76,7 +77,7 @@ def as_table(results: Sequence[Evaluation], separation: str = "") -> str:
     """
     measures = summary(results)
     width = max(map(len, measures))
-    lines = [f"{len(results)} micrographs, all figures in per cent", "pixels"]
+    lines = [f"{plural(len(results), 'micrograph')}, all figures in per cent", "pixels"]
     for name, value in measures.items():
         lines += [REFERENCE] if name == "particle_f1" else []
         lines += [SERVICE + f" ({separation})" * bool(separation)] if name == "service_particle_f1" else []
