@@ -6,17 +6,28 @@ import signal
 import threading
 import time
 from concurrent.futures.process import BrokenProcessPool
+from datetime import timedelta
+from types import SimpleNamespace
 
 import numpy as np
 import pytest
 
+from ledger_cases import START, arrival
 from system import wait_until
 from temwatch import library_internals
+from temwatch.config import Config
 from temwatch.domain import Segmentation, Segmenter
 from temwatch.engine import hang, worker_processes
-from temwatch.engine.hang import HangDetector
+from temwatch.engine.hang import HangDetector, HangReport
+from temwatch.engine.hooks import EngineHooks, EngineStatus
+from temwatch.engine.job import Job
+from temwatch.engine.moved_files import MovedFiles
 from temwatch.engine.outcomes import Hung
+from temwatch.engine.recovery import Recovery
+from temwatch.engine.run_mode import RunMode
 from temwatch.engine.segmentation_pool import SegmentationPool
+from temwatch.engine.worker_replacement import WorkerReplacement
+from temwatch.ledger import moves, open_ledger, queue
 from temwatch.library_internals import kill_workers
 
 IMAGE = np.zeros((4, 4), np.float32)
@@ -130,3 +141,48 @@ def test_a_segmentation_that_hangs_costs_one_micrograph(monkeypatch):
     assert 2 == pool.submit(IMAGE, 2).result(timeout=30).index
     go.set()
     pool.close()
+
+
+def test_a_former_place_that_hangs_is_no_fault_of_the_file(tmp_path):
+    """It is read as another one, without a crash to its name; the place is left alone for a while."""
+    config = Config.model_validate({"watch": {"folder": str(tmp_path)}, "output": {"folder": str(tmp_path)}})
+    with open_ledger(tmp_path / ".temwatch") as ledger:
+        for path in ("Au/1.dm3", "Au/2.dm3"):
+            queue.add(ledger, arrival(path, inode=5, mtime_ns=1_234_567, source=moves.SOURCE))
+        with ledger.transaction() as connection:
+            connection.execute("UPDATE files SET status = 'done' WHERE path = 'Au/1.dm3'")
+        (file,) = queue.claim(ledger, 1, START)
+        job = Job.begin(file, tmp_path, 1000)
+        traced, jobs = [], [job]
+        moved = MovedFiles(
+            ledger, config, trace=lambda _, suspects: traced.append(suspects), publish_soon=lambda _: None
+        )
+        assert moved.is_traced(job)
+        assert ["Au/1.dm3"] == [suspect.path for (suspect,) in traced]
+
+        class Processes:
+            segmentation_pool = SimpleNamespace(busy=list)
+
+            def busy(self):
+                return {77: file.id}
+
+            def restart_workers(self, jobs, _):
+                return jobs
+
+        hooks = EngineHooks()
+        replacement = WorkerReplacement(
+            backend=None,
+            processes=Processes(),
+            sequence_tracker=SimpleNamespace(replace_hung=lambda _: None, busy=dict),
+            jobs=jobs,
+            hooks=hooks,
+            status=EngineStatus(),
+            moved_files=moved,
+            recovery=Recovery(ledger, RunMode.service(), hooks, end=lambda _: None, record=lambda *_: None),
+        )
+        replacement.replace(HangReport(processes=frozenset({77}), files=frozenset({file.id})))
+        (again,) = queue.claim(ledger, 1, START + timedelta(days=36500))
+        assert (file.id, 0, 0) == (again.id, again.crashes, again.attempts)
+        job = Job.begin(again, tmp_path, 1000)
+        assert not moved.is_traced(job)
+        assert not job.suspects

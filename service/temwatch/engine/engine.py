@@ -10,7 +10,7 @@ import sys
 import threading
 import time
 from concurrent.futures import Future
-from datetime import UTC, datetime, timedelta
+from datetime import UTC, datetime
 from queue import Empty, SimpleQueue
 from typing import assert_never
 
@@ -28,12 +28,13 @@ from temwatch.engine.job import Job, TaskFinished
 from temwatch.engine.moved_files import MovedFiles
 from temwatch.engine.process_backend import ProcessBackend
 from temwatch.engine.publishing import Publisher
+from temwatch.engine.recovery import Recovery
 from temwatch.engine.requests import RequestQueue
 from temwatch.engine.run_mode import RunMode
 from temwatch.engine.sequence_tracker import SequenceTracker
 from temwatch.engine.workbook_writer import WorkbookWriter
 from temwatch.engine.worker_replacement import WorkerReplacement
-from temwatch.errors import InputError, StartError
+from temwatch.errors import StartError
 from temwatch.ledger import Ledger, Recorded, queue, recording
 from temwatch.outputs import leftovers, paths
 
@@ -86,6 +87,7 @@ class Engine:
         self._sequence_tracker = SequenceTracker(ledger, config, self._publisher.publish, self.wake)
         self._jobs: list[Job] = []
         self._admission = Admission(config.engine.workers)
+        self._recovery = Recovery(ledger, mode, self._hooks, end=self._end, record=self._advance)
         self._worker_replacement = WorkerReplacement(
             backend=self._backend,
             processes=self._processes,
@@ -93,11 +95,10 @@ class Engine:
             jobs=self._jobs,
             hooks=self._hooks,
             status=self.status,
-            set_back=self._set_back,
-            put_back=lambda job: self._put_back(job, 0, None),
+            moved_files=self._moved_files,
+            recovery=self._recovery,
         )
         self._spool = paths.spool(config.output.state)
-        self._paused_until_s = 0.0
         self._deadline_s: float | None = None
 
     @property
@@ -153,7 +154,7 @@ class Engine:
     def _claim(self) -> None:
         """Start files while there is room; a file on which a worker died before runs alone."""
         is_up = self._hooks.is_source_up() and self._hooks.is_output_writable()
-        if time.monotonic() < self._paused_until_s or not is_up:
+        if time.monotonic() < self._recovery.paused_until_s or not is_up:
             return
         while self._has_room():
             claimed = queue.claim(self._ledger, 1, datetime.now(UTC), self._mode.longest_wait)
@@ -167,7 +168,7 @@ class Engine:
             job.memory = self._admission.share(file)
             self._jobs.append(job)
             if file.crashes >= retry.MAX_CRASHES:
-                self._reject(job, retry.crashed(file.crashes, "the service or a worker"))
+                self._recovery.reject(job, retry.crashed(file.crashes, "the service or a worker"))
                 continue
             log.info("micrograph started", **job.about)
             if not self._moved_files.is_traced(job):
@@ -200,7 +201,7 @@ class Engine:
         match outcome:
             case outcomes.ReadDone(needs_bytes=int() as needed):
                 self._admission.remember(job.file, needed)
-                self._put_back(job, 0, None)
+                self._recovery.put_back(job)
             case outcomes.ReadDone():
                 self._analyse_unless_known(job, outcome)
             case outcomes.Traced():
@@ -285,68 +286,9 @@ class Engine:
             raise error  # no fault of the micrograph: the cluster is gone, or its workers differ
         if self._backend.is_worker_death(error):
             self._worker_replacement.worker_died(job)
-            return
-        action = retry.after_failure(
-            failed,
-            attempts=job.file.attempts,
-            mode=self._mode,
-            is_source_up=self._hooks.is_source_up(),
-        )
-        match action:
-            case retry.Retry(after_s=wait_s, code=code):
-                log.warning("cannot read, will retry", **job.about, reason=str(error), wait_s=wait_s)
-                self._put_back(job, wait_s, code)
-            case retry.WaitForOutput() as wait:
-                log.warning(wait.in_words, **job.about, reason=str(error))
-                is_down = wait.is_full or not self._hooks.check_output()
-                if is_down:
-                    self._paused_until_s = time.monotonic() + retry.OUTPUT_PAUSE_S
-                self._put_back(job, 0 if is_down else retry.ONE_FOLDER_PAUSE_S, None)
-            case retry.Suspect():
-                self._set_back(job)
-            case retry.Stop(error=reason):
-                raise reason
-            case retry.Reject(error=reason):
-                if reason.code == "internal":
-                    if failed.stage is Stage.SEGMENT:
-                        self._hooks.check_device()  # a device that fails ends the service
-                    log.error("internal error", **job.about, stage=failed.stage, exc_info=error)
-                self._reject(job, reason)
-
-    def _put_back(self, job: Job, wait_s: float, reason: str | None) -> None:
-        self._end(job)
-        queue.release(
-            self._ledger, job.file.id, not_before=datetime.now(UTC) + timedelta(seconds=wait_s), reason=reason
-        )
-
-    def _reject(self, job: Job, error: InputError) -> None:
-        """The row of a file that gives no result, with its reason."""
-        started = time.monotonic()
-        recorded = recording.reject_file(
-            self._ledger,
-            job.file.id,
-            status=Status(error.status),
-            code=error.code,
-            reason=str(error),
-            sha256=job.sha256,
-            at=datetime.now(UTC),
-            seconds=sum(job.stages.values()),
-        )
-        job.took(Stage.RECORD, time.monotonic() - started)
-        job.reason = str(error)
-        self._advance(job, recorded)
+        else:
+            self._recovery.recover(job, failed)
 
     def _end(self, job: Job) -> None:
         self._jobs.remove(job)
         job.discard()
-
-    def _set_back(self, job: Job) -> None:
-        """A file that a worker may have died of or hung on is tried again, at last it is set aside."""
-        waits_s = self._mode.retry_after_s
-        wait_s = waits_s[job.file.crashes] if waits_s else 0
-        not_before = datetime.now(UTC) + timedelta(seconds=wait_s)
-        crashes = queue.release_crashed(self._ledger, job.file.id, not_before=not_before)
-        if crashes >= retry.MAX_CRASHES:
-            self._reject(job, retry.crashed(crashes, "the worker process"))
-        else:
-            self._end(job)

@@ -16,6 +16,8 @@ from temwatch.domain import Micrograph, Stage, Status
 from temwatch.engine import spooled_image
 from temwatch.engine.outcomes import Analysed, Failed, PictureDone, ReadDone, Resolved, StageResult
 from temwatch.ledger import File, PackedAnalysis, Recorded
+from temwatch.ledger.moves import FormerPlace
+from temwatch.names import plural
 
 log = structlog.get_logger(__name__)
 
@@ -40,7 +42,7 @@ class Finished:
     def in_words(self) -> str:
         """The result in a few words, or why there is none."""
         if self.status is Status.DONE:
-            return f"{self.particles} particle{'' if self.particles == 1 else 's'}"
+            return plural(self.particles, "particle")
         return f"{self.status} {self.reason}".strip()
 
     def log(self) -> None:
@@ -108,6 +110,7 @@ class Job:
     frames_total: int | None = None
     batches: list[Batch] = field(default_factory=list)
     has_picture: bool = False
+    suspects: tuple[FormerPlace, ...] = ()  # a worker looks which of these it was before it was moved
     held: ReadDone | None = None  # what was read, while it is traced whether the file was moved
     tasks: dict[Future[StageResult], Task] = field(default_factory=dict)
     stages: dict[Stage, float] = field(default_factory=dict)  # seconds

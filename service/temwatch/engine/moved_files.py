@@ -6,6 +6,7 @@ asked of a worker, for a share may not answer.
 
 from __future__ import annotations
 
+import time
 from collections.abc import Callable
 
 import structlog
@@ -19,6 +20,15 @@ from temwatch.ledger import Ledger, moves
 from temwatch.ledger.moves import FormerPlace
 
 log = structlog.get_logger(__name__)
+
+_SILENCE_SECONDS = 3600.0
+
+_FileSystem = tuple[str, bool]
+
+
+def _file_system(suspect: FormerPlace) -> _FileSystem:
+    """Where a file lies: that of its root, or what is mounted below."""
+    return suspect.root, suspect.mounted
 
 
 class MovedFiles:
@@ -46,20 +56,37 @@ class MovedFiles:
         self._config = config
         self._trace = trace
         self._publish_soon = publish_soon
+        self._silent_until_s: dict[_FileSystem, float] = {}  # those that gave no answer
 
     def is_traced(self, job: Job, read: ReadDone | None = None) -> bool:
         """Whether there is something to find out first: then a worker does, and `read` is held meanwhile."""
         if job.held is not None or (read is None and job.file.source != moves.SOURCE):
             return False
-        suspects = moves.suspects(self._ledger, job.file, None if read is None else read.sha256)
+        now_s = time.monotonic()
+        found = moves.suspects(self._ledger, job.file, None if read is None else read.sha256)
+        suspects = tuple(one for one in found if now_s >= self._silent_until_s.get(_file_system(one), 0.0))
         if not suspects:
             return False
-        job.held = read
-        self._trace(job, tuple(suspects))
+        job.held, job.suspects = read, suspects
+        self._trace(job, suspects)
         return True
+
+    def gave_no_answer(self, job: Job) -> None:
+        """The worker that looked at the suspects hangs: where they lie, nobody looks for a while.
+
+        What cannot be looked at has not left, as far as is known.
+        """
+        for suspect in job.suspects:
+            self._silent_until_s[_file_system(suspect)] = time.monotonic() + _SILENCE_SECONDS
+        log.warning(
+            "former place does not answer, taken for another file",
+            **job.about,
+            folders=sorted({suspect.root for suspect in job.suspects}),
+        )
 
     def move(self, job: Job, traced: Traced) -> bool:
         """Give the file that this one was its new place; False where it is another one."""
+        job.suspects = ()
         suspect, file = traced.former, job.file
         if suspect is None:
             return False

@@ -3,16 +3,18 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 
 import structlog
 
 from temwatch.engine import retry
 from temwatch.engine.backend import Backend
-from temwatch.engine.hang import HangDetector
+from temwatch.engine.hang import HangDetector, HangReport
 from temwatch.engine.hooks import EngineHooks, EngineStatus
 from temwatch.engine.job import Executor, Job
+from temwatch.engine.moved_files import MovedFiles
 from temwatch.engine.process_backend import ProcessBackend
+from temwatch.engine.recovery import Recovery
 from temwatch.engine.sequence_tracker import SequenceTracker
 from temwatch.errors import StartError
 
@@ -26,10 +28,10 @@ class WorkerReplacement:
     ----------
     backend, processes, sequence_tracker, jobs, hooks, status
         Those of the engine.
-    set_back : callable
-        Called with a job that a worker may have died of or hung on.
-    put_back : callable
-        Called with a job that only lost its worker.
+    moved_files : MovedFiles
+        Told of a file whose worker hung on the former place of another.
+    recovery : Recovery
+        Takes jobs that a worker may have died of or hung on, and those that only lost their worker.
     """
 
     def __init__(
@@ -41,8 +43,8 @@ class WorkerReplacement:
         jobs: Sequence[Job],
         hooks: EngineHooks,
         status: EngineStatus,
-        set_back: Callable[[Job], None],
-        put_back: Callable[[Job], None],
+        moved_files: MovedFiles,
+        recovery: Recovery,
     ) -> None:
         self._backend = backend
         self._processes = processes
@@ -50,8 +52,8 @@ class WorkerReplacement:
         self._jobs = jobs
         self._hooks = hooks
         self._status = status
-        self._set_back = set_back
-        self._put_back = put_back
+        self._moved_files = moved_files
+        self._recovery = recovery
         self._hang_detector = HangDetector(
             lambda: processes.busy() | sequence_tracker.busy(), processes.segmentation_pool.busy
         )
@@ -63,6 +65,10 @@ class WorkerReplacement:
         hung = self._hang_detector.look()
         self._status.workers_hung = self._hang_detector.workers_hung
         self._status.hanging_s = self._hang_detector.hanging_s
+        self.replace(hung)
+
+    def replace(self, hung: HangReport) -> None:
+        """Begin anew with what hangs."""
         if hung.segmentation:
             self._begin_segmentation_anew()
         if hung.processes:
@@ -77,7 +83,7 @@ class WorkerReplacement:
         suspects = self._backend.restart_workers(self._jobs, failed)
         log.error("a worker process died", in_hand=[(job.file.id, job.file.path) for job in suspects])
         for job in suspects:
-            self._set_back(job)
+            self._recovery.set_back(job)
 
     def _look_for_dead_workers(self) -> None:
         """Replace workers that died writing an output folder, or take too long although the share answers."""
@@ -102,14 +108,17 @@ class WorkerReplacement:
         self._processes.segmentation_pool.abandon()
 
     def _replace_processes(self, pids: frozenset[int], files: frozenset[int]) -> None:
-        """The file that a worker hangs on is to blame, unless its share is gone."""
+        """The file that a worker hangs on is to blame, unless its share is gone, or it looks at another."""
         log.error("a worker process hangs, replacing it", processes=sorted(pids))
         is_of_pool = bool(pids & self._processes.busy().keys())
         self._sequence_tracker.replace_hung(pids)
         if not is_of_pool:
             return
         for job in self._processes.restart_workers(self._jobs, None):
-            if job.file.id in files and self._hooks.is_source_up():
-                self._set_back(job)
+            if job.file.id not in files or not self._hooks.is_source_up():
+                self._recovery.put_back(job)
+            elif job.suspects:
+                self._moved_files.gave_no_answer(job)
+                self._recovery.put_back(job)
             else:
-                self._put_back(job)
+                self._recovery.set_back(job)
