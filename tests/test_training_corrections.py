@@ -211,3 +211,29 @@ def test_a_checkout_without_weights_says_so(monkeypatch):
     monkeypatch.setattr(command.weights, "default_weights", lambda: None)
     with pytest.raises(UsageError, match="--start-from default"):
         command.beginning(SimpleNamespace(recipe=None, start_from="default"))
+
+
+def test_micrographs_of_equal_names_stand_beside_each_other(analysed, labels, tmp_path):
+    """`Au` with `Au_01` and another sample with a name that ends so; corrected again, each keeps its name."""
+    data = tmp_path / "data"
+    data.mkdir()
+    (data / "index.csv").write_text("id,source,micrograph,sha256\nAu_Au_01,Au_Au,Au_Au/01.dm3,12\n")
+    edit(labels)
+    assert 0 == correct(analysed, labels, data).returncode
+    names = ["Au_Au_01", "Au_Au_01_2"]
+    assert names == [row["id"] for row in index(data)]
+    assert ["Au_Au_01_2.tif"] == [path.name for path in (data / "images").iterdir()]
+    assert 0 == correct(analysed, labels, data).returncode
+    assert names == [row["id"] for row in index(data)]
+
+
+def test_an_index_that_is_no_table_is_named_before_anything_is_written(analysed, labels, tmp_path):
+    """One line and exit code 2, whatever the csv reader stumbles over."""
+    data = tmp_path / "data"
+    data.mkdir()
+    (data / "index.csv").write_text('id,source\n"' + 200_000 * "x")
+    edit(labels)
+    done = correct(analysed, labels, data)
+    assert (2, 1) == (done.returncode, done.stderr.count("\n"))
+    assert "index.csv: is no csv text" in done.stderr
+    assert not (data / "images").exists()

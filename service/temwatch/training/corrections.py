@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import csv
+import itertools
 from collections.abc import Mapping
 from dataclasses import dataclass
 from io import StringIO
@@ -18,7 +19,7 @@ from temwatch.errors import InputError, UsageError
 from temwatch.formats import read_errors
 from temwatch.label_planes import Labels
 from temwatch.ledger import MicrographRow, Reader
-from temwatch.names import folder_name, printable
+from temwatch.names import folder_name, name_key, printable
 from temwatch.outputs import originals, paths
 from temwatch.outputs.exports import detections, labels
 from temwatch.outputs.files import replacing
@@ -66,12 +67,13 @@ def write(
     Raises
     ------
     UsageError
-        There is no label image in the folder, or two of one micrograph.
+        There is no label image in the folder, or two of one micrograph; or the index cannot be read.
     OSError
         The data set cannot be written.
     """
     files = _files(folder)
     source = detections.sample_name(reader, sample)
+    known = _index(data / "index.csv")
     written, problems, unchanged = [], [], 0
     rows: dict[str, dict[str, str]] = {}
     for row in detections.analysed(reader, sample, advance):
@@ -89,11 +91,12 @@ def write(
         except UsageError as error:
             problems.append(str(error))
             continue
-        name = folder_name(f"{sample}_{paths.row_picture_name(row)}")
+        name = _free_name(known, source, row)
         _write(data / "images" / f"{name}.tif", -image if bright else image)
         _write(data / "instances" / f"{name}.tif", _flat(planes))
         size = "" if row.pixel_size_nm is None else f"{row.pixel_size_nm:.9g}"
-        rows[name] = dict(zip(_COLUMNS, (name, source, row.micrograph, row.sha256 or "", size), strict=True))
+        entry = dict(zip(_COLUMNS, (name, source, row.micrograph, row.sha256 or "", size), strict=True))
+        rows[name] = known[name] = entry
         written.append(name)
     problems += [f"{path}: {sample} has no analysed micrograph of this name" for path in files.values()]
     if rows:
@@ -166,16 +169,38 @@ def _compact(pixels: NDArray[Any]) -> NDArray[Any]:
     return short if np.array_equal(short, pixels) else pixels
 
 
+def _free_name(known: Mapping[str, Mapping[str, str]], source: str, row: MicrographRow) -> str:
+    """The name of a micrograph in a data set: the one it has there, or one that no other has.
+
+    `a_b` of the sample `c` and `b` of the sample `c_a` would be one.
+    """
+    name = folder_name(f"{row.sample}_{paths.row_picture_name(row)}")
+    others = {
+        name_key(taken)
+        for taken, entry in known.items()
+        if entry.get("source") != source
+        or (entry.get("micrograph") != row.micrograph and entry.get("sha256") != row.sha256)
+    }
+    numbered = (f"{name}_{number}" for number in itertools.count(2))
+    return next(free for free in itertools.chain([name], numbered) if name_key(free) not in others)
+
+
+def _index(path: Path) -> dict[str, dict[str, str]]:
+    """The rows of the index of a data set by their names; none where there is no index yet."""
+    try:
+        rows = list(csv.DictReader(StringIO(path.read_text(encoding="utf-8"))))
+    except FileNotFoundError:
+        return {}
+    except (UnicodeDecodeError, csv.Error) as error:
+        why = f" ({error})" if isinstance(error, csv.Error) else ""
+        raise UsageError(f"{path}: is no csv text in UTF-8{why}") from None
+    return {row.get("id") or "": row for row in rows}
+
+
 def _write_index(path: Path, rows: Mapping[str, dict[str, str]]) -> None:
     """Add rows to the index of a data set, in place of those of the same micrographs."""
-    try:
-        known = list(csv.DictReader(StringIO(path.read_text(encoding="utf-8"))))
-    except FileNotFoundError:
-        known = []
-    except UnicodeDecodeError:
-        raise UsageError(f"{path}: is no text in UTF-8") from None
-    columns = list(dict.fromkeys([*(known[0] if known else ()), *_COLUMNS]))
-    merged = {row.get("id") or "": row for row in known} | dict(rows)
+    merged = _index(path) | dict(rows)
+    columns = list(dict.fromkeys([*next(iter(merged.values())), *_COLUMNS]))
     with replacing(path) as stream:
         text = StringIO(newline="")
         writer = csv.DictWriter(text, columns, restval="", extrasaction="ignore", lineterminator="\n")
