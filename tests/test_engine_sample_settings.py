@@ -17,6 +17,7 @@ from temwatch.acquisition import spool
 from temwatch.analysis import pipeline
 from temwatch.config import Config
 from temwatch.engine import decisions, requests, tasks
+from temwatch.engine.futures import FirstDone
 from temwatch.engine.job import MemoryShare
 from temwatch.engine.measuring_again import Attempts, FilesOutOfReach, Workers, measuring_again
 from temwatch.engine.orders import read_again_order
@@ -231,6 +232,35 @@ def test_polarity_segments_again_from_the_file_and_names_what_is_gone(ledger, co
     assert not (masks["Au_01"] == again["Au_01"]).all()
 
 
+def test_where_the_file_is_gone_all_but_the_polarity_is_applied(ledger, config):
+    """The row says so; it kept all settings of before."""
+    put(ledger, segmentation__particles="bright", separation__min_diameter_nm=1e6)
+    with ledger.transaction() as connection:  # other files are in their places by now
+        connection.execute("UPDATE files SET mtime_ns = mtime_ns + 1")
+    assert {"Au"} == measure(ledger, config)
+    assert (0, []) == (waiting(ledger), particles(ledger))
+    with ledger.reader() as reader:
+        rows = [row for row in reader.micrographs("Au") if row.has_result]
+        methods = [dict(reader.methods()[row.method].parameters) for row in rows]
+    assert {("file_gone",)} == {tuple(note for note in row.notes if note == "file_gone") for row in rows}
+    assert {("dark", 1e6)} == {
+        (method["segmentation.particles"], method["separation.min_diameter_nm"]) for method in methods
+    }
+
+
+def test_a_future_gets_one_callback_however_many_turns_it_takes():
+    """Each turn that another row took has added one to those that were still running."""
+    done, slow, quick = FirstDone(), Future(), [Future() for _ in range(9)]
+    done.watch(slow)
+    for future in quick:
+        done.begin_turn()
+        done.watch(future)
+        assert not done.first.done()
+        future.set_result(None)
+        assert done.first.done()
+    assert 1 == len(vars(slow)["_done_callbacks"])
+
+
 def test_rows_wait_while_their_files_are_out_of_reach(ledger, config):
     """A share that is down is no file that is gone."""
     before = particles(ledger)
@@ -314,7 +344,7 @@ def test_a_segmentation_that_fails_leaves_nothing_in_the_spool(config, monkeypat
 
     monkeypatch.setattr(memory, "LARGEST_WHOLE_PX", 0)
     with open_ledger(config.output.state) as ledger, ledger.reader() as reader:
-        row = next(row for row in reader.micrographs("Au") if row.has_result)
+        row, *_ = (row for row in reader.micrographs("Au") if row.has_result)
         order = read_again_order(reader.file(row.file_id), row, config, None)
     folder = order.spooled.parent
     folder.mkdir(exist_ok=True)

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable
+from collections.abc import Callable
 from concurrent.futures import Future, InvalidStateError
 from concurrent.futures.process import BrokenProcessPool
 from contextlib import suppress
@@ -28,14 +28,25 @@ def when_done(future: Future[_Result], result: Future[_Last], then: Callable[[_R
     future.add_done_callback(done)
 
 
-def first_of(futures: Iterable[Future[Any]]) -> Future[None]:
-    """A future that is done as soon as one of these is."""
-    first: Future[None] = Future()
+class FirstDone:
+    """Tells when one of several futures is done, turn after turn; each is given one callback."""
 
-    def done(_: Future[Any]) -> None:
+    def __init__(self) -> None:
+        self._first: Future[None] = Future()
+
+    def watch(self, future: Future[Any]) -> None:
+        """Wait for this one, too."""
+        future.add_done_callback(self._tell)
+
+    def begin_turn(self) -> None:
+        """From here on count those that become done, before the caller looks which are."""
+        self._first = Future()
+
+    @property
+    def first(self) -> Future[None]:
+        """Done as soon as one of them is done in this turn."""
+        return self._first
+
+    def _tell(self, _: Future[Any]) -> None:
         with suppress(InvalidStateError):  # another was first, perhaps in another thread at this moment
-            first.set_result(None)
-
-    for future in futures:
-        future.add_done_callback(done)
-    return first
+            self._first.set_result(None)

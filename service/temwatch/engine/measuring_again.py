@@ -11,7 +11,7 @@ import time
 from collections.abc import Callable, Collection, Generator
 from concurrent.futures import CancelledError, Future
 from concurrent.futures.process import BrokenProcessPool
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from datetime import UTC, datetime
 from enum import Enum, auto
 from typing import Any, NamedTuple, TypeVar
@@ -22,7 +22,7 @@ from temwatch import setting_keys
 from temwatch.analysis import pipeline
 from temwatch.config import Config
 from temwatch.domain import Analysis, Segmentation, Segmenter
-from temwatch.engine.futures import first_of
+from temwatch.engine.futures import FirstDone
 from temwatch.engine.job import MemoryShare
 from temwatch.engine.methods import polarity_of, renewed, separation_of
 from temwatch.engine.orders import ReadOrder, ResolveOrder, read_again_order
@@ -137,8 +137,10 @@ def measuring_again(
     published_s = time.monotonic()
     in_hand: dict[WaitingRow, _Steps] = {}
     awaited: dict[WaitingRow, Future[Any]] = {}
+    done = FirstDone()
     is_alone = False
     while True:
+        done.begin_turn()
         most = 1 if is_alone or attempts.has_suspects else workers.together
         while len(in_hand) < most:
             with ledger.reader() as reader:
@@ -158,6 +160,7 @@ def measuring_again(
                 step = next(in_hand[item])
                 if isinstance(step, Future):
                     awaited[item] = step
+                    done.watch(step)
                     continue
                 put_off[step].add(item)
             except StopIteration as end:
@@ -181,7 +184,7 @@ def measuring_again(
                 if time.monotonic() - published_s > _PUBLISH_SECONDS:
                     published_s = time.monotonic()
                     publish_soon(sample)
-        yield first_of(awaited.values()) if len(awaited) == len(in_hand) and awaited else None
+        yield done.first if len(awaited) == len(in_hand) and awaited else None
     for sample in samples:
         publish_soon(sample)
     if out_of_reach := len(put_off[_PutOff.FILE_OUT_OF_REACH]):
@@ -215,6 +218,7 @@ def _measure(
         assert file is not None
     separation, method = separation_of(recorded), recorded
     segmented: Segmentation | None = None
+    note: Note | None = None
     if item.settings is not None:
         separation = setting_keys.separation(config.separation, item.settings)
         method = renewed(recorded, separation)
@@ -232,17 +236,19 @@ def _measure(
             except Unreadable as error:
                 if error.code != "vanished":
                     raise
-                waiting_rows.settle(ledger, item, Note.FILE_GONE)
-                return row.sample
-            segmentation = segmented = again.segmentation
-            method = pipeline.describe(again.segmenter, separation)
-        elif method.digest == item.method and item.pixel_size_nm is None:
-            waiting_rows.settle(ledger, item)
-            return None
+                note = Note.FILE_GONE
+            else:
+                segmentation = segmented = again.segmentation
+                method = pipeline.describe(again.segmenter, separation)
+        if method.digest == item.method and item.pixel_size_nm is None:
+            waiting_rows.settle(ledger, item, note)
+            return None if note is None else row.sample
     order = ResolveOrder(
         pixel_size_nm=_size_nm(item, row), segmentation=segmentation, separation=separation, method=method
     )
     analysis = yield from _awaited(workers.resolve(order))
+    if note is not None:
+        analysis = replace(analysis, notes=(*analysis.notes, note))
     return row.sample if _replace(ledger, item, analysis, segmented) else None
 
 
