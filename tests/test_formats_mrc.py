@@ -1,5 +1,7 @@
 """MRC: pixels and sizes as ncempy reads them, what is no micrograph, and damage."""
 
+import tracemalloc
+
 import numpy as np
 import pytest
 from ncempy.io import mrc as ncempy_mrc
@@ -147,3 +149,17 @@ def test_absurd_sizes_allocate_nothing(tmp_path, sizes):
     assert refusal(path, 0.3).code in {"truncated", "not_a_micrograph"}
     path = write_mrc(tmp_path / "b.mrc", PIXELS, w24=-7)
     assert "not_a_micrograph" == refusal(path).code
+
+
+def test_a_record_as_long_as_its_header_says_is_not_read_whole(tmp_path):
+    """Only what is known of it; the rest may be as long as the file."""
+    record = bytearray(fei_record())
+    record += bytes(2**24 - len(record))
+    record[:4] = len(record).to_bytes(4, "little")
+    path = write_mrc(tmp_path / "a.mrc", PIXELS, extended=bytes(record))
+    tracemalloc.start()
+    try:
+        assert 0.25 == pytest.approx(formats.open_source(path).pixel_size_nm)
+        assert tracemalloc.get_traced_memory()[1] < 2**20
+    finally:
+        tracemalloc.stop()

@@ -13,6 +13,7 @@ from temwatch.acquisition.scan import scan
 from temwatch.commands import analyse
 from temwatch.config import Config
 from temwatch.errors import Refused
+from temwatch.formats import png_jpeg
 
 PIXELS = np.random.default_rng(31).integers(1, 250, (48, 64)).astype(np.uint8)
 DEEP = np.random.default_rng(32).integers(1, 60000, (48, 64)).astype(np.uint16)
@@ -157,3 +158,32 @@ def test_a_stream_is_not_needed_twice(tmp_path):
     Image.fromarray(PIXELS).save(stream, "PNG")
     (tmp_path / "a.png").write_bytes(stream.getvalue() + b"trailer" * 100)
     np.testing.assert_array_equal(PIXELS, formats.read(tmp_path / "a.png", pixel_size_nm=0.1).image)
+
+
+@pytest.mark.parametrize("options", [{}, {"progressive": True}, {"mode": "RGB", "restart_marker_blocks": 5}])
+def test_a_jpeg_without_a_part_of_its_picture_is_truncated(tmp_path, options):
+    """Cut in the middle, with the end of a small picture in it or its own; it was filled with grey."""
+    thumbnail = picture(tmp_path / "small.jpg", PIXELS[:16, :16]).read_bytes()
+    path = picture(tmp_path / "a.jpg", quality=90, **options)
+    whole = path.read_bytes()
+    whole = whole[:2] + b"\xff\xe1" + struct.pack(">H", len(thumbnail) + 2) + thumbnail + whole[2:]
+    path.write_bytes(whole + b"what programs add")
+    assert PIXELS.shape == formats.read(path, pixel_size_nm=0.1).image.shape
+    half = len(whole) - len(whole[-1500:])
+    cuts = [whole[:half], whole[:half] + b"\xff\xd9", whole[:-9] + b"\xff\xd9"]
+    for damaged in cuts + [whole[:half] + whole[-200:]] * (not options):
+        path.write_bytes(damaged)
+        assert "truncated" == refusal(path).code
+
+
+def test_a_picture_with_more_beside_it_than_it_can_need_is_not_read(tmp_path, monkeypatch):
+    """Before memory is taken for it."""
+    monkeypatch.setattr(png_jpeg, "_BESIDES_BYTES", 2**20)
+    path = picture(tmp_path / "a.png")
+    whole = path.read_bytes()
+    chunk = struct.pack(">I", 2**21) + b"teXt"
+    with path.open("wb") as stream:
+        stream.write(whole[:-12] + chunk)
+        stream.seek(2**21 + 4, io.SEEK_CUR)
+        stream.write(whole[-12:])
+    assert "too much for its picture" in str(refusal(path))

@@ -22,6 +22,7 @@ from temwatch.formats.source import Source, check_index, check_side, micrograph_
 
 FORMAT = "MRC"
 _HEADER_BYTES = 1024
+_RECORD_BYTES = 768  # of a record of an extended header, however long it is
 
 _PIXEL_TYPES = {0: "i1", 1: "i2", 2: "f4", 6: "u2", 12: "f2"}
 _NOT_GREY = {
@@ -200,10 +201,10 @@ def _acquisition(stream: io.BufferedReader, header: _Header, section: int) -> _A
         return None
     stream.seek(_HEADER_BYTES)
     (length,) = struct.unpack(f"{header.order}i", stream.read(4))
-    if length < 768 or (section + 1) * length > header.extended_bytes:
+    if length < _RECORD_BYTES or (section + 1) * length > header.extended_bytes:
         return None
     stream.seek(_HEADER_BYTES + section * length)
-    record = stream.read(length)
+    record = stream.read(_RECORD_BYTES)
 
     def number(offset: int) -> float:
         return float(struct.unpack_from(f"{header.order}d", record, offset)[0])

@@ -6,6 +6,7 @@ The resolution that a PNG may have is for printing. JPEG loses detail at the out
 from __future__ import annotations
 
 import io
+import re
 import struct
 from dataclasses import dataclass
 from pathlib import Path
@@ -25,8 +26,14 @@ FORMAT = "PNG or JPEG"
 _PNG, _JPEG = b"\x89PNG\r\n\x1a\n", b"\xff\xd8\xff"
 _PNG_END, _JPEG_END = b"IEND\xaeB`\x82", b"\xff\xd9"
 _FRAMES = {0xC0, 0xC1, 0xC2, 0xC3}  # markers that begin a picture: baseline, extended, progressive, lossless
+_SCAN = 0xDA
+_PIECE_END = re.compile(
+    rb"(?<!\xff)(?=\xff+[^\x00\xff])"
+)  # in front of a marker; 0xFF 0x00 stands for a byte
+_FILLING = bytes((37 * number + 11) % 251 for number in range(64))  # any bytes but 0xFF
 _WITHOUT_LENGTH = {0x01, *range(0xD0, 0xD9)}
 _END_BYTES = 64 * 1024  # programs add some bytes behind the end of a picture
+_BESIDES_BYTES = 256 * 1024**2  # metadata, and a picture that does not compress
 _MOST_COMPRESSION = 1100  # deflate reaches 1032 : 1, and a JPEG of one grey less
 
 
@@ -38,6 +45,11 @@ class _PictureHeader:
     shape: tuple[int, int]
     bits: int
     channels: int
+
+    @property
+    def raw_bytes(self) -> int:
+        """What the pixels take without compression."""
+        return self.shape[0] * self.shape[1] * self.channels * max(1, self.bits // 8)
 
 
 def open_source(path: Path, *, pixel_size_nm: float | None = None) -> Source:
@@ -121,8 +133,34 @@ def _jpeg_header(stream: io.BufferedReader, size: int) -> _PictureHeader:
             place += 2 + max(2, struct.unpack_from(">H", segment, 2)[0])
 
 
+def _is_whole(content: bytes, pixels: NDArray[Any]) -> bool:
+    """Whether a JPEG holds all of its picture; decoders fill what is missing with grey, and say nothing.
+
+    With something put behind each piece of compressed data it gives the same picture only if the decoder
+    needed no more than was there.
+    """
+    start = _first_scan(content)
+    longer = content[:start] + _PIECE_END.sub(_FILLING, content[start:]) + _FILLING + _JPEG_END
+    return np.array_equal(pixels, imagecodecs.jpeg_decode(longer))
+
+
+def _first_scan(content: bytes) -> int:
+    """Where compressed data begin, behind the segments; one of those may hold a picture of its own."""
+    place = 2
+    while True:
+        marker = content[place + 1]
+        if marker == 0xFF:
+            place += 1
+        elif marker in _WITHOUT_LENGTH:
+            place += 2
+        else:
+            place += 2 + max(2, int.from_bytes(content[place + 2 : place + 4]))
+            if marker == _SCAN:
+                return place
+
+
 def _check_end(stream: io.BufferedReader, size: int, header: _PictureHeader) -> None:
-    """Refuse a picture whose end is not there: decoders fill the rest with grey, and say nothing."""
+    """Refuse a picture whose end is not there, before it is decoded."""
     stream.seek(max(0, size - _END_BYTES))
     end = stream.read()
     if (_PNG_END if header.is_png else _JPEG_END) not in end:
@@ -135,9 +173,18 @@ def _check_end(stream: io.BufferedReader, size: int, header: _PictureHeader) -> 
 
 def _pixels(path: Path, header: _PictureHeader) -> NDArray[Any]:
     """The picture as grey values, shape (y, x)."""
-    with read_errors.opened(path, FORMAT) as (stream, _):
-        decode = imagecodecs.png_decode if header.is_png else imagecodecs.jpeg_decode
-        pixels: NDArray[Any] = decode(stream.read())
+    with read_errors.opened(path, FORMAT) as (stream, size):
+        most = _BESIDES_BYTES + 2 * header.raw_bytes
+        if size > most:
+            raise Refused(
+                "not_a_micrograph", f"has {size / 1e6:.0f} MB, too much for its picture; save it again"
+            )
+        content = stream.read(most)
+        pixels: NDArray[Any] = (imagecodecs.png_decode if header.is_png else imagecodecs.jpeg_decode)(content)
+        if not header.is_png and not _is_whole(content, pixels):
+            raise Refused(
+                "truncated", f"is truncated: a part of its picture is not in its {size} bytes; copy it again"
+            )
     if pixels.shape[:2] != header.shape:
         raise read_errors.damaged(FORMAT, f"its picture has {pixels.shape[1]} x {pixels.shape[0]} px")
     if pixels.ndim == 2:
