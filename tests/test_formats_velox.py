@@ -83,6 +83,22 @@ def test_of_several_detectors_one_is_read(tmp_path):
 
 
 @pytest.mark.parametrize(
+    ("dtype", "words"),
+    [
+        (bool, "a mask (true or false)"),
+        (h5py.enum_dtype({"NONE": 0, "GOLD": 1}), "labels (an enumeration)"),
+        ([("realFloat", "<f4"), ("imagFloat", "<f4")], "complex numbers"),
+    ],
+)
+def test_what_is_no_grey_picture_is_named(tmp_path, dtype, words):
+    """Not everything that is no grey value is a Fourier transform."""
+    reason = refusal(
+        write_velox(tmp_path / "a.emd", {"a": (np.zeros((48, 64, 1), dtype), [velox_metadata()])})
+    )
+    assert ("not_grey", True) == (reason.code, f"holds {words} alone" in str(reason))
+
+
+@pytest.mark.parametrize(
     ("code", "said"),
     [
         ("not_real_space", {"size_m": 2e7, "unit": "1/m"}),

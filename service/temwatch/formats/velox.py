@@ -16,6 +16,8 @@ from datetime import datetime
 from pathlib import Path
 from typing import Any
 
+import numpy as np
+
 from temwatch.domain import Image, Metadata
 from temwatch.errors import Refused
 from temwatch.formats import calibration, clock, hdf5
@@ -25,6 +27,7 @@ from temwatch.formats.values import number, text
 
 FORMAT = "Velox EMD"
 _LAST_VERSION = 11
+_NOTHING = ("not_a_micrograph", "no picture")
 _SPECTRA = ("SpectrumStream", "SpectrumImage")
 # what is measured where several detectors recorded together: the first whose name begins so
 _PREFERRED = ("HAADF", "BF")
@@ -124,22 +127,35 @@ def _pictures(file: hdf5.HdfFile) -> list[_Picture]:
         not_grey or not_a_micrograph: there is none.
     """
     found: list[_Picture] = []
-    kinds = set()
+    others: set[str] = set()
     for name in file.names("Data", "Image"):
         place = ("Data", "Image", name)
         extent = file.extent(*place, "Data")
         if extent is None or len(extent.shape) != 3 or 0 in extent.shape:
             continue
-        kinds.add(extent.dtype.kind)
-        if extent.dtype.kind in "iuf":
+        if _is_grey(extent.dtype):
             said = file.json(0, *place, "Metadata")
             height, width, count = extent.shape
             found.append(_Picture(name, (height, width, count), said, _axes(said)))
+        else:
+            others.add(_in_words(extent.dtype))
     if not found:
-        # Velox keeps Fourier transforms and vectors of differential phase contrast as pairs of numbers
-        code, what = ("not_grey", "complex numbers alone") if kinds else ("not_a_micrograph", "no picture")
+        code, what = ("not_grey", " and ".join(sorted(others)) + " alone") if others else _NOTHING
         raise Refused(code, f"holds {what}; export the micrograph itself from Velox as TIFF")
     return found
+
+
+def _is_grey(dtype: np.dtype[Any]) -> bool:
+    return dtype.kind in "iuf" and "enum" not in (dtype.metadata or {})
+
+
+def _in_words(dtype: np.dtype[Any]) -> str:
+    """What pixels are that are no grey values."""
+    if dtype.kind in "cV":  # Velox keeps Fourier transforms and vectors of phase contrast as pairs of numbers
+        return "complex numbers"
+    if dtype.kind == "b":
+        return "a mask (true or false)"
+    return "labels (an enumeration)" if dtype.kind in "iu" else "no numbers"
 
 
 def _chosen(grey: Sequence[_Picture]) -> _Picture:
