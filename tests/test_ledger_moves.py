@@ -254,6 +254,36 @@ def test_a_correction_goes_along(ledger):
     assert [("Pt", None), ("Pt", None)] == wanted()
 
 
+@pytest.mark.parametrize("one_after_the_other", [False, True])
+def test_decisions_follow_files_that_swap_their_names(ledger, one_after_the_other):
+    """Both are analysed again, and what was excluded is excluded where it lies now; also moved by turns."""
+    first, second = (
+        take(ledger, f"{name}.dm3", inode, name, mtime_ns=TIME_NS + inode)
+        for inode, name in enumerate("ab", 7)
+    )
+    with ledger.transaction() as connection:
+        excluded = exclusions.exclude_file(connection, first, None, ANNA)
+        (row,) = connection.execute("SELECT id FROM micrographs WHERE file_id = ?", (second,)).fetchone()
+        exclusions.exclude_particles(connection, row, [2], ANNA)
+    assert {"Au": 2} == counted(ledger)
+    there = [arrive(ledger, "a.dm3", 8, mtime_ns=TIME_NS + 8)]
+    if one_after_the_other:
+        file = claim(ledger, there[0])
+        assert moves.move(ledger, file.id, second) is not None
+        there = []
+    there.append(arrive(ledger, "b.dm3", 7, mtime_ns=TIME_NS + 7))
+    while files := queue.claim(ledger, 9, START):  # the first is a copy of the other until that is read, too
+        for file in files:
+            assert [] == moves.suspects(ledger, file)
+            recording.record(ledger, file.id, [result("a" if file.path == "b.dm3" else "b")])
+    with ledger.reader() as reader:
+        found = {row.micrograph: (str(row.status), row.particles) for row in reader.micrographs("Au")}
+    assert {"a.dm3": ("done", 2), "b.dm3": ("excluded", 3)} == found
+    with ledger.transaction() as connection:
+        undoing.undo(connection, excluded, ANNA)
+    assert {"Au": 5} == counted(ledger)
+
+
 def test_settings_go_along(ledger):
     """The first micrograph brings them, and undone they are undone for both; others are resolved again."""
     ids = [take(ledger, f"Au/{n}.dm3", 10 + n, n) for n in range(2)]

@@ -8,7 +8,7 @@ from dataclasses import replace
 from datetime import UTC, datetime, timedelta
 
 from temwatch.domain import Status, utc_text
-from temwatch.ledger import counters, exclusions, output_names
+from temwatch.ledger import counters, exclusions, output_names, swapped_names
 from temwatch.ledger.changes import rule_author
 from temwatch.ledger.rows import FILE_COLUMNS, Arrival, File, file_from
 from temwatch.ledger.supersede import (
@@ -106,6 +106,7 @@ def _add_one(
         exclusions.exclude_file(connection, inserted.lastrowid, None, author)
     if newest:
         _drop_if_obsolete(connection, newest.id)
+    swapped_names.pass_decisions_on(connection, inserted.lastrowid, newest.id if newest else None)
     if source != _RECHECK:
         counters.add(connection, "files_detected", arrival.source)
     return inserted.lastrowid
