@@ -254,6 +254,50 @@ def test_a_correction_goes_along(ledger):
     assert [("Pt", None), ("Pt", None)] == wanted()
 
 
+@pytest.mark.parametrize("others_first", [False, True])
+def test_a_correction_that_the_last_file_brings_elsewhere_is_undone_and_redone(ledger, others_first):
+    """Its sample is no more; the one that the file comes to has micrographs of its own, or has not."""
+    stated = {"stated_pixel_size_nm": 0.1, "pixel_size_source": PixelSizeSource.FILE}
+    own = take(ledger, "Au/0.dm3", 10, 0, [replace(result(0), **stated)])
+    if others_first:
+        take(ledger, "Pt/1.dm3", 11, 1, [replace(result(1), **stated)], sample="Pt")
+
+    def wanted():
+        with ledger.reader() as reader:
+            query = "SELECT wanted_pixel_size_nm FROM micrographs ORDER BY id"
+            return [row[0] for row in reader.connection.execute(query)]
+
+    with ledger.transaction() as connection:
+        (made,), *_ = calibrations.calibrate(connection, ANNA, sample="Au", file_ids=None, factor=2.0)
+    assert move(ledger, own, "Pt/0.dm3", 10, sample="Pt")
+    for expected in (None, 0.2, None):
+        with ledger.transaction() as connection:
+            made = undoing.undo(connection, made, ANNA).change
+        assert [expected, *([None] if others_first else [])] == wanted()
+
+
+def test_a_file_that_leaves_a_correction_undoes_it_for_itself_alone(ledger):
+    """The change of its former sample is in force there, and can be undone."""
+    stated = {"stated_pixel_size_nm": 0.1, "pixel_size_source": PixelSizeSource.FILE}
+    ids = [take(ledger, f"Au/{n}.dm3", 10 + n, n, [replace(result(n), **stated)]) for n in range(2)]
+    take(ledger, "Pt/9.dm3", 19, 9, sample="Pt")
+    with ledger.transaction() as connection:
+        (made,), *_ = calibrations.calibrate(connection, ANNA, sample="Au", file_ids=None, factor=2.0)
+    assert move(ledger, ids[0], "Pt/0.dm3", 10, sample="Pt")
+
+    def wanted():
+        with ledger.reader() as reader:
+            query = "SELECT wanted_pixel_size_nm FROM micrographs ORDER BY id"
+            return [row[0] for row in reader.connection.execute(query)][:2]
+
+    with ledger.transaction() as connection:
+        calibrations.undo(connection, ANNA, sample="Pt", file_ids=[ids[0]])
+    assert [None, 0.2] == wanted()
+    with ledger.transaction() as connection:
+        undoing.undo(connection, made, ANNA)
+    assert [None, None] == wanted()
+
+
 @pytest.mark.parametrize("one_after_the_other", [False, True])
 def test_decisions_follow_files_that_swap_their_names(ledger, one_after_the_other):
     """Both are analysed again, and what was excluded is excluded where it lies now; also moved by turns."""

@@ -97,14 +97,9 @@ def calibrate(
 
 
 def undo(
-    connection: sqlite3.Connection,
-    author: Author,
-    *,
-    sample: str,
-    file_ids: Sequence[int] | None,
-    change_id: int | None = None,
+    connection: sqlite3.Connection, author: Author, *, sample: str, file_ids: Sequence[int] | None
 ) -> tuple[list[int], int]:
-    """End the last correction of a sample, or that of each of these files, or the one that a change made.
+    """End the last correction of a sample, or that of each of these files.
 
     Returns
     -------
@@ -120,32 +115,57 @@ def undo(
     for file_id in [None] if file_ids is None else file_ids:
         row = connection.execute(
             """SELECT id, change_id FROM calibrations WHERE sample = ? AND file_id IS ? AND ended_by IS NULL
-                AND change_id = coalesce(?, change_id) ORDER BY id DESC LIMIT 1""",
-            (sample, file_id, change_id),
+                ORDER BY id DESC LIMIT 1""",
+            (sample, file_id),
         ).fetchone()
-        if row is None:
-            continue
-        before = _corrections(connection, sample, file_id)[0]
-        after = _corrections(connection, sample, file_id, without=row[0])[:1]
-        subject = _subject(connection, sample, file_id)
-        change = changes.add(connection, author, "undo calibrate", subject, before, after[0] if after else {})
-        connection.execute(  # a change that is undone also where micrographs have carried it
-            """UPDATE calibrations SET ended_by = ?1 WHERE id = ?2 OR (
-                ?3 IS NOT NULL AND change_id = ?3 AND ended_by IS NULL)""",
-            (change, row[0], change_id),
-        )
-        connection.execute("UPDATE changes SET undone_by = ? WHERE id = ?", (change, row[1]))
-        found.append(change)
+        if row is not None:
+            found.append(_end(connection, author, row[1], [(row[0], sample, file_id)]))
     if not found:
         raise CannotCalibrate("no correction of its calibration is in force")
-    carried = connection.execute(
-        """SELECT m.id FROM calibrations c JOIN micrographs m
-                ON m.file_id = c.file_id OR (c.file_id IS NULL AND m.sample = c.sample)
-            WHERE c.ended_by IN (SELECT value FROM json_each(?)) AND m.sample <> ?""",
-        (json.dumps(found), sample),
+    return found, _expect_all(connection, sample, file_ids)
+
+
+def undo_change(connection: sqlite3.Connection, author: Author, change_id: int) -> tuple[int, int]:
+    """End what a change has corrected, also where micrographs that were moved have carried it.
+
+    Gives the change and the number of rows as `undo` does.
+
+    Raises
+    ------
+    CannotCalibrate
+        Nothing of it is in force.
+    """
+    rows = connection.execute(  # the first is the change's own, if that is still in force
+        "SELECT id, sample, file_id FROM calibrations WHERE change_id = ? AND ended_by IS NULL ORDER BY id",
+        (change_id,),
     ).fetchall()
-    also = sum(expect(connection, number) for (number,) in carried)
-    return found, _expect_all(connection, sample, file_ids) + also
+    if not rows:
+        raise CannotCalibrate("no correction of its calibration is in force")
+    made = _end(connection, author, change_id, rows)
+    return made, sum(_expect_all(connection, one, None if own is None else [own]) for _, one, own in rows)
+
+
+def _end(
+    connection: sqlite3.Connection,
+    author: Author,
+    change_id: int,
+    rows: Sequence[tuple[int, str, int | None]],
+) -> int:
+    """End these corrections (id, sample, file) of a change, which is undone with the last of them."""
+    number, sample, file_id = rows[0]
+    before = _corrections(connection, sample, file_id)[0]
+    after = _corrections(connection, sample, file_id, without=number)[:1]
+    subject = _subject(connection, sample, file_id)
+    made = changes.add(connection, author, "undo calibrate", subject, before, after[0] if after else {})
+    connection.executemany(
+        "UPDATE calibrations SET ended_by = ? WHERE id = ?", [(made, row[0]) for row in rows]
+    )
+    connection.execute(
+        """UPDATE changes SET undone_by = ?1 WHERE id = ?2 AND NOT EXISTS (
+            SELECT 1 FROM calibrations WHERE change_id = ?2 AND ended_by IS NULL)""",
+        (made, change_id),
+    )
+    return made
 
 
 def restore(connection: sqlite3.Connection, author: Author, undoing: int) -> tuple[int, int]:

@@ -93,10 +93,7 @@ def _of_settings(connection: sqlite3.Connection, change: _Change, author: Author
 def _of_calibration(connection: sqlite3.Connection, change: _Change, author: Author) -> Undone:
     try:
         if change.action == "calibrate":
-            files = None if change.file_id is None else [change.file_id]
-            (made,), waiting = calibrations.undo(
-                connection, author, sample=change.sample, file_ids=files, change_id=change.id
-            )
+            made, waiting = calibrations.undo_change(connection, author, change.id)
         else:
             made, waiting = calibrations.restore(connection, author, change.id)
     except CannotCalibrate as error:
