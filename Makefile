@@ -6,7 +6,7 @@ BIN    := $(VENV)/bin
 SYNC   := --python $(BIN)/python --require-hashes --compile-bytecode
 
 .DEFAULT_GOAL := help
-.PHONY: help setup demo compiled test slow attack lint docs check soak format lock clean
+.PHONY: help setup demo bundle compiled test slow attack lint docs check soak format lock clean
 
 help:
 	@echo "make demo    set up, then watch a simulated microscope being analysed (ends by itself)"
@@ -18,6 +18,7 @@ help:
 	@echo "make docs    the documentation as a site, in build/site"
 	@echo "make soak    long runs (hours); not part of the tests"
 	@echo "make format  format the code"
+	@echo "make bundle  everything that a machine without a network needs, in build/bundle"
 	@echo "make lock    resolve both locks anew (requirements.lock, requirements-dev.lock)"
 
 setup: $(VENV)/ready
@@ -94,6 +95,13 @@ COMPILE := uv pip compile --quiet --upgrade --universal --python-version 3.11 --
 lock:
 	$(BIN)/$(COMPILE) pyproject.toml --all-extras --output-file requirements.lock
 	$(BIN)/$(COMPILE) --group pyproject.toml:dev --constraints requirements.lock --output-file requirements-dev.lock
+
+# for a machine without a network, of the same kind as this one: build/bundle
+bundle: $(VENV)/ready-dev
+	@rm -rf build/bundle && mkdir -p build/bundle
+	@$(BIN)/python -m hatchling build -t wheel -d build
+	@PYTHON=$(BIN)/python sh deploy/bundle.sh requirements.lock "$$(ls -t build/temwatch-*.whl | head -n 1)" build/bundle
+	@echo "build/bundle is complete: copy it, then run install.sh in it as root"
 
 clean:
 	rm -rf $(VENV) build dist .mypy_cache .ruff_cache .pytest_cache .import_linter_cache

@@ -243,3 +243,30 @@ def test_the_token_is_looked_at_and_not_shown(tmp_path):
     assert (0, "ok") == level()
     token.chmod(0o644)
     assert (0, "warning") == level()
+
+
+@pytest.mark.parametrize("kind", ["lustre", "gpfs", "beegfs", "fuse.sshfs", "nfs4"])
+def test_a_ledger_on_a_network_file_system_is_a_warning(tmp_path, monkeypatch, kind):
+    """SQLite's locks are not safe there."""
+    monkeypatch.setattr(check_paths, "mount_of", lambda _: (Path("/"), kind))
+    found = list(check_paths.output(config_of(Service(tmp_path))))
+    assert [kind in text and "state_folder" in text for level, text in found if level == "warning"] == [True]
+
+
+@pytest.mark.parametrize(
+    ("cards", "cuda", "expected"),
+    [(0, None, ""), (1, None, "built without CUDA"), (1, "12.8", "driver for CUDA 12.8")],
+)
+def test_a_gpu_that_is_not_used_is_named(tmp_path, monkeypatch, cards, cuda, expected):
+    """As the kernel module lists its cards; without one there is nothing to say."""
+    import torch
+
+    from temwatch.commands.check import unused_gpu
+
+    monkeypatch.setattr(torch.version, "cuda", cuda)
+    monkeypatch.setenv("PATH", str(tmp_path))
+    for number in range(cards):
+        (tmp_path / "gpus" / f"0000:0{number}:00.0").mkdir(parents=True)
+    found = unused_gpu(tmp_path)
+    assert expected in found
+    assert bool(expected) == bool(found)

@@ -192,3 +192,38 @@ def test_a_ledger_whose_columns_cannot_be_added_is_as_it_was(tmp_path, monkeypat
     assert "fine_nm" not in {row[1] for row in connection.execute("PRAGMA table_info(particles)")}
     connection.close()
     open_ledger(tmp_path).close()
+
+
+@pytest.mark.parametrize("version", range(1, len(schema.MIGRATIONS)))
+def test_a_ledger_of_every_earlier_version_is_brought_up_to_date(tmp_path, version):
+    """As that version made it, with a sample in it; its tables are those of a new ledger then."""
+    path = tmp_path / schema.FILE_NAME
+    connection = schema.connect_to_write(path)
+    for number, migration in enumerate(schema.MIGRATIONS[:version], 1):
+        migration(connection)
+        connection.execute(f"PRAGMA user_version = {number}")
+    connection.execute("INSERT INTO samples (sample) VALUES ('Au')")
+    connection.execute(
+        """INSERT INTO files (root, path, revision, sample, name, name_key, size_bytes, mtime_ns, source,
+            detected_at, status) VALUES ('/in', 'Au/1.dm3', 1, 'Au', '1', '1', 9, 9, 'event',
+            '2026-01-01T00:00:00.000Z', 'pending')"""
+    )
+    connection.close()
+    with open_ledger(tmp_path) as ledger, ledger.reader() as reader:
+        assert ["Au/1.dm3"] == [file.path for file in reader.pending()]
+        take(ledger, "Au/2.dm3", content=2, sample="Au")
+    with open_ledger(tmp_path / "new"):
+        pass
+
+    def columns(folder):
+        with Reader(folder) as reader:
+            tables = [
+                row[0]
+                for row in reader.connection.execute("SELECT name FROM sqlite_master WHERE type = 'table'")
+            ]
+            return {
+                name: {row[1] for row in reader.connection.execute(f"PRAGMA table_info({name})")}
+                for name in tables
+            }
+
+    assert columns(tmp_path / "new") == columns(tmp_path)

@@ -4,8 +4,10 @@ from __future__ import annotations
 
 import argparse
 import os
+import shutil
 from collections.abc import Callable, Iterator
 from importlib.util import find_spec
+from pathlib import Path
 
 from temwatch import config as configuration
 from temwatch.commands import check_paths
@@ -13,6 +15,8 @@ from temwatch.commands.check_paths import Finding
 from temwatch.config import Config
 from temwatch.errors import ConfigError, LedgerMissing, MissingExtra, TemwatchError
 from temwatch.names import plural
+
+_NVIDIA = Path("/proc/driver/nvidia")  # of its kernel module
 
 
 def run(arguments: argparse.Namespace) -> int:
@@ -63,7 +67,7 @@ def _weights(config: Config) -> Iterator[Finding]:
     yield "ok", f"{segmenter.name} {segmenter.model_sha256[:12]}".rstrip()
     if segmenter.probe is None:
         if segmenter.model_sha256:
-            yield "warning", "no GPU; the network runs on the CPU"
+            yield "warning", unused_gpu() or "no GPU; the network runs on the CPU"
         return
     try:
         segmenter.probe()
@@ -71,6 +75,27 @@ def _weights(config: Config) -> Iterator[Finding]:
         yield "error", f"the GPU does not work: {' '.join(str(error).split())[:200]}"
     else:
         yield "ok", "the GPU works"
+
+
+def unused_gpu(driver: Path = _NVIDIA) -> str:
+    """What keeps a GPU of NVIDIA that this machine has from being used; empty where there is none."""
+    try:
+        cards = len(list((driver / "gpus").iterdir()))
+    except OSError:
+        cards = 0
+    if not cards and shutil.which("nvidia-smi") is None:
+        return ""
+    import torch
+
+    if torch.version.cuda is None:
+        return (
+            "this machine has a GPU of NVIDIA, but its torch is built without CUDA; the network runs on the "
+            "CPU; install the torch of requirements.lock"
+        )
+    return (
+        "this machine has the driver of NVIDIA, but torch finds no GPU; the network runs on the CPU; "
+        f"torch needs a driver for CUDA {torch.version.cuda}, and permission to open /dev/nvidia*"
+    )
 
 
 def _ledger(config: Config) -> Iterator[Finding]:

@@ -20,7 +20,22 @@ Finding = tuple[str, str]
 LOW_SPACE_BYTES = 10 * 1024**3
 NO_SPACE_BYTES = 1024**3
 
-_OVER_A_NETWORK = ("9p", "afs", "ceph", "cifs", "fuse.sshfs", "nfs", "nfs4", "smb3")
+_OVER_A_NETWORK = (
+    "9p",
+    "afs",
+    "beegfs",
+    "beegfs_nodev",
+    "ceph",
+    "cifs",
+    "fuse.ceph",
+    "fuse.glusterfs",
+    "fuse.sshfs",
+    "gpfs",
+    "lustre",
+    "nfs",
+    "nfs4",
+    "smb3",
+)
 _COUNTING_SECONDS = 5.0
 
 
