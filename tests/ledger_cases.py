@@ -16,6 +16,7 @@ from temwatch.domain import (
     Rejection,
     Segmentation,
 )
+from temwatch.kept_picture import KeptPicture
 from temwatch.ledger import Arrival, Result, queue, recording
 from temwatch.notes import Note
 
@@ -70,6 +71,8 @@ def particle(random, region, pixel_size_nm=0.1):
     overlapping = bool(random.random() < 0.1)
     values |= {
         "visible_fraction": float(random.random()) if seen else None,
+        "contrast": float(random.random()) if seen else None,
+        "confidence": float(random.random()) if seen else None,
         "equivalent_diameter_low_nm": diameter_nm * 0.9 if seen else None,
         "equivalent_diameter_high_nm": diameter_nm * 1.1 if seen else None,
     }
@@ -108,8 +111,14 @@ def segmented(seed=0, particles=3, size_px=96):
         notes=(*notes, Note.TWO_KINDS) if seed % 2 else notes,
     )
     recorded = np.indices(mask.shape)[0] > seed if seed % 2 else None
+    codes = random.integers(0, 255, mask.shape, np.uint8)
     return Segmentation(
-        mask=raw, contacts=raw & ~raw if seed % 2 else None, notes=notes, recorded=recorded
+        mask=raw,
+        contacts=raw & ~raw if seed % 2 else None,
+        notes=notes,
+        recorded=recorded,
+        picture=KeptPicture(codes=codes, offset=-0.1, step=1 / 3) if seed % 2 else None,
+        probability=codes // 8 if seed % 2 else None,
     ), analysis
 
 

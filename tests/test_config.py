@@ -51,7 +51,7 @@ COMMENTED = [line for line in EXAMPLE.splitlines() if re.match(r"# \w+ = ", line
 
 def test_numbers_without_a_default_are_shown_as_comments():
     """The parametrised test below covers something."""
-    assert ["pixel_size_nm", "frame_interval_s", "min_diameter_px", "max_holes"] == [
+    assert ["pixel_size_nm", "frame_interval_s", "min_confidence", "min_diameter_px", "max_holes"] == [
         line.split()[1] for line in COMMENTED
     ]
 

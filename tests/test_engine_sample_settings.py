@@ -141,11 +141,8 @@ def test_what_is_not_in_the_list_is_refused(output, word, said):
         assert [] == changes.history(reader, limit=1)
 
 
-def test_what_has_no_effect_yet_is_refused_with_why():
-    """A key without its column would change nothing in silence."""
-    for key in filter(setting_keys.why_not_yet, setting_keys.KEYS):
-        with pytest.raises(UsageError, match="works once particles have a"):
-            setting_keys.check({key: 0.5})
+def test_what_cannot_be_set_is_refused_with_why():
+    """Nothing is changed in silence."""
     with pytest.raises(UsageError, match="set one of them"):
         setting_keys.check({SMALLEST: 1, "separation.min_diameter_px": 9})
     with pytest.raises(UsageError, match="cannot be 'True'"):

@@ -125,6 +125,8 @@ class SegmentationSettings(Section):
     """auto, cpu or cuda; auto uses the GPU if there is one"""
     particles: Literal["dark", "bright"] = "dark"
     """particles are dark (bright field) or bright (HAADF)"""
+    min_confidence: float | None = Field(None, ge=0, le=1, examples=[0.5])
+    """0 to 1; less certain particles are rejected; not set: only pale residue beside others; 0: none"""
 
 
 class SeparationSettings(Section):

@@ -49,6 +49,8 @@ class Outline(NamedTuple):
         Share of the outline that was seen; the rest was completed when a clump was separated.
     contrast
         1 less the brightness of the particle over that of its surroundings; NaN without a picture.
+    confidence
+        Probability that it is a particle; NaN without a network's probabilities.
     """
 
     area: float
@@ -63,6 +65,7 @@ class Outline(NamedTuple):
     origin_column: int = 0
     visible_fraction: float = 1.0
     contrast: float = math.nan
+    confidence: float = math.nan
 
 
 def centroid_x(outline: Outline) -> float:
@@ -317,6 +320,15 @@ DESCRIPTORS: tuple[Descriptor, ...] = (
         meaning="darkening against the surroundings, 0 to 1; empty without a picture",
         equation="1 − brightness of the particle / brightness around it",
         formula=attrgetter("contrast"),
+        power=0,
+        limits=(0.0, 1.0),
+    ),
+    Descriptor(
+        name="confidence",
+        label="confidence",
+        meaning="probability that it is a particle, 0 to 1; empty without a network",
+        equation="logistic regression, see below",
+        formula=attrgetter("confidence"),
         power=0,
         limits=(0.0, 1.0),
     ),

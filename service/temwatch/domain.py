@@ -30,6 +30,7 @@ if TYPE_CHECKING:
 Image = NDArray[np.float32]
 Mask = NDArray[np.bool_]
 Level = NDArray[np.uint8]
+Probability = NDArray[np.uint8]
 
 
 class Status(StrEnum):
@@ -65,6 +66,7 @@ class Reason(StrEnum):
     LOW_CONVEXITY = "low_convexity"
     TOO_MANY_HOLES = "too_many_holes"
     NOT_SEPARABLE = "not_separable"
+    LOW_CONFIDENCE = "low_confidence"
 
 
 EXCLUDED = "excluded"
@@ -143,7 +145,8 @@ class Segmentation:
     `level`, where outlines are known between the pixels, is 0 outside, 255 inside and 127.5 on the outline,
     linear in the distance from it (`temwatch.analysis.refinement.level`); the mask is where it is above.
     `recorded`, if not the whole picture was, leaves out padding and what an aperture covers.
-    `picture` is what is kept of the image, by which particles are judged.
+    `picture` is what is kept of the image, and `probability` what a network gives each pixel of the mask in
+    31 steps: by these particles are judged.
     """
 
     mask: Mask
@@ -152,6 +155,7 @@ class Segmentation:
     level: Level | None = None
     recorded: Mask | None = None
     picture: KeptPicture | None = None
+    probability: Probability | None = None
 
 
 @dataclass(frozen=True, slots=True, kw_only=True, eq=False)

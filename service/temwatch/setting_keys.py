@@ -27,6 +27,7 @@ _SECTIONS: dict[str, type[BaseModel]] = {
 }
 _ONLY_VIEWS = "filter."
 PARTICLES = "segmentation.particles"
+MIN_CONFIDENCE = "segmentation.min_confidence"
 
 KEYS = (
     "separation.method",
@@ -34,7 +35,7 @@ KEYS = (
     "separation.min_diameter_px",
     "separation.convexity_threshold",
     PARTICLES,
-    "segmentation.min_confidence",
+    MIN_CONFIDENCE,
     *(f"{_ONLY_VIEWS}{name}" for name in ParticleFilter.model_fields),
 )
 """All that can be set for a sample."""
@@ -88,8 +89,6 @@ def _model(key: str) -> tuple[type[BaseModel], str]:
 def why_not_yet(key: str) -> str | None:
     """Why a key of the list has no effect in this version; None where it has."""
     model, name = _model(key)
-    if name not in model.model_fields:
-        return "works once particles have a confidence; this version measures none"
     return not_measured(name) if model is ParticleFilter else None
 
 
@@ -140,6 +139,12 @@ def polarity(configured: SegmentationSettings, settings: Settings) -> Polarity:
     """Whether particles of a sample are dark or bright."""
     value = settings.get(PARTICLES, configured.particles)
     return "bright" if value == get_args(Polarity)[1] else "dark"
+
+
+def min_confidence(configured: SegmentationSettings, settings: Settings) -> float | None:
+    """How certain a particle of a sample has to be; see `SegmentationSettings`."""
+    value = settings.get(MIN_CONFIDENCE, configured.min_confidence)
+    return None if value is None else float(value)
 
 
 def particle_filter(settings: Settings) -> ParticleFilter:

@@ -10,7 +10,8 @@ from typing import Literal
 import numpy as np
 from numpy.typing import ArrayLike
 
-from temwatch.analysis.appearance.contrast import contrasts
+from temwatch.analysis.appearance.judgement import appearances, are_doubted
+from temwatch.analysis.appearance.min_confidence import min_confidence_of
 from temwatch.analysis.appearance.picture import keeping_pictures, take_picture
 from temwatch.analysis.arguments import (
     check_array,
@@ -105,9 +106,12 @@ def analyse(
             else SegmentationSettings(method="deeplab", weights=Path(weights))
         )
     segmented = keeping_pictures(segmenter).segment([micrograph])[0]
-    analysis = resolve_segmentation(segmented, pixel_size_nm=pixel_size_nm, settings=settings)
+    method = describe(segmenter, settings)
+    analysis = resolve_segmentation(
+        segmented, pixel_size_nm=pixel_size_nm, settings=settings, min_confidence=min_confidence_of(method)
+    )
     notes = segmented.notes + analysis.notes
-    return replace(analysis, method=describe(segmenter, settings), notes=notes, image=micrograph)
+    return replace(analysis, method=method, notes=notes, image=micrograph)
 
 
 def resolve(
@@ -177,6 +181,7 @@ def resolve_segmentation(
     pixel_size_nm: float,
     settings: SeparationSettings,
     compatibility: Compatibility | None = None,
+    min_confidence: float | None = None,
 ) -> Analysis:
     """The same for all that a segmenter found; nothing but this is read.
 
@@ -190,6 +195,8 @@ def resolve_segmentation(
         Method and parameters of separation.
     compatibility : str, optional
         As for `resolve`.
+    min_confidence : float, optional
+        0 to 1; as `SegmentationSettings.min_confidence`.
     """
     check_pixel_size(pixel_size_nm)
     beyond = beyond_field(segmented.recorded)
@@ -216,10 +223,13 @@ def resolve_segmentation(
         )
     whole, cut_off = filter_particles(regions, cleaned.shape, min_area_px, beyond)
     specks = [Rejection(region=region, reason=Reason.TOO_SMALL) for region in find_regions(removed)]
+    particles, doubted = _measured(
+        with_outlines(whole, depth), segmented, pixel_size_nm, settings, min_confidence
+    )
     return Analysis(
         mask=cleaned,
-        particles=_measured(with_outlines(whole, depth), segmented, pixel_size_nm, settings),
-        rejections=(*given_up, *cut_off, *specks),
+        particles=tuple(particles),
+        rejections=(*given_up, *cut_off, *specks, *doubted),
         method=describe(None, settings, compatibility),
         pixel_size_nm=pixel_size_nm,
         removed=removed,
@@ -227,16 +237,25 @@ def resolve_segmentation(
 
 
 def _measured(
-    regions: Sequence[Region], segmented: Segmentation, pixel_size_nm: float, settings: SeparationSettings
-) -> tuple[Particle, ...]:
-    """Particles of the regions, with their contrast where the picture was kept."""
-    found = np.full(len(regions), np.nan)
-    if segmented.picture is not None:
-        found = contrasts(regions, segmented.mask, segmented.picture)
-    return tuple(
-        measure(region, pixel_size_nm=pixel_size_nm, settings=settings, contrast=float(contrast))
-        for region, contrast in zip(regions, found, strict=True)
-    )
+    regions: Sequence[Region],
+    segmented: Segmentation,
+    pixel_size_nm: float,
+    settings: SeparationSettings,
+    min_confidence: float | None,
+) -> tuple[list[Particle], list[Rejection]]:
+    """Particles of the regions, and those that are rejected by how they look."""
+    seen = appearances(regions, segmented)
+    doubted = are_doubted(seen, min_confidence)
+    particles = [
+        measure(region, pixel_size_nm=pixel_size_nm, settings=settings, appearance=appearance)
+        for region, appearance, is_doubted in zip(regions, seen, doubted, strict=True)
+        if not is_doubted
+    ]
+    return particles, [
+        Rejection(region=region, reason=Reason.LOW_CONFIDENCE)
+        for region, is_doubted in zip(regions, doubted, strict=True)
+        if is_doubted
+    ]
 
 
 def describe(
@@ -294,7 +313,12 @@ def warm_up(methods: Iterable[str]) -> None:
     largest_hidden_share(arcs, np.arange(len(arcs.starts) - 1))
     for method in methods:
         settings = check_separation(method, None)
-        resolve(mask, pixel_size_nm=0.5, settings=settings, image=~mask)
+        seen = Segmentation(
+            mask=mask,
+            picture=take_picture((~mask).astype(np.float32), mask),
+            probability=mask.astype(np.uint8),
+        )
+        resolve_segmentation(seen, pixel_size_nm=0.5, settings=settings)
         found = resolve(level > OUTLINE, pixel_size_nm=0.5, level=level, settings=settings)
         resolve(level > OUTLINE, pixel_size_nm=0.5, level=of_ledger, settings=settings)
         for particle in found.particles:

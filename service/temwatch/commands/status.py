@@ -158,7 +158,7 @@ def _edited(reader: Reader, config: Config) -> Iterator[str]:
 def _outdated(reader: Reader, config: Config) -> Iterator[str]:
     """How many micrographs were analysed with settings other than those of the configuration."""
     from temwatch.analysis import pipeline, segmentation
-    from temwatch.engine.methods import Methods, renewed
+    from temwatch.engine.methods import Methods
 
     try:
         segmenter = segmentation.build_lazily(config.segmentation)
@@ -172,7 +172,7 @@ def _outdated(reader: Reader, config: Config) -> Iterator[str]:
         wanted = current.method(own).digest
         if digest != wanted:
             total += count
-            if renewed(methods[digest], current.separation(own)).digest == wanted:
+            if current.renewed(methods[digest], own).digest == wanted:
                 separable += count
     if not total:
         return

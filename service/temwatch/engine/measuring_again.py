@@ -20,6 +20,7 @@ import structlog
 
 from temwatch import setting_keys
 from temwatch.analysis import pipeline
+from temwatch.analysis.appearance.min_confidence import with_min_confidence
 from temwatch.config import Config
 from temwatch.domain import Analysis, Segmentation, Segmenter
 from temwatch.engine.futures import FirstDone
@@ -221,7 +222,7 @@ def _measure(
     note: Note | None = None
     if item.settings is not None:
         separation = setting_keys.separation(config.separation, item.settings)
-        method = renewed(recorded, separation)
+        method = renewed(recorded, config, item.settings)
         polarity = setting_keys.polarity(config.segmentation, item.settings)
         if polarity_of(recorded) not in (None, polarity):
             future = workers.segment(read_again_order(file, row, config, share), polarity)
@@ -239,7 +240,8 @@ def _measure(
                 note = Note.FILE_GONE
             else:
                 segmentation = segmented = again.segmentation
-                method = pipeline.describe(again.segmenter, separation)
+                certain = setting_keys.min_confidence(config.segmentation, item.settings)
+                method = pipeline.describe(with_min_confidence(again.segmenter, certain), separation)
         if method.digest == item.method and item.pixel_size_nm is None:
             waiting_rows.settle(ledger, item, note)
             return None if note is None else row.sample

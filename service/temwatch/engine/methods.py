@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from temwatch import setting_keys
 from temwatch.analysis import pipeline
+from temwatch.analysis.appearance.min_confidence import with_min_confidence
 from temwatch.analysis.segmentation import for_particles
 from temwatch.config import Config, SeparationSettings
 from temwatch.domain import Method, Segmentation, Segmenter
@@ -43,11 +44,26 @@ class Methods:
         if not settings:
             return self._configured
         segmenter = for_particles(self._segmenter, self.polarity(settings))
-        return pipeline.describe(segmenter, self.separation(settings))
+        certain = setting_keys.min_confidence(self._config.segmentation, settings)
+        return pipeline.describe(with_min_confidence(segmenter, certain), self.separation(settings))
+
+    def renewed(self, recorded: Method, settings: Settings) -> Method:
+        """What names a micrograph of the sample that is resolved again; see `renewed`."""
+        return renewed(recorded, self._config, settings)
 
 
-def renewed(recorded: Method, separation: SeparationSettings) -> Method:
-    """The method of a micrograph that is resolved again: its old segmentation, the present separation."""
+def renewed(recorded: Method, config: Config, settings: Settings) -> Method:
+    """The method of a micrograph that is resolved again: its old segmentation, and all else as it is now.
+
+    Parameters
+    ----------
+    recorded : Method
+        That of its row.
+    config : Config
+        Of the service.
+    settings : Settings
+        Of its sample.
+    """
     prefix = "segmentation."
     segmenter = Segmenter(
         name=recorded.segmentation,
@@ -57,7 +73,9 @@ def renewed(recorded: Method, separation: SeparationSettings) -> Method:
             (key.removeprefix(prefix), value) for key, value in recorded.parameters if key.startswith(prefix)
         ),
     )
-    return pipeline.describe(segmenter, separation)
+    certain = setting_keys.min_confidence(config.segmentation, settings)
+    separation = setting_keys.separation(config.separation, settings)
+    return pipeline.describe(with_min_confidence(segmenter, certain), separation)
 
 
 def _stored(_: object) -> list[Segmentation]:

@@ -23,7 +23,7 @@ import structlog
 from temwatch import setting_keys
 from temwatch.analysis import segmentation
 from temwatch.choices import implausible_pixel_size, is_plausible_pixel_size
-from temwatch.config import Config, SeparationSettings
+from temwatch.config import Config
 from temwatch.domain import Analysis, Method, Segmenter
 from temwatch.engine import decisions, tasks
 from temwatch.engine.measuring_again import Attempts, SegmentedAgain, Workers, measuring_again, next_item
@@ -82,7 +82,7 @@ def act(
             answer: Answer = {"files": len(files), "unknown": unknown}
             return answer | {"stated": stated} if stated else answer
         case "rebuild", {"sample": str() as sample}:
-            count = yield from _resolve_outdated(ledger, config.separation, sample, workers)
+            count = yield from _resolve_outdated(ledger, config, sample, workers)
             yield from sample_folder.rebuilding(ledger, config.output.folder, sample, are_written)
             with ledger.reader() as reader:
                 own = sample_settings.decisive(reader.connection, sample)
@@ -254,16 +254,16 @@ class RequestQueue:
 
 
 def _resolve_outdated(
-    ledger: Ledger, configured: SeparationSettings, sample: str, workers: Workers
+    ledger: Ledger, config: Config, sample: str, workers: Workers
 ) -> Generator[Future[Analysis] | None, None, int]:
     """Resolve what was separated with other settings once more, from the stored segmentations."""
     with ledger.reader() as reader:
         own = sample_settings.decisive(reader.connection, sample)
-        separation = setting_keys.separation(configured, own)
+        separation = setting_keys.separation(config.separation, own)
         methods = {
             digest: method
             for digest, recorded in reader.methods().items()
-            if (method := renewed(recorded, separation)).digest != digest
+            if (method := renewed(recorded, config, own)).digest != digest
         }
         outdated = [row.id for row in reader.micrographs(sample) if row.has_result and row.method in methods]
     count = 0

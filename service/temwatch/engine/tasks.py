@@ -12,6 +12,7 @@ from temwatch import formats, memory
 from temwatch.acquisition import spool
 from temwatch.acquisition.departure import has_left
 from temwatch.analysis import pipeline
+from temwatch.analysis.appearance.min_confidence import min_confidence_of
 from temwatch.analysis.exposures.fingerprint import take_fingerprint
 from temwatch.choices import SeparationMethod, is_plausible_pixel_size
 from temwatch.domain import Analysis, Frame, Image, Micrograph, PackedFingerprint, PixelSizeSource
@@ -233,7 +234,10 @@ def _elapsed_s(index: int, interval_s: float | None) -> float | None:
 def resolve(order: ResolveOrder) -> Analysis:
     """Separate and measure."""
     analysis = pipeline.resolve_segmentation(
-        order.segmentation, pixel_size_nm=order.pixel_size_nm, settings=order.separation
+        order.segmentation,
+        pixel_size_nm=order.pixel_size_nm,
+        settings=order.separation,
+        min_confidence=min_confidence_of(order.method),
     )
     return replace(analysis, method=order.method, notes=order.segmentation.notes + analysis.notes)
 

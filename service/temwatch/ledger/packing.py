@@ -71,7 +71,7 @@ def unpack_regions(packed: bytes, boxes: Sequence[tuple[int, int, int, int, bool
     return regions
 
 
-SEGMENTATION_COLUMNS = ("mask", "contacts", "notes", "level", "recorded", "picture")
+SEGMENTATION_COLUMNS = ("mask", "contacts", "notes", "level", "recorded", "picture", "probability")
 """Of the table of segmentations, what a segmenter found: all that is read when it is resolved again."""
 
 
@@ -86,12 +86,13 @@ def pack_segmentation(segmentation: Segmentation) -> dict[str, bytes | str | Non
         "level": None if level is None else pack_level(level),
         "recorded": None if recorded is None else pack_mask(recorded),
         "picture": None if picture is None else pack_picture(picture),
+        "probability": None if segmentation.probability is None else pack_level(segmentation.probability),
     }
 
 
 def unpack_segmentation(stored: Sequence[Any], shape: tuple[int, int]) -> Segmentation:
     """The segmentation in `SEGMENTATION_COLUMNS`; `shape` is (height, width) in px."""
-    mask, contacts, notes, level, recorded, picture = stored
+    mask, contacts, notes, level, recorded, picture, probability = stored
     return Segmentation(
         mask=unpack_mask(mask, shape),
         contacts=None if contacts is None else unpack_mask(contacts, shape),
@@ -99,6 +100,7 @@ def unpack_segmentation(stored: Sequence[Any], shape: tuple[int, int]) -> Segmen
         level=None if level is None else unpack_level(level, shape),
         recorded=None if recorded is None else unpack_mask(recorded, shape),
         picture=None if picture is None else unpack_picture(picture, shape),
+        probability=None if probability is None else unpack_level(probability, shape),
     )
 
 
@@ -110,6 +112,15 @@ def add_recorded(connection: sqlite3.Connection) -> None:
 def add_picture(connection: sqlite3.Connection) -> None:
     """What is kept of the picture; earlier segmentations have none, and their particles no contrast."""
     connection.execute("ALTER TABLE segmentations ADD COLUMN picture BLOB")
+
+
+def add_probability(connection: sqlite3.Connection) -> None:
+    """What a network gave each pixel, and how many particles were rejected because it doubted them."""
+    connection.execute("ALTER TABLE segmentations ADD COLUMN probability BLOB")
+    connection.execute(
+        "ALTER TABLE micrographs ADD COLUMN rejected_low_confidence INTEGER NOT NULL DEFAULT 0"
+    )
+    connection.execute("UPDATE samples SET generation = generation + 1")
 
 
 def _bits(data: bytes, start: int, shape: tuple[int, int]) -> Mask:

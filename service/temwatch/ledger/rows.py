@@ -270,9 +270,9 @@ MICROGRAPH_COLUMNS = f"""m.id, m.file_id, f.name, f.root, m.sample,
     f.path AS micrograph, f.sequence, m.frame,
     m.elapsed_s, f.frames_total, m.status, m.reason_code, m.reason, m.sha256, m.width_px, m.height_px,
     m.pixel_size_nm, m.particles, m.rejected_touches_border, m.rejected_too_small, m.rejected_low_convexity,
-    m.rejected_too_many_holes, m.rejected_not_separable, m.particle_fraction, m.mean_equivalent_diameter_nm,
-    m.acquired_at, m.analysed_at, m.seconds, m.method, m.metadata, m.pixel_size_source,
-    m.stated_pixel_size_nm, m.notes, m.notes_of_record, m.excluded, m.excluded_particles,
+    m.rejected_too_many_holes, m.rejected_not_separable, m.rejected_low_confidence, m.particle_fraction,
+    m.mean_equivalent_diameter_nm, m.acquired_at, m.analysed_at, m.seconds, m.method, m.metadata,
+    m.pixel_size_source, m.stated_pixel_size_nm, m.notes, m.notes_of_record, m.excluded, m.excluded_particles,
     m.recalibrated, f.gone, {DISMISSED} AS dismissed_notes"""
 
 

@@ -201,6 +201,7 @@ MIGRATIONS: tuple[Callable[[sqlite3.Connection], None], ...] = (
     packing.add_picture,
     tables.add_holder_values,
     dismissals.create,
+    packing.add_probability,
 )
 """Migration n brings a ledger from version n to version n + 1."""
 

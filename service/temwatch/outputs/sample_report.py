@@ -30,6 +30,7 @@ _REASONS = {
     "low_convexity": "clump below the minimum convexity",
     "too_many_holes": "clump with too many holes",
     "not_separable": "not separable",
+    "low_confidence": "pale, or the network doubts it",
 }
 _SIZE_SOURCES: dict[str, str] = {
     PixelSizeSource.FILE: "as stated in the files",

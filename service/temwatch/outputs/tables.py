@@ -31,6 +31,10 @@ def nothing() -> None:
 
 
 _PIXEL_SIZE, _ACQUIRED_AT, _ANALYSED_AT, _METHOD = ORIGIN
+_REJECTED = {
+    reason: Column(f"rejected_{reason}", "integer", f"regions rejected as {reason}") for reason in Reason
+}
+_LATER_REASONS = (Reason.LOW_CONFIDENCE,)  # they joined when the columns stood
 
 MICROGRAPH_COLUMNS: tuple[Column, ...] = (
     *ROW,
@@ -40,7 +44,7 @@ MICROGRAPH_COLUMNS: tuple[Column, ...] = (
     Column("height_px", "integer", "height of the micrograph"),
     _PIXEL_SIZE,
     Column("particles", "integer", "number of particles measured"),
-    *(Column(f"rejected_{reason}", "integer", f"regions rejected as {reason}") for reason in Reason),
+    *(column for reason, column in _REJECTED.items() if reason not in _LATER_REASONS),
     Column("particle_fraction", "real", "share of the area that particles cover"),
     Column("mean_equivalent_diameter_nm", "real", "mean of the particles measured"),
     _ACQUIRED_AT,
@@ -52,6 +56,7 @@ MICROGRAPH_COLUMNS: tuple[Column, ...] = (
     Column("stated_pixel_size_nm", "real", "pixel size that the file states, empty where it states none"),
     Column("notes", "text", f"remarks, joined by ;: {', '.join(Note)}"),
     Column("excluded_particles", "integer", "number of particles that somebody has excluded"),
+    *(_REJECTED[reason] for reason in _LATER_REASONS),
 )
 
 REJECTION_COLUMNS: tuple[Column, ...] = (

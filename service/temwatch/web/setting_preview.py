@@ -58,6 +58,7 @@ def add(app: FastAPI, service: Context) -> None:
             _write,
             micrograph=id,
             separation=setting_keys.separation(configured.separation, settings),
+            min_confidence=setting_keys.min_confidence(configured.segmentation, settings),
             segments_again=segments_again,
         )
         write = partial(download_process.write, configured.output.state, made_by, NO_FILTER)
@@ -83,12 +84,18 @@ def _write(
     *,
     micrograph: int,
     separation: SeparationSettings,
+    min_confidence: float | None,
     segments_again: bool,
 ) -> None:
     row = known_micrograph(ledger, micrograph)
     assert row.pixel_size_nm is not None  # it has a result
     stored = analyses.segmentation(ledger, micrograph)
-    found = pipeline.resolve_segmentation(stored, pixel_size_nm=row.pixel_size_nm, settings=separation)
+    found = pipeline.resolve_segmentation(
+        stored,
+        pixel_size_nm=row.pixel_size_nm,
+        settings=separation,
+        min_confidence=min_confidence,
+    )
     reasons = [rejection.reason for rejection in found.rejections]
     answer = {
         "segments_again": segments_again,

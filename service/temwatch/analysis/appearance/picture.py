@@ -19,6 +19,8 @@ class PictureParameters:
 
     reach_px: int = 12
     """px; so far around particles the surroundings are kept."""
+    probable_px: int = 2
+    """px; so far around particles the network's probabilities are kept."""
     sigma_px: float = 1.0
     """px; Gaussian that takes away most of the noise, which no compression would."""
     steps_of_noise: float = 2.0
@@ -95,15 +97,22 @@ def _finite(image: Image, otherwise: float) -> Image:
 
 
 def keeping_pictures(segmenter: Segmenter) -> Segmenter:
-    """The same segmenter, whose segmentations hold what is kept of the picture."""
+    """The same segmenter, whose segmentations hold what is kept of the picture, and of the probabilities."""
     dark = dict(segmenter.parameters).get("particles", "dark") == "dark"
 
     def segment(images: Sequence[Image]) -> list[Segmentation]:
         found = segmenter.segment(images)
-        return [
-            one if one.picture is not None else replace(one, picture=take_picture(image, one.mask, dark=dark))
-            for one, image in zip(found, images, strict=True)
-        ]
+        return [_with_picture(one, image, dark=dark) for one, image in zip(found, images, strict=True)]
 
     opposite = None if segmenter.opposite is None else keeping_pictures(segmenter.opposite)
     return replace(segmenter, segment=segment, opposite=opposite)
+
+
+def _with_picture(found: Segmentation, image: Image, *, dark: bool) -> Segmentation:
+    if found.picture is not None:
+        return found
+    probability = found.probability
+    if probability is not None:
+        near = neighbours.grown(found.mask, PARAMETERS.probable_px)
+        probability = np.where(near, probability, np.uint8(0))
+    return replace(found, picture=take_picture(image, found.mask, dark=dark), probability=probability)

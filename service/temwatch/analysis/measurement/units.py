@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import math
-from typing import TypeVar
+from typing import NamedTuple, TypeVar
 
 import numpy as np
 from numpy.typing import NDArray
@@ -12,6 +12,16 @@ from temwatch.analysis.measurement import shape
 from temwatch.config import SeparationSettings
 from temwatch.descriptors import measure_outline
 from temwatch.domain import Particle, Region
+
+
+class Appearance(NamedTuple):
+    """Contrast and confidence of a particle, 0 to 1; NaN where they are not known."""
+
+    contrast: float = math.nan
+    confidence: float = math.nan
+
+
+UNSEEN = Appearance()
 
 Lengths = TypeVar("Lengths", float, NDArray[np.float64])
 
@@ -39,7 +49,7 @@ def smallest_area_px(settings: SeparationSettings, pixel_size_nm: float) -> int:
 
 
 def measure(
-    region: Region, *, pixel_size_nm: float, settings: SeparationSettings, contrast: float = math.nan
+    region: Region, *, pixel_size_nm: float, settings: SeparationSettings, appearance: Appearance = UNSEEN
 ) -> Particle:
     """All descriptors of a region.
 
@@ -51,10 +61,10 @@ def measure(
         Edge of a pixel, nm.
     settings
         Its convexity threshold: a particle below it is labelled as overlapping.
-    contrast
-        How much darker than its surroundings it is, 0 to 1; NaN where there is no picture.
+    appearance
+        What the picture says of it.
     """
-    outline = shape.outline_of_region(region)._replace(contrast=contrast)
+    outline = shape.outline_of_region(region)._replace(**appearance._asdict())
     descriptors = measure_outline(outline, pixel_size_nm)
     return Particle(
         descriptors=descriptors,

@@ -8,7 +8,7 @@ from collections.abc import Callable
 from dataclasses import replace
 from typing import Literal, Protocol
 
-from temwatch.analysis.appearance import picture
+from temwatch.analysis.appearance import min_confidence, picture
 from temwatch.analysis.segmentation import weights
 from temwatch.analysis.segmentation.pieces import in_pieces
 from temwatch.config import SegmentationSettings
@@ -57,7 +57,8 @@ def build(settings: SegmentationSettings, on_out_of_memory: Callable[[], None] =
     StartError
         The device that the settings ask for is not there.
     """
-    return picture.keeping_pictures(in_pieces(SEGMENTERS[settings.method](settings, on_out_of_memory)))
+    found = picture.keeping_pictures(in_pieces(SEGMENTERS[settings.method](settings, on_out_of_memory)))
+    return min_confidence.with_min_confidence(found, settings.min_confidence)
 
 
 def build_lazily(settings: SegmentationSettings) -> Segmenter:
@@ -84,9 +85,10 @@ def build_lazily(settings: SegmentationSettings) -> Segmenter:
             model_sha256=file.sha256,
         )
 
-    return replace(
+    both = replace(
         lazy(settings.particles), opposite=lazy("bright" if settings.particles == "dark" else "dark")
     )
+    return min_confidence.with_min_confidence(both, settings.min_confidence)
 
 
 def for_particles(segmenter: Segmenter, particles: str) -> Segmenter:

@@ -23,6 +23,7 @@ import torch
 from numpy.typing import NDArray
 from torch.nn.utils.fusion import fuse_conv_bn_eval
 
+from temwatch.analysis.appearance.confidence import STEPS
 from temwatch.analysis.refinement import edge_network
 from temwatch.analysis.refinement.edge_network import EdgeNetwork
 from temwatch.analysis.refinement.level import OUTLINE
@@ -37,7 +38,7 @@ from temwatch.analysis.segmentation.preprocessing import Prepared, PreparedBatch
 from temwatch.analysis.segmentation.remarks import remarks
 from temwatch.analysis.segmentation.tiled_inference import TILE_PX, device_of
 from temwatch.config import SegmentationSettings
-from temwatch.domain import Image, Mask, Segmentation, Segmenter
+from temwatch.domain import Image, Mask, Probability, Segmentation, Segmenter
 from temwatch.errors import StartError, WeightsError
 
 Probabilities = NDArray[np.float32]
@@ -172,6 +173,7 @@ class _Seen(NamedTuple):
     image: Prepared
     found: Candidates
     contacts: Mask | None
+    probability: Probability | None
 
 
 def segmentations(
@@ -226,7 +228,7 @@ def _see(
     batch, found = _probabilities(net, stack, tile_px, description=description)
     images = (Prepared(*one) for one in zip(batch.pixels.cpu().numpy(), batch.noise, strict=True))
     return [
-        _Seen(image, *masks_of(one, image.noise, description))
+        _Seen(image, *masks_of(one, image.noise, description), _kept_probability(one[0], description))
         for image, one in zip(images, found, strict=True)
     ]
 
@@ -264,11 +266,19 @@ def masks_of(
     return candidates(found[0], noise), contacts
 
 
+def _kept_probability(found: torch.Tensor, description: weights.Description) -> Probability | None:
+    """Probabilities (y, x) in `STEPS` steps; what the original's network says was not calibrated."""
+    if description.architecture == weights.ANTEMA:
+        return None
+    kept: Probability = (found * STEPS).round_().to(torch.uint8).cpu().numpy()
+    return kept
+
+
 def _segmentation(seen: _Seen, description: weights.Description, edges: EdgeNetwork | None) -> Segmentation:
     """The CPU's part: connected parts, holes, outlines."""
     is_original = description.architecture == weights.ANTEMA
     mask = seen.found.mask if is_original else particle_mask(seen.found, seen.image.pixels)
-    found = Segmentation(mask=mask, contacts=seen.contacts)
+    found = Segmentation(mask=mask, contacts=seen.contacts, probability=seen.probability)
     return found if edges is None else with_true_edges(found, seen.image, edges)
 
 

@@ -42,7 +42,7 @@ def in_pieces(segmenter: Segmenter) -> Segmenter:
 
 def _stitched(segment: Callable[[Sequence[Image]], list[Segmentation]], image: Image) -> Segmentation:
     mask = np.zeros(image.shape, bool)
-    contacts = recorded = None
+    contacts = recorded = probability = None
     notes: list[tuple[str, ...]] = []
     for rows, own_rows in _spans(image.shape[0]):
         for columns, own_columns in _spans(image.shape[1]):
@@ -60,7 +60,12 @@ def _stitched(segment: Callable[[Sequence[Image]], list[Segmentation]], image: I
             if found.recorded is not None:
                 recorded = np.ones(image.shape, bool) if recorded is None else recorded
                 recorded[slice(*own_rows), slice(*own_columns)] = found.recorded[inside]
-    return Segmentation(mask=mask, contacts=contacts, notes=_together(notes), recorded=recorded)
+            if found.probability is not None:
+                probability = np.zeros(image.shape, np.uint8) if probability is None else probability
+                probability[slice(*own_rows), slice(*own_columns)] = found.probability[inside]
+    return Segmentation(
+        mask=mask, contacts=contacts, notes=_together(notes), recorded=recorded, probability=probability
+    )
 
 
 def _spans(extent_px: int) -> list[tuple[tuple[int, int], tuple[int, int]]]:

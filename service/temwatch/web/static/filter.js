@@ -9,6 +9,7 @@ const LIMITS = {
   max_diameter_nm: { label: "to", name: "Largest diameter", unit: "nm", words: (value) => `diameter ≤ ${value} nm`, step: "0.1", min: "0" },
   min_circularity: { label: "Circularity from", words: (value) => `circularity ≥ ${value}`, step: "0.01", min: "0", max: "1" },
   max_aspect_ratio: { label: "Aspect ratio to", words: (value) => `aspect ratio ≤ ${value}`, step: "0.05", min: "1" },
+  min_confidence: { label: "Confidence from", words: (value) => `confidence ≥ ${value}`, step: "0.05", min: "0", max: "1" },
   min_contrast: { label: "Contrast from", words: (value) => `contrast ≥ ${value}`, step: "0.05", min: "0", max: "1" },
   min_visible_fraction: { label: "Seen outline from", words: (value) => `seen outline ≥ ${value}`, step: "0.05", min: "0", max: "1" },
 };

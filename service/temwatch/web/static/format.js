@@ -10,6 +10,7 @@ export const REASONS = {
   low_convexity: "clump, not convex enough",
   too_many_holes: "clump with too many holes",
   not_separable: "clump that could not be separated",
+  low_confidence: "pale, or the network doubts it",
 };
 
 export function count(number) {

@@ -8,7 +8,7 @@ import { postWithToken } from "./token.js";
 const PAUSE_MS = 350;
 const KEYS = {
   method: "separation.method", nm: "separation.min_diameter_nm", px: "separation.min_diameter_px",
-  convexity: "separation.convexity_threshold", particles: "segmentation.particles",
+  convexity: "separation.convexity_threshold", particles: "segmentation.particles", certain: "segmentation.min_confidence",
 };
 const METHODS = { auto: "Auto (the likeliest of several)", uecs: "UECS", watershed: "Watershed", contour: "Contour (hidden parts completed)", none: "None (clumps whole)" };
 let form = null; // what is open
@@ -29,6 +29,7 @@ export async function open(place, row, viewer, ended) {
     unit: make("select", { "aria-label": "Unit", onchange: preview }, ...["nm", "px"].map((name) => make("option", { value: name, selected: name === unit }, name))),
     convexity: make("input", { type: "number", min: "0.01", max: "1", step: "any", required: true, value: value("convexity"), oninput: preview }),
     particles: make("select", { onchange: preview }, ...settings[KEYS.particles].choices.map((name) => make("option", { value: name, selected: name === value("particles") }, name))),
+    certain: make("input", { type: "number", min: "0", max: "1", step: "any", value: value("certain") ?? "", placeholder: "only residue", oninput: preview }),
     reason: make("input", { type: "text", maxLength: 1000 }),
   });
   form.found = make("p", { className: "found", role: "status" });
@@ -41,6 +42,7 @@ export async function open(place, row, viewer, ended) {
     line("Smallest particle", controls.smallest, controls.unit),
     line("Convexity threshold", controls.convexity),
     line("Particles are", controls.particles),
+    line("Least confidence", controls.certain),
     form.found,
     line("Reason", controls.reason),
     form.failed,
@@ -79,6 +81,7 @@ function configured() {
   controls.unit.value = unit;
   controls.smallest.value = settings[KEYS[unit]].configured;
   for (const key of ["method", "convexity", "particles"]) controls[key].value = settings[KEYS[key]].configured;
+  controls.certain.value = settings[KEYS.certain].configured ?? "";
   preview();
 }
 
@@ -89,6 +92,7 @@ function changed() {
   const wanted = {
     [KEYS.method]: controls.method.value, [KEYS[unit]]: Number(controls.smallest.value),
     [KEYS.convexity]: Number(controls.convexity.value), [KEYS.particles]: controls.particles.value,
+    [KEYS.certain]: controls.certain.value === "" ? null : Number(controls.certain.value),
   };
   const found = {};
   for (const [key, value] of Object.entries(wanted)) {
