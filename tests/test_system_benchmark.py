@@ -3,12 +3,16 @@
 import json
 import subprocess
 import sys
+import time
 
+import numpy as np
 import pytest
 
 from system import command
 from temwatch.analysis.separation import SEPARATORS
+from temwatch.benchmark.scaling import MicrographCost, rate_with
 from temwatch.benchmark.stages import stages
+from temwatch.config import SegmentationSettings
 from temwatch.simulator import simulate_mask
 
 SMALL = ("--size", "256", "--particles", "30", "--repeat", "1")
@@ -75,6 +79,10 @@ def test_json_holds_every_figure_and_tables_name_machine_and_warm_up():
         assert case["cold_seconds"] > case["total_seconds"] > 0
         assert case["peak_memory_bytes"] > 50e6
         assert case["found"] > 0
+        if case["segmentation"] == "deeplab":
+            parts = case["network_seconds"], case["feeding_seconds"]
+            assert min(parts) > 0
+            assert sum(parts) < case["stages"]["segment"]
     assert all(value is None or value > 0 for value in report["limits"].values())
     if "deeplab" in {case["segmentation"] for case in report["scaling"]}:
         assert 0 < report["network_limit_seconds"]["256"]
@@ -92,8 +100,72 @@ def test_json_holds_every_figure_and_tables_name_machine_and_warm_up():
         "micrographs/min",
         "MB/s",
         "frames/s",
+        "all but the network",
     ):
         assert words in tables
+
+
+@pytest.mark.system
+@pytest.mark.slow
+def test_what_a_gpu_is_to_reach_is_measured_on_any_device():
+    """The same measurement as on a GPU, of tiny micrographs, in seconds."""
+    done = command(
+        "benchmark",
+        "--gpu",
+        "--json",
+        "--device",
+        "cpu",
+        "--size",
+        "128",
+        "--particles",
+        "8",
+        "--repeat",
+        "1",
+    )
+    assert 0 == done.returncode, done.stderr
+    bars = json.loads(done.stdout)
+    assert all(bar["measured"] > 0 for bar in bars)
+    assert [None, 0.01, 0.35, 30, 0.3, 60] == [bar["to_reach"] for bar in bars]
+
+
+def test_the_rate_is_that_of_the_busier_of_feeding_thread_and_all_cores():
+    """A network on a GPU leaves the cores to the rest."""
+    stages = {"read": 0.1, "segment": 5.25, "resolve": 0.2, "record": 0.1, "publish": 0.3}
+    cost = MicrographCost(
+        size_px=2048,
+        particles=500,
+        segmentation="deeplab",
+        found=500,
+        stages=stages,
+        total_seconds=sum(stages.values()),
+        network_seconds=4.95,
+        feeding_seconds=0.2,
+        cold_seconds=9.0,
+        peak_memory_bytes=1,
+    )
+    assert rate_with(cost, 0.05, 16) == pytest.approx(1 / 0.25)
+    assert rate_with(cost, 0.05, 2) == pytest.approx(2 / 1.0)
+
+
+def test_the_time_of_a_segmentation_divides_into_network_feeding_and_what_follows():
+    """CPU seconds of one core; the parts are the whole."""
+    import torch
+
+    from temwatch.analysis.segmentation.network_cost import MeasuredSegmenter
+
+    threads = torch.get_num_threads()
+    try:
+        segmenter = MeasuredSegmenter(SegmentationSettings(device="cpu"))
+        began = time.process_time()
+        (found,) = segmenter.segment([np.eye(96, dtype=np.float32)])
+        spent = time.process_time() - began
+    finally:
+        torch.set_num_threads(threads)
+    cost = segmenter.cost
+    assert (96, 96) == found.mask.shape
+    assert min(cost.network, cost.feeding, cost.after) > 0
+    assert cost.network + cost.feeding + cost.after == pytest.approx(spent, rel=0.1, abs=0.05)
+    assert (0, 0) == segmenter.memory_bytes()
 
 
 @pytest.mark.parametrize("option", ["--size", "--particles", "--repeat"])

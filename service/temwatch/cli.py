@@ -13,7 +13,7 @@ from pathlib import Path
 from typing import get_args
 
 import temwatch
-from temwatch import cli_decisions
+from temwatch import cli_benchmark, cli_decisions
 from temwatch.choices import Device, ExportFormat, SegmentationMethod, SeparationMethod, TableFormat
 from temwatch.errors import EXTRAS, MissingExtra, TemwatchError
 from temwatch.names import print_every_name
@@ -298,20 +298,7 @@ def _convert_antema(commands: _Commands) -> None:
 
 
 def _benchmark(commands: _Commands) -> None:
-    text = "time every stage, and micrographs end to end; or measure how true sizes are, or what is found"
-    examples = ("", "--size 1024 --particles 500", "--accuracy --picture accuracy.png", "--detection --json")
-    option = _add(commands, "benchmark", text, *examples).add_argument
-    option("--json", action="store_true", help="JSON instead of tables")
-    text = "this size only (default: 2048 px in detail, then 1024 to 4096 px with 50 to 5000 particles)"
-    option("--size", type=_positive, metavar="PX", help=text)
-    option("--particles", type=_positive, metavar="N", help="particles in it (default 2000)")
-    text = "repeats; their median is shown (default 5); against truth micrographs of each kind (default 1)"
-    option("--repeat", type=_positive, metavar="N", help=text)
-    text = "diameters against simulated truth, by size, defocus, dose, pixel size and shape (minutes)"
-    option("--accuracy", action="store_true", help=text)
-    text = "which particles of 2 nm are found, by contrast, dose, defocus and pixel size (minutes)"
-    option("--detection", action="store_true", help=text)
-    option("--picture", type=Path, metavar="FILE", help="png of what --accuracy or --detection finds")
+    cli_benchmark.add_benchmark(partial(_add, commands), _positive)
 
 
 def _data(command: argparse.ArgumentParser, *, required: bool = True) -> None:

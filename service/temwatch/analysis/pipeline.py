@@ -30,6 +30,7 @@ from temwatch.analysis.refinement.contours import find_contours, moved, subdivid
 from temwatch.analysis.refinement.level import OUTLINE, draw_level
 from temwatch.analysis.refinement.rows import means_of_rows, rectify, side_by_side
 from temwatch.analysis.refinement.strips import halved, profiles
+from temwatch.analysis.segmentation.connected_parts import sure_parts, with_dark_holes
 from temwatch.analysis.separation import antema
 from temwatch.analysis.separation.arcs import find_arcs
 from temwatch.analysis.separation.cleaning import (
@@ -309,6 +310,9 @@ def warm_up(methods: Iterable[str]) -> None:
     level = draw_level(points, begin, mask.shape)
     of_ledger = level.copy()
     of_ledger.flags.writeable = False  # another type to the compiler
+    hollow = sure_parts(mask, mask)
+    hollow[31:34, 19:22] = False
+    with_dark_holes(hollow, np.zeros(mask.shape, np.float32))
     arcs = find_arcs(mask, squared_distances(mask))
     largest_hidden_share(arcs, np.arange(len(arcs.starts) - 1))
     for method in methods:

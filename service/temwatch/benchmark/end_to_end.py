@@ -16,7 +16,7 @@ from temwatch import simulator
 from temwatch.benchmark.arrival import arrival
 from temwatch.benchmark.cpu_usage import cpu_seconds, idle_seconds
 from temwatch.benchmark.running_engine import running_engine
-from temwatch.choices import SegmentationMethod
+from temwatch.choices import Device, SegmentationMethod
 from temwatch.config import Config
 from temwatch.domain import Status
 from temwatch.engine import worker_processes
@@ -53,7 +53,9 @@ class EndToEnd:
     megabytes_per_second: float
 
 
-def end_to_end(method: SegmentationMethod, field: Simulated, micrographs: int) -> EndToEnd:
+def end_to_end(
+    method: SegmentationMethod, field: Simulated, micrographs: int, device: Device = "auto"
+) -> EndToEnd:
     """Analyse the field as dm3 files in a temporary folder."""
     with tempfile.TemporaryDirectory(prefix="temwatch-benchmark-") as scratch:
         folder = Path(scratch, "acquisition")
@@ -65,7 +67,7 @@ def end_to_end(method: SegmentationMethod, field: Simulated, micrographs: int) -
                 "watch": {"folder": folder},
                 "samples": {"count_copies": True},  # one picture, many times
                 "output": {"folder": Path(scratch, "results")},
-                "segmentation": {"method": method},
+                "segmentation": {"method": method, "device": device},
             }
         )
         results, spent = _analyse_groups(config, [paths[:1], paths[1:2], paths[2:]])

@@ -13,6 +13,7 @@ import numpy as np
 from temwatch.benchmark.arrival import arrival
 from temwatch.benchmark.cpu_usage import cpu_seconds
 from temwatch.benchmark.running_engine import running_engine
+from temwatch.choices import Device, SegmentationMethod
 from temwatch.config import Config
 from temwatch.engine.worker_processes import usable_cores
 from temwatch.errors import StartError
@@ -26,7 +27,7 @@ _DRIFT_PX = 12  # the field is shifted cyclically
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class FrameRate:
-    """A stack analysed by the engine: segmented by threshold, every frame tracked.
+    """A stack analysed by the engine, every frame tracked.
 
     `cpu_seconds_per_frame` counts all processes; `share` is their CPU time over the CPU time that the cores
     have.
@@ -42,7 +43,9 @@ class FrameRate:
     share: float
 
 
-def sequence(field: Simulated, frames: int) -> FrameRate:
+def sequence(
+    field: Simulated, frames: int, method: SegmentationMethod = "threshold", device: Device = "auto"
+) -> FrameRate:
     """Let the field drift for this number of frames, and track its particles."""
     with tempfile.TemporaryDirectory(prefix="temwatch-benchmark-") as scratch:
         path = Path(scratch, "drift.dm4")
@@ -63,7 +66,7 @@ def sequence(field: Simulated, frames: int) -> FrameRate:
                 "watch": {"folder": scratch},
                 "samples": {"count_copies": True},  # one picture, many times
                 "output": {"folder": Path(scratch, "results"), "pictures": False},
-                "segmentation": {"method": "threshold"},
+                "segmentation": {"method": method, "device": device},
             }
         )
         config.output.state.mkdir(parents=True)

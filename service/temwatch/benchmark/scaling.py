@@ -9,7 +9,7 @@ from __future__ import annotations
 import multiprocessing
 import tempfile
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from concurrent.futures import ProcessPoolExecutor
 from dataclasses import dataclass
 from datetime import UTC, datetime
@@ -17,10 +17,11 @@ from pathlib import Path
 from typing import Any
 
 from temwatch.analysis import pipeline, segmentation
+from temwatch.analysis.appearance.picture import keeping_pictures
 from temwatch.benchmark.arrival import arrival
 from temwatch.choices import SegmentationMethod
 from temwatch.config import STATE_FOLDER, SegmentationSettings, SeparationSettings
-from temwatch.domain import PixelSizeSource, Segmentation, Stage
+from temwatch.domain import Image, PixelSizeSource, Segmentation, Segmenter, Stage
 from temwatch.engine import orders, tasks
 from temwatch.ledger import open_ledger, queue, recording
 from temwatch.outputs import paths, sample_folder
@@ -30,7 +31,11 @@ _SAMPLE = "benchmark"
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class MicrographCost:
-    """CPU seconds of one micrograph, by stage, and of the first one of a new process, imports included."""
+    """CPU seconds of one micrograph, by stage, and of the first one of a new process, imports included.
+
+    Of the stage segment, `network_seconds` are the network's forward, and `feeding_seconds` the rest of what
+    the thread does that feeds it; both are 0 for the threshold.
+    """
 
     size_px: int
     particles: int
@@ -38,8 +43,20 @@ class MicrographCost:
     found: int
     stages: dict[str, float]
     total_seconds: float
+    network_seconds: float
+    feeding_seconds: float
     cold_seconds: float
     peak_memory_bytes: int
+
+
+def rate_with(cost: MicrographCost, network_seconds: float, cores: int) -> float:
+    """Micrographs per second that all but the network allows, beside a network that takes so long on a GPU.
+
+    Either the thread that feeds it is the limit, which waits for the network and works for it in turn, or all
+    cores together are.
+    """
+    rest = cost.total_seconds - cost.network_seconds
+    return min(1 / (cost.feeding_seconds + network_seconds), cores / rest)
 
 
 def case(path: Path, size_px: int, particles: int, method: SegmentationMethod) -> MicrographCost:
@@ -50,11 +67,12 @@ def case(path: Path, size_px: int, particles: int, method: SegmentationMethod) -
 
 
 def _case(path: Path, size_px: int, particles: int, method: SegmentationMethod) -> MicrographCost:
-    segmenter = segmentation.build(SegmentationSettings(method=method))
+    segment, parts = _measured(method)
     with tempfile.TemporaryDirectory(prefix="temwatch-benchmark-") as scratch:
-        _once(path, Path(scratch, "cold"), segmenter.segment, method)
+        _once(path, Path(scratch, "cold"), segment, method)
         cold = time.process_time()  # since the process began
-        stages, found = _once(path, Path(scratch, "warm"), segmenter.segment, method)
+        stages, found = _once(path, Path(scratch, "warm"), segment, method)
+        network, feeding = parts()
     return MicrographCost(
         size_px=size_px,
         particles=particles,
@@ -62,9 +80,25 @@ def _case(path: Path, size_px: int, particles: int, method: SegmentationMethod) 
         found=found,
         stages=stages,
         total_seconds=sum(stages.values()),
+        network_seconds=network,
+        feeding_seconds=feeding,
         cold_seconds=cold,
         peak_memory_bytes=_peak_memory_bytes(),
     )
+
+
+def _measured(
+    method: SegmentationMethod,
+) -> tuple[Callable[[Sequence[Image]], list[Segmentation]], Callable[[], tuple[float, float]]]:
+    """A segmenter, and the seconds that the network and what feeds it took in its last call."""
+    settings = SegmentationSettings(method=method, device="cpu")
+    if method != "deeplab":
+        return segmentation.build(settings).segment, lambda: (0.0, 0.0)
+    from temwatch.analysis.segmentation.network_cost import MeasuredSegmenter  # torch: seconds to import
+
+    measured = MeasuredSegmenter(settings)
+    whole = keeping_pictures(Segmenter(name=method, segment=measured.segment))
+    return whole.segment, lambda: (measured.cost.network, measured.cost.feeding)
 
 
 def _peak_memory_bytes() -> int:

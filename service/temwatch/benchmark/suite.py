@@ -92,7 +92,7 @@ def run(
     pipeline.warm_up(SEPARATORS)
     warm_up_seconds = time.perf_counter() - started
     tell(f"simulating {particles} particles in {size_px} px")
-    field = simulator.simulate_micrograph(_settings(size_px, particles), 0)
+    field = simulator.simulate_micrograph(field_settings(size_px, particles), 0)
     tell("timing each stage")
     timed = stages(field.mask, field.pixel_size_nm, repeat)
     ends = []
@@ -102,13 +102,13 @@ def run(
     fields = {(size_px, particles): field}
     for other in others:
         tell(f"simulating {other[1]} particles in {other[0]} px")
-        fields.setdefault(other, simulator.simulate_micrograph(_settings(*other), 0))
+        fields.setdefault(other, simulator.simulate_micrograph(field_settings(*other), 0))
     cases = tuple(_cases(fields, tell))
     tell("measuring the limits of the machine")
     best = limits(network=bool(default_weights()))
     network = _network_seconds((size for size, _ in fields), best.network_operations_per_second)
     tell("timing a sequence")
-    frame = simulator.simulate_micrograph(_settings(size_px // 4, max(1, particles // 16)), 1)
+    frame = simulator.simulate_micrograph(field_settings(size_px // 4, max(1, particles // 16)), 1)
     return BenchmarkReport(
         machine=_machine(),
         size_px=size_px,
@@ -149,7 +149,7 @@ def _network_seconds(sizes: Iterable[int], rate: float | None) -> dict[str, floa
     return {str(size_px): operation_count.operations(size_px) / rate for size_px in sorted(set(sizes))}
 
 
-def _settings(size_px: int, particles: int) -> Settings:
+def field_settings(size_px: int, particles: int) -> Settings:
     """The same crowding for any number of particles."""
     diameter_nm = CROWDING * size_px / math.sqrt(particles) * PIXEL_SIZE_NM
     return Settings(

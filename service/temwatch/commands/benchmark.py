@@ -23,7 +23,7 @@ from temwatch.domain import Segmenter, Stage
 from temwatch.errors import StartError, UsageError
 
 if TYPE_CHECKING:
-    from temwatch.benchmark import BenchmarkReport
+    from temwatch.benchmark import BenchmarkReport, MicrographCost
 
 _PARTICLES, _REPEAT = 2000, 5
 
@@ -35,6 +35,8 @@ def run(arguments: argparse.Namespace) -> int:
         raise UsageError("--accuracy, --detection: only one of them")
     if arguments.accuracy or arguments.detection:
         return _against_truth(arguments)
+    if arguments.gpu:
+        return _gpu(arguments)
     if arguments.picture:
         raise UsageError("--picture: needs --accuracy or --detection, too")
     from temwatch import benchmark  # loads numba
@@ -72,7 +74,45 @@ def run(arguments: argparse.Namespace) -> int:
         "cold: the first micrograph of a new process, imports and weights included; least: the time of "
         "the network's arithmetic alone, at the speed of a large matrix product on one core\n"
     )
+    network = [case for case in report.scaling if case.network_seconds]
+    if network:
+        console.print(_beside_network(network, report.machine.cores, arguments.network_ms))
+        console.print(
+            "feeds: preparation, tiles and thresholds by the thread that has the GPU, which would do most of "
+            "it; outlines: connected parts, holes, outlines and remarks by other threads; workers: read, "
+            "resolve and publish\n",
+            soft_wrap=True,
+        )
     console.print(_limits(report))
+    return 0
+
+
+def _gpu(arguments: argparse.Namespace) -> int:
+    """What a GPU is to reach, as a table or JSON."""
+    from temwatch import benchmark  # loads numba
+
+    structlog.configure(wrapper_class=structlog.make_filtering_bound_logger("critical"))
+    with Console(stderr=True).status("") as status:
+        bars = benchmark.gpu_bars(
+            device=arguments.device,
+            size_px=arguments.size or 2048,
+            particles=arguments.particles or 500,
+            repeat=arguments.repeat or 40,
+            tell=status.update,
+        )
+    if arguments.json:
+        print(json.dumps([asdict(bar) for bar in bars], indent=1))  # noqa: T201
+        return 0
+    table = Table()
+    table.add_column("what")
+    for name in ("measured", "to reach", ""):
+        table.add_column(name, justify="right")
+    for bar in bars:
+        limit = "" if bar.to_reach is None else f"{'≥' if bar.at_least else '≤'} {bar.to_reach:.3g}"
+        table.add_row(
+            bar.what, f"{bar.measured:.3g}", limit, {None: "", True: "yes", False: "no"}[bar.is_reached]
+        )
+    Console(highlight=False).print(table)
     return 0
 
 
@@ -177,6 +217,27 @@ def _scaling(report: BenchmarkReport) -> Table:
             "" if least is None or case.segmentation != "deeplab" else f"{least:.2f}",
             f"{case.peak_memory_bytes / 1e6:.0f}",
             f"{60 * report.machine.cores / case.total_seconds:.1f}",
+        )
+    return table
+
+
+def _beside_network(cases: list[MicrographCost], cores: int, network_ms: float) -> Table:
+    from temwatch.benchmark import rate_with
+
+    table = Table(title="CPU seconds of all but the network, by stage and thread", title_justify="left")
+    for name in ("px", "particles", "feeds", "outlines", "workers", "record", "all"):
+        table.add_column(name, justify="right")
+    table.add_column(f"micrographs/s, network {network_ms:g} ms for 2048 px, {cores} cores", justify="right")
+    for case in cases:
+        outlines = case.stages[Stage.SEGMENT] - case.network_seconds - case.feeding_seconds
+        workers = sum(case.stages[stage] for stage in (Stage.READ, Stage.RESOLVE, Stage.PUBLISH))
+        network_seconds = network_ms / 1000 * (case.size_px / 2048) ** 2
+        seconds = (case.feeding_seconds, outlines, workers, case.stages[Stage.RECORD])
+        table.add_row(
+            str(case.size_px),
+            str(case.particles),
+            *(f"{value:.3f}" for value in (*seconds, sum(seconds))),
+            f"{rate_with(case, network_seconds, cores):.1f}",
         )
     return table
 
