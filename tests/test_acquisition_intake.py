@@ -11,7 +11,7 @@ from hypothesis import strategies as st
 
 from temwatch.acquisition import intake
 from temwatch.acquisition.intake import FileState, settled
-from temwatch.acquisition.scan import FoundFile, scan
+from temwatch.acquisition.scan import FoundFile, KnownFiles, scan
 from temwatch.config import WatchSettings
 
 PATTERNS = ("*.dm3", "*.tif")
@@ -226,3 +226,20 @@ def test_a_folder_that_cannot_be_examined_has_no_watcher(tmp_path):
     with pytest.raises(OSError, match="too long"):
         unanswerable.is_dir()
     assert intake._watch(unanswerable, threading.Event(), lambda: None) is None
+
+
+def test_what_is_known_is_not_found_again_unless_it_has_changed(tmp_path):
+    """Nothing is made of unchanged files, of which there may be 20,000; all paths are told."""
+    for name in ("a.dm3", "b.dm3", "c.dm3", "d.dm3", "e.txt"):
+        (tmp_path / name).write_bytes(b"1")
+    before = {found.path: found.state for found in scan(tmp_path, PATTERNS)}
+    (tmp_path / "b.dm3").write_bytes(b"22")
+    (tmp_path / "c.dm3").unlink()
+    os.mkfifo(tmp_path / "c.dm3")
+    for examined, changed in ((False, ["c.dm3", "d.dm3"]), (True, ["b.dm3", "c.dm3", "d.dm3"])):
+        told, answers = [], []
+        known = KnownFiles(before, examined=examined, again={"d.dm3"}, seen=told.extend)
+        found = scan(tmp_path, PATTERNS, known=known, answered=lambda: answers.append(1))  # noqa: B023
+        assert changed == [one.path for one in found]
+        assert ["a.dm3", "b.dm3", "c.dm3", "d.dm3", "e.txt"] == sorted(told)
+        assert len(answers) >= (3 if examined else 1)

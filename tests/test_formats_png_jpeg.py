@@ -9,7 +9,7 @@ import pytest
 from PIL import Image
 
 from temwatch import formats
-from temwatch.acquisition.scan import scan
+from temwatch.acquisition.scan import KnownFiles, scan
 from temwatch.commands import analyse
 from temwatch.config import Config
 from temwatch.errors import Refused
@@ -124,9 +124,9 @@ def test_an_intake_says_why_they_are_passed_over(tmp_path):
     for name in ("a/mask.png", "a/Au.dm3", "b/Au.png", "b/Au.jpg"):
         (tmp_path / name).parent.mkdir(exist_ok=True)
         (tmp_path / name).write_bytes(b"x")
-    for known in (set(), {"a/Au.dm3"}):
+    for known in ({}, {"a/Au.dm3": (0, 0, 0)}):
         told = []
-        list(scan(tmp_path, ["*.dm3"], skipped=told.append, pass_over=known.__contains__))
+        list(scan(tmp_path, ["*.dm3"], skipped=told.append, known=KnownFiles(known, examined=False)))
         assert ["b/*.jpg", "b/*.png"] == sorted(entry.path for entry in told)
         assert all("pixel_size_nm" in entry.reason for entry in told)
 

@@ -20,7 +20,7 @@ from pathlib import Path
 import structlog
 
 from temwatch.acquisition.absences import Absences
-from temwatch.acquisition.scan import FoundFile, Skipped, log_skipped, look, scan
+from temwatch.acquisition.scan import FoundFile, KnownFiles, Skipped, log_skipped, look, scan
 from temwatch.acquisition.watcher import Touched, Watcher
 from temwatch.config import WatchSettings
 
@@ -237,10 +237,6 @@ class Search:
         expected = known.keys() | self._absences.gone
         missing = set(expected)
 
-        def pass_over(path: str) -> bool:
-            missing.discard(path)
-            return not every and path in known and path not in files
-
         def skip(entry: Skipped) -> None:
             skipped[entry.path] = entry.code
             self._skip(entry)
@@ -250,7 +246,7 @@ class Search:
                 root,
                 intake.settings.patterns,
                 skip=intake.skip,
-                pass_over=pass_over,
+                known=KnownFiles(known, examined=every, again=files, seen=missing.difference_update),
                 answered=self._call_answered,
                 skipped=skip,
             )
@@ -279,7 +275,7 @@ class Search:
                     below=folder,
                     recursive=deep,
                     skip=intake.skip,
-                    pass_over=lambda path: not deep and path in known and path not in files,  # noqa: B023
+                    known=None if deep else KnownFiles(known, examined=False, again=files),
                     answered=self._call_answered,
                     skipped=self._skip,
                 )

@@ -11,7 +11,7 @@ import fnmatch
 import os
 import re
 import stat
-from collections.abc import Callable, Collection, Iterator, Sequence
+from collections.abc import Callable, Collection, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -57,6 +57,46 @@ class FoundFile:
 
 
 @dataclass(frozen=True, slots=True)
+class KnownFiles:
+    """Files that are not found again: `states` by path, as `FoundFile.state` gives them.
+
+    Where they are `examined`, one that has changed is found, and those of `again` are in any case. `seen` is
+    called with the paths of all entries of a folder.
+    """
+
+    states: Mapping[str, tuple[int, int, int | None]]
+    examined: bool
+    again: Collection[str] = ()
+    seen: Callable[[list[str]], None] = lambda _: None
+
+    def sift(
+        self, entries: Iterable[os.DirEntry[str]], prefix: str, answered: Callable[[], None]
+    ) -> tuple[list[os.DirEntry[str]], bool]:
+        """The entries of a folder that are to be looked at, and whether others were passed over.
+
+        Most files of a large folder are passed over at every scan: of 20,000 each costs a part of its idle
+        time, so nothing here is called for each that need not be.
+        """
+        states, again, examined = self.states, self.again, self.examined
+        listed: list[os.DirEntry[str]] = []
+        paths: list[str] = []
+        for entry in entries:
+            path = prefix + entry.name
+            paths.append(path)
+            if path not in states or path in again:
+                listed.append(entry)
+            elif not examined:
+                if not _is_file(entry):
+                    listed.append(entry)
+            else:
+                if not _is_unchanged(entry, states[path]):
+                    listed.append(entry)
+                answered()
+        self.seen(paths)
+        return listed, len(listed) < len(paths)
+
+
+@dataclass(frozen=True, slots=True)
 class Skipped:
     """An entry that was not examined; `code` is in errors.SKIP_CODES."""
 
@@ -91,7 +131,7 @@ def scan(
     below: str = "",
     recursive: bool = True,
     skip: Collection[Path] = (),
-    pass_over: Callable[[str], bool] = lambda _: False,
+    known: KnownFiles | None = None,
     answered: Callable[[], None] = lambda: None,
     skipped: Callable[[Skipped], None] = log_skipped,
 ) -> Iterator[FoundFile]:
@@ -107,9 +147,9 @@ def scan(
         Begin in this folder below `root`; with or without the folders in it.
     skip : collection of Path
         Folders that are not entered.
-    pass_over : callable
-        True for a path that is neither examined nor found again: listing a folder costs little, examining a
-        file costs a system call, on a share a round trip.
+    known : KnownFiles, optional
+        What is not found again. Listing a folder costs little, examining a file costs a system call, on a
+        share a round trip.
     answered : callable
         Called whenever the file system has answered.
     skipped : callable
@@ -126,6 +166,7 @@ def scan(
     if below and Path(os.path.realpath(root / below)) != inside / below:
         return  # named through a link, by an event: a whole scan finds its files at their own place
     visited = {identity for folder in skip if (identity := _identity(folder))}
+    known = known or KnownFiles({}, examined=False)
     stack = [(below, _identity(root / below))]
     while stack:
         folder, identity = stack.pop()
@@ -135,13 +176,7 @@ def scan(
         prefix = f"{folder}/" if folder else ""
         try:
             with os.scandir(root / folder) as entries:
-                # first of all, since most files of a large folder are passed over at every scan
-                listed, has_matches = [], False
-                for entry in entries:
-                    if pass_over(prefix + entry.name) and _is_file(entry):
-                        has_matches = True
-                    else:
-                        listed.append(entry)
+                listed, has_matches = known.sift(entries, prefix, answered)
         except OSError as error:
             if folder == below:
                 raise
@@ -245,6 +280,16 @@ def _is_file(entry: os.DirEntry[str]) -> bool:
         return entry.is_file(follow_symlinks=False)
     except OSError:
         return False
+
+
+def _is_unchanged(entry: os.DirEntry[str], state: tuple[int, int, int | None]) -> bool:
+    """Whether a file is as it was; where that is not plain, it is looked at."""
+    try:
+        status = entry.stat(follow_symlinks=False)
+    except OSError:
+        return False
+    is_file = stat.S_ISREG(status.st_mode)
+    return is_file and (status.st_size, status.st_mtime_ns, status.st_ctime_ns) == state
 
 
 def _identity(folder: Path) -> tuple[int, int] | None:
