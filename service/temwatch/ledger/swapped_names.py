@@ -34,10 +34,11 @@ def pass_decisions_on(connection: sqlite3.Connection, added_id: int, displaced_i
 def _pass_on(connection: sqlite3.Connection, before_id: int, now_id: int, sample: str) -> None:
     """Exclusions, corrections and their history; what a rule of the configuration decided is decided anew."""
     chosen = "SELECT id FROM changes WHERE file_id = ?1 AND source <> 'configuration'"
-    connection.execute(
-        f"UPDATE exclusions SET file_id = ?2 WHERE file_id = ?1 AND change_id IN ({chosen})",
-        (before_id, now_id),
-    )
+    for table in ("exclusions", "dismissals"):
+        connection.execute(
+            f"UPDATE {table} SET file_id = ?2 WHERE file_id = ?1 AND change_id IN ({chosen})",
+            (before_id, now_id),
+        )
     for table in ("calibrations", "changes"):
         connection.execute(
             f"""UPDATE {table} SET file_id = ?2, sample = ?3 WHERE file_id = ?1
