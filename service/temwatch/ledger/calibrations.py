@@ -18,7 +18,7 @@ from typing import Any
 from temwatch.choices import implausible_pixel_size, is_plausible_pixel_size
 from temwatch.domain import PixelSizeSource
 from temwatch.ledger import changes, stated_sizes
-from temwatch.ledger.changes import Author, Subject
+from temwatch.ledger.changes import Action, Author, Subject
 from temwatch.ledger.correction import CORRECTION, Correction, correction_from
 
 _STATEMENTS = (
@@ -156,7 +156,7 @@ def _end(
     before = _corrections(connection, sample, file_id)[0]
     after = _corrections(connection, sample, file_id, without=number)[:1]
     subject = _subject(connection, sample, file_id)
-    made = changes.add(connection, author, "undo calibrate", subject, before, after[0] if after else {})
+    made = changes.add(connection, author, Action.UNDO_CALIBRATE, subject, before, after[0] if after else {})
     connection.executemany(
         "UPDATE calibrations SET ended_by = ? WHERE id = ?", [(made, row[0]) for row in rows]
     )
@@ -186,7 +186,7 @@ def restore(connection: sqlite3.Connection, author: Author, undoing: int) -> tup
     sample, file_id = rows[0]
     before = _corrections(connection, sample, file_id)[:1]
     subject = _subject(connection, sample, file_id)
-    change = changes.add(connection, author, "calibrate", subject, before[0] if before else {}, {})
+    change = changes.add(connection, author, Action.CALIBRATE, subject, before[0] if before else {}, {})
     connection.execute(
         "UPDATE calibrations SET ended_by = NULL, change_id = ? WHERE ended_by = ?", (change, undoing)
     )
@@ -206,7 +206,7 @@ def _add(
     before = _corrections(connection, sample, file_id)[:1]
     after = dict(zip(("factor", "pixel_size_nm"), sizes, strict=False))
     subject = _subject(connection, sample, file_id)
-    change = changes.add(connection, author, "calibrate", subject, before[0] if before else {}, after)
+    change = changes.add(connection, author, Action.CALIBRATE, subject, before[0] if before else {}, after)
     connection.execute(
         """INSERT INTO calibrations (change_id, sample, file_id, factor, pixel_size_nm, stated_nm)
             VALUES (?, ?, ?, ?, ?, ?)""",

@@ -11,7 +11,8 @@ import sqlite3
 from collections.abc import Mapping
 from dataclasses import dataclass
 from datetime import datetime
-from typing import TYPE_CHECKING, Any
+from enum import StrEnum
+from typing import TYPE_CHECKING, Any, assert_never
 
 from temwatch.choices import MAX_BY_CHARACTERS, MAX_REASON_CHARACTERS
 from temwatch.domain import utc_text
@@ -75,6 +76,19 @@ def create(connection: sqlite3.Connection) -> None:
     tables.link_again_after_exclusions(connection)
 
 
+class Action(StrEnum):
+    """What a change has done, as the history has it."""
+
+    EXCLUDE = "exclude"
+    INCLUDE = "include"
+    CALIBRATE = "calibrate"
+    UNDO_CALIBRATE = "undo calibrate"
+    SETTINGS = "settings"
+    UNDO_SETTINGS = "undo settings"
+    DISMISS = "dismiss"
+    SHOW = "show"
+
+
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Author:
     """Who makes a change, when and why; `source` is command, api or configuration.
@@ -110,7 +124,6 @@ def subject_of(connection: sqlite3.Connection, file_id: int, frame: int | None) 
 
 
 _MOST_NUMBERS = 10
-_DISMISSAL_WORDS = {"dismiss": "dismissed", "show": "shown again"}
 
 
 def _size_in_words(correction: Mapping[str, Any]) -> str:
@@ -130,7 +143,7 @@ class ChangeRow:
     made_at: datetime
     made_by: str
     source: str
-    action: str
+    action: Action
     sample: str
     micrograph: str | None
     frame: int | None
@@ -143,18 +156,28 @@ class ChangeRow:
     @property
     def words(self) -> str:
         """What was done, to be read after the name of the micrograph or sample."""
-        if "settings" in self.action:
-            return ", ".join(
-                f"{key} unset" if value is None else f"{key} = {value}" for key, value in self.after.items()
-            )
-        if "calibrate" in self.action:
-            size = _size_in_words(self.after)
-            return f"pixel size {size}" if size else "pixel size as stated"
-        if "dismissed_notes" in self.after:
-            notes = {*self.before["dismissed_notes"]} ^ {*self.after["dismissed_notes"]}
-            said = "; ".join(note_in_words(note) for note in split_notes(join_notes(notes)))
-            return f"remark{'s' if len(notes) > 1 else ''} {_DISMISSAL_WORDS[self.action]}: {said}"
-        done = "excluded" if self.action == "exclude" else "put back"
+        match self.action:
+            case Action.SETTINGS | Action.UNDO_SETTINGS:
+                return ", ".join(
+                    f"{key} unset" if value is None else f"{key} = {value}"
+                    for key, value in self.after.items()
+                )
+            case Action.CALIBRATE | Action.UNDO_CALIBRATE:
+                size = _size_in_words(self.after)
+                return f"pixel size {size}" if size else "pixel size as stated"
+            case Action.DISMISS | Action.SHOW:
+                notes = {*self.before["dismissed_notes"]} ^ {*self.after["dismissed_notes"]}
+                said = "; ".join(note_in_words(note) for note in split_notes(join_notes(notes)))
+                done = "dismissed" if self.action is Action.DISMISS else "shown again"
+                return f"remark{'s' if len(notes) > 1 else ''} {done}: {said}"
+            case Action.EXCLUDE:
+                return self._exclusion_in_words("excluded")
+            case Action.INCLUDE:
+                return self._exclusion_in_words("put back")
+            case _:
+                assert_never(self.action)
+
+    def _exclusion_in_words(self, done: str) -> str:
         if "excluded" in self.after:
             return done
         numbers = {*self.before["excluded_particles"]} ^ {*self.after["excluded_particles"]}
@@ -168,7 +191,7 @@ class ChangeRow:
 def add(
     connection: sqlite3.Connection,
     author: Author,
-    action: str,
+    action: Action,
     subject: Subject,
     before: Mapping[str, Any],
     after: Mapping[str, Any],
@@ -231,7 +254,7 @@ def history(
                 made_at=at,
                 made_by=made_by,
                 source=source,
-                action=action,
+                action=Action(action),
                 sample=of_sample,
                 micrograph=micrograph,
                 frame=frame,

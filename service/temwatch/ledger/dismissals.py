@@ -10,7 +10,7 @@ import sqlite3
 from collections.abc import Collection
 
 from temwatch.ledger import changes
-from temwatch.ledger.changes import Author
+from temwatch.ledger.changes import Action, Author
 from temwatch.ledger.rows import DISMISSED, MICROGRAPH_COLUMNS, micrograph_from
 from temwatch.ledger.selection import file_of
 from temwatch.notes import join_notes, kind_of, split_notes
@@ -46,7 +46,7 @@ def dismiss(
     if not new:
         return None
     file_id, frame, _ = _file(connection, micrograph_id)
-    change = _record(connection, micrograph_id, author, "dismiss", dismissed, {*dismissed, *new})
+    change = _record(connection, micrograph_id, author, Action.DISMISS, dismissed, {*dismissed, *new})
     connection.executemany(
         "INSERT INTO dismissals (change_id, file_id, frame, note) VALUES (?, ?, ?, ?)",
         [(change, file_id, frame, note) for note in new],
@@ -63,7 +63,7 @@ def show_again(
     if not ended:
         return None
     file_id, frame, _ = _file(connection, micrograph_id)
-    change = _record(connection, micrograph_id, author, "show", dismissed, set(dismissed) - {*ended})
+    change = _record(connection, micrograph_id, author, Action.SHOW, dismissed, set(dismissed) - {*ended})
     for note in ended:
         connection.execute(
             """UPDATE changes SET undone_by = ? WHERE undone_by IS NULL AND id = (
@@ -114,7 +114,7 @@ def _record(
     connection: sqlite3.Connection,
     micrograph_id: int,
     author: Author,
-    action: str,
+    action: Action,
     before: Collection[str],
     after: Collection[str],
 ) -> int:

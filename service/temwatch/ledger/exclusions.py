@@ -17,7 +17,7 @@ import numpy as np
 
 from temwatch.domain import Region
 from temwatch.ledger import changes
-from temwatch.ledger.changes import Author
+from temwatch.ledger.changes import Action, Author
 from temwatch.ledger.packing import BOX_COLUMNS, pack_regions, unpack_regions
 from temwatch.ledger.selection import STACK_FRAME, file_of
 from temwatch.ledger.supersede import make_stale
@@ -65,7 +65,7 @@ def exclude_file(
     if _of_file(connection, file_id, frame):
         return None
     subject = changes.subject_of(connection, file_id, frame)
-    change = changes.add(connection, author, "exclude", subject, {"excluded": False}, {"excluded": True})
+    change = changes.add(connection, author, Action.EXCLUDE, subject, {"excluded": False}, {"excluded": True})
     connection.execute(
         "INSERT INTO exclusions (change_id, file_id, frame) VALUES (?, ?, ?)", (change, file_id, frame)
     )
@@ -81,7 +81,7 @@ def include_file(
     if not ended:
         return None
     subject = changes.subject_of(connection, file_id, frame)
-    change = changes.add(connection, author, "include", subject, {"excluded": True}, {"excluded": False})
+    change = changes.add(connection, author, Action.INCLUDE, subject, {"excluded": True}, {"excluded": False})
     _end(connection, ended, change)
     _apply_to_file(connection, file_id)
     return change
@@ -116,7 +116,7 @@ def exclude_particles(
     change = changes.add(
         connection,
         author,
-        "exclude",
+        Action.EXCLUDE,
         changes.subject_of(connection, file_id, frame),
         {"excluded_particles": sorted(before)},
         {"excluded_particles": sorted(before | {*new})},
@@ -147,7 +147,7 @@ def include_particles(
     change = changes.add(
         connection,
         author,
-        "include",
+        Action.INCLUDE,
         changes.subject_of(connection, file_id, frame),
         {"excluded_particles": sorted(before)},
         {"excluded_particles": sorted(before - {now for _, now in ended})},

@@ -15,7 +15,7 @@ from datetime import datetime
 from typing import TYPE_CHECKING, Any
 
 from temwatch.ledger import changes
-from temwatch.ledger.changes import Author, Subject
+from temwatch.ledger.changes import Action, Author, Subject
 from temwatch.ledger.rows import SETTINGS, moment, settings_from
 from temwatch.particle_filter import ParticleFilter, passes_nothing
 from temwatch.setting_keys import INSTEAD, SettingValue, decides_rows, particle_filter, that_count
@@ -105,7 +105,7 @@ def change(
     wanted = {key: value for key, value in wanted.items() if before.get(key) != value}
     if not wanted:
         return None, 0
-    return _record(connection, author, sample, "settings", wanted)
+    return _record(connection, author, sample, wanted)
 
 
 def why_not(
@@ -128,7 +128,9 @@ def undo(connection: sqlite3.Connection, author: Author, sample: str, change_id:
         Nothing of it is in force.
     """
     condition = "change_id = :change AND ended_by IS NULL"
-    return _switch(connection, author, sample, change_id, ("undo settings", condition, "ended_by = :made"))
+    return _switch(
+        connection, author, sample, change_id, (Action.UNDO_SETTINGS, condition, "ended_by = :made")
+    )
 
 
 def restore(connection: sqlite3.Connection, author: Author, sample: str, undoing: int) -> tuple[int, int]:
@@ -140,11 +142,11 @@ def restore(connection: sqlite3.Connection, author: Author, sample: str, undoing
         It has ended nothing.
     """
     again = "ended_by = NULL, change_id = :made"
-    return _switch(connection, author, sample, undoing, ("settings", "ended_by = :change", again))
+    return _switch(connection, author, sample, undoing, (Action.SETTINGS, "ended_by = :change", again))
 
 
 def _switch(
-    connection: sqlite3.Connection, author: Author, sample: str, change_id: int, how: tuple[str, str, str]
+    connection: sqlite3.Connection, author: Author, sample: str, change_id: int, how: tuple[Action, str, str]
 ) -> tuple[int, int]:
     """Note a change of this action that updates the values which meet a condition."""
     action, condition, update = how
@@ -185,14 +187,13 @@ def _record(
     connection: sqlite3.Connection,
     author: Author,
     sample: str,
-    action: str,
     wanted: Mapping[str, SettingValue | None],
 ) -> tuple[int, int]:
     before = _in_force(connection, sample)
     made = changes.add(
         connection,
         author,
-        action,
+        Action.SETTINGS,
         Subject(sample=sample),
         {key: before.get(key) for key in wanted},
         dict(wanted),

@@ -5,10 +5,11 @@ from __future__ import annotations
 import json
 import sqlite3
 from dataclasses import dataclass
+from typing import assert_never
 
 from temwatch.ledger import calibrations, dismissals, exclusions, sample_settings
 from temwatch.ledger.calibrations import CannotCalibrate
-from temwatch.ledger.changes import Author
+from temwatch.ledger.changes import Action, Author
 from temwatch.ledger.sample_settings import CannotSet
 from temwatch.ledger.selection import STACK_FRAME
 
@@ -30,7 +31,7 @@ class Undone:
 @dataclass(frozen=True, slots=True, kw_only=True)
 class _Change:
     id: int
-    action: str
+    action: Action
     sample: str
     file_id: int | None
     frame: int | None
@@ -46,16 +47,19 @@ def undo(connection: sqlite3.Connection, change_id: int, author: Author) -> Undo
         There is no such change, it was undone already, or there is nothing left of it to undo.
     """
     change = _find(connection, change_id)
-    if "settings" in change.action:
-        undone = _of_settings(connection, change, author)
-    elif "calibrate" in change.action:
-        undone = _of_calibration(connection, change, author)
-    elif change.action in ("dismiss", "show"):
-        undone = _of_notes(connection, change, author)
-    elif change.is_about_file:
-        undone = _of_file(connection, change, author)
-    else:
-        undone = _of_particles(connection, change, author)
+    match change.action:
+        case Action.SETTINGS | Action.UNDO_SETTINGS:
+            undone = _of_settings(connection, change, author)
+        case Action.CALIBRATE | Action.UNDO_CALIBRATE:
+            undone = _of_calibration(connection, change, author)
+        case Action.DISMISS | Action.SHOW:
+            undone = _of_notes(connection, change, author)
+        case Action.EXCLUDE | Action.INCLUDE if change.is_about_file:
+            undone = _of_file(connection, change, author)
+        case Action.EXCLUDE | Action.INCLUDE:
+            undone = _of_particles(connection, change, author)
+        case _:
+            assert_never(change.action)
     connection.execute(
         "UPDATE changes SET undone_by = ? WHERE id = ? AND undone_by IS NULL", (undone.change, change_id)
     )
@@ -73,7 +77,7 @@ def _find(connection: sqlite3.Connection, change_id: int) -> _Change:
         raise CannotUndo(f"change {change_id} was undone by change {undone_by}")
     return _Change(
         id=change_id,
-        action=action,
+        action=Action(action),
         sample=sample,
         file_id=file_id,
         frame=frame,
@@ -82,7 +86,7 @@ def _find(connection: sqlite3.Connection, change_id: int) -> _Change:
 
 
 def _of_settings(connection: sqlite3.Connection, change: _Change, author: Author) -> Undone:
-    take_back = sample_settings.undo if change.action == "settings" else sample_settings.restore
+    take_back = sample_settings.undo if change.action is Action.SETTINGS else sample_settings.restore
     try:
         made, outdated = take_back(connection, author, change.sample, change.id)
     except CannotSet as error:
@@ -92,7 +96,7 @@ def _of_settings(connection: sqlite3.Connection, change: _Change, author: Author
 
 def _of_calibration(connection: sqlite3.Connection, change: _Change, author: Author) -> Undone:
     try:
-        if change.action == "calibrate":
+        if change.action is Action.CALIBRATE:
             made, waiting = calibrations.undo_change(connection, author, change.id)
         else:
             made, waiting = calibrations.restore(connection, author, change.id)
@@ -103,7 +107,7 @@ def _of_calibration(connection: sqlite3.Connection, change: _Change, author: Aut
 
 def _of_file(connection: sqlite3.Connection, change: _Change, author: Author) -> Undone:
     assert change.file_id is not None
-    take_back = exclusions.include_file if change.action == "exclude" else exclusions.exclude_file
+    take_back = exclusions.include_file if change.action is Action.EXCLUDE else exclusions.exclude_file
     made = take_back(connection, change.file_id, change.frame, author)
     if made is None:
         raise CannotUndo(f"change {change.id}: it is so already")
@@ -122,7 +126,7 @@ def _of_notes(connection: sqlite3.Connection, change: _Change, author: Author) -
 
 def _of_particles(connection: sqlite3.Connection, change: _Change, author: Author) -> Undone:
     micrograph_id = _row_of(connection, change)
-    excluded = change.action == "exclude"
+    excluded = change.action is Action.EXCLUDE
     condition = "change_id = ? AND ended_by IS NULL" if excluded else "ended_by = ?"
     numbers = connection.execute(
         f"SELECT coalesce(number_now, number) FROM exclusions WHERE {condition}", (change.id,)
