@@ -7,6 +7,7 @@ import pytest
 
 from ledger_cases import START, arrival, result, take
 from system import command, rows
+from temwatch.commands.decide import say_unknown
 from temwatch.config import Config
 from temwatch.domain import PixelSizeSource
 from temwatch.engine import decisions, requests
@@ -122,6 +123,21 @@ def test_an_exclusion_of_a_particle_that_is_lost_can_be_taken_back(ledger):
     assert (1, []) == (answer["particles"], answer["unknown"])
     answer = decisions.decide(ledger, "include", asked).answer
     assert (0, ["a.dm3: no particle 5"]) == (answer["particles"], answer["unknown"])
+
+
+def test_what_is_unknown_is_said_in_whole_sentences(ledger, capsys):
+    """Whatever the name looks like; the command prints them as they are."""
+    take(ledger, particles=3)
+    decided = decisions.decide(ledger, "exclude", {"paths": ["a: b.dm3", "a.dm3"], **BY})
+    assert (("a: b.dm3: no such micrograph",), 1) == (decided.unknown, decided.micrographs)
+    (number,) = decided.changes
+    with ledger.reader() as reader:
+        (change,) = changes.history(reader, limit=9)
+    assert (number, changes.Action.EXCLUDE, "excluded") == (change.id, change.action, change.words)
+    assert 1 == say_unknown([*decided.unknown, "no particle 9"])
+    assert ["temwatch: a: b.dm3: no such micrograph", "temwatch: no particle 9"] == (
+        capsys.readouterr().err.splitlines()
+    )
 
 
 def test_files_without_a_stated_size_are_named_where_others_are_corrected(ledger):

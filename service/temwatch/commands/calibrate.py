@@ -5,7 +5,8 @@ from __future__ import annotations
 import argparse
 
 from temwatch.choices import implausible_pixel_size, is_plausible_pixel_size
-from temwatch.commands.decide import author, config_of, say_unknown
+from temwatch.commands.caller import author, config_of
+from temwatch.commands.decide import say_unknown
 from temwatch.commands.send_request import ask_service
 from temwatch.commands.terminal import known_sample
 from temwatch.errors import UsageError

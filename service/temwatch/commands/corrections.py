@@ -7,7 +7,7 @@ import sys
 
 from temwatch import compiled_code, setting_keys
 from temwatch.commands import terminal
-from temwatch.commands.decide import configured
+from temwatch.commands.caller import configured
 from temwatch.errors import UsageError
 from temwatch.ledger import Reader, sample_settings
 from temwatch.names import plural

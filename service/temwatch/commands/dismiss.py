@@ -4,7 +4,8 @@ from __future__ import annotations
 
 import argparse
 
-from temwatch.commands.decide import author, config_of, say_unknown
+from temwatch.commands.caller import author, config_of
+from temwatch.commands.decide import say_unknown
 from temwatch.commands.send_request import ask_service
 from temwatch.errors import UsageError
 from temwatch.names import plural, printable

@@ -9,7 +9,7 @@ from typing import get_args
 from temwatch import compiled_code
 from temwatch.choices import ExportFormat
 from temwatch.commands import terminal
-from temwatch.commands.decide import configured
+from temwatch.commands.caller import configured
 from temwatch.errors import UsageError
 from temwatch.ledger import Reader, sample_settings
 

@@ -8,7 +8,7 @@ import sys
 from dataclasses import asdict
 
 from temwatch.commands import terminal
-from temwatch.commands.decide import config_of
+from temwatch.commands.caller import config_of
 from temwatch.domain import utc_text
 from temwatch.ledger import Reader, changes
 from temwatch.ledger.changes import ChangeRow

@@ -5,7 +5,7 @@ from __future__ import annotations
 import argparse
 from datetime import UTC, datetime
 
-from temwatch.commands.decide import configured
+from temwatch.commands.caller import configured
 from temwatch.commands.terminal import known_sample
 from temwatch.errors import UsageError
 from temwatch.ledger import Reader, sample_settings

@@ -6,7 +6,7 @@ import argparse
 from collections.abc import Iterator
 
 from temwatch import setting_keys
-from temwatch.commands.decide import author, config_of
+from temwatch.commands.caller import author, config_of
 from temwatch.commands.send_request import ask_service
 from temwatch.commands.terminal import known_sample
 from temwatch.config import Config

@@ -39,10 +39,30 @@ _OF_PARTICLES = {"exclude": exclusions.exclude_particles, "include": exclusions.
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Decided:
-    """What a decision has changed: the answer to whoever made it, and the samples to publish again."""
+    """What a decision has changed, and the samples to publish again; where it was `refused`, nothing.
 
-    answer: dict[str, object]
+    `changes` are ids of the history, `micrographs` and `particles` how many changed, and `unknown` says in
+    words what nothing was done about.
+    """
+
+    changes: tuple[int, ...] = ()
+    micrographs: int = 0
+    particles: int = 0
+    unknown: tuple[str, ...] = ()
     samples: tuple[str, ...] = ()
+    refused: str | None = None
+
+    @property
+    def answer(self) -> dict[str, Any]:
+        """The answer to whoever made it, as JSON has it."""
+        if self.refused is not None:
+            return {"refused": self.refused}
+        return {
+            "changes": list(self.changes),
+            "micrographs": self.micrographs,
+            "particles": self.particles,
+            "unknown": list(self.unknown),
+        }
 
 
 class _NothingDone(Exception):
@@ -102,7 +122,7 @@ def decide(ledger: Ledger, kind: str, arguments: Mapping[str, Any], settle: Sett
             decided = decision.decided()
             settle(connection, decided)
     except (_NothingDone, calibrations.CannotCalibrate, undoing.CannotUndo) as refused:
-        decided = Decided(answer={"refused": str(refused)})
+        decided = Decided(refused=str(refused))
         with ledger.transaction() as connection:
             settle(connection, decided)
     return decided
@@ -125,14 +145,14 @@ class _Decision:
         self.samples: dict[str, None] = {}
 
     def decided(self) -> Decided:
-        """The answer to what was changed."""
-        answer: dict[str, object] = {
-            "changes": self.changes,
-            "micrographs": self.micrographs,
-            "particles": self.particles,
-            "unknown": self.unknown,
-        }
-        return Decided(answer=answer, samples=tuple(self.samples))
+        """What was changed."""
+        return Decided(
+            changes=tuple(self.changes),
+            micrographs=self.micrographs,
+            particles=self.particles,
+            unknown=tuple(self.unknown),
+            samples=tuple(self.samples),
+        )
 
     def about_paths(self, arguments: Mapping[str, Any]) -> None:
         """Files, or particles of one of them."""
@@ -218,7 +238,7 @@ class _Decision:
         assert self._chosen is not None
         if self._chosen.ambiguous:
             raise _NothingDone("; ".join(self._chosen.ambiguous))
-        self.unknown += self._chosen.unknown
+        self.unknown += [f"{word}: no such micrograph" for word in self._chosen.unknown]
         return self._chosen
 
     def _calibrate(self, sample: str, file_ids: list[int] | None, arguments: Mapping[str, Any]) -> None:
