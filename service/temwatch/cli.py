@@ -15,6 +15,7 @@ from typing import get_args
 import temwatch
 from temwatch import cli_benchmark, cli_decisions
 from temwatch.choices import Device, ExportFormat, SegmentationMethod, SeparationMethod, TableFormat
+from temwatch.cli_decisions import Add, add_retry
 from temwatch.errors import EXTRAS, MissingExtra, TemwatchError
 from temwatch.names import print_every_name
 
@@ -83,22 +84,20 @@ def parser() -> argparse.ArgumentParser:
     )
     top.add_argument("--version", action="version", version=f"temwatch {temwatch.__version__}")
     commands = top.add_subparsers(title="commands", metavar="COMMAND", required=True).add_parser
-    service = (_run, _analyse, _demo, _check, _status, _retry, _rebuild, _export, _report, _deploy_files)
-    for add in service:
-        add(commands)
-    for describe in cli_decisions.DECISIONS:
+    service = (_run, _analyse, _demo, _check, _status, add_retry, _rebuild, _export, _report, _deploy_files)
+    others = (_notify, _simulate, _train, _train_edges, _evaluate, _convert_antema, _benchmark)
+    for describe in (*service, *cli_decisions.DECISIONS, *others):
         describe(partial(_add, commands))
-    for add in (_notify, _simulate, _train, _train_edges, _evaluate, _convert_antema, _benchmark):
-        add(commands)
     return top
 
 
-_Commands = Callable[..., argparse.ArgumentParser]
-"""`add_parser` of what `add_subparsers` returns."""
-
-
 def _add(
-    commands: _Commands, name: str, text: str, *examples: str, more: str = "", config: bool = False
+    commands: Callable[..., argparse.ArgumentParser],
+    name: str,
+    text: str,
+    *examples: str,
+    more: str = "",
+    config: bool = False,
 ) -> argparse.ArgumentParser:
     lines = [f"  temwatch {name} {example}".rstrip() for example in examples]
     command = commands(
@@ -115,13 +114,12 @@ def _add(
     return command
 
 
-def _run(commands: _Commands) -> None:
-    _add(commands, "run", "run the service: watch the acquisition folder", _CONFIG, config=True)
+def _run(add: Add) -> None:
+    add("run", "run the service: watch the acquisition folder", _CONFIG, config=True)
 
 
-def _analyse(commands: _Commands) -> None:
-    command = _add(
-        commands,
+def _analyse(add: Add) -> None:
+    command = add(
         "analyse",
         "analyse micrographs, folders and stacks once",
         "Au_01.dm3 Au_02.dm3 --output results",
@@ -140,9 +138,9 @@ def _analyse(commands: _Commands) -> None:
     option("--dask", metavar="ADDRESS", help="distribute the work over a Dask cluster")
 
 
-def _demo(commands: _Commands) -> None:
+def _demo(add: Add) -> None:
     text = "show a simulated microscope, watched by the real service"
-    command = _add(commands, "demo", text, "", "--micrographs 12 --serve")
+    command = add("demo", text, "", "--micrographs 12 --serve")
     option = command.add_argument
     option("--micrographs", type=_positive, default=6, metavar="N", help="how many (default 6)")
     option("--output", type=Path, metavar="DIR", help="where (default: ./temwatch-demo)")
@@ -150,36 +148,32 @@ def _demo(commands: _Commands) -> None:
     option("--serve", action="store_true", help="keep the live page open until Ctrl-C")
 
 
-def _check(commands: _Commands) -> None:
-    _add(commands, "check", "list what would stop the service, one line each", _CONFIG, config=True)
+def _check(add: Add) -> None:
+    add("check", "list what would stop the service, one line each", _CONFIG, config=True)
 
 
-def _status(commands: _Commands) -> None:
+def _status(add: Add) -> None:
     text = "show what the service has done and what is queued"
-    command = _add(commands, "status", text, _CONFIG, f"{_CONFIG} --link", config=True)
+    command = add("status", text, _CONFIG, f"{_CONFIG} --link", config=True)
     command.add_argument("--link", action="store_true", help="print a link to the page that allows changes")
 
 
-def _notify(commands: _Commands) -> None:
+def _notify(add: Add) -> None:
     text = "send a test message, or one that the service is down"
-    command = _add(commands, "notify", text, _CONFIG, f"{_CONFIG} --if-down", config=True)
+    command = add("notify", text, _CONFIG, f"{_CONFIG} --if-down", config=True)
     command.add_argument("--if-down", action="store_true", help="only when it has been down for long enough")
 
 
-def _retry(commands: _Commands) -> None:
-    cli_decisions.add_retry(partial(_add, commands))
-
-
-def _rebuild(commands: _Commands) -> None:
+def _rebuild(add: Add) -> None:
     text = "write tables and pictures again from the ledger"
-    command = _add(commands, "rebuild", text, "--config temwatch.toml Au", config=True)
+    command = add("rebuild", text, "--config temwatch.toml Au", config=True)
     command.add_argument("sample", nargs="?", metavar="SAMPLE", help="this sample only (default: all)")
 
 
-def _export(commands: _Commands) -> None:
+def _export(add: Add) -> None:
     text = "write a sample in the formats of other programs"
     example = "--config temwatch.toml Au --formats xlsx,roi --output exported"
-    command = _add(commands, "export", text, example, "--results results Au --formats roi --output exported")
+    command = add("export", text, example, "--results results Au --formats roi --output exported")
     cli_decisions.add_where(command, "--results")
     command.add_argument("sample", metavar="SAMPLE")
     tables = ",".join(get_args(TableFormat))
@@ -188,9 +182,9 @@ def _export(commands: _Commands) -> None:
     _output(command, "folder for the files")
 
 
-def _report(commands: _Commands) -> None:
+def _report(add: Add) -> None:
     text = "write the one-page report of a sample and its charts"
-    command = _add(commands, "report", text, "--config temwatch.toml Au", "--results results Au")
+    command = add("report", text, "--config temwatch.toml Au", "--results results Au")
     cli_decisions.add_where(command, "--results")
     command.add_argument("sample", metavar="SAMPLE")
     command.add_argument(
@@ -198,16 +192,15 @@ def _report(commands: _Commands) -> None:
     )
 
 
-def _deploy_files(commands: _Commands) -> None:
+def _deploy_files(add: Add) -> None:
     text = "write systemd unit, alert rules and dashboard for a machine"
-    command = _add(commands, "deploy-files", text, "deploy")
+    command = add("deploy-files", text, "deploy")
     command.add_argument("folder", type=Path, metavar="DIR", help="folder for the files")
     command.add_argument("--force", action="store_true", help="replace files that were changed, too")
 
 
-def _simulate(commands: _Commands) -> None:
-    command = _add(
-        commands,
+def _simulate(add: Add) -> None:
+    command = add(
         "simulate",
         "write synthetic micrographs with their ground truth",
         "--output simulated --micrographs 20 --overlap high",
@@ -227,10 +220,10 @@ def _simulate(commands: _Commands) -> None:
     _seed(command, "micrographs")
 
 
-def _train(commands: _Commands) -> None:
+def _train(add: Add) -> None:
     text = "train a network on labelled micrographs"
     example = "--data labelled --output training --recipe temwatch"
-    command = _add(commands, "train", text, f"{example} --device cuda")
+    command = add("train", text, f"{example} --device cuda")
     option = command.add_argument
     _data(command)
     _output(command, "folder for weights, checkpoint and scores")
@@ -258,9 +251,9 @@ outlines are made rough, and it learns the way back. With the defaults it takes 
 and 1.3 GB of disk. Ctrl-C keeps the weights so far; the same command continues."""
 
 
-def _train_edges(commands: _Commands) -> None:
+def _train_edges(add: Add) -> None:
     text = "train the edge network on simulated micrographs"
-    command = _add(commands, "train-edges", text, "--output edges", more=_EDGES)
+    command = add("train-edges", text, "--output edges", more=_EDGES)
     option = command.add_argument
     _output(command, "folder for edges.safetensors, metrics.csv, checkpoint and examples")
     option("--micrographs", type=_positive, default=3200, metavar="N", help="to learn from (default 3200)")
@@ -269,11 +262,11 @@ def _train_edges(commands: _Commands) -> None:
     option("--workers", type=_natural, metavar="N", help="processes that simulate (default: one per core)")
 
 
-def _evaluate(commands: _Commands) -> None:
+def _evaluate(add: Add) -> None:
     text = "score a segmenter on labelled micrographs, and its outlines on any"
     example = "--weights training/deeplab.safetensors --data labelled --part test"
     others = ("--method threshold --data labelled", "--unlabelled /data/2024-05-17")
-    command = _add(commands, "evaluate", text, example, *others)
+    command = add("evaluate", text, example, *others)
     option = command.add_argument
     _data(command, required=False)
     text = "micrographs or folders without labels: how far outlines lie from the edges they show"
@@ -288,17 +281,17 @@ def _evaluate(commands: _Commands) -> None:
     _device(command)
 
 
-def _convert_antema(commands: _Commands) -> None:
+def _convert_antema(add: Add) -> None:
     text = "convert the Keras weights of ANTEMA to weights of temwatch"
-    command = _add(commands, "convert-antema", text, "antema.h5 antema.safetensors")
+    command = add("convert-antema", text, "antema.h5 antema.safetensors")
     command.add_argument("weights", type=Path, metavar="WEIGHTS.h5")
     command.add_argument("output", type=Path, metavar="OUTPUT", help="a safetensors file")
     text = "which of the two classes is particle (default second)"
     command.add_argument("--particle-class", choices=("first", "second"), default="second", help=text)
 
 
-def _benchmark(commands: _Commands) -> None:
-    cli_benchmark.add_benchmark(partial(_add, commands), _positive)
+def _benchmark(add: Add) -> None:
+    cli_benchmark.add_benchmark(add, _positive)
 
 
 def _data(command: argparse.ArgumentParser, *, required: bool = True) -> None:
