@@ -24,6 +24,7 @@ COMMANDS = [
     "deploy-files",
     "exclude",
     "include",
+    "dismiss",
     "calibrate",
     "settings",
     "history",
