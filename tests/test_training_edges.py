@@ -14,7 +14,8 @@ import pytest
 import torch
 
 from temwatch.analysis.refinement import edge_network
-from temwatch.analysis.refinement.contours import find_contours
+from temwatch.analysis.refinement.contours import find_contours, moved, subdivided
+from temwatch.analysis.refinement.level import draw_level
 from temwatch.analysis.segmentation.weights import EDGES_NAME
 from temwatch.cli import main
 from temwatch.errors import Interrupted, UsageError
@@ -59,6 +60,26 @@ def test_the_way_back_from_a_rough_outline_is_its_distance_to_the_truth():
         assert found.mean() == pytest.approx(25 - radius, abs=0.25)
         np.testing.assert_allclose(found, 25 - radius, atol=1)
     assert np.isnan(edge_offsets(find_contours(disc(4)), truth)).all()  # too far away
+
+
+@pytest.mark.parametrize("radius", [7, 20])
+@pytest.mark.parametrize("off_px", [-1, 2])
+@pytest.mark.parametrize("facetted", [False, True])
+def test_true_offsets_give_true_sizes(radius, off_px, facetted):
+    """From a mask that is off: contours, steps and levels lose nothing, so that the network alone decides."""
+    truth = hexagon(radius) if facetted else disc(radius)
+    distance = signed_distance(truth)
+    contours = find_contours(distance < off_px)
+    steps = np.repeat(contours.step_px, np.diff(contours.begin))
+    points, begin = subdivided(moved(contours, edge_offsets(contours, distance) * steps))
+    covered = draw_level(points, begin, truth.shape).sum() / 255
+    assert math.sqrt(covered / truth.sum()) == pytest.approx(1, abs=0.01)
+
+
+def hexagon(radius, shape=(81, 81)):
+    rows, columns = np.indices(shape) - np.array([40, 40.3])[:, None, None]
+    turns = np.radians([10, 70, 130])[:, None, None]
+    return np.abs(rows * np.cos(turns) + columns * np.sin(turns)).max(0) < radius
 
 
 def test_the_rim_of_a_hole_finds_the_hole():
