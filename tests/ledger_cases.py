@@ -119,6 +119,7 @@ def segmented(seed=0, particles=3, size_px=96):
         recorded=recorded,
         picture=KeptPicture(codes=codes, offset=-0.1, step=1 / 3) if seed % 2 else None,
         probability=codes // 8 if seed % 2 else None,
+        domain_distance=0.1 * seed if seed % 2 else None,
     ), analysis
 
 

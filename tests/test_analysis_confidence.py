@@ -1,13 +1,15 @@
 """Confidence of particles, and a pale and doubtful kind that is rejected."""
 
+import csv
 from dataclasses import replace
 
 import numpy as np
 import pytest
 
-from ledger_cases import METHOD, START, arrival
+from ledger_cases import METHOD, START, arrival, result
 from temwatch.analysis import pipeline, segmentation
 from temwatch.analysis.appearance.confidence import STEPS, confidences
+from temwatch.analysis.appearance.domain import domain_distance, notes_of
 from temwatch.analysis.appearance.kinds import is_residue
 from temwatch.analysis.appearance.min_confidence import min_confidence_of, with_min_confidence
 from temwatch.analysis.appearance.picture import keeping_pictures
@@ -17,6 +19,8 @@ from temwatch.engine import decisions, requests
 from temwatch.engine.measuring_again import measuring_again
 from temwatch.ledger import Result, analyses, open_ledger, queue, recording
 from temwatch.ledger.packing import pack_level
+from temwatch.notes import Note
+from temwatch.outputs import tables
 
 CLEAR, PALE = 6, 12
 
@@ -253,3 +257,33 @@ def test_the_configuration_sets_it():
     settings = SegmentationSettings(method="threshold", min_confidence=0.3)
     for build in (segmentation.build, segmentation.build_lazily):
         assert 0.3 == min_confidence_of(pipeline.describe(build(settings), SeparationSettings()))
+
+
+def test_what_the_network_doubts_is_far_from_what_it_knows():
+    """Noise makes every network doubt: in a noisy micrograph as much doubt is less far away."""
+    mask = np.ones((20, 20), bool)
+    distances = [
+        domain_distance(np.full(mask.shape, step, np.uint8), mask, 0.01) for step in (STEPS, 30, 22, 16)
+    ]
+    assert 0.0 == distances[0]
+    assert distances == sorted(distances)
+    doubtful = np.full(mask.shape, 22, np.uint8)
+    assert domain_distance(doubtful, mask, 0.5) < distances[2]
+    assert domain_distance(doubtful, ~mask, 0.01) is None
+    assert () == notes_of(None) == notes_of(distances[1])
+    assert (Note.OUT_OF_DOMAIN,) == notes_of(distances[3])
+
+
+def test_the_distance_is_in_the_table_of_micrographs(ledger):
+    """Empty where it is not known; resolving again leaves it alone."""
+    numbers = [
+        recording.record(ledger, queue.add(ledger, arrival(f"{content}.dm3")), [result(content)])
+        for content in range(6)
+    ]
+    with ledger.reader() as reader:
+        rows = [reader.micrograph(one.micrograph_ids[0]) for one in numbers]
+        text = list(csv.DictReader("".join(tables.csv_text(tables.MICROGRAPHS, reader, "Au")).splitlines()))
+    given = [result(content).segmentation.domain_distance for content in range(6)]
+    assert given == [row.domain_distance for row in rows]
+    assert {True, False} == {distance is None for distance in given}
+    assert [distance is None for distance in given] == [row["domain_distance"] == "" for row in text]

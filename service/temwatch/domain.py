@@ -34,10 +34,7 @@ Probability = NDArray[np.uint8]
 
 
 class Status(StrEnum):
-    """What became of a file, as in micrographs.csv.
-
-    EXCLUDED is shown in place of DONE; the ledger keeps exclusion apart.
-    """
+    """What became of a file, as in micrographs.csv; EXCLUDED is shown for DONE, the ledger keeps it apart."""
 
     DONE = "done"
     FAILED = "failed"
@@ -146,7 +143,7 @@ class Segmentation:
     linear in the distance from it (`temwatch.analysis.refinement.level`); the mask is where it is above.
     `recorded`, if not the whole picture was, leaves out padding and what an aperture covers.
     `picture` is what is kept of the image, and `probability` what a network gives each pixel of the mask in
-    31 steps: by these particles are judged.
+    31 steps: by these particles are judged. `domain_distance` is that of `analysis.appearance.domain`.
     """
 
     mask: Mask
@@ -156,6 +153,7 @@ class Segmentation:
     recorded: Mask | None = None
     picture: KeptPicture | None = None
     probability: Probability | None = None
+    domain_distance: float | None = None
 
 
 @dataclass(frozen=True, slots=True, kw_only=True, eq=False)

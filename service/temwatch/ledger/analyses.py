@@ -78,6 +78,7 @@ def pack(result: Result) -> PackedAnalysis:
         "metadata": metadata_text(result.metadata),
         "pixel_size_source": str(result.pixel_size_source),
         "stated_pixel_size_nm": _real(result.stated_pixel_size_nm),
+        "domain_distance": _real(result.segmentation.domain_distance),
     }
     return PackedAnalysis(
         micrograph=row,
@@ -221,6 +222,8 @@ def replace(
         if wanted is not None and not waiting_rows.is_wanted(connection, wanted):
             return False
         row = _of_analysis(analysis) | {"analysed_at": utc_text(at), "excluded_particles": 0}
+        if segmented is not None:
+            row["domain_distance"] = _real(segmented.domain_distance)
         *before, file_id, sample = connection.execute(
             """SELECT pixel_size_nm, pixel_size_source, stated_pixel_size_nm, analysed_at, file_id, sample
                 FROM micrographs WHERE id = ?""",

@@ -71,7 +71,10 @@ def unpack_regions(packed: bytes, boxes: Sequence[tuple[int, int, int, int, bool
     return regions
 
 
-SEGMENTATION_COLUMNS = ("mask", "contacts", "notes", "level", "recorded", "picture", "probability")
+SEGMENTATION_COLUMNS = (
+    *("mask", "contacts", "notes", "level", "recorded", "picture", "probability"),
+    "(SELECT domain_distance FROM micrographs WHERE id = micrograph_id)",
+)
 """Of the table of segmentations, what a segmenter found: all that is read when it is resolved again."""
 
 
@@ -92,7 +95,7 @@ def pack_segmentation(segmentation: Segmentation) -> dict[str, bytes | str | Non
 
 def unpack_segmentation(stored: Sequence[Any], shape: tuple[int, int]) -> Segmentation:
     """The segmentation in `SEGMENTATION_COLUMNS`; `shape` is (height, width) in px."""
-    mask, contacts, notes, level, recorded, picture, probability = stored
+    mask, contacts, notes, level, recorded, picture, probability, distance = stored
     return Segmentation(
         mask=unpack_mask(mask, shape),
         contacts=None if contacts is None else unpack_mask(contacts, shape),
@@ -101,6 +104,7 @@ def unpack_segmentation(stored: Sequence[Any], shape: tuple[int, int]) -> Segmen
         recorded=None if recorded is None else unpack_mask(recorded, shape),
         picture=None if picture is None else unpack_picture(picture, shape),
         probability=None if probability is None else unpack_level(probability, shape),
+        domain_distance=distance,
     )
 
 
@@ -120,6 +124,12 @@ def add_probability(connection: sqlite3.Connection) -> None:
     connection.execute(
         "ALTER TABLE micrographs ADD COLUMN rejected_low_confidence INTEGER NOT NULL DEFAULT 0"
     )
+    connection.execute("UPDATE samples SET generation = generation + 1")
+
+
+def add_domain_distance(connection: sqlite3.Connection) -> None:
+    """How unlike the network's micrographs one is; not known of earlier ones."""
+    connection.execute("ALTER TABLE micrographs ADD COLUMN domain_distance REAL")
     connection.execute("UPDATE samples SET generation = generation + 1")
 
 

@@ -166,6 +166,7 @@ class MicrographRow:
     stated_pixel_size_nm: float | None
     notes: tuple[str, ...]
     excluded_particles: int
+    domain_distance: float | None
     recalibrated: bool
     dismissed_notes: tuple[str, ...] = ()
 
@@ -273,13 +274,14 @@ MICROGRAPH_COLUMNS = f"""m.id, m.file_id, f.name, f.root, m.sample,
     m.rejected_too_many_holes, m.rejected_not_separable, m.rejected_low_confidence, m.particle_fraction,
     m.mean_equivalent_diameter_nm, m.acquired_at, m.analysed_at, m.seconds, m.method, m.metadata,
     m.pixel_size_source, m.stated_pixel_size_nm, m.notes, m.notes_of_record, m.excluded, m.excluded_particles,
-    m.recalibrated, f.gone, {DISMISSED} AS dismissed_notes"""
+    m.domain_distance, m.recalibrated, f.gone, {DISMISSED} AS dismissed_notes"""
 
 
 _NOT_MEASURED = {
     "particles": 0,
     "excluded_particles": 0,
     "particle_fraction": None,
+    "domain_distance": None,
     "mean_equivalent_diameter_nm": None,
     "method": None,
 }

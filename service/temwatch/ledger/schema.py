@@ -202,6 +202,7 @@ MIGRATIONS: tuple[Callable[[sqlite3.Connection], None], ...] = (
     tables.add_holder_values,
     dismissals.create,
     packing.add_probability,
+    packing.add_domain_distance,
 )
 """Migration n brings a ledger from version n to version n + 1."""
 

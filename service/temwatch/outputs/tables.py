@@ -57,6 +57,11 @@ MICROGRAPH_COLUMNS: tuple[Column, ...] = (
     Column("notes", "text", f"remarks, joined by ;: {', '.join(Note)}"),
     Column("excluded_particles", "integer", "number of particles that somebody has excluded"),
     *(_REJECTED[reason] for reason in _LATER_REASONS),
+    Column(
+        "domain_distance",
+        "real",
+        "how unlike those of the network's training it is",
+    ),
 )
 
 REJECTION_COLUMNS: tuple[Column, ...] = (

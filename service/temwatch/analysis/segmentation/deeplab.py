@@ -24,6 +24,7 @@ from numpy.typing import NDArray
 from torch.nn.utils.fusion import fuse_conv_bn_eval
 
 from temwatch.analysis.appearance.confidence import STEPS
+from temwatch.analysis.appearance.domain import domain_distance, notes_of
 from temwatch.analysis.refinement import edge_network
 from temwatch.analysis.refinement.edge_network import EdgeNetwork
 from temwatch.analysis.refinement.level import OUTLINE
@@ -79,7 +80,7 @@ def build(settings: SegmentationSettings, on_out_of_memory: Callable[[], None] =
             on_out_of_memory=on_out_of_memory,
         )
         return [
-            replace(one, notes=remarks(image, one.mask, dark=dark))
+            replace(one, notes=remarks(image, one.mask, dark=dark) + notes_of(one.domain_distance))
             for one, image in zip(found, images, strict=True)
         ]
 
@@ -279,7 +280,11 @@ def _segmentation(seen: _Seen, description: weights.Description, edges: EdgeNetw
     is_original = description.architecture == weights.ANTEMA
     mask = seen.found.mask if is_original else particle_mask(seen.found, seen.image.pixels)
     found = Segmentation(mask=mask, contacts=seen.contacts, probability=seen.probability)
-    return found if edges is None else with_true_edges(found, seen.image, edges)
+    if edges is not None:
+        found = with_true_edges(found, seen.image, edges)
+    if found.probability is None:
+        return found
+    return replace(found, domain_distance=domain_distance(found.probability, found.mask, seen.image.noise))
 
 
 def with_true_edges(found: Segmentation, image: Prepared, edges: EdgeNetwork) -> Segmentation:

@@ -44,11 +44,13 @@ def _stitched(segment: Callable[[Sequence[Image]], list[Segmentation]], image: I
     mask = np.zeros(image.shape, bool)
     contacts = recorded = probability = None
     notes: list[tuple[str, ...]] = []
+    distances: list[float] = []  # of a mosaic that of its strangest piece
     for rows, own_rows in _spans(image.shape[0]):
         for columns, own_columns in _spans(image.shape[1]):
             piece = np.ascontiguousarray(image[slice(*rows), slice(*columns)])
             found = segment([piece])[0]
             notes.append(found.notes)
+            distances += [] if found.domain_distance is None else [found.domain_distance]
             inside = (
                 slice(own_rows[0] - rows[0], own_rows[1] - rows[0]),
                 slice(own_columns[0] - columns[0], own_columns[1] - columns[0]),
@@ -64,7 +66,12 @@ def _stitched(segment: Callable[[Sequence[Image]], list[Segmentation]], image: I
                 probability = np.zeros(image.shape, np.uint8) if probability is None else probability
                 probability[slice(*own_rows), slice(*own_columns)] = found.probability[inside]
     return Segmentation(
-        mask=mask, contacts=contacts, notes=_together(notes), recorded=recorded, probability=probability
+        mask=mask,
+        contacts=contacts,
+        notes=_together(notes),
+        recorded=recorded,
+        probability=probability,
+        domain_distance=max(distances, default=None),
     )
 
 
