@@ -71,18 +71,17 @@ class Engine:
         submit = self._processes.submit
         self._artifacts = ArtifactWriter(ledger, config.output.folder, mode, submit=submit, wake=self.wake)
         books = WorkbookWriter(ledger, config.output, submit=submit, wake=self.wake)
-        self._publisher = Publisher(
-            ledger, config, mode, self._artifacts, self._on_published, books, self._hooks
-        )
+        done, hooks = self._on_published, self._hooks
+        self._publisher = Publisher(ledger, config, mode, self._artifacts, done, books, hooks)
+        soon = self._publisher.publish_soon
         self._requests = RequestQueue(
             ledger,
             config,
-            workers=self._processes.workers(self._hooks.is_source_up),
+            workers=self._processes.workers(hooks.is_source_up),
             is_complete=self._artifacts.is_complete,
             wake=self.wake,
-            publish_soon=self._publisher.publish_soon,
+            publish_soon=soon,
         )
-        soon = self._publisher.publish_soon
         self._moved_files = MovedFiles(ledger, config, trace=self._processes.trace, publish_soon=soon)
         self._sequence_tracker = SequenceTracker(ledger, config, self._publisher.publish, self.wake)
         self._jobs: list[Job] = []

@@ -51,10 +51,10 @@ def render(
     fields: Fields, sample: str, chart: Chart, kind: Kind, view: View, bins: Bins = AUTOMATIC
 ) -> bytes:
     """One chart of a sample; the same ledger gives the same bytes."""
-    return drawn(lambda axes: CHARTS[chart](axes, fields, view, bins), sample, kind)
+    return picture_of(lambda axes: CHARTS[chart](axes, fields, view, bins), sample, kind)
 
 
-def drawn(draw: Callable[[Axes], None], title: str, kind: Kind) -> bytes:
+def picture_of(draw: Callable[[Axes], None], title: str, kind: Kind) -> bytes:
     """A picture of what a function draws on the axes."""
     import matplotlib as mpl
     from matplotlib.backends.backend_agg import FigureCanvasAgg

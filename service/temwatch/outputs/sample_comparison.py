@@ -73,7 +73,7 @@ def _against(reference: Fields, fields: Fields, view: View) -> dict[str, Any] | 
 
 def chart(samples: Samples, kind: charts.Kind, view: View, bins: Bins) -> bytes:
     """Smooth densities of all samples in one picture."""
-    return charts.drawn(lambda axes: _draw(axes, samples, view, bins), ", ".join(samples), kind)
+    return charts.picture_of(lambda axes: _draw(axes, samples, view, bins), ", ".join(samples), kind)
 
 
 def _draw(axes: Axes, samples: Samples, view: View, bins: Bins) -> None:

@@ -9,7 +9,8 @@ let dialog;
 let form; // what is typed, while the distance is being measured
 
 export function open(row, viewer) {
-  form = { row, viewer, scope: "sample", how: "factor", factor: "", size: "", distance: "", length: null, reason: "" };
+  const states = ["file", "corrected"].includes(row.pixel_size_source); // else somebody gave a size
+  form = { row, viewer, states, scope: states ? "sample" : "micrograph", how: states ? "factor" : "size", factor: "", size: "", distance: "", length: null, reason: "" };
   show();
 }
 
@@ -56,15 +57,17 @@ function show() {
   }
   const { row } = form;
   const stated = row.stated_pixel_size_nm;
+  const { factor, ...others } = HOW;
   const reason = make("input", { type: "text", id: "calibration-reason", maxLength: 1000, value: form.reason, oninput: (event) => (form.reason = event.target.value) });
   dialog.replaceChildren(make("form", { method: "dialog", onsubmit: (event) => { event.preventDefault(); apply(); } },
     make("h2", {}, `Correct the size of ${row.name}`),
-    make("p", {}, `It is measured with ${digits(row.pixel_size_nm, 4)} nm per pixel${row.pixel_size_source === "corrected" && stated ? `, corrected; its file states ${digits(stated, 4)}` : ""}.`),
-    make("fieldset", { className: "radios" }, make("legend", {}, "Apply to"), ...radios("scope", { sample: `All of ${row.sample}, also what comes later`, micrograph: "This micrograph only" })),
-    make("fieldset", { className: "radios" }, make("legend", {}, "By"), ...radios("how", HOW)),
+    make("p", {}, `It is measured with ${digits(row.pixel_size_nm, 4)} nm per pixel${form.states ? "" : ", which somebody gave: its file states none"}${row.pixel_size_source === "corrected" && stated ? `, corrected; its file states ${digits(stated, 4)}` : ""}.`),
+    form.states ? make("fieldset", { className: "radios" }, make("legend", {}, "Apply to"), ...radios("scope", { sample: `All of ${row.sample}, also what comes later`, micrograph: "This micrograph only" }))
+      : make("p", { className: "caption" }, `Another size for this micrograph only; of others, temwatch retry PATH --pixel-size NM changes it, and pixel_size_nm in the configuration that of what comes later.`),
+    make("fieldset", { className: "radios" }, make("legend", {}, "By"), ...radios("how", form.states ? HOW : others)),
     make("div", { className: "line start" }, ...fields()),
     make("p", { className: "preview", role: "status" }),
-    make("label", { htmlFor: "calibration-reason" }, "Reason"), reason,
+    ...(form.states ? [make("label", { htmlFor: "calibration-reason" }, "Reason"), reason] : []),
     make("p", { className: "failed", role: "alert", hidden: true }),
     make("div", { className: "line" }, make("button", { type: "submit" }, "Apply"),
       row.pixel_size_source === "corrected" ? make("button", { type: "button", onclick: () => send({ undo: true }) }, "Undo the last correction") : null,
@@ -77,10 +80,18 @@ function show() {
 function apply() {
   const size = wanted();
   if (size === null) return complain("Measure the distance first.");
+  if (!form.states) return readAgain(size);
   const stated = form.row.stated_pixel_size_nm ?? form.row.pixel_size_nm;
   // the files of a sample may state different sizes: what was measured on one holds for all as a factor
   const asFactor = form.how === "factor" || (form.how === "distance" && form.scope === "sample");
   return send(asFactor ? { factor: size / stated } : { pixel_size_nm: size });
+}
+
+// a size that somebody gave is given once more, and the file read with it
+async function readAgain(size) {
+  const { row } = form;
+  const words = () => `${row.name} is being measured again with ${digits(size, 4)} nm per pixel.`;
+  if (await decide(`api/micrographs/${row.id}/retry`, { pixel_size_nm: size }, words, { complain })) dialog.close();
 }
 
 function complain(text) {

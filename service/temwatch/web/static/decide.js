@@ -26,7 +26,7 @@ export async function decide(path, body, words, { complain = tell } = {}) {
   try {
     const answer = await postWithToken(path, JSON.stringify({ ...body, ...(by ? { by } : {}) }), { "Content-Type": "application/json" });
     if (!answer) return null;
-    undoable = answer.changes;
+    undoable = answer.changes ?? []; // another reading of a file has none
     tell(words(answer));
     page.decided();
     return answer;
