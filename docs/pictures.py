@@ -14,9 +14,12 @@ from scipy import ndimage
 
 import temwatch
 from temwatch import simulator
+from temwatch.analysis import pipeline
+from temwatch.analysis.appearance.confidence import STEPS
+from temwatch.analysis.appearance.picture import take_picture
 from temwatch.analysis.separation import SEPARATORS
 from temwatch.config import SeparationSettings
-from temwatch.domain import Analysis, Mask, Reason, Region
+from temwatch.domain import Analysis, Mask, Reason, Region, Segmentation
 
 FOLDER = Path(__file__).parent / "pictures"
 PIXEL_SIZE_NM = 0.1
@@ -97,14 +100,31 @@ def rejections() -> list[list[Panel]]:
         (Reason.LOW_CONVEXITY, cross, default.model_copy(update={"min_convexity": 0.8})),
         (Reason.TOO_MANY_HOLES, mesh, default.model_copy(update={"max_holes": 10})),
     )
+    analyses = [(reason, _resolved(mask, settings=settings)) for reason, mask, settings in cases]
     panels = []
-    for reason, mask, settings in cases:
-        analysis = _resolved(mask, settings=settings)
+    for reason, analysis in (*analyses, (Reason.LOW_CONFIDENCE, _beside_residue(size))):
         gone = [rejection.region for rejection in analysis.rejections if rejection.reason is reason]
         kept = [particle.region for particle in analysis.particles]
         colours = [COLOURS[0]] * len(kept) + [REJECTED] * len(gone)
+        mask = analysis.mask | (False if analysis.removed is None else analysis.removed)
         panels.append(Panel(str(reason), mask, [*kept, *gone], colours))
     return [panels]
+
+
+def _beside_residue(size: tuple[int, int]) -> Analysis:
+    """Three dark discs that a network is sure of, among pale blobs that it doubts."""
+    clear = _disc(size, 24, 26, 13) | _disc(size, 30, 62, 13) | _disc(size, 63, 40, 13)
+    residue = np.zeros(size, dtype=bool)
+    for row, column in ((8, 48), (46, 14), (45, 50), (60, 70), (74, 62), (77, 17), (62, 16)):
+        residue |= _disc(size, row, column, 4)
+    mask = clear | residue
+    found = Segmentation(
+        mask=mask,
+        picture=take_picture(np.where(clear, 400, np.where(residue, 900, 1000)).astype(np.float32), mask),
+        probability=np.where(clear, STEPS, np.where(residue, 2 * STEPS // 3, 0)).astype(np.uint8),
+    )
+    settings = SeparationSettings(method="uecs")
+    return pipeline.resolve_segmentation(found, pixel_size_nm=PIXEL_SIZE_NM, settings=settings)
 
 
 PICTURES: dict[str, Callable[[], list[list[Panel]]]] = {
