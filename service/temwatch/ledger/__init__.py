@@ -1,7 +1,7 @@
 """The only state of temwatch: one SQLite file, one writer, any number of readers. All SQL is here."""
 
-from temwatch.ledger.analyses import PackedAnalysis, pack
 from temwatch.ledger.opening import is_held, open_ledger
+from temwatch.ledger.packed_analysis import PackedAnalysis, pack
 from temwatch.ledger.reader import Reader
 from temwatch.ledger.requests import answer_to, post_request
 from temwatch.ledger.rows import (

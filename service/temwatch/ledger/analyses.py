@@ -1,25 +1,16 @@
-"""Analyses as rows and compressed blobs of the ledger, and back.
-
-`pack` takes most of the time and needs no transaction.
-"""
+"""Analyses into the ledger, and back."""
 
 from __future__ import annotations
 
-import dataclasses
 import sqlite3
-from collections.abc import Iterable, Mapping, Sequence
-from dataclasses import dataclass
+from collections.abc import Iterable, Sequence
 from datetime import datetime
-from statistics import fmean
 from typing import Any
-
-import numpy as np
 
 from temwatch import descriptors
 from temwatch.domain import (
     Analysis,
     Level,
-    PackedFingerprint,
     Particle,
     Reason,
     Region,
@@ -28,136 +19,30 @@ from temwatch.domain import (
     utc_text,
 )
 from temwatch.ledger import calibrations, exclusions, waiting_rows
+from temwatch.ledger.packed_analysis import (
+    BLOBS_OF_ANALYSIS,
+    PackedAnalysis,
+    blobs_of,
+    columns_of,
+    domain_column,
+    particle_row,
+    regions_of,
+    rejection_row,
+)
 from temwatch.ledger.packing import (
     BOX_COLUMNS,
     SEGMENTATION_COLUMNS,
     pack_mask,
-    pack_regions,
-    pack_segmentation,
     unpack_level,
     unpack_mask,
     unpack_regions,
     unpack_segmentation,
 )
 from temwatch.ledger.reader import Reader
-from temwatch.ledger.rows import Result, metadata_text, method_from
+from temwatch.ledger.rows import method_from
 from temwatch.ledger.supersede import make_stale
 from temwatch.ledger.writer import Ledger
-from temwatch.notes import Note, join_notes, split_notes
-from temwatch.setting_keys import Settings
-
-
-@dataclass(frozen=True, slots=True, kw_only=True, eq=False)
-class PackedAnalysis:
-    """An analysis as rows; the id of its micrograph is not known yet."""
-
-    micrograph: Mapping[str, Any]
-    method_json: str
-    particles: Sequence[tuple[Any, ...]]
-    rejections: Sequence[tuple[Any, ...]]
-    segmentation: Mapping[str, Any]
-    fingerprint: PackedFingerprint | None = None
-    settings: Settings | None = None
-
-    def at(self, analysed_at: datetime, seconds: float, settings: Settings) -> PackedAnalysis:
-        """The same, analysed at another moment, in other seconds, with these settings of the sample."""
-        row = {**self.micrograph, "analysed_at": utc_text(analysed_at), "seconds": float(seconds)}
-        return dataclasses.replace(self, micrograph=row, settings=settings)
-
-
-def pack(result: Result) -> PackedAnalysis:
-    """Rows of one analysed micrograph."""
-    frame = result.frame
-    row = _of_analysis(result.analysis) | {
-        "frame": frame.index if frame else None,
-        "elapsed_s": _real(frame.elapsed_s) if frame else None,
-        "sha256": result.sha256,
-        "acquired_at": utc_text(result.acquired_at) if result.acquired_at else None,
-        "analysed_at": utc_text(result.analysed_at),
-        "seconds": float(result.seconds),
-        "metadata": metadata_text(result.metadata),
-        "pixel_size_source": str(result.pixel_size_source),
-        "stated_pixel_size_nm": _real(result.stated_pixel_size_nm),
-        "domain_distance": _real(result.segmentation.domain_distance),
-    }
-    return PackedAnalysis(
-        micrograph=row,
-        method_json=result.analysis.method.to_json(),
-        particles=[_particle(particle) for particle in result.analysis.particles],
-        rejections=[_rejection(rejection) for rejection in result.analysis.rejections],
-        segmentation=_pixels(result.analysis, result.segmentation),
-        fingerprint=result.fingerprint if _is_comparable(result.analysis) else None,
-    )
-
-
-def _is_comparable(analysis: Analysis) -> bool:
-    """Whether there is something in the field that tells it from others."""
-    return bool(analysis.particles) and Note.BLANK_FIELD not in analysis.notes
-
-
-def _of_analysis(analysis: Analysis) -> dict[str, Any]:
-    height, width = analysis.mask.shape
-    reasons = [rejection.reason for rejection in analysis.rejections]
-    diameters = [float(particle.equivalent_diameter_nm) for particle in analysis.particles]
-    return {
-        "width_px": width,
-        "height_px": height,
-        "pixel_size_nm": float(analysis.pixel_size_nm),
-        "particles": len(analysis.particles),
-        "particle_fraction": analysis.particle_fraction,
-        "mean_equivalent_diameter_nm": fmean(diameters) if diameters else None,
-        "method": analysis.method.digest,
-        "notes": join_notes(analysis.notes),
-    } | {f"rejected_{reason}": reasons.count(reason) for reason in Reason}
-
-
-def _particle(particle: Particle) -> tuple[Any, ...]:
-    measures = [_real(particle.descriptors.get(name)) for name in descriptors.NAMES]
-    flags = (int(particle.separated), int(particle.overlapping), particle.separated_by)
-    return (*measures, *flags, *_box(particle.region.origin_px, particle.region.mask.shape))
-
-
-def _rejection(rejection: Rejection) -> tuple[Any, ...]:
-    region = rejection.region
-    area_px = int(np.count_nonzero(region.mask))
-    return (str(rejection.reason), area_px, int(region.separated), *_box(region.origin_px, region.mask.shape))
-
-
-def _box(origin_px: tuple[int, int], shape: tuple[int, ...]) -> tuple[int, int, int, int]:
-    return int(origin_px[1]), int(origin_px[0]), shape[1], shape[0]
-
-
-def _real(value: float | None) -> float | None:
-    return None if value is None else float(value)
-
-
-_OF_ANALYSIS = ("despeckling", "particle_regions", "rejection_regions")
-
-
-def _pixels(analysis: Analysis, segmentation: Segmentation) -> dict[str, Any]:
-    """A row of `segmentations` by column."""
-    if analysis.mask.shape != segmentation.mask.shape:
-        raise ValueError(
-            f"masks of {analysis.mask.shape} and {segmentation.mask.shape} px are of two micrographs"
-        )
-    height, width = analysis.mask.shape
-    regions = _regions(analysis, pack_mask(segmentation.mask ^ analysis.mask))
-    return (
-        dict(zip(_OF_ANALYSIS, regions, strict=True))
-        | {
-            "height_px": height,
-            "width_px": width,
-        }
-        | pack_segmentation(segmentation)
-    )
-
-
-def _regions(analysis: Analysis, despeckling: bytes) -> tuple[bytes, bytes, bytes]:
-    return (
-        despeckling,
-        pack_regions(particle.region for particle in analysis.particles),
-        pack_regions(rejection.region for rejection in analysis.rejections),
-    )
+from temwatch.notes import split_notes
 
 
 def insert(connection: sqlite3.Connection, micrograph_id: int, packed: PackedAnalysis) -> None:
@@ -215,15 +100,15 @@ def replace(
     if segmented is None:
         with ledger.reader() as reader:
             despeckling = pack_mask(segmentation(reader, micrograph_id).mask ^ analysis.mask)
-        blobs = dict(zip(_OF_ANALYSIS, _regions(analysis, despeckling), strict=True))
+        blobs = dict(zip(BLOBS_OF_ANALYSIS, regions_of(analysis, despeckling), strict=True))
     else:
-        blobs = _pixels(analysis, segmented)
+        blobs = blobs_of(analysis, segmented)
     with ledger.transaction() as connection:
         if wanted is not None and not waiting_rows.is_wanted(connection, wanted):
             return False
-        row = _of_analysis(analysis) | {"analysed_at": utc_text(at), "excluded_particles": 0}
+        row = columns_of(analysis) | {"analysed_at": utc_text(at), "excluded_particles": 0}
         if segmented is not None:
-            row["domain_distance"] = _real(segmented.domain_distance)
+            row |= domain_column(segmented)
         *before, file_id, sample = connection.execute(
             """SELECT pixel_size_nm, pixel_size_source, stated_pixel_size_nm, analysed_at, file_id, sample
                 FROM micrographs WHERE id = ?""",
@@ -239,7 +124,7 @@ def replace(
         )
         connection.execute("DELETE FROM particles WHERE micrograph_id = ?", (micrograph_id,))
         connection.execute("DELETE FROM rejections WHERE micrograph_id = ?", (micrograph_id,))
-        details = map(_particle, analysis.particles), map(_rejection, analysis.rejections)
+        details = map(particle_row, analysis.particles), map(rejection_row, analysis.rejections)
         _insert_details(connection, micrograph_id, *details)
         connection.execute(
             f"UPDATE segmentations SET {', '.join(f'{name} = ?' for name in blobs)} WHERE micrograph_id = ?",

@@ -9,8 +9,8 @@ from typing import Any
 
 from temwatch.domain import Kin, Reason, Status, utc_text
 from temwatch.ledger import analyses, calibrations, counters, exclusions, sample_settings
-from temwatch.ledger.analyses import PackedAnalysis, pack
 from temwatch.ledger.exposures import relate
+from temwatch.ledger.packed_analysis import PackedAnalysis, pack
 from temwatch.ledger.rows import FILE_COLUMNS, File, Recorded, Result, file_from
 from temwatch.ledger.supersede import make_stale, supersede_earlier
 from temwatch.ledger.writer import Ledger
