@@ -85,16 +85,8 @@ def facetted(diameter_px: float, rng: np.random.Generator) -> Solid:
     normals, corners = normals / stretch, corners * stretch
     up = normals[rng.integers(len(normals))] if rng.random() < 2 / 3 else rng.normal(size=3)
     axes = np.linalg.qr(np.column_stack([up, rng.normal(size=(3, 2))]))[0][:, [1, 2, 0]]
-    return _project(normals @ axes, distances, corners @ axes, diameter_px, rng.uniform(0.02, 0.3))
-
-
-def polyhedron(normals: Points, distances: Points, diameter_px: float, rounding: float = 0.0) -> Solid:
-    """Body bounded by the planes `normals . (x, y, z) <= distances`, scaled to an equivalent diameter.
-
-    `rounding` from 0 to 1 cuts the corners of the outline by a circle about the centre: 0 leaves them
-    sharp, 1 reaches down to the outline's nearest side.
-    """
-    return _project(normals, distances, _corners(normals, distances), diameter_px, rounding)
+    rounding = rng.uniform(0.02, 0.3)
+    return polyhedron(normals @ axes, distances, diameter_px, rounding=rounding, corners=corners @ axes)
 
 
 def _corners(normals: Points, distances: Points) -> Points:
@@ -109,9 +101,20 @@ def _form(name: str, tenths: int) -> tuple[Points, Points, Points]:
     return normals, distances, _corners(normals, distances)
 
 
-def _project(
-    normals: Points, distances: Points, corners: Points, diameter_px: float, rounding: float
+def polyhedron(
+    normals: Points,
+    distances: Points,
+    diameter_px: float,
+    *,
+    rounding: float = 0.0,
+    corners: Points | None = None,
 ) -> Solid:
+    """Body bounded by the planes `normals . (x, y, z) <= distances`, scaled to an equivalent diameter.
+
+    `rounding` from 0 to 1 cuts the corners of the outline by a circle about the centre: 0 leaves them
+    sharp, 1 reaches down to the outline's nearest side. `corners` of the body may be known already.
+    """
+    corners = _corners(normals, distances) if corners is None else corners
     length = np.linalg.norm(normals, axis=1)
     normals, distances = normals / length[:, None], distances / length
     hull = ConvexHull(corners[:, :2])
