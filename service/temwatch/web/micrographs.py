@@ -35,45 +35,53 @@ _MAX_DECODED = 3  # micrographs of 4096 px take 16 MiB each
 _MISSING: dict[int | str, dict[str, Any]] = {404: {"description": "no such micrograph or picture"}}
 
 
-def add(app: FastAPI, service: Context) -> None:
-    """Add the routes to the application."""
-    threading.Thread(target=rendering.warm_up, daemon=True).start()
-    previews = SingleFlightCache[bytes](_PREVIEW_BYTES, len)
-    # the crops of a histogram bin come from few micrographs
-    decoded = SingleFlightCache[Image.Image](_MAX_DECODED, lambda _: 1)
+class PublishedPictures:
+    """Pictures in the output folders; damaged ones are drawn again, one at a time."""
 
-    one_redraws = threading.Lock()
+    def __init__(self, service: Context) -> None:
+        self._service = service
+        self._one_redraws = threading.Lock()
 
-    def redraw(ledger: Reader, row: MicrographRow) -> None:
-        """Draw damaged pictures again; where that fails, they are missing."""
-        with one_redraws, suppress(OSError, KeyError):
-            path = paths.row_picture(service.config.output.folder, row, "micrograph")
-            redrawing.redraw(ledger, path.parent, row)
-
-    def published(ledger: Reader, row: MicrographRow, kind: paths.Picture) -> Path:
-        path = paths.row_picture(service.config.output.folder, row, kind)
+    def path(self, ledger: Reader, row: MicrographRow, kind: paths.Picture) -> Path:
+        """Where a whole picture lies; 404 where there is none."""
+        path = paths.row_picture(self._service.config.output.folder, row, kind)
         if path.is_file() and not pictures.is_whole(path):
-            redraw(ledger, row)
+            self._redraw(ledger, row)
         if not pictures.is_whole(path):
             raise HTTPException(404, f"micrograph {row.id} has no {kind} picture")
         return path
 
-    def decoding(id: int, use: Callable[[Path], Drawn]) -> Drawn:
+    def decoded(self, id: int, use: Callable[[Path], Drawn]) -> Drawn:
         """What is made of the picture of a micrograph, which is drawn again where it cannot be decoded."""
-        with service.reader() as ledger:
+        with self._service.reader() as ledger:
             row = known_micrograph(ledger, id)
-            path = published(ledger, row, "micrograph")
+            path = self.path(ledger, row, "micrograph")
             try:
                 return use(path)
             except rendering.DamagedPicture:
                 with suppress(OSError):
                     path.unlink(missing_ok=True)
-                redraw(ledger, row)
+                self._redraw(ledger, row)
             try:
-                return use(published(ledger, row, "micrograph"))
+                return use(self.path(ledger, row, "micrograph"))
             except rendering.DamagedPicture as error:
                 raise HTTPException(404, f"micrograph {id} has no picture: {error}") from None
 
+    def _redraw(self, ledger: Reader, row: MicrographRow) -> None:
+        """Where that fails, they are missing."""
+        with self._one_redraws, suppress(OSError, KeyError):
+            path = paths.row_picture(self._service.config.output.folder, row, "micrograph")
+            redrawing.redraw(ledger, path.parent, row)
+
+
+def add(app: FastAPI, service: Context) -> None:
+    """Add the routes to the application."""
+    threading.Thread(target=rendering.warm_up, daemon=True).start()
+    _add_rows(app, service)
+    _add_pictures(app, service, PublishedPictures(service))
+
+
+def _add_rows(app: FastAPI, service: Context) -> None:
     @app.get("/api/micrographs", summary="Micrographs of all samples, newest first")
     def recent(limit: Annotated[int, Query(ge=1, le=1000)] = 20) -> list[dict[str, Any]]:
         with service.reader() as ledger:
@@ -107,6 +115,12 @@ def add(app: FastAPI, service: Context) -> None:
         with Reader(service.config.output.state, chosen) as ledger:
             return {"numbers": sorted(exclusions.uncounted_numbers(ledger, id))}
 
+
+def _add_pictures(app: FastAPI, service: Context, published: PublishedPictures) -> None:
+    previews = SingleFlightCache[bytes](_PREVIEW_BYTES, len)
+    # the crops of a histogram bin come from few micrographs
+    decoded = SingleFlightCache[Image.Image](_MAX_DECODED, lambda _: 1)
+
     @app.get(
         "/api/micrographs/{id}/particles/{number}.png",
         responses=_MISSING | {200: {"content": {"image/png": {}}}},
@@ -119,7 +133,7 @@ def add(app: FastAPI, service: Context) -> None:
             found, level = analyses.particles(ledger, id), analyses.level(ledger, id)
         if not 1 <= number <= len(found):
             raise HTTPException(404, f"micrograph {id} has no particle {number}")
-        picture = decoding(
+        picture = published.decoded(
             id, lambda path: decoded.get((path, path.stat().st_mtime_ns), lambda: rendering.decode(path))
         )
         content = rendering.crop(picture, found[number - 1], level)
@@ -143,7 +157,7 @@ def add(app: FastAPI, service: Context) -> None:
         with service.reader() as ledger:
             row = known_micrograph(ledger, id)
         small = paths.shown_picture(service.config.output.folder, row)
-        content = draw(small) if small.suffix == ".jpg" else decoding(id, draw)
+        content = draw(small) if small.suffix == ".jpg" else published.decoded(id, draw)
         caching = "private, max-age=86400, immutable" if t else "no-cache"
         return Response(content, media_type="image/jpeg", headers={"Cache-Control": caching})
 
@@ -155,5 +169,5 @@ def add(app: FastAPI, service: Context) -> None:
     )
     def picture(id: int, kind: paths.Picture) -> FileResponse:
         with service.reader() as ledger:
-            path = published(ledger, known_micrograph(ledger, id), kind)
+            path = published.path(ledger, known_micrograph(ledger, id), kind)
         return FileResponse(path, media_type="image/png", headers={"Cache-Control": "no-cache"})
