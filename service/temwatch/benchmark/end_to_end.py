@@ -13,7 +13,7 @@ from queue import Empty, SimpleQueue
 from typing import NamedTuple
 
 from temwatch import simulator
-from temwatch.benchmark.arrival import arrival
+from temwatch.benchmark.arriving_file import arrival
 from temwatch.benchmark.cpu_usage import cpu_seconds, idle_seconds
 from temwatch.benchmark.running_engine import running_engine
 from temwatch.choices import Device, SegmentationMethod

@@ -10,7 +10,7 @@ from pathlib import Path
 
 import numpy as np
 
-from temwatch.benchmark.arrival import arrival
+from temwatch.benchmark.arriving_file import arrival
 from temwatch.benchmark.cpu_usage import cpu_seconds
 from temwatch.benchmark.running_engine import running_engine
 from temwatch.choices import Device, SegmentationMethod

@@ -18,7 +18,7 @@ from typing import Any
 
 from temwatch.analysis import pipeline, segmentation
 from temwatch.analysis.appearance.picture import keeping_pictures
-from temwatch.benchmark.arrival import arrival
+from temwatch.benchmark.arriving_file import arrival
 from temwatch.choices import SegmentationMethod
 from temwatch.config import STATE_FOLDER, SegmentationSettings, SeparationSettings
 from temwatch.domain import Image, PixelSizeSource, Segmentation, Segmenter, Stage
