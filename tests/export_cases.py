@@ -50,3 +50,10 @@ def record(ledger, path="Au/Au_01.dm3", found=None, *, sample="Au"):
     (file,) = queue.claim(ledger, 1, START)
     one = replace(result(path), sha256=sha256(path), segmentation=segmentation, analysis=analysis)
     recording.record(ledger, file.id, [one])
+
+
+def polygon_area(polygon):
+    """Area that straight lines between the corners (n, 2) enclose, without sign."""
+    # from the first corner: far from (0, 0) the products would lose digits
+    x, y = (polygon - polygon[0]).T
+    return abs(float(np.dot(x, np.roll(y, -1)) - np.dot(y, np.roll(x, -1)))) / 2

@@ -18,9 +18,9 @@ from matplotlib.path import Path as Polygon
 from pycocotools import mask as coco_mask
 from pycocotools.coco import COCO
 
-from export_cases import DISCS, NM, SHAPE, disc_level, discs, record
+from export_cases import DISCS, NM, SHAPE, disc_level, discs, polygon_area, record
 from ledger_cases import START, take
-from temwatch.analysis.measurement.polygons import measured_polygon, polygon_area
+from temwatch.analysis.measurement.polygons import measured_polygon
 from temwatch.domain import Region
 from temwatch.ledger import changes, exclusions, open_ledger
 from temwatch.outputs import exports

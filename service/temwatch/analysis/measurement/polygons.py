@@ -49,10 +49,3 @@ def measured_polygon(region: Region) -> NDArray[np.float64]:
     corners, _, _ = outline.trace(np.ascontiguousarray(region.mask))
     row, column = region.origin_px
     return np.asarray(corners[:, ::-1] + (column, row), np.float64)
-
-
-def polygon_area(polygon: NDArray[np.float64]) -> float:
-    """Area that straight lines between the corners (n, 2) enclose, without sign."""
-    # from the first corner: far from (0, 0) the products would lose digits
-    x, y = (polygon - polygon[0]).T
-    return abs(float(np.dot(x, np.roll(y, -1)) - np.dot(y, np.roll(x, -1)))) / 2
