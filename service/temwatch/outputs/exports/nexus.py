@@ -17,7 +17,7 @@ from temwatch.outputs.files import replacing
 from temwatch.outputs.tables import Advance
 from temwatch.version import __version__
 
-_UNITS = {"nm2": "nm^2"}
+_UNITS = {"nm²": "nm^2"}
 _SIGNAL = descriptors.SIZE
 
 
