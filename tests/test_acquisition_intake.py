@@ -238,7 +238,7 @@ def test_what_is_known_is_not_found_again_unless_it_has_changed(tmp_path):
     os.mkfifo(tmp_path / "c.dm3")
     for examined, changed in ((False, ["c.dm3", "d.dm3"]), (True, ["b.dm3", "c.dm3", "d.dm3"])):
         told, answers = [], []
-        known = KnownFiles(before, examined=examined, again={"d.dm3"}, seen=told.extend)
+        known = KnownFiles(before, examined=examined, again={"d.dm3"}, on_entries=told.extend)
         found = scan(tmp_path, PATTERNS, known=known, answered=lambda: answers.append(1))  # noqa: B023
         assert changed == [one.path for one in found]
         assert ["a.dm3", "b.dm3", "c.dm3", "d.dm3", "e.txt"] == sorted(told)

@@ -246,7 +246,7 @@ class Search:
                 root,
                 intake.settings.patterns,
                 skip=intake.skip,
-                known=KnownFiles(known, examined=every, again=files, seen=missing.difference_update),
+                known=KnownFiles(known, examined=every, again=files, on_entries=missing.difference_update),
                 answered=self._call_answered,
                 skipped=skip,
             )

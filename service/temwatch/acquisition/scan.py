@@ -60,16 +60,16 @@ class FoundFile:
 class KnownFiles:
     """Files that are not found again: `states` by path, as `FoundFile.state` gives them.
 
-    Where they are `examined`, one that has changed is found, and those of `again` are in any case. `seen` is
-    called with the paths of all entries of a folder.
+    Where they are `examined`, one that has changed is found, and those of `again` are in any case.
+    `on_entries` is called with the paths of all entries of a folder.
     """
 
     states: Mapping[str, tuple[int, int, int | None]]
     examined: bool
     again: Collection[str] = ()
-    seen: Callable[[list[str]], None] = lambda _: None
+    on_entries: Callable[[list[str]], None] = lambda _: None
 
-    def sift(
+    def changed_entries(
         self, entries: Iterable[os.DirEntry[str]], prefix: str, answered: Callable[[], None]
     ) -> tuple[list[os.DirEntry[str]], bool]:
         """The entries of a folder that are to be looked at, and whether others were passed over.
@@ -92,7 +92,7 @@ class KnownFiles:
                 if not _is_unchanged(entry, states[path]):
                     listed.append(entry)
                 answered()
-        self.seen(paths)
+        self.on_entries(paths)
         return listed, len(listed) < len(paths)
 
 
@@ -176,7 +176,7 @@ def scan(
         prefix = f"{folder}/" if folder else ""
         try:
             with os.scandir(root / folder) as entries:
-                listed, has_matches = known.sift(entries, prefix, answered)
+                listed, has_matches = known.changed_entries(entries, prefix, answered)
         except OSError as error:
             if folder == below:
                 raise

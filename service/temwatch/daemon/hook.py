@@ -38,7 +38,7 @@ _OF_SYSTEMD = ("NOTIFY_SOCKET", "WATCHDOG_USEC", "WATCHDOG_PID")
 
 
 @dataclass(slots=True)
-class _Attempts:
+class _FailedRuns:
     """What failed for a sample, and when to try again (monotonic clock)."""
 
     count: int
@@ -54,7 +54,7 @@ class Hook:
         self._ledger = ledger
         self._clock = RestClock(settings.rest_seconds)
         self._done: dict[str, SampleProgress] = {}
-        self._failed: dict[str, _Attempts] = {}
+        self._failed: dict[str, _FailedRuns] = {}
 
     def run(self, stop: threading.Event) -> None:
         """Look after samples until `stop` is set; a command that runs then is ended and runs again later."""
@@ -112,7 +112,7 @@ class Hook:
         pause_s = min(_FIRST_PAUSE_SECONDS * 2 ** (count - 1), _LONGEST_PAUSE_SECONDS)
         if all(one.reason != reason for one in self._failed.values()):
             log.warning("hook failed, will retry", sample=sample, reason=reason)
-        self._failed[sample] = _Attempts(count, now_s + pause_s, reason)
+        self._failed[sample] = _FailedRuns(count, now_s + pause_s, reason)
         counters.count(self._ledger, "hook_runs", "failed")
 
     def _run(self, record: IO[bytes], stop: threading.Event) -> str | None:

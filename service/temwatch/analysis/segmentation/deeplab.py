@@ -168,7 +168,7 @@ def save(net: torch.nn.Module, path: Path, description: weights.Description, *, 
     weights.write(path, weights.with_header(safetensors.torch.save(state), description))
 
 
-class _Seen(NamedTuple):
+class _ImageMasks(NamedTuple):
     """What comes back from the device for one micrograph: pixels as the network saw them, and masks."""
 
     image: Prepared
@@ -224,12 +224,12 @@ def _stacked(images: Sequence[Image], *, dark: bool = True) -> NDArray[np.float3
 
 def _see(
     net: torch.nn.Module, stack: NDArray[np.float32], tile_px: int, *, description: weights.Description
-) -> list[_Seen]:
+) -> list[_ImageMasks]:
     """The device's part: preparation, network, thresholds."""
     batch, found = _probabilities(net, stack, tile_px, description=description)
     images = (Prepared(*one) for one in zip(batch.pixels.cpu().numpy(), batch.noise, strict=True))
     return [
-        _Seen(image, *masks_of(one, image.noise, description), _kept_probability(one[0], description))
+        _ImageMasks(image, *masks_of(one, image.noise, description), _kept_probability(one[0], description))
         for image, one in zip(images, found, strict=True)
     ]
 
@@ -275,7 +275,9 @@ def _kept_probability(found: torch.Tensor, description: weights.Description) -> 
     return kept
 
 
-def _segmentation(seen: _Seen, description: weights.Description, edges: EdgeNetwork | None) -> Segmentation:
+def _segmentation(
+    seen: _ImageMasks, description: weights.Description, edges: EdgeNetwork | None
+) -> Segmentation:
     """The CPU's part: connected parts, holes, outlines."""
     is_original = description.architecture == weights.ANTEMA
     mask = seen.found.mask if is_original else particle_mask(seen.found, seen.image.pixels)

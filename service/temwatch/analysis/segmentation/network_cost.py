@@ -59,7 +59,7 @@ class MeasuredSegmenter:
         clock = _Clock(self._device)
         turn = _Turn(clock)
         self._net.seconds = 0
-        began = clock.now()
+        began = clock.read_s()
         found = [
             replace(one, notes=remarks(image, one.mask, dark=True))
             for one, image in zip(
@@ -75,7 +75,7 @@ class MeasuredSegmenter:
                 strict=True,
             )
         ]
-        spent = clock.now() - began
+        spent = clock.read_s() - began
         network = self._net.seconds
         self.cost = SegmentCost(network=network, feeding=turn.seconds - network, after=spent - turn.seconds)
         return found
@@ -85,7 +85,7 @@ class MeasuredSegmenter:
 class _Clock:
     device: torch.device
 
-    def now(self) -> float:
+    def read_s(self) -> float:
         if self.device.type != "cuda":
             return time.process_time()
         torch.cuda.synchronize(self.device)
@@ -101,12 +101,12 @@ class _Turn(contextlib.AbstractContextManager[None]):
         self._began = 0.0
 
     def __enter__(self) -> None:
-        self._began = self._clock.now()
+        self._began = self._clock.read_s()
 
     def __exit__(
         self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
     ) -> None:
-        self.seconds += self._clock.now() - self._began
+        self.seconds += self._clock.read_s() - self._began
 
 
 class _Timed(torch.nn.Module):
@@ -119,7 +119,7 @@ class _Timed(torch.nn.Module):
         self._clock = _Clock(device)
 
     def forward(self, inputs: torch.Tensor) -> torch.Tensor:
-        began = self._clock.now()
+        began = self._clock.read_s()
         outputs: torch.Tensor = self.net(inputs)
-        self.seconds += self._clock.now() - began
+        self.seconds += self._clock.read_s() - began
         return outputs
