@@ -17,10 +17,13 @@ from pathlib import Path
 
 from PIL import Image
 from playwright.sync_api import sync_playwright
+from walk import walk as tasks_done
 
 from temwatch import simulator
 
 MICROGRAPHS, SEED = 6, 3
+OTHER_SAMPLE, OTHER_MICROGRAPHS, OTHER_SEED = "Au_seeded", 4, 8
+TOKEN = "token of the screenshots"
 WAIT_S = 1200.0
 PORT = 8757
 SIZE, SHOWN = (1440, 900), (1200, 750)
@@ -40,15 +43,17 @@ folder = "acquisition"
 folder = "results"
 [http]
 listen = "127.0.0.1:{PORT}"
+token_file = "token"
 """
 
 
 def main(output: Path) -> None:
-    """Write live_page.png and overlay.png."""
+    """Write live_page.png, overlay.png and the pictures of the tasks, and print their clicks."""
     with tempfile.TemporaryDirectory() as name:
         folder = Path(name)
         (folder / "acquisition").mkdir()
         (folder / "temwatch.toml").write_text(CONFIG, encoding="utf-8")
+        (folder / "token").write_text(TOKEN, encoding="utf-8")
         command = [sys.executable, "-m", "temwatch", "run", "--config", "temwatch.toml"]
         with (folder / "service.log").open("wb") as log:
             service = subprocess.Popen(command, cwd=folder, stderr=log)
@@ -67,6 +72,13 @@ def main(output: Path) -> None:
             )
             overlay = sorted(overlays.rglob("*_overlay.png"))[-1]
             save(Image.open(overlay).crop((0, 0, *OVERLAY_PX)), output / "overlay.png", colours=32)
+            for _ in simulator.acquire(
+                folder / "acquisition", OTHER_MICROGRAPHS, seed=OTHER_SEED, sample=OTHER_SAMPLE
+            ):
+                pass
+            (folder / "acquisition" / "Au_99.dm3").write_text("no micrograph", encoding="utf-8")
+            wait(lambda: len(list(overlays.rglob("*_overlay.png"))) == MICROGRAPHS + OTHER_MICROGRAPHS)
+            walk(output, folder / "walk.png")
         finally:
             service.send_signal(signal.SIGTERM)
             service.wait(timeout=60)
@@ -81,6 +93,25 @@ def photograph(file: Path) -> None:
         wait(lambda: page.evaluate("document.querySelector('#state').classList.contains('ready')"))
         time.sleep(3)  # charts and outlines are drawn after the numbers
         page.screenshot(path=file)
+        browser.close()
+
+
+def walk(output: Path, picture: Path) -> None:
+    """The tasks; where something is to be seen, a picture is taken."""
+    with sync_playwright() as playwright:
+        browser = playwright.chromium.launch(executable_path=shutil.which("chromium"), args=CHROMIUM)
+        page = browser.new_page(viewport={"width": SIZE[0], "height": SIZE[1]}, color_scheme="dark")
+        page.goto(f"http://127.0.0.1:{PORT}/healthz")
+        page.evaluate(f"sessionStorage.setItem('token', '{TOKEN}'); localStorage.setItem('by', 'Anna')")
+
+        def show(name: str) -> None:
+            time.sleep(2)  # charts are drawn after the numbers
+            page.screenshot(path=picture)
+            small = Image.open(picture).resize(SHOWN, Image.Resampling.LANCZOS)
+            save(small, output / f"walk_{name}.png", colours=64)
+
+        for task, hand in tasks_done(page, f"http://127.0.0.1:{PORT}/", show):
+            print(f"{task.words}: {hand.clicks} clicks, {hand.typed} fields")  # noqa: T201
         browser.close()
 
 
