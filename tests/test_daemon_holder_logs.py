@@ -154,6 +154,12 @@ def test_moments_need_the_time_of_the_first_frame(run):
     [
         ("time,temperature\n0,20\n", "with a known unit"),
         ("a,b\n1,2\n", "no header with a column of times"),
+        ("time,temp (C)\n0001-01-01 00:00:00,20\n", "is no moment"),
+        ("time,temp (C)\n9999-12-31T23:59:59-12:00,20\n", "is no moment"),
+        ("t,temp (C)\n0,20,5\n1,30,5\n", "more numbers than columns"),
+        ("t,temp (C)\n1769817660,20\n1769817669,29\n", "near a frame in time"),
+        ("t;temp (K)\n0;1.234,5\n2;-7\n", "near a frame in time"),
+        pytest.param("t,temp (C)\n" + "\n" * 2_000_000, "more than 2,000,000 rows", id="too many rows"),
     ],
 )
 def test_a_log_that_cannot_be_joined_is_told_of_once(run, text, reason):
@@ -162,6 +168,34 @@ def test_a_log_that_cannot_be_joined_is_told_of_once(run, text, reason):
     (line,) = run.turn(0, 10, 20, 40, 1000)
     assert reason in line["reason"]
     assert [""] * 4 == run.column("temperature_C")
+
+
+@pytest.mark.parametrize("name", ["run.csv", os.fsdecode(b"run_temp\xe9rature.csv"), "run_a\nb;c.csv"])
+@pytest.mark.parametrize(
+    "text",
+    [
+        't,temp_C\n0,20\n0.2,"\n1,40\n9,40\n' + "9,40\n" * 30_000,
+        "x" * 200_000 + ",y\nt,temp_C\n0,20\n1,40\n9,40\n",
+        "t,temp_C\n0,20\n0.1,1e308\n0.2,-1e308\n0.3,1e999\n0.4,-300\n0.5,1_0\n1,40\n9,40\n",
+        "t,temp_C\n0,20\0\n0,20\n1,40\n9,40\n",
+    ],
+    ids=["open quotation mark", "long line", "impossible numbers", "NUL"],
+)
+def test_what_is_broken_in_a_log_costs_its_own_row(run, name, text):
+    """Neither the loop nor the service ends, whatever the log is called."""
+    run.write(text, name)
+    run.turn(0, 10)
+    assert ["20", "30", "40", "40"] == run.column("temperature_C")
+
+
+def test_an_error_that_nobody_expected_costs_one_look(run, monkeypatch):
+    """It is in the log; the next look joins."""
+    run.write(LOG)
+    with monkeypatch.context() as broken:
+        broken.setattr(holder_log, "frame_values", lambda *_: 1 // 0)
+        assert ["internal error"] == [line["event"] for line in run.turn(0, 10)]
+    run.turn(20, 40)
+    assert ["20", "30", "40", "44"] == run.column("temperature_C")
 
 
 def test_which_files_are_logs(tmp_path):

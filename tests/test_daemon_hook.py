@@ -1,5 +1,6 @@
 """The hook: a command of the configuration that gets the record of each sample that has come to rest."""
 
+import errno
 import json
 import sys
 import threading
@@ -15,6 +16,7 @@ from temwatch.config_messages import HookSettings
 from temwatch.daemon.at_rest import RestClock
 from temwatch.daemon.hook import Hook
 from temwatch.ledger import counters, open_ledger, publications, queue, rest
+from temwatch.outputs import sample_record
 
 
 @pytest.fixture
@@ -122,6 +124,22 @@ def test_a_failure_is_told_once_and_tried_again_with_growing_pauses(ledger, take
     said = turn(one, 190)
     assert [("hook done", 2)] == [(line["event"], line["failures_before"]) for line in said]
     assert 1 == len(taken())
+
+
+def test_a_full_folder_for_temporary_files_is_tried_again(ledger, taken, tmp_path, monkeypatch):
+    """The service goes on."""
+    one = hook(ledger, *python(SAVE, tmp_path / "archive"))
+
+    def full(*_):
+        raise OSError(errno.ENOSPC, "No space left on device")
+
+    with monkeypatch.context() as broken:
+        broken.setattr(sample_record, "write", full)
+        said = turn(one, 0, 10)
+    assert ["its input cannot be written: No space left on device"] == [line["reason"] for line in said]
+    turn(one, 100)
+    assert ["Au"] == [record["sample"] for record in taken()]
+    assert (1, 1) == runs(ledger)
 
 
 def test_a_program_that_is_not_there_is_named(ledger):

@@ -53,11 +53,35 @@ def test_times_of_every_kind(tmp_path, frames, text):
     pd.testing.assert_frame_equal(frames, joined[frames.columns])
 
 
-@pytest.mark.parametrize("encoding", ["utf-16", "latin-1", "utf-8-sig"])
+@pytest.mark.parametrize("encoding", ["utf-16", "utf-16-le", "latin-1", "utf-8-sig"])
 def test_encodings(tmp_path, frames, encoding):
     """As programs on Windows save it."""
     path = log(tmp_path, "time,temperature (°C)\n0,25\n30,55\n", encoding)
     assert [25.0, 30.0, 45.0, None] == column(temwatch.join_log(frames, path), "temperature (°C)")
+
+
+def test_a_log_in_utf_16_that_is_being_written(tmp_path, frames):
+    """Half of its last character is there."""
+    path = log(tmp_path, "time,temperature\n0,25\n30,55\n40,6", "utf-16")
+    path.write_bytes(path.read_bytes()[:-1])
+    assert [25.0, 30.0, 45.0, None] == column(temwatch.join_log(frames, path), "temperature")
+
+
+@pytest.mark.parametrize(
+    ("start", "text"),
+    [
+        ("00:01:00", "23:58:00,0\n00:01:00,25\n00:01:10,35"),
+        ("23:59:58", "23:59:58.2,25.2\n23:59:58,25\n00:00:08,35"),
+        ("12:00:00", "12:00:00,25\n12:00:10,35\n12:00:09.9,34.9"),
+    ],
+    ids=["before midnight", "set back, then midnight", "set back"],
+)
+def test_times_of_the_day_around_midnight(tmp_path, frames, start, text):
+    """A log that begins the day before; a clock that is set back a little has not passed midnight."""
+    day = START.astimezone().date()
+    first = datetime.fromisoformat(f"{day}T{start}").astimezone()
+    joined = temwatch.join_log(frames, log(tmp_path, f"time,temperature\n{text}\n"), start=first)
+    assert [25.0, 30.0, None, None] == pytest.approx(column(joined, "temperature"))
 
 
 def test_texts_are_the_last_before(tmp_path, frames):

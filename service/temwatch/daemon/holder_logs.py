@@ -6,6 +6,7 @@ until it reaches beyond the last frame.
 
 from __future__ import annotations
 
+import sqlite3
 import threading
 import time
 from collections.abc import Callable
@@ -21,6 +22,7 @@ from temwatch.ledger import Ledger
 from temwatch.ledger.sequences import holder_values
 from temwatch.ledger.sequences.holder_values import FrameTimes, JoinedLog
 from temwatch.ledger.sequences.progress import Progress, sequences
+from temwatch.names import as_text
 from temwatch.outputs import holder_log
 
 log = structlog.get_logger(__name__)
@@ -68,7 +70,12 @@ class HolderLogs:
             elif now_s >= looked.due_s:
                 looked.due_s = now_s + looked.pause_s
                 looked.pause_s = min(2 * looked.pause_s, _LONGEST_PAUSE_SECONDS)
-                self._look_at(sequence)
+                try:
+                    self._look_at(sequence)
+                except sqlite3.Error:
+                    raise
+                except Exception:  # a boundary, see docs/decisions/0012: it costs one look at one sequence
+                    log.exception("internal error", kind="holder log", sequence=sequence.name)
 
     def _look_at(self, sequence: Progress) -> None:
         with self._ledger.reader() as reader, reader.snapshot():
@@ -95,6 +102,8 @@ class HolderLogs:
             return
         if not values:
             self._tell(sequence, f"{logs[0]}: no column of temperature, pressure or bias with a known unit")
+        elif not any(np.isfinite(numbers).any() for numbers in values.values()):
+            self._tell(sequence, f"{logs[0]}: no row with a number that can be is near a frame in time")
         known = times.elapsed_s[np.isfinite(times.elapsed_s)]
         is_complete = bool(known.size and last_s >= known[-1] + self._gap_s)
         joined = JoinedLog(signature=signature, last_id=sequence.last_id, is_complete=is_complete)
@@ -136,4 +145,4 @@ def _is_of(stem: str, name: str) -> bool:
 
 def _signature(logs: list[Path]) -> str:
     stats = [(path, path.stat()) for path in logs]
-    return ";".join(f"{path.name}:{stat.st_size}:{stat.st_mtime_ns}" for path, stat in stats)
+    return ";".join(f"{as_text(path.name)}:{stat.st_size}:{stat.st_mtime_ns}" for path, stat in stats)

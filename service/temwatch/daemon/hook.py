@@ -72,7 +72,11 @@ class Hook:
             failed = self._failed.get(sample)
             is_due = failed is None or now_s >= failed.due_s
             if is_due and self._done.get(sample) != samples[sample] and not stop.is_set():
-                self._look_after(sample, samples[sample], now_s, stop)
+                try:
+                    self._look_after(sample, samples[sample], now_s, stop)
+                except OSError as error:  # a full folder for temporary files
+                    reason = f"its input cannot be written: {error.strerror or error}"
+                    self._note_failure(sample, reason, now_s)
 
     def _look_after(self, sample: str, progress: SampleProgress, now_s: float, stop: threading.Event) -> None:
         with tempfile.TemporaryFile() as record:

@@ -27,6 +27,9 @@ _SECONDS = (
     (re.compile(r"\bh\b|hour"), 3600.0),
 )
 _CLOCK = re.compile(r"\d{1,2}:\d{2}(:\d{2}([.,]\d+)?)?")
+_DAY, _HALF_DAY = timedelta(days=1), timedelta(hours=12)
+_SET_BACK = timedelta(hours=2)  # a clock that goes back further has passed midnight
+_MOST_ROWS = 2_000_000  # days at ten a second
 
 
 def join_log(
@@ -91,7 +94,8 @@ def frame_values(
 ) -> tuple[dict[str, NDArray[np.float64]], float]:
     """What logs say of frames, by the columns of frames.csv, in their units.
 
-    Each quantity is taken from the first log and column that has it with a unit: none is guessed.
+    Each quantity is taken from the first log and column that has it with a unit: none is guessed. Numbers
+    that no holder reaches, such as a temperature below absolute zero, are left out.
 
     Parameters
     ----------
@@ -127,7 +131,11 @@ def frame_values(
                 continue
             column, factor, offset = found
             numbers = np.array([_number(rows[index][place], decimal_comma=decimal_comma) for index in order])
-            values[column] = _interpolated(elapsed_s, seconds[order], numbers * factor + offset, gap_s)
+            with np.errstate(over="ignore"):
+                numbers = numbers * factor + offset
+            least, most = _POSSIBLE[column]
+            numbers[~((numbers >= least) & (numbers <= most))] = np.nan
+            values[column] = _interpolated(elapsed_s, seconds[order], numbers, gap_s)
             last_s = min(last_s, float(seconds[order[-1]]))
     return values, last_s
 
@@ -152,6 +160,7 @@ _UNITS: dict[str, dict[str, tuple[float, float]]] = {
     },
     "bias_V": {"v": (1, 0), "mv": (1e-3, 0), "kv": (1e3, 0)},
 }
+_POSSIBLE = {"temperature_C": (-273.15, 1e4), "pressure_Pa": (0.0, 1e8), "bias_V": (-1e6, 1e6)}
 
 
 def quantity(name: str) -> tuple[str, float, float] | None:
@@ -187,19 +196,39 @@ def _read(path: Path) -> tuple[list[str], list[list[str]], bool]:
         content = path.read_bytes()
     except OSError as error:
         raise UsageError(f"{path}: cannot be read: {error.strerror}") from None
-    is_utf16 = content[:2] in (b"\xff\xfe", b"\xfe\xff")
-    try:
-        lines = content.decode("utf-16" if is_utf16 else "utf-8-sig").splitlines()
-    except UnicodeDecodeError:
-        lines = content.decode("latin-1").splitlines()
+    if max(content.count(b"\n"), content.count(b"\r")) > _MOST_ROWS:
+        raise UsageError(f"{path}: has more than {_MOST_ROWS:,} rows")
+    lines = _text(content).replace("\r\n", "\n").replace("\r", "\n").split("\n")
     for number, line in enumerate(lines):
         delimiter = max(_DELIMITERS, key=line.count)
-        header = [name.strip() for name in next(csv.reader([line], delimiter=delimiter), [])]
+        header = _fields(line, delimiter)
         if len(header) > 1 and any(_TIME.match(name) or _DATE.match(name) for name in header):
-            found = csv.reader(lines[number + 1 :], delimiter=delimiter)
-            rows = [[field.strip() for field in row] for row in found if len(row) >= len(header)]
+            found = (_fields(one, delimiter) for one in lines[number + 1 :])
+            rows = [row for row in found if len(row) >= len(header)]
+            if delimiter == "," and any(row[-1].isdigit() for row in rows if len(row) > len(header)):
+                raise UsageError(f"{path}: has rows with more numbers than columns, as of decimal commas")
             return header, rows, delimiter != ","
     raise UsageError(f"{path}: has no header with a column of times (time, date or elapsed)")
+
+
+def _text(content: bytes) -> str:
+    """UTF-8, UTF-16 also without its mark or last byte, else latin-1, which decodes any byte."""
+    if content[:2] in (b"\xff\xfe", b"\xfe\xff"):
+        return content.decode("utf-16", "ignore")
+    if content[1:4:2] == b"\0\0":
+        return content.decode("utf-16-le", "ignore")
+    try:
+        return content.decode("utf-8-sig")
+    except UnicodeDecodeError:
+        return content.decode("latin-1")
+
+
+def _fields(line: str, delimiter: str) -> list[str]:
+    """Fields of one line, so that an open quotation mark costs no other; none of one that is far too long."""
+    try:
+        return [field.strip() for field in next(csv.reader([line], delimiter=delimiter), [])]
+    except csv.Error:
+        return []
 
 
 def _seconds(
@@ -217,21 +246,31 @@ def _seconds(
         return numbers * next((factor for words, factor in _SECONDS if words.search(name)), 1.0)
     if start is None:
         raise UsageError(f"{path}: has moments, so that start is needed: when the first frame was taken")
-    seconds, day, before = [], start.astimezone().date(), None
+    seconds = []
+    before: datetime | None = None
     for text in texts:
-        moment = _clock(text, day) if _CLOCK.fullmatch(text) else _moment(path, text or None)
-        if moment is not None and before is not None and _CLOCK.fullmatch(text) and moment < before:
-            day, moment = day + timedelta(days=1), moment + timedelta(days=1)  # past midnight
+        is_clock = _CLOCK.fullmatch(text) is not None
+        moment = _clock(text, before, start) if is_clock else _moment(path, text or None)
         before = moment or before
         seconds.append(np.nan if moment is None else (moment - start).total_seconds())
     return np.array(seconds)
 
 
-def _clock(text: str, day: date) -> datetime | None:
+def _clock(text: str, before: datetime | None, start: datetime) -> datetime | None:
+    """A time of the day, on the day of the row before it or the next; the first may be of the day before."""
     try:
-        return datetime.combine(day, time.fromisoformat(text.replace(",", ".").zfill(5))).astimezone(UTC)
-    except ValueError:
+        clock = time.fromisoformat(text.replace(",", ".").zfill(5))
+        day = (before or start).astimezone().date()
+        moment = _on(day, clock)
+        if before is None:
+            return _on(day - _DAY, clock) if moment - start > _HALF_DAY else moment
+        return _on(day + _DAY, clock) if before - moment > _SET_BACK else moment
+    except (ValueError, OverflowError):
         return None
+
+
+def _on(day: date, clock: time) -> datetime:
+    return datetime.combine(day, clock).astimezone(UTC)
 
 
 def _moment(path: Path, said: datetime | str | None) -> datetime | None:
@@ -241,14 +280,14 @@ def _moment(path: Path, said: datetime | str | None) -> datetime | None:
     try:
         said = said.to_pydatetime() if hasattr(said, "to_pydatetime") else said
         moment = said if isinstance(said, datetime) else datetime.fromisoformat(said.replace("/", "-"))
-    except ValueError:
+        return moment.astimezone(UTC)
+    except (ValueError, OverflowError):  # years 1 and 9999 have moments that are none in another zone
         raise UsageError(f"{path}: {said!r} is no moment; write it as 2026-01-31 14:05:00") from None
-    return moment.astimezone(UTC)
 
 
 def _number(text: str, *, decimal_comma: bool) -> float:
     try:
-        return float(text.replace(",", ".") if decimal_comma else text)
+        return float("nan" if "_" in text else text.replace(",", ".") if decimal_comma else text)
     except ValueError:
         return float("nan")
 
