@@ -326,6 +326,33 @@ def test_a_comparison_agrees_with_scipy_and_sees_a_shift():
             "Length",
         ),
         ("sep=;\nDiameter\n2,1\n2,2\n2,3\n", [2.1, 2.2, 2.3], "Diameter"),
+        ("d;x\n987,5;a\n1.234,5;b\n1.250;c\n", [987.5, 1234.5, 1250], "d"),
+        ('d,x\n987.5,a\n"1,234.5",b\n"1,250",c\n', [987.5, 1234.5, 1250], "d"),
+        ('d,x\n987,a\n"1,234",b\n"1,250",c\n', [987, 1234, 1250], "d"),
+        ('d,x\n"2,1",a\n"2,25",b\n3,c\n', [2.1, 2.25, 3], "d"),
+        ("d;x\n987,5;a\n1\u202f234,5;b\n1 250;c\n", [987.5, 1234.5, 1250], "d"),
+        ("d;x\n987.5;a\n1'234.5;b\n1’250;c\n", [987.5, 1234.5, 1250], "d"),
+        ("Ø (Ångström)\n21\n22\n23\n", [2.1, 2.2, 2.3], "Ø (Ångström)"),
+        ("Diameter (A)\n21\n22\n23\n", [2.1, 2.2, 2.3], "Diameter (A)"),
+        ("Diameter (m)\n2.1e-9\n2.2e-9\n2.3e-9\n", [2.1, 2.2, 2.3], "Diameter (m)"),
+        ("Diámetro [micras]\n0,0021\n0,0022\n0,0023\n", [2.1, 2.2, 2.3], "Diámetro [micras]"),
+        (
+            "Durchmesser in Mikrometern\n0,0021\n0,0022\n0,0023\n",
+            [2.1, 2.2, 2.3],
+            "Durchmesser in Mikrometern",
+        ),
+        ("Nr;Durchmesser\n;[µm]\n1;0,0021\n2;0,0022\n3;0,0023\n", [2.1, 2.2, 2.3], "Durchmesser"),
+        ("Diamètre;Unité\n21;Å\n22;Å\n23;Å\n", [2.1, 2.2, 2.3], "Diamètre"),
+        (
+            "Nr;Flächenanteil;Durchmesser\n1;7;2,1\n2;8;2,2\n3;9;2,3\nMittelwert;8;2,2\nStdAbw;1;0,1\n",
+            [2.1, 2.2, 2.3],
+            "Durchmesser",
+        ),
+        (
+            " ,Label,%Area,Feret\n1,a,7,2.1\n2,a,8,2.2\n3,a,9,2.3\n4,Mean,8,2.2\n5,SD,1,.1\n6,Max,9,2.3\n",
+            [2.1, 2.2, 2.3],
+            "Feret",
+        ),
     ],
 )
 def test_tables_of_people_are_understood(text, expected, name):
@@ -360,6 +387,22 @@ def test_a_table_without_a_known_column_asks_for_a_choice(text, candidates):
     assert last == manual_table.diameters(text, last)[1]
     with pytest.raises(manual_table.NoColumn):
         manual_table.diameters(text, "none")
+
+
+@pytest.mark.parametrize(
+    "text",
+    [
+        "Durchmesser (Âµm)\n1\n2\n3\n",
+        "diameter (dm)\n1\n2\n3\n",
+        "diameter (nm) or µm\n1\n2\n3\n",
+        "diameter;unit\n1;nm\n2;µm\n3;nm\n",
+        "diameter;unit\n1;px\n2;px\n3;px\n",
+    ],
+)
+def test_a_unit_that_is_not_clear_is_asked_for(text):
+    """It is not taken for nm."""
+    with pytest.raises(manual_table.NoColumn, match="save it in nm"):
+        manual_table.diameters(text)
 
 
 def test_pixels_are_no_nanometres():

@@ -49,18 +49,54 @@ _EQUIVALENT = ("equiv", "aquiv", "aequiv")
 _OTHER = {  # the smaller of two, a bound, a place, an angle, an error
     *("x", "y", "z", "bx", "by", "start", "angle", "winkel", "angulo", "min", "minimum", "minimal"),
     *("kleinster", "minimaler", "minimo", "low", "lower", "high", "upper", "sd", "std", "stdev", "se"),
-    *("error", "fehler", "erreur", "ratio", "fraction", "anteil", "number", "anzahl", "id", "visible"),
+    *("error", "erreur", "ratio", "fraction", "number", "anzahl", "id", "visible"),
+}
+_OTHER_STEMS = (  # also within words: Flächenanteil
+    *("anteil", "prozent", "percent", "porcent", "pourcent", "fehler", "abweich", "deviat", "ecart"),
+    *("desviac", "varian"),
+)
+_SUMMARY = {  # words of the rows that programs add below a table
+    *(
+        "mean",
+        "average",
+        "avg",
+        "sd",
+        "std",
+        "dev",
+        "stdev",
+        "standard",
+        "deviation",
+        "min",
+        "max",
+        "minimum",
+    ),
+    *("maximum", "sum", "total", "median", "count", "variance", "mittelwert", "mittel", "stdabw", "summe"),
+    *(
+        "standardabweichung",
+        "abw",
+        "anzahl",
+        "gesamt",
+        "moyenne",
+        "somme",
+        "ecart",
+        "type",
+        "mediane",
+        "media",
+    ),
+    *("promedio", "suma", "desviacion", "estandar", "mediana", "minimo", "maximo"),
 }
 
-_NM_PER_UNIT = {
-    **dict.fromkeys(("pm", "picometer", "picometre"), 1e-3),
-    **dict.fromkeys(("å", "angstrom", "angstroem"), 0.1),
-    **dict.fromkeys(("nm", "nanometer", "nanometre", "nanometro"), 1.0),
-    **dict.fromkeys(
-        ("um", "µm", "μm", "micron", "micrometer", "micrometre", "micrometro", "mikrometer"), 1e3
-    ),
-    **dict.fromkeys(("mm", "millimeter", "millimetre", "milimetro"), 1e6),
+_NM_PER_UNIT = {"pm": 1e-3, "å": 0.1, "nm": 1.0, "um": 1e3, "μm": 1e3, "mm": 1e6, "cm": 1e7}
+_NM_PER_STEM = {
+    "picomet": 1e-3,
+    **dict.fromkeys(("angstr", "ångstr"), 0.1),
+    "nanomet": 1.0,
+    **dict.fromkeys(("micromet", "mikromet", "micron", "mikron", "micra"), 1e3),
+    **dict.fromkeys(("millimet", "milimet"), 1e6),
+    **dict.fromkeys(("centimet", "zentimet"), 1e7),
 }
+_NM_IN_BRACKETS = {"a": 0.1, "m": 1e9, "in": 2.54e7}  # words or names elsewhere
+_UNITS = ("unit", "einheit", "unidad")
 _PIXELS = {"px", "pixel", "pixels", "pixeles", "pixeln"}
 
 
@@ -81,15 +117,18 @@ class _MeasuredValues:
     name: str
     quantity: Quantity | None
     values: NDArray[np.float64]
+    unit: str
+    """Heading and what else states its unit."""
 
 
 def diameters(text: str, chosen: str | None = None) -> tuple[NDArray[np.float64], str]:
     """Diameters in nm, and the name of the column they were in.
 
-    Commas, semicolons, tabs and blanks separate; a decimal comma is understood where they are not commas.
+    Commas, semicolons, tabs and blanks separate; decimal commas and groups of three digits are understood.
     Columns are known by name: equivalent diameter, diameter, Feret diameter, length, radius, area, in
-    English, German, French and Spanish. Radius and area become diameters. Without a unit in the heading,
-    values are in nm.
+    English, German, French and Spanish. Radius and area become diameters. The unit is in the heading, in the
+    row below or in a column of units; without one, values are in nm. Rows such as mean and SD at the end are
+    left out.
 
     Parameters
     ----------
@@ -149,23 +188,37 @@ def _columns(text: str) -> list[_MeasuredValues]:
     if not lines:
         raise NoColumn("the file is empty")
     rows = _rows(lines, separator or _separator(lines))
+    while len(rows) > 1 and _is_summary(rows[-1]):
+        rows.pop()
     decimal_comma = (separator or _separator(lines)) != ","
     width = min(max(map(len, rows)), _MOST_COLUMNS)
-    cells = [
-        [_number(row[index], decimal_comma=decimal_comma) if index < len(row) else None for row in rows]
-        for index in range(width)
-    ]
+    texts = [[row[index].strip() if index < len(row) else "" for row in rows] for index in range(width)]
+    cells = [_numbers(column, decimal_comma=decimal_comma) for column in texts]
     has_heading = not any(column[0] is not None for column in cells)
+    has_units = has_heading and len(rows) > 1 and not any(column[1] is not None for column in cells)
+    of_table = " ".join(
+        f"({unit})"
+        for column in texts
+        if has_heading and column[0].casefold().startswith(_UNITS)
+        for unit in sorted({*column[1:]} - {""})[:20]
+    )
     found = []
     for index, column in enumerate(cells):
         values = np.array([value for value in column if value is not None and value > 0])
         if len(values) < FEWEST_VALUES:
             continue
-        heading = rows[0][index].strip() if has_heading and index < len(rows[0]) else ""
-        found.append(_MeasuredValues(heading or _number_of(index), _quantity(heading), values))
+        heading = texts[index][0] if has_heading else ""
+        unit = f"{heading} ({texts[index][1].strip('()[]')})" if has_units else heading
+        unit = unit if _stated_units(unit) else f"{unit} {of_table}"
+        found.append(_MeasuredValues(heading or _number_of(index), _quantity(heading), values, unit))
     if not found:
         raise NoColumn("no column holds three positive numbers")
     return found
+
+
+def _is_summary(row: list[str]) -> bool:
+    """Whether a row is of a summary below the table, such as ImageJ's Mean, SD, Min and Max."""
+    return any((words := _words(cell)) and _SUMMARY.issuperset(words) for cell in row)
 
 
 def _rows(lines: list[str], separator: str) -> list[list[str]]:
@@ -191,10 +244,28 @@ def _separator(lines: list[str]) -> str:
     return " " if all(" " in line.strip() for line in sample[1:]) else ";"
 
 
-def _number(cell: str, *, decimal_comma: bool) -> float | None:
-    cell = cell.strip().strip('"')
-    if decimal_comma and "." not in cell:
-        cell = cell.replace(",", ".")
+def _numbers(texts: list[str], *, decimal_comma: bool) -> list[float | None]:
+    """Numbers of one column, in which points and commas mean the same in every cell."""
+    cells = [_GROUPING_BLANK.sub("", text.strip('"').strip()) for text in texts]
+    with_comma = [cell for cell in cells if re.search(r"\d,\d", cell)]
+    both = next((cell for cell in with_comma if re.search(r"\d\.\d", cell)), None)
+    if both is not None:
+        decimal = max(".,", key=both.rfind)
+    elif with_comma and not decimal_comma and not all(map(_GROUPED_BY_COMMA.fullmatch, with_comma)):
+        decimal = ","
+    else:
+        decimal = "," if decimal_comma else "."
+    group = "," if decimal == "." else "."
+    if with_comma or decimal == ".":
+        cells = [re.sub(rf"(?<=\d){re.escape(group)}(?=\d{{3}}(?!\d))", "", cell) for cell in cells]
+    return [_number(cell.replace(",", ".") if decimal == "," else cell) for cell in cells]
+
+
+_GROUPING_BLANK = re.compile(r"(?<=\d)[ '’\u00a0\u2009\u202f](?=\d{3}(?!\d))")
+_GROUPED_BY_COMMA = re.compile(r"[-+]?\d{1,3}(?:,\d{3})+(?:\.\d*)?")
+
+
+def _number(cell: str) -> float | None:
     try:
         value = float(cell)
     except ValueError:
@@ -212,7 +283,7 @@ def _words(heading: str) -> list[str]:
 
 def _quantity(heading: str) -> Quantity | None:
     words = _words(heading)
-    if _OTHER & set(words):
+    if _OTHER & set(words) or "%" in heading or any(stem in word for word in words for stem in _OTHER_STEMS):
         return None
     is_equivalent = any(word.startswith(_EQUIVALENT) for word in words)
     for quantity, stems in _STEMS.items():
@@ -223,11 +294,12 @@ def _quantity(heading: str) -> Quantity | None:
 
 
 def _in_nm(column: _MeasuredValues) -> NDArray[np.float64]:
-    words = set(_words(column.name))
-    if words & _PIXELS:
+    if set(_words(column.unit)) & _PIXELS:
         raise NoColumn(f"the column {column.name} is in pixels; save it in nm")
-    names = (unit for unit in _NM_PER_UNIT if {unit, f"{unit}s"} & words)
-    nm = _NM_PER_UNIT[next(names, "nm")]
+    units = _stated_units(column.unit) or [1.0]
+    if len(set(units)) > 1 or None in units:
+        raise NoColumn(f"the column {column.name} is in a unit that is not clear; save it in nm")
+    nm = units[0] or 1.0
     with np.errstate(over="ignore"):
         match column.quantity:
             case Quantity.AREA:
@@ -238,4 +310,21 @@ def _in_nm(column: _MeasuredValues) -> NDArray[np.float64]:
                 found = column.values * nm
     if not (found < _LARGEST_NM).all():
         raise NoColumn(f"the column {column.name} holds numbers that are too large")
+    return found
+
+
+def _stated_units(heading: str) -> list[float | None]:
+    """Units in a heading, in nm; None for one in brackets that looks like a length and is not known."""
+    found: list[float | None] = []
+    for bracketed in re.findall(r"[\[(]([^\[\]()]*)[\])]", heading):
+        words = _words(bracketed)
+        if len(words) == 1 and (nm := _NM_IN_BRACKETS.get(words[0])):
+            found.append(nm)
+        elif len(words) == 1 and words[0] not in _NM_PER_UNIT and re.fullmatch(r"\w{1,3}m", words[0]):
+            found.append(None)
+    for word in _words(heading):
+        stems = (nm for stem, nm in _NM_PER_STEM.items() if word.startswith(stem))
+        nm = _NM_PER_UNIT.get(word) or _NM_PER_UNIT.get(word.removesuffix("s")) or next(stems, None)
+        if nm is not None:
+            found.append(nm)
     return found
