@@ -135,7 +135,7 @@ def test_names_end_in_their_units():
 
 def test_pixels_become_nm_by_the_power_of_the_pixel_size():
     """Twice the pixel size: twice the lengths, four times the areas, the same ratios."""
-    outline = Outline(314, 9.5, 9.5, 62.8, 62.8, 314, 20, 21, 5, 7)
+    outline = Outline(314, 9.5, 9.5, 62.8, 62.8, 314, 20, 21, 5, 7, contrast=0.3, confidence=0.8)
     small, large = measure_outline(outline, 1.0), measure_outline(outline, 2.0)
     for one in DESCRIPTORS:
         assert large[one.name] == pytest.approx(2**one.power * small[one.name])

@@ -200,7 +200,7 @@ def _index(path: Path) -> dict[str, dict[str, str]]:
 def _write_index(path: Path, rows: Mapping[str, dict[str, str]]) -> None:
     """Add rows to the index of a data set, in place of those of the same micrographs."""
     merged = _index(path) | dict(rows)
-    columns = list(dict.fromkeys([*next(iter(merged.values())), *_COLUMNS]))
+    columns = list(dict.fromkeys([*(name for row in merged.values() for name in row if name), *_COLUMNS]))
     with replacing(path) as stream:
         text = StringIO(newline="")
         writer = csv.DictWriter(text, columns, restval="", extrasaction="ignore", lineterminator="\n")

@@ -26,7 +26,6 @@ from PIL import Image as Pillow
 from PIL import UnidentifiedImageError
 from scipy import ndimage
 
-from temwatch.analysis.segmentation import preprocessing
 from temwatch.domain import Image
 from temwatch.errors import UsageError
 from temwatch.names import plural
@@ -93,6 +92,8 @@ def _labels_folder(folder: Path) -> Path | None:
 
 
 def _load_set(folder: Path) -> list[LabelledMicrograph]:
+    from temwatch.analysis.segmentation import preprocessing  # torch: seconds to import
+
     labels_folder = _labels_folder(folder)
     assert labels_folder is not None  # load has looked
     instances = labels_folder.name == "instances"
