@@ -142,6 +142,42 @@ def test_a_full_folder_for_temporary_files_is_tried_again(ledger, taken, tmp_pat
     assert (1, 1) == runs(ledger)
 
 
+def test_a_command_with_nul_is_refused():
+    with pytest.raises(ValueError, match="NUL"):
+        HookSettings(command=("/bin/true", "a\0"))
+
+
+def test_what_a_command_says_cannot_control_a_terminal(ledger):
+    code = r"import sys; sys.exit('\x1b[2J')"
+    (line,) = turn(hook(ledger, *python(code)), 0, 10)
+    assert r"exit code 1: \x1b[2J" == line["reason"]
+
+
+def test_looking_for_rest_takes_no_more_steps_with_more_frames(tmp_path):
+    """It looks every five seconds, and a sequence may have a million frames."""
+
+    def steps(frames):
+        count = 0
+
+        def step():
+            nonlocal count
+            count += 1
+
+        with open_ledger(tmp_path / str(frames)) as ledger:
+            take(ledger, "Au/1.dm3", content=1, sample="Au")
+            with ledger.transaction() as connection:
+                connection.execute("INSERT INTO sequences (id, sample, sequence) VALUES (1, 'Au', 'run')")
+                connection.executemany(
+                    "INSERT INTO followed (sequence_id, frame) VALUES (1, ?)", [(n,) for n in range(frames)]
+                )
+            with ledger.reader() as reader:
+                reader.connection.set_progress_handler(step, 1)
+                assert rest.progress(reader)["Au"].linked_id
+        return count
+
+    assert steps(1000) < steps(10) + 100
+
+
 def test_a_program_that_is_not_there_is_named(ledger):
     (line,) = turn(hook(ledger, "/nowhere/archive"), 0, 10)
     assert "/nowhere/archive cannot be started: No such file or directory" == line["reason"]

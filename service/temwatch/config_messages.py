@@ -26,6 +26,8 @@ class HookSettings(Section):
             raise ValueError(
                 "must begin with the whole path of a program, for example /usr/local/bin/archive"
             )
+        if any("\0" in word for word in value):
+            raise ValueError("must not hold a NUL character")
         return value
 
 

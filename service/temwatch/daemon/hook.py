@@ -23,7 +23,9 @@ from temwatch.config_messages import HookSettings
 from temwatch.daemon.at_rest import RestClock
 from temwatch.ledger import Ledger, Publication, counters, publications, rest
 from temwatch.ledger.rest import SampleProgress
+from temwatch.names import printable
 from temwatch.outputs import sample_record
+from temwatch.pauses import growing_pause_s
 
 log = structlog.get_logger(__name__)
 
@@ -113,7 +115,7 @@ class Hook:
     def _note_failure(self, sample: str, reason: str, now_s: float) -> None:
         """Once in the log for a reason, however often it is tried again."""
         count = self._count(sample) + 1
-        pause_s = min(_FIRST_PAUSE_SECONDS * 2 ** (count - 1), _LONGEST_PAUSE_SECONDS)
+        pause_s = growing_pause_s(_FIRST_PAUSE_SECONDS, _LONGEST_PAUSE_SECONDS, count)
         if all(one.reason != reason for one in self._failed.values()):
             log.warning("hook failed, will retry", sample=sample, reason=reason)
         self._failed[sample] = _FailedRuns(count, now_s + pause_s, reason)
@@ -141,7 +143,7 @@ class Hook:
             if process.returncode == 0:
                 return None
             said.seek(max(0, said.seek(0, os.SEEK_END) - _SAID_BYTES))
-            words = " ".join(said.read().decode(errors="replace").split())
+            words = printable(" ".join(said.read().decode(errors="replace").split()))
         ended = f"exit code {process.returncode}" if process.returncode > 0 else "ended by a signal"
         return f"{ended}: {words}" if words else ended
 

@@ -16,7 +16,8 @@ from pathlib import Path
 import structlog
 
 from temwatch.errors import ConfigError
-from temwatch.names import printable
+from temwatch.names import plural, printable
+from temwatch.pauses import growing_pause_s
 
 log = structlog.get_logger(__name__)
 
@@ -149,8 +150,8 @@ class Outbox:
             return
         if not box.failures:
             log.warning("message not sent, will retry", target=box.target.name)
-        box.due_s = now_s + min(_FIRST_RETRY_SECONDS * 2**box.failures, _LONGEST_RETRY_SECONDS)
         box.failures += 1
+        box.due_s = now_s + growing_pause_s(_FIRST_RETRY_SECONDS, _LONGEST_RETRY_SECONDS, box.failures)
 
 
 def message(news: Sequence[News], host: str, omitted: int = 0) -> tuple[str, str]:
@@ -172,9 +173,9 @@ def message(news: Sequence[News], host: str, omitted: int = 0) -> tuple[str, str
 def _head(kind: Kind, texts: Sequence[str]) -> str:
     match kind:
         case Kind.FAILED:
-            return f"{len(texts)} file{'s' if len(texts) > 1 else ''} failed"
+            return f"{plural(len(texts), 'file')} failed"
         case Kind.ENOUGH:
-            return f"{len(texts)} sample{'s' if len(texts) > 1 else ''} with enough micrographs"
+            return f"{plural(len(texts), 'sample')} with enough micrographs"
         case _:
             return _one_line(texts[-1])
 

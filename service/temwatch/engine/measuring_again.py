@@ -32,6 +32,7 @@ from temwatch.errors import InputError, StartError, Unreadable
 from temwatch.ledger import Ledger, MicrographRow, Reader, analyses, waiting_rows
 from temwatch.ledger.waiting_rows import WaitingRow
 from temwatch.notes import Note
+from temwatch.pauses import growing_pause_s
 
 log = structlog.get_logger(__name__)
 
@@ -82,7 +83,7 @@ class Attempts:
         """Count a failure; from the second on, the row pauses, each time twice as long."""
         count = self._failures[item] = self._failures.get(item, 0) + 1
         if count >= MOST_ATTEMPTS:
-            pause_s = min(_FIRST_PAUSE_S * 2.0 ** (count - MOST_ATTEMPTS), _LONGEST_PAUSE_S)
+            pause_s = growing_pause_s(_FIRST_PAUSE_S, _LONGEST_PAUSE_S, count - MOST_ATTEMPTS + 1)
             self._not_before_s[item] = self._clock() + pause_s
             log.warning("cannot be measured again, will retry", micrograph=item.micrograph_id, wait_s=pause_s)
 

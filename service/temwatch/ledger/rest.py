@@ -36,8 +36,8 @@ def progress(reader: Reader) -> dict[str, SampleProgress]:
         """SELECT s.sample,
                 (SELECT coalesce(max(m.id), 0) FROM micrographs m WHERE m.sample = s.sample), s.generation,
                 (SELECT coalesce(sum(q.generation), 0) FROM sequences q WHERE q.sample = s.sample),
-                (SELECT coalesce(max(f.id), 0) FROM sequences q JOIN followed f ON f.sequence_id = q.id
-                    WHERE q.sample = s.sample),
+                (SELECT coalesce(max((SELECT max(f.id) FROM followed f WHERE f.sequence_id = q.id)), 0)
+                    FROM sequences q WHERE q.sample = s.sample),
                 EXISTS (SELECT 1 FROM files f WHERE f.sample = s.sample AND f.status = 'pending')
             FROM samples s WHERE EXISTS (SELECT 1 FROM files f WHERE f.sample = s.sample)"""
     )
