@@ -17,7 +17,7 @@ from temwatch.daemon.news import NewsFinder
 from temwatch.daemon.outbox import Kind, News, Outbox, Target, message, read_targets
 from temwatch.domain import Status
 from temwatch.errors import ConfigError
-from temwatch.ledger import open_ledger, queue, recording
+from temwatch.ledger import failures, open_ledger, queue, recording
 
 
 @pytest.fixture
@@ -198,6 +198,31 @@ def test_files_that_fail_are_news_once_and_those_of_before_are_none(ledger):
     fail(ledger, "Au/7.dm3")
     assert ["Au/7.dm3: cannot be read"] == [news.text for news in one.look(5)]
     assert [] == one.look(10)
+
+
+def test_a_file_that_fails_while_somebody_looks_is_news_once(ledger, monkeypatch):
+    one = finder(ledger)
+    after = failures.last_row
+
+    def last_row(reader):
+        found = after(reader)
+        fail(ledger, "Au/8.dm3")
+        return found
+
+    with monkeypatch.context() as meanwhile:
+        meanwhile.setattr(failures, "last_row", last_row)
+        first = one.look(5)
+    assert ["Au/8.dm3: cannot be read"] == [news.text for news in [*first, *one.look(10), *one.look(15)]]
+
+
+def test_a_target_that_was_away_for_months_is_tried_on():
+    """A thousand failures an hour apart were too many for a float."""
+    tried = []
+    box = Outbox([Target(name="away", send=lambda *what: tried.append(what) or len(tried) > 1100)], 1.0)
+    box.add(failed(1), 0)
+    for hour in range(1, 1200):
+        box.turn(3600.0 * hour)
+    assert 1101 == len(tried)
 
 
 def test_a_folder_that_is_gone_for_long_enough_is_news_and_so_is_its_return(ledger):

@@ -53,7 +53,7 @@ class NewsFinder:
         return [News(kind=Kind.OUTAGE, text=text)]
 
     def _failures(self) -> list[News]:
-        with self._ledger.reader() as reader:
+        with self._ledger.reader() as reader, reader.snapshot():
             last = failures.last_row(reader)
             found = failures.failures_after(reader, self._row_id, _MOST_FAILURES)
         self._row_id = found[-1].row_id if len(found) == _MOST_FAILURES else last
