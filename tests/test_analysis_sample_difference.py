@@ -116,6 +116,16 @@ def test_equal_values_need_no_test():
     )
 
 
+@pytest.mark.parametrize("seed", range(5))
+def test_rounding_is_no_difference(seed):
+    """Means of the same value, with weights, differ in the last digit."""
+    random = np.random.default_rng(seed)
+    one, same = (
+        made(np.full(50, 0.1 + 0.2), np.arange(50) % fields, random.uniform(0.5, 2, 50)) for fields in (6, 5)
+    )
+    assert 1.0 == difference(one, same).p
+
+
 def test_p_values_are_adjusted_for_their_number():
     """By Holm's rule, in the order in which they were given."""
     assert [0.04, 0.06, 0.06, 0.9] == pytest.approx(holm([0.01, 0.02, 0.03, 0.9]).tolist())

@@ -115,7 +115,7 @@ def _of_file(connection: sqlite3.Connection, change: _Change, author: Author) ->
 
 
 def _of_notes(connection: sqlite3.Connection, change: _Change, author: Author) -> Undone:
-    take_back = dismissals.show_again if change.action == "dismiss" else dismissals.dismiss
+    take_back = dismissals.show_again if change.action is Action.DISMISS else dismissals.dismiss
     made = take_back(
         connection, _row_of(connection, change), dismissals.notes_of(connection, change.id), author
     )

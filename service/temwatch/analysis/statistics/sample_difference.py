@@ -14,6 +14,8 @@ from temwatch.analysis.statistics.population import FEWEST_FIELDS, Population
 EFFECTS = ((0.147, "negligible"), (0.33, "small"), (0.474, "medium"), (1.0, "large"))
 """Cliff's delta up to which an effect is called so (Romano et al., J. Florida Assoc. Inst. Res. 2006)."""
 
+_ROUNDING = 1e-12  # of a mean: sums of equal values differ by less
+
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class SampleDifference:
@@ -52,7 +54,8 @@ def difference(first: Population, second: Population) -> SampleDifference | None
         return None
     means, variances, fields = zip(*map(_mean_of_fields, (first, second)), strict=True)
     by = means[1] - means[0]
-    test = _welch(by, variances, fields) if min(fields) >= FEWEST_FIELDS else (None,) * 4
+    least = _ROUNDING * max(map(abs, means))
+    test = _welch(by, variances, fields, least) if min(fields) >= FEWEST_FIELDS else (None,) * 4
     half_width, t, degrees, p = test
     return SampleDifference(
         difference=by,
@@ -80,14 +83,20 @@ def _mean_of_fields(found: Population) -> tuple[float, float, int]:
     return mean, spread * fields / (fields - 1), fields
 
 
-def _welch(by: float, variances: Sequence[float], fields: Sequence[int]) -> tuple[float, float, float, float]:
-    """Half-width of the 95 % interval, t, degrees of freedom after Satterthwaite, and p."""
+def _welch(
+    by: float, variances: Sequence[float], fields: Sequence[int], least: float
+) -> tuple[float, float, float, float]:
+    """Half-width of the 95 % interval, t, degrees of freedom after Satterthwaite, and p.
+
+    A difference or a spread of at most `least` is none.
+    """
     from scipy import special
 
     total = sum(variances)
-    if total <= 1e-24 * by**2:  # no spread, no test
+    if total <= least**2:  # no spread, no test
         degrees = float(sum(fields) - 2)
-        return (0.0, math.copysign(math.inf, by), degrees, 0.0) if by else (0.0, 0.0, degrees, 1.0)
+        differs = abs(by) > least
+        return (0.0, math.copysign(math.inf, by), degrees, 0.0) if differs else (0.0, 0.0, degrees, 1.0)
     degrees = total**2 / sum(one**2 / (n - 1) for one, n in zip(variances, fields, strict=True))
     t = by / math.sqrt(total)
     p = 2 * float(special.stdtr(degrees, -abs(t)))
