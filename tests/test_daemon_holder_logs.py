@@ -198,6 +198,16 @@ def test_an_error_that_nobody_expected_costs_one_look(run, monkeypatch):
     assert ["20", "30", "40", "44"] == run.column("temperature_C")
 
 
+def test_another_table_beside_a_log_does_no_harm(run):
+    """Nothing is told of it while the log can be joined."""
+    run.write("sample,remark\nAu,heated\n", name="run_a.csv")
+    run.write("DateTime,T (C)\n" + "".join(f"2026-01-31T00:00:0{n},20\n" for n in range(3)), name="run_b.csv")
+    run.write("time,T (C)\n0,20\n2,20\n", name="run_c.csv")
+    said = run.turn(0, 10)
+    assert ["log of the holder joined"] == [line["event"] for line in said]
+    assert [20] * 4 == [float(text) for text in run.column("temperature_C")]
+
+
 def test_which_files_are_logs(tmp_path):
     """Of a stack those of its name; of a folder all; of Gatan's tree those at its top."""
     tree = tmp_path / "X" / "Hour_00" / "Minute_00" / "Second_00"

@@ -38,6 +38,7 @@ def column(joined, name):
         "Elapsed;temperature\n0,0;25,0\n10,0;125,0\n",
         "# DENS\nholder no. 4\n\ntime\ttemperature\n0\t25\n10\t125\n",
         "Time [ms],temperature\n0,25\n10000,125\n",
+        "DateTime,temperature\n2026-01-31T23:59:50,25\n2026-02-01T00:00:00,125\n",
         "t / min,temperature\n0,25\n0.16666666666666666,125\n",
         "Date,Time,temperature\n2026-01-31,23:59:50,25\n2026/02/01,00:00:00,125\n",
         "date-time,temperature\n2026-01-31T23:59:50,25\n2026-02-01T00:00:00,125\n",

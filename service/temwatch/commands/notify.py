@@ -10,6 +10,8 @@ import urllib.request
 from contextlib import suppress
 from dataclasses import asdict, dataclass
 from datetime import UTC, datetime
+from http import HTTPStatus
+from http.client import HTTPException
 from pathlib import Path
 
 from temwatch import config as configuration
@@ -53,7 +55,7 @@ def _watch(config: Config, now: datetime) -> int:
     """Tell of an outage once, when it is long enough, and of its end; one that ends sooner is not told."""
     path = config.output.state / _NAME
     outage = _read(path)
-    if _is_up(config):
+    if is_up(config):
         path.unlink(missing_ok=True)
         if outage is None or not outage.is_told:
             return 0
@@ -71,14 +73,17 @@ def _watch(config: Config, now: datetime) -> int:
     return code
 
 
-def _is_up(config: Config) -> bool:
+def is_up(config: Config) -> bool:
+    """Whether the service answers at its port."""
     host = {"0.0.0.0": "127.0.0.1", "::": "::1"}.get(config.http.host, config.http.host)
     address = f"[{host}]" if ":" in host else host
     direct = urllib.request.build_opener(urllib.request.ProxyHandler({}))
     try:
         with direct.open(f"http://{address}:{config.http.port}/healthz", timeout=_ANSWER_SECONDS) as answer:
             return bool(answer.status == 200)
-    except (OSError, ValueError):
+    except urllib.error.HTTPError as error:
+        return error.code == HTTPStatus.TOO_MANY_REQUESTS  # behind a proxy all requests are of one client
+    except (OSError, ValueError, HTTPException):
         return False
 
 

@@ -6,6 +6,7 @@ until it reaches beyond the last frame.
 
 from __future__ import annotations
 
+import math
 import sqlite3
 import threading
 import time
@@ -15,6 +16,7 @@ from pathlib import Path
 
 import numpy as np
 import structlog
+from numpy.typing import NDArray
 
 from temwatch.config import SequenceSettings
 from temwatch.errors import UsageError
@@ -95,10 +97,17 @@ class HolderLogs:
         self._join(sequence, logs, signature, times)
 
     def _join(self, sequence: Progress, logs: list[Path], signature: str, times: FrameTimes) -> None:
-        try:
-            values, last_s = holder_log.frame_values(logs, times.elapsed_s, times.start, self._gap_s)
-        except UsageError as error:
-            self._tell(sequence, str(error))
+        values: dict[str, NDArray[np.float64]] = {}
+        last_s, unusable = math.inf, []
+        for log_file in logs:  # another table may lie beside a log
+            try:
+                found, end_s = holder_log.frame_values([log_file], times.elapsed_s, times.start, self._gap_s)
+            except UsageError as error:
+                unusable.append(str(error))
+            else:
+                values, last_s = found | values, min(last_s, end_s)
+        if not values and unusable:
+            self._tell(sequence, "; ".join(unusable))
             return
         if not values:
             self._tell(sequence, f"{logs[0]}: no column of temperature, pressure or bias with a known unit")

@@ -77,7 +77,7 @@ def join_log(
     at, elapsed = seconds[order], frames["elapsed_s"].to_numpy(float, na_value=np.nan)
     joined = frames.copy()
     for place, name in enumerate(header):
-        if not name or _TIME.match(name) or _DATE.match(name):
+        if not name or _is_of_time(name):
             continue
         texts = [rows[index][place] for index in order]
         column = name if name not in joined.columns else f"{name} (log)"
@@ -126,7 +126,7 @@ def frame_values(
         order = np.argsort(seconds, kind="stable")
         order = order[np.isfinite(seconds[order])]
         for place, name in enumerate(header):
-            found = None if _TIME.match(name) or _DATE.match(name) else quantity(name)
+            found = None if _is_of_time(name) else quantity(name)
             if found is None or found[0] in values or not order.size:
                 continue
             column, factor, offset = found
@@ -202,7 +202,7 @@ def _read(path: Path) -> tuple[list[str], list[list[str]], bool]:
     for number, line in enumerate(lines):
         delimiter = max(_DELIMITERS, key=line.count)
         header = _fields(line, delimiter)
-        if len(header) > 1 and any(_TIME.match(name) or _DATE.match(name) for name in header):
+        if len(header) > 1 and any(map(_is_of_time, header)):
             found = (_fields(one, delimiter) for one in lines[number + 1 :])
             rows = [row for row in found if len(row) >= len(header)]
             if delimiter == "," and any(row[-1].isdigit() for row in rows if len(row) > len(header)):
@@ -229,6 +229,10 @@ def _fields(line: str, delimiter: str) -> list[str]:
         return [field.strip() for field in next(csv.reader([line], delimiter=delimiter), [])]
     except csv.Error:
         return []
+
+
+def _is_of_time(name: str) -> bool:
+    return any(pattern.match(name) for pattern in (_TIME, _DATE, _DATE_AND_TIME))
 
 
 def _seconds(
