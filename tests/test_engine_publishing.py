@@ -3,6 +3,7 @@
 from concurrent.futures import Future
 
 import pytest
+import structlog
 
 from ledger_cases import START, arrival, result
 from system import wait_until
@@ -14,7 +15,7 @@ from temwatch.engine.publishing import Publisher
 from temwatch.engine.run_mode import RunMode
 from temwatch.engine.workbook_writer import WorkbookWriter
 from temwatch.ledger import open_ledger, publications, queue, recording
-from temwatch.outputs import sample_folder
+from temwatch.outputs import paths, sample_folder
 
 
 @pytest.fixture
@@ -203,6 +204,33 @@ def test_a_workbook_that_cannot_be_written_is_tried_again(ledger, tmp_path):
     worker.work()
     writer.turn()
     assert {"Au.xlsx", "particles.parquet"} == files(tmp_path / "Au")
+
+
+def test_a_format_that_cannot_be_written_apart_holds_up_no_other(ledger, tmp_path, monkeypatch):
+    """Whether it cannot be made or cannot be put in place; what kept it is told with its traceback."""
+
+    def fails(*_):
+        raise ValueError("unexpected")
+
+    worker = LateWorker()
+    (tmp_path / "Ag").mkdir()
+    (tmp_path / "Au" / "Au.xlsx").mkdir(parents=True)
+    writer = workbooks(ledger, tmp_path, worker)
+    with monkeypatch.context() as broken, structlog.testing.capture_logs() as said:
+        writer.ask("Au")
+        writer.turn()
+        worker.work()
+        writer.turn()
+        broken.setitem(sample_folder.OUTPUTS, "xlsx", (paths.WORKBOOK, fails))
+        writer.ask("Ag")
+        writer.turn()
+        worker.work()
+        writer.turn()
+    for sample in ("Ag", "Au"):
+        assert "particles.parquet" in files(tmp_path / sample)
+        assert {"particles.parquet"} == set(published(ledger, sample))
+    assert ["warning", "error"] == [line["log_level"] for line in said]
+    assert "in fails" in said[1]["exc_info"].__notes__[0]
 
 
 def test_a_service_asks_for_workbooks_of_a_sample_that_never_goes_quiet(ledger, tmp_path, monkeypatch):

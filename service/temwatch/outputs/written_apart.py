@@ -7,36 +7,38 @@ moves samples, puts the file in place and tells the ledger: whatever a kill inte
 from __future__ import annotations
 
 import os
+import sqlite3
 import time
+import traceback
 from collections.abc import Iterable
 from dataclasses import dataclass
 from pathlib import Path
 
+from temwatch.errors import StartError
 from temwatch.ledger import Ledger, Publication, Reader, publications, relocations
 from temwatch.outputs import paths
 from temwatch.outputs.files import length, sync_folder
-from temwatch.outputs.sample_folder import OUTPUTS
+from temwatch.outputs.sample_folder import OUTPUTS, WholeFile
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class WrittenApart:
-    """Files of a sample that lie beside their place, and the seconds that they took."""
+    """Files of a sample that lie beside their place, and the seconds that they took.
+
+    `trouble` is what kept the first of the others from being written.
+    """
 
     sample: str
     publications: tuple[Publication, ...]
     seconds: float
+    trouble: Exception | None = None
 
 
 def write_apart(state: Path, output: Path, sample: str, formats: Iterable[str]) -> WrittenApart:
-    """Write those formats of a sample that are out of date, from one state of the ledger.
-
-    Raises
-    ------
-    OSError
-        A file could not be written.
-    """
+    """Write those formats of a sample that are out of date, from one state of the ledger."""
     started = time.monotonic()
-    written = []
+    written: list[Publication] = []
+    trouble: Exception | None = None
     with Reader(state) as reader, reader.snapshot():
         before = publications.published(reader, sample)
         newest = (publications.last_id(reader, sample), publications.generations(reader, sample)[0])
@@ -46,15 +48,27 @@ def write_apart(state: Path, output: Path, sample: str, formats: Iterable[str]) 
             state_of_file = (known.through_id, known.generation, known.bytes) if known else None
             if relocations.is_vacated(reader, sample) or state_of_file == (*newest, length(path)):
                 continue
-            with _apart(path).open("w+b") as stream:
-                write(reader, sample, stream)
-                stream.flush()
-                os.fsync(stream.fileno())
-                size = stream.seek(0, os.SEEK_END)
+            try:
+                size = _write(reader, sample, path, write)
+            except (sqlite3.Error, StartError):
+                raise  # the ledger itself
+            except Exception as error:  # noqa: BLE001 - see docs/decisions/0012: it costs this format
+                error.add_note(traceback.format_exc())  # which does not come back from a worker
+                trouble = trouble or error
+                continue
             written.append(
                 Publication(file=path.name, bytes=size, through_id=newest[0], generation=newest[1])
             )
-    return WrittenApart(sample=sample, publications=tuple(written), seconds=time.monotonic() - started)
+    seconds = time.monotonic() - started
+    return WrittenApart(sample=sample, publications=tuple(written), seconds=seconds, trouble=trouble)
+
+
+def _write(reader: Reader, sample: str, path: Path, write: WholeFile) -> int:
+    with _apart(path).open("w+b") as stream:
+        write(reader, sample, stream)
+        stream.flush()
+        os.fsync(stream.fileno())
+        return stream.seek(0, os.SEEK_END)
 
 
 def put_in_place(ledger: Ledger, output: Path, written: WrittenApart) -> None:
@@ -62,9 +76,10 @@ def put_in_place(ledger: Ledger, output: Path, written: WrittenApart) -> None:
 
     Raises
     ------
-    OSError
-        A file could not be renamed.
+    Exception
+        Of the first file that could not be written or renamed. The others are in place.
     """
+    trouble = written.trouble
     folder = paths.sample_folder(output, written.sample)
     with ledger.publishing:
         with ledger.reader() as reader:
@@ -76,9 +91,15 @@ def put_in_place(ledger: Ledger, output: Path, written: WrittenApart) -> None:
             if is_vacated or is_older:
                 _apart(path).unlink(missing_ok=True)
                 continue
-            _apart(path).replace(path)
-            sync_folder(folder)
-            publications.record(ledger, written.sample, [one])
+            try:
+                _apart(path).replace(path)
+                sync_folder(folder)
+            except OSError as error:
+                trouble = trouble or error
+            else:
+                publications.record(ledger, written.sample, [one])
+    if trouble is not None:
+        raise trouble
 
 
 def _age(publication: Publication) -> tuple[int, int]:
