@@ -126,17 +126,31 @@ def test_a_failure_is_told_once_and_tried_again_with_growing_pauses(ledger, take
     assert 1 == len(taken())
 
 
-def test_a_full_folder_for_temporary_files_is_tried_again(ledger, taken, tmp_path, monkeypatch):
-    """The service goes on."""
+@pytest.mark.parametrize(
+    ("error", "events", "reason"),
+    [
+        (
+            OSError(errno.ENOSPC, "No space left on device"),
+            ["hook failed, will retry"],
+            "its input cannot be written: No space left on device",
+        ),
+        (ValueError("no JSON"), ["internal error", "hook failed, will retry"], "internal error: no JSON"),
+    ],
+    ids=["full", "unexpected"],
+)
+def test_input_that_cannot_be_made_is_tried_again(
+    ledger, taken, tmp_path, monkeypatch, error, events, reason
+):
+    """The folder for temporary files is full, or nobody expected it: the service goes on."""
     one = hook(ledger, *python(SAVE, tmp_path / "archive"))
 
-    def full(*_):
-        raise OSError(errno.ENOSPC, "No space left on device")
+    def fail(*_):
+        raise error
 
     with monkeypatch.context() as broken:
-        broken.setattr(sample_record, "write", full)
+        broken.setattr(sample_record, "write", fail)
         said = turn(one, 0, 10)
-    assert ["its input cannot be written: No space left on device"] == [line["reason"] for line in said]
+    assert (events, reason) == ([line["event"] for line in said], said[-1]["reason"])
     turn(one, 100)
     assert ["Au"] == [record["sample"] for record in taken()]
     assert (1, 1) == runs(ledger)

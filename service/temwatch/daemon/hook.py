@@ -9,6 +9,7 @@ from __future__ import annotations
 import hashlib
 import os
 import signal
+import sqlite3
 import subprocess
 import tempfile
 import threading
@@ -79,6 +80,11 @@ class Hook:
                 except OSError as error:  # a full folder for temporary files
                     reason = f"its input cannot be written: {error.strerror or error}"
                     self._note_failure(sample, reason, now_s)
+                except sqlite3.Error:
+                    raise
+                except Exception as error:  # a boundary, see docs/decisions/0012: it costs one run
+                    log.exception("internal error", kind="hook", sample=sample)
+                    self._note_failure(sample, f"internal error: {error}", now_s)
 
     def _look_after(self, sample: str, progress: SampleProgress, now_s: float, stop: threading.Event) -> None:
         with tempfile.TemporaryFile() as record:
