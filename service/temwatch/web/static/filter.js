@@ -11,7 +11,7 @@ const LIMITS = {
   max_aspect_ratio: { label: "Aspect ratio to", words: (value) => `aspect ratio ≤ ${value}`, step: "0.05", min: "1" },
   min_confidence: { label: "Confidence from", words: (value) => `confidence ≥ ${value}`, step: "0.05", min: "0", max: "1" },
   min_contrast: { label: "Contrast from", words: (value) => `contrast ≥ ${value}`, step: "0.05", min: "0", max: "1" },
-  min_visible_fraction: { label: "Seen outline from", words: (value) => `seen outline ≥ ${value}`, step: "0.05", min: "0", max: "1" },
+  min_visible_fraction: { label: "Visible fraction from", words: (value) => `visible fraction ≥ ${value}`, step: "0.05", min: "0", max: "1" },
 };
 const KINDS = { "": "all", false: "standing alone", true: "separated from clumps" };
 const PAUSE_MS = 60;
@@ -25,7 +25,7 @@ let timer;
 export function mount(shared) {
   page = shared;
   const inputs = Object.fromEntries(Object.entries(LIMITS).map(([name, { label, name: whole, step, min, max }]) =>
-    [name, make("input", { type: "number", name, step, min, max, inputMode: "decimal", "aria-label": whole ?? label, oninput: onInput })]));
+    [name, make("input", { type: "number", name, step, min, max, placeholder: max ? `${min}–${max}` : "", inputMode: "decimal", "aria-label": whole ?? label, oninput: onInput })]));
   const separated = make("select", { "aria-label": "Particles", onchange: onInput }, ...Object.entries(KINDS).map(([value, text]) => make("option", { value }, text)));
   parts = {
     panel: byId("filter-panel"), button: byId("filter"), inputs, separated,

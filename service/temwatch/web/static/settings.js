@@ -29,7 +29,7 @@ export async function open(place, row, viewer, ended) {
     unit: make("select", { "aria-label": "Unit", onchange: preview }, ...["nm", "px"].map((name) => make("option", { value: name, selected: name === unit }, name))),
     convexity: make("input", { type: "number", min: "0.01", max: "1", step: "any", required: true, value: value("convexity"), oninput: preview }),
     particles: make("select", { onchange: preview }, ...settings[KEYS.particles].choices.map((name) => make("option", { value: name, selected: name === value("particles") }, name))),
-    certain: make("input", { type: "number", min: "0", max: "1", step: "any", value: value("certain") ?? "", placeholder: "only residue", oninput: preview }),
+    certain: make("input", { type: "number", min: "0", max: "1", step: "any", value: value("certain") ?? "", placeholder: "only residue", title: "0 to 1: what is less certain is rejected. Empty: only pale residue of the film is. 0: nothing is.", oninput: preview }),
     reason: make("input", { type: "text", maxLength: 1000 }),
   });
   form.found = make("p", { className: "found", role: "status" });
