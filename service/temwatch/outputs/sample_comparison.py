@@ -80,7 +80,8 @@ def _draw(axes: Axes, samples: Samples, view: View, bins: Bins) -> None:
     answers = {name: population_summary.describe(fields, view, bins) for name, fields in samples.items()}
     for (name, answer), colour, line in zip(answers.items(), _COLOURS, _LINES, strict=False):
         smooth = answer["smooth"]
-        text = name.replace("$", r"\$")  # no formula
+        # no formula, and no label that begins with _, which legends leave out
+        text = (" " if name.startswith("_") else "") + name.replace("$", r"\$")
         axes.plot(
             smooth["x"],
             smooth["y"],
