@@ -47,6 +47,15 @@ function axis(more = {}) {
   };
 }
 
+// plotly follows the window only, and what stands beside a chart opens, closes and grows
+const places = new ResizeObserver((entries) => entries.forEach(({ target }) => fill(target)));
+
+async function fill(node) {
+  const drawn = node.querySelector(".main-svg");
+  if (!drawn || !node.clientHeight) return;
+  if (Math.max(Math.abs(node.clientHeight - drawn.clientHeight), Math.abs(node.clientWidth - drawn.clientWidth)) > 1) await (await load()).Plots.resize(node);
+}
+
 // sizes follow the root font size, which is larger on a wall screen than on a phone
 export async function draw(node, traces, { x = {}, y = {}, label, ...layout } = {}) {
   const plotly = await load();
@@ -70,8 +79,8 @@ export async function draw(node, traces, { x = {}, y = {}, label, ...layout } = 
     xaxis: axis({ showgrid: false, ...x, title: { ...axis().title, text: x.title ?? "" } }),
     yaxis: axis({ ...y, title: { ...axis().title, text: y.title ?? "" } }),
   }, { displayModeBar: false, responsive: true });
-  // what stands beside it may have grown since it was drawn
-  if (node.clientHeight && Math.abs(node.clientHeight - node.querySelector(".main-svg").clientHeight) > 1) await plotly.Plots.resize(node);
+  places.observe(node);
+  await fill(node);
   return plotly;
 }
 
