@@ -8,6 +8,7 @@ import pytest
 import temwatch
 from analytic_shapes import disc
 from temwatch.analysis.separation import SEPARATORS
+from temwatch.config import SeparationSettings
 from temwatch.domain import Reason
 
 SIZE = 1024
@@ -104,3 +105,14 @@ def test_full_picture_is_one_particle_on_the_border():
     analysis = temwatch.resolve(~blank(), pixel_size_nm=0.1)
     assert [rejection.reason for rejection in analysis.rejections] == [Reason.TOUCHES_BORDER]
     assert analysis.particle_fraction == 1
+
+
+@pytest.mark.parametrize("largest", [1e18, 1e300])
+@pytest.mark.parametrize("key", ["min_diameter_px", "min_diameter_nm"])
+def test_a_smallest_diameter_beyond_every_picture_rejects_all(key, largest):
+    """Nothing overflows."""
+    mask = np.zeros((64, 64), bool)
+    mask[20:40, 20:40] = True
+    settings = SeparationSettings.model_validate({key: largest})
+    found = temwatch.resolve(mask, pixel_size_nm=0.1, settings=settings)
+    assert [] == list(found.particles)

@@ -26,6 +26,9 @@ UNSEEN = Appearance()
 Lengths = TypeVar("Lengths", float, NDArray[np.float64])
 
 
+_LARGEST_DISC_PX = 5e4  # of a diameter: larger than any picture, and its area is an int of 32 bits
+
+
 def to_nm(lengths_px: Lengths, pixel_size_nm: float) -> Lengths:
     """Lengths in px, a number or an array of any shape, in nm."""
     return lengths_px * pixel_size_nm
@@ -37,8 +40,8 @@ def to_px(lengths_nm: Lengths, pixel_size_nm: float) -> Lengths:
 
 
 def disc_area_px(diameter_nm: float, pixel_size_nm: float) -> int:
-    """Area in px of a disc of `diameter_nm`, rounded up."""
-    return math.ceil(math.pi / 4 * (diameter_nm / pixel_size_nm) ** 2)
+    """Area in px of a disc of `diameter_nm`, rounded up; a huge one for any beyond every picture."""
+    return math.ceil(math.pi / 4 * min(diameter_nm / pixel_size_nm, _LARGEST_DISC_PX) ** 2)
 
 
 def smallest_area_px(settings: SeparationSettings, pixel_size_nm: float) -> int:
