@@ -98,21 +98,26 @@ class HolderLogs:
 
     def _join(self, sequence: Progress, logs: list[Path], signature: str, times: FrameTimes) -> None:
         values: dict[str, NDArray[np.float64]] = {}
-        last_s, unusable = math.inf, []
-        for log_file in logs:  # another table may lie beside a log
+        ends_s, far_ends_s, unusable = [math.inf], [math.inf], []
+        for log_file in logs:  # another table may lie beside a log, or the log of another day
             try:
                 found, end_s = holder_log.frame_values([log_file], times.elapsed_s, times.start, self._gap_s)
             except UsageError as error:
                 unusable.append(str(error))
-            else:
-                values, last_s = found | values, min(last_s, end_s)
-        if not values and unusable:
+                continue
+            near = {name: numbers for name, numbers in found.items() if np.isfinite(numbers).any()}
+            values = near | values
+            if found:
+                (ends_s if near else far_ends_s).append(end_s)
+        is_far = not values and len(far_ends_s) > 1
+        if not values and unusable and not is_far:
             self._tell(sequence, "; ".join(unusable))
             return
-        if not values:
-            self._tell(sequence, f"{logs[0]}: no column of temperature, pressure or bias with a known unit")
-        elif not any(np.isfinite(numbers).any() for numbers in values.values()):
+        if is_far:
             self._tell(sequence, f"{logs[0]}: no row with a number that can be is near a frame in time")
+        elif not values:
+            self._tell(sequence, f"{logs[0]}: no column of temperature, pressure or bias with a known unit")
+        last_s = min(far_ends_s if is_far else ends_s)
         known = times.elapsed_s[np.isfinite(times.elapsed_s)]
         is_complete = bool(known.size and last_s >= known[-1] + self._gap_s)
         joined = JoinedLog(signature=signature, last_id=sequence.last_id, is_complete=is_complete)
