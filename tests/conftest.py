@@ -5,12 +5,13 @@ import itertools
 import os
 import shutil
 import sys
-from collections.abc import Callable, Generator
+from collections.abc import Callable, Generator, Iterator
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 import pytest
+import structlog
 
 from temwatch import compiled_code
 
@@ -35,6 +36,17 @@ def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
     place = {path: 0.8 * number / len(waiting) for number, path in enumerate(waiting)}
     place |= {path: number / len(computing) for number, path in enumerate(computing)}
     items.sort(key=lambda item: (not item.path.name.startswith("test_training"), place[item.path]))
+
+
+@pytest.fixture(autouse=True, scope="session")
+def no_logger_is_kept() -> Iterator[None]:
+    """Commands that ran in this process would leave loggers of which `capture_logs` hears nothing."""
+    configure = structlog.configure
+    with pytest.MonkeyPatch.context() as changed:
+        changed.setattr(
+            structlog, "configure", lambda **how: configure(**how | {"cache_logger_on_first_use": False})
+        )
+        yield
 
 
 @pytest.hookimpl(wrapper=True)
