@@ -8,7 +8,7 @@ from typing import Literal
 
 from pydantic import BaseModel, ConfigDict, Field
 
-from temwatch.descriptors import BY_NAME, SIZE
+from temwatch.descriptors import SIZE
 
 
 class ParticleFilter(BaseModel):
@@ -61,15 +61,6 @@ LIMITS: Mapping[str, Limit] = {
     "separated": Limit(column="separated", compare="=", words="separated"),
 }
 """What each field of `ParticleFilter` compares."""
-
-MEASURED = frozenset((*BY_NAME, "separated"))
-"""Columns that this version measures."""
-
-
-def not_measured(name: str) -> str | None:
-    """Why a limit cannot be set, None where it can: its column comes with a later version."""
-    column = LIMITS[name].column
-    return None if column in MEASURED else f"works once particles have a {column}; this version measures none"
 
 
 def passes_nothing(limits: Mapping[str, object]) -> str | None:

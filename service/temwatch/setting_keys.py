@@ -12,7 +12,7 @@ from pydantic import BaseModel, ValidationError
 
 from temwatch.config import Config, SegmentationSettings, SeparationSettings
 from temwatch.errors import UsageError
-from temwatch.particle_filter import ParticleFilter, not_measured
+from temwatch.particle_filter import ParticleFilter
 
 SettingValue = str | float | bool
 Settings = Mapping[str, SettingValue]
@@ -86,16 +86,8 @@ def _model(key: str) -> tuple[type[BaseModel], str]:
     return _SECTIONS[section], name
 
 
-def why_not_yet(key: str) -> str | None:
-    """Why a key of the list has no effect in this version; None where it has."""
-    model, name = _model(key)
-    return not_measured(name) if model is ParticleFilter else None
-
-
 def _checked(key: str, value: Any) -> SettingValue:
     model, name = _model(key)
-    if (reason := why_not_yet(key)) is not None:
-        raise UsageError(f"{key} {reason}")
     is_flag = model.model_fields[name].annotation == (bool | None)
     problem = ""
     try:
@@ -149,9 +141,6 @@ def min_confidence(configured: SegmentationSettings, settings: Settings) -> floa
 
 def particle_filter(settings: Settings) -> ParticleFilter:
     """The filter that is saved for a sample."""
-    values = {
-        key.removeprefix(_ONLY_VIEWS): value for key, value in settings.items() if not decides_rows(key)
-    }
     return ParticleFilter.model_validate(
-        {name: value for name, value in values.items() if not_measured(name) is None}
+        {key.removeprefix(_ONLY_VIEWS): value for key, value in settings.items() if not decides_rows(key)}
     )

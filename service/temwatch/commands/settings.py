@@ -59,9 +59,7 @@ def _lines(reader: Reader, config: Config, sample: str) -> Iterator[str]:
     own = sample_settings.settings_of(reader, sample)
     width = max(map(len, setting_keys.KEYS))
     for key in setting_keys.KEYS:
-        if (reason := setting_keys.why_not_yet(key)) is not None:
-            yield f"{key:<{width}}  {reason}"
-        elif key in own:
+        if key in own:
             one = own[key]
             when = one.made_at.astimezone().strftime("%Y-%m-%d %H:%M")
             yield f"{key:<{width}}  {_text(one.value)}  set by {one.made_by}, {when} (change {one.change})"

@@ -18,14 +18,14 @@ from temwatch.ledger import publications
 from temwatch.ledger.exposures import FIELD
 from temwatch.ledger.reader import Reader, number_table
 from temwatch.ledger.rows import moment
-from temwatch.particle_filter import LIMITS, MEASURED, ParticleFilter
+from temwatch.particle_filter import LIMITS, ParticleFilter
 
 _DIGITS = {one.name: one.digits for one in DESCRIPTORS}
 PARTICLE_VALUES = tuple(
     dict.fromkeys(
         (
             *(one.name for one in shown(Shown.POPULATION)),
-            *(limit.column for limit in LIMITS.values() if limit.column in MEASURED),
+            *(limit.column for limit in LIMITS.values()),
             "bbox_width_px",
             "bbox_height_px",
         )

@@ -10,7 +10,7 @@ from fastapi import Depends, HTTPException, Query, Request
 
 from temwatch.ledger import Reader, sample_settings
 from temwatch.names import as_text
-from temwatch.particle_filter import NO_FILTER, ParticleFilter, not_measured, passes_nothing
+from temwatch.particle_filter import NO_FILTER, ParticleFilter, passes_nothing
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -28,10 +28,7 @@ class AskedFilter:
 
 
 def _limits(**given: Any) -> ParticleFilter:
-    """The limits; responds with 422 to one that this version cannot compare, and where none can pass."""
-    for name, value in given.items():
-        if value is not None and (reason := not_measured(name)) is not None:
-            raise HTTPException(422, f"{name} {reason}")
+    """The limits; responds with 422 where no particle can pass."""
     if (reason := passes_nothing(given)) is not None:
         raise HTTPException(422, reason)
     return ParticleFilter(**given)

@@ -63,7 +63,7 @@ def add(app: FastAPI, service: Context) -> None:
 
 
 def described(ledger: Reader, config: Config, sample: str) -> dict[str, dict[str, Any]]:
-    """By key: value, source (sample, configuration or none), choices, and who set it or why none can yet."""
+    """By key: value, source (sample, configuration or none), choices, and who set it."""
     own = sample_settings.settings_of(ledger, sample)
     found: dict[str, dict[str, Any]] = {}
     for key in setting_keys.KEYS:
@@ -73,7 +73,6 @@ def described(ledger: Reader, config: Config, sample: str) -> dict[str, dict[str
             "configured": setting_keys.configured(config, key),
             "source": "none" if value is None else "configuration",
             "choices": setting_keys.choices(key),
-            "not_yet": setting_keys.why_not_yet(key),
         }
         if (one := own.get(key)) is not None:
             entry |= {
