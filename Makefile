@@ -59,8 +59,10 @@ unexport PYTHONDONTWRITEBYTECODE
 # some tests wait for a service, so that four at a time keep two cores busy; each more loads all code again.
 # Whole files: what a file makes once is then made once. tests/conftest.py has the order
 WORKERS := -n 4 --dist loadfile --no-loadscope-reorder
+# hypothesis tries the same examples each time here, so that a change fails by what it did; `slow`, `soak` and
+# pytest by hand search on
 test: $(VENV)/ready-dev compiled
-	@$(BIN)/python -m pytest $(WORKERS)
+	@$(BIN)/python -m pytest $(WORKERS) --hypothesis-profile=ci
 
 # of those files only that have such tests: every test process loads all that its files import
 slow: $(VENV)/ready-dev compiled

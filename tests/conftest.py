@@ -38,15 +38,16 @@ def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
     items.sort(key=lambda item: (not item.path.name.startswith("test_training"), place[item.path]))
 
 
-@pytest.fixture(autouse=True, scope="session")
-def no_logger_is_kept() -> Iterator[None]:
-    """Commands that ran in this process would leave loggers of which `capture_logs` hears nothing."""
+@pytest.fixture(autouse=True)
+def logging_is_that_of_a_new_process() -> Iterator[None]:
+    """Commands that ran in this process leave a level and loggers of which `capture_logs` hears nothing."""
     configure = structlog.configure
     with pytest.MonkeyPatch.context() as changed:
         changed.setattr(
             structlog, "configure", lambda **how: configure(**how | {"cache_logger_on_first_use": False})
         )
         yield
+    structlog.reset_defaults()
 
 
 @pytest.hookimpl(wrapper=True)

@@ -4,7 +4,7 @@ import math
 
 import numpy as np
 import pytest
-from hypothesis import given, settings
+from hypothesis import example, given, settings
 from hypothesis import strategies as st
 
 from temwatch.analysis.statistics import population
@@ -88,6 +88,7 @@ ENDS = st.none() | NUMBERS
 
 
 @settings(max_examples=100, deadline=None)
+@example(values=[-5000.0, 0.015625], bins=Bins(width=1.0))  # 500 widened bins end at a number of many digits
 @given(
     values=st.lists(NUMBERS, max_size=20),
     bins=st.builds(

@@ -104,7 +104,7 @@ def _edges(found: Population, chosen: Bins) -> tuple[NDArray[np.float64], bool]:
 
 
 def _in_unit(edges: NDArray[np.float64], found: Population, chosen: Bins) -> NDArray[np.float64]:
-    """Edges in the unit of the values; rounding moves none of them past the first or last value."""
+    """Edges in the unit of the values; no end that follows from the data leaves a value out by rounding."""
     if chosen.log:
         edges = np.exp(edges)
     ends = [chosen.low, chosen.high]
@@ -112,7 +112,7 @@ def _in_unit(edges: NDArray[np.float64], found: Population, chosen: Bins) -> NDA
     for place, end, outermost in ((0, ends[0], min), (-1, ends[1], max)):
         if end is not None and (end > 0 or not chosen.log):
             edges[place] = end
-        elif len(values) and abs(values[place] - edges[place]) < _FINEST * abs(values[place]):
+        elif len(values):
             edges[place] = outermost(edges[place], values[place])
     return edges
 
