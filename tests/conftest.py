@@ -9,6 +9,7 @@ from collections.abc import Callable, Generator, Iterator
 from pathlib import Path
 from typing import Any
 
+import hypothesis
 import numpy as np
 import pytest
 import structlog
@@ -21,6 +22,11 @@ compiled_code.keep_in(Path(sys.prefix))
 os.environ.setdefault("OPENBLAS_NUM_THREADS", "1")
 # test processes fill the machine: threads of small arrays would spin, waiting for each other
 os.environ.setdefault("OMP_NUM_THREADS", "1")
+
+
+# no test depends on how fast the machine is
+hypothesis.settings.register_profile("no deadline", deadline=None)
+hypothesis.settings.load_profile("no deadline")
 
 
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:

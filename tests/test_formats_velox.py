@@ -231,6 +231,27 @@ def test_texts_without_number_allocate_nothing(tmp_path, place, kind):
     assert resource.getrusage(resource.RUSAGE_SELF).ru_maxrss - before < 64 * 1024, "KiB"
 
 
+@pytest.mark.parametrize("options", [{}, {"chunks": (1,)}])
+@pytest.mark.parametrize("length", [2**20, 600 * 2**20, 2**32 - 1])
+def test_a_text_that_is_longer_than_its_file_allocates_nothing(tmp_path, length, options):
+    """Found by damaging files: the length of a text, 4 bytes, is believed by the HDF5 library."""
+    path = write_velox(tmp_path / "a.emd", one())
+    with h5py.File(path, "r+") as file:
+        said = file["Version"][0]
+        del file["Version"]
+        kind = h5py.string_dtype()
+        version = file.create_dataset("Version", data=[said], dtype=kind, **options)
+        at = version.id.get_chunk_info(0).byte_offset if options else version.id.get_offset()
+    content = bytearray(path.read_bytes())
+    assert len(said) == int.from_bytes(content[at : at + 4], "little")
+    formats.open_source(path).load(0)
+    content[at : at + 4] = length.to_bytes(4, "little")
+    path.write_bytes(content)
+    before = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
+    assert refusal(path, 0.3).code == "not_a_micrograph"
+    assert resource.getrusage(resource.RUSAGE_SELF).ru_maxrss - before < 64 * 1024, "KiB"
+
+
 @pytest.mark.parametrize("length", [4, 100, 1000, 2000, 5000, -100, -1])
 def test_a_cut_file(tmp_path, length):
     """At any length."""

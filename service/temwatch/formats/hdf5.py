@@ -7,6 +7,7 @@ allocated.
 
 from __future__ import annotations
 
+import io
 import json
 import math
 import re
@@ -44,6 +45,7 @@ class HdfFile:
 
     format_name: str
     size_bytes: int
+    _stream: io.BufferedReader
     _root: Any  # h5py.File, imported late because it takes a tenth of a second
 
     def names(self, *place: str) -> list[str]:
@@ -71,6 +73,7 @@ class HdfFile:
         if found.dtype.kind in "OS":
             if found.size > _MOST_ENTRIES:  # each costs memory, though none of them was ever written
                 raise read_errors.damaged(self.format_name, f"it declares {found.size} texts")
+            self._check_texts(found)
             said = found[column] if found.shape else found[()]
             said = said[0] if isinstance(said, np.ndarray) else said
             block = said if isinstance(said, bytes) else str(said).encode()
@@ -122,6 +125,21 @@ class HdfFile:
                 "not_a_micrograph", f"is stored in blocks of {block / 1e9:.1f} GB; save it again from Velox"
             )
 
+    def _check_texts(self, found: Any) -> None:
+        """Refuse texts that are longer than the file: HDF5 sets aside what their lengths say before it looks.
+
+        An entry is the length, 4 bytes, and where the text lies. Entries that are compressed, or part of a
+        header, have checksums of their own.
+        """
+        entry_bytes = 8 + self._root.id.get_create_plist().get_sizes()[0]
+        for start, size_bytes in _stored(found):
+            self._stream.seek(start)
+            stored = self._stream.read(min(size_bytes, _MOST_ENTRIES * entry_bytes))
+            lengths = np.frombuffer(stored[: len(stored) // 4 * 4], "<u4")[:: entry_bytes // 4]
+            if len(lengths) and int(lengths.max()) > self.size_bytes:
+                said = f"it declares a text of {lengths.max()} bytes"
+                raise read_errors.damaged(self.format_name, said)
+
     def _array(self, place: tuple[str, ...]) -> Any:
         found = self._at(place)
         if found is None or not hasattr(found, "shape") or found.shape is None:
@@ -142,6 +160,19 @@ class HdfFile:
         if len(group) > _MOST_ENTRIES:
             raise read_errors.damaged(self.format_name, f"a group has {len(group)} entries")
         return sorted(name for name in group if isinstance(group.get(name, getlink=True), h5py.HardLink))
+
+
+def _stored(found: Any) -> list[tuple[int, int]]:
+    """Where the entries of an array of texts lie in the file: first byte and length of each block."""
+    start = found.id.get_offset()
+    if start is not None:
+        return [(start, found.id.get_storage_size())]
+    if found.chunks is None or found.id.get_create_plist().get_nfilters():
+        return []
+    blocks = (
+        found.id.get_chunk_info(index) for index in range(min(found.id.get_num_chunks(), _MOST_ENTRIES))
+    )
+    return [(block.byte_offset, block.size) for block in blocks]
 
 
 @contextmanager
@@ -166,4 +197,4 @@ def opened(path: Path, format_name: str) -> Iterator[HdfFile]:
                 raise read_errors.truncated(size, int(found[2])) from None
             raise
         with root:
-            yield HdfFile(format_name, size, root)
+            yield HdfFile(format_name, size, stream, root)
