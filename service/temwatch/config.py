@@ -41,6 +41,8 @@ class WatchSettings(Section):
     """s between two scans of the folder; a scan finds what file system events missed"""
     spool_limit_bytes: int = Field(4 * 1024**3, ge=0)
     """bytes; a larger file is read where it is, not copied to the spool first"""
+    rosettasciio: LocalPath | None = None
+    """Python program that has RosettaSciIO, for files that temwatch does not read itself; not set: none"""
 
 
 class SampleSettings(Section):

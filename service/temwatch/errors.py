@@ -118,6 +118,7 @@ FAILURE_CODES = {
     "changed": "the file changed while it was read",
     "input_output": "the file system reported an error",
     "crashed": "the worker process died on it, repeatedly",
+    "rosettasciio": "RosettaSciIO, which reads it, is not there, crashed or took too long",
     "out_of_memory": "not enough memory",
     "no_space": "the disk for spool or results is full",
     "internal": "an internal error of temwatch; the log has the details",

@@ -18,7 +18,7 @@ from temwatch.choices import implausible_pixel_size, is_plausible_pixel_size
 from temwatch.commands import terminal
 from temwatch.config import Config
 from temwatch.errors import UsageError
-from temwatch.formats import READERS, UNCALIBRATED
+from temwatch.formats import READERS, UNCALIBRATED, rosettasciio
 from temwatch.ledger import Arrival, Reader
 from temwatch.names import printable
 
@@ -36,6 +36,7 @@ def run(arguments: argparse.Namespace) -> int:
         config.output.state.mkdir(parents=True, exist_ok=True)
     except OSError as error:
         raise UsageError(f"--output {arguments.output}: {error.strerror}") from None
+    rosettasciio.use(config.watch.rosettasciio)
     compiled_code.keep_in(compiled_code.user_folder())
     from temwatch.commands import single_run  # loads numba
 

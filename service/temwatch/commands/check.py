@@ -13,7 +13,7 @@ from temwatch import config as configuration
 from temwatch.commands import check_paths
 from temwatch.commands.check_paths import Finding
 from temwatch.config import Config
-from temwatch.errors import ConfigError, LedgerMissing, MissingExtra, TemwatchError
+from temwatch.errors import ConfigError, InputError, LedgerMissing, MissingExtra, TemwatchError
 from temwatch.names import plural
 
 _NVIDIA = Path("/proc/driver/nvidia")  # of its kernel module
@@ -40,6 +40,7 @@ def run(arguments: argparse.Namespace) -> int:
         ("hook", _hook),
         ("messages", _messages),
         ("extras", _extras),
+        ("RosettaSciIO", other_formats),
     )
     for name, check in checks:
         for level, text in check(config):
@@ -184,3 +185,26 @@ def _extras(config: Config) -> Iterator[Finding]:
         yield "error", str(MissingExtra("distributed"))
     if config.output.pictures and find_spec("imageio_ffmpeg") is None:
         yield "warning", f"sequences are drawn without films: {MissingExtra('imageio_ffmpeg')}"
+
+
+def other_formats(config: Config) -> Iterator[Finding]:
+    """What reads the files among the patterns that temwatch does not read itself."""
+    from temwatch.formats import READERS, rosettasciio
+
+    wanted = {Path(pattern.lower()).suffix for pattern in config.watch.patterns} - {"", *READERS}
+    python = config.watch.rosettasciio or rosettasciio.interpreter()
+    if python is None:
+        if wanted:
+            yield (
+                "warning",
+                f"{', '.join(sorted(wanted))}: temwatch reads no such files; see [watch] rosettasciio",
+            )
+        return
+    try:
+        found = rosettasciio.installation(python)
+    except InputError as error:
+        yield "error", str(error).removeprefix(rosettasciio.FAILED)
+        return
+    yield "ok", f"{found.version} of {python}"
+    if unread := wanted - found.extensions:
+        yield "warning", f"it does not read {', '.join(sorted(unread))} of [watch] patterns"

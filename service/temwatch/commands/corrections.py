@@ -9,6 +9,7 @@ from temwatch import compiled_code, setting_keys
 from temwatch.commands import terminal
 from temwatch.commands.caller import configured
 from temwatch.errors import UsageError
+from temwatch.formats import rosettasciio
 from temwatch.ledger import Reader, sample_settings
 from temwatch.names import plural
 
@@ -16,6 +17,7 @@ from temwatch.names import plural
 def run(arguments: argparse.Namespace) -> int:
     """Write what was corrected into the data set `--output`; 1 where a label image cannot be used."""
     config = configured(arguments.config, arguments.results)
+    rosettasciio.use(config.watch.rosettasciio)
     compiled_code.keep_in(compiled_code.user_folder())
     from temwatch.training import corrections  # loads numba
 

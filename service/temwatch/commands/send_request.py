@@ -13,6 +13,7 @@ import structlog
 from temwatch import compiled_code
 from temwatch.config import Config
 from temwatch.errors import StartError
+from temwatch.formats import rosettasciio
 from temwatch.ledger import Reader, is_held, open_ledger, post_request
 from temwatch.ledger.requests import answer_to
 
@@ -35,6 +36,7 @@ def ask_service(config: Config, kind: str, **arguments: Any) -> dict[str, Any]:
             wrapper_class=structlog.make_filtering_bound_logger("error"),
             logger_factory=structlog.PrintLoggerFactory(sys.stderr),
         )
+        rosettasciio.use(config.watch.rosettasciio)
         compiled_code.keep_in(compiled_code.service_folder(state))
         from temwatch.engine import requests, sequence_tracker  # load numba
 

@@ -13,7 +13,7 @@ from pathlib import Path
 from temwatch.choices import implausible_pixel_size, is_plausible_pixel_size
 from temwatch.domain import Frame, Metadata, Micrograph, PixelSizeSource
 from temwatch.errors import Refused, UsageError
-from temwatch.formats import dm, hitachi, mrc, png_jpeg, read_errors, ser, tia_emi, tiff, velox
+from temwatch.formats import dm, hitachi, mrc, png_jpeg, read_errors, rosettasciio, ser, tia_emi, tiff, velox
 from temwatch.formats.source import FormatReader, Source, TextBeside
 
 __all__ = [
@@ -62,7 +62,7 @@ def open_source(
     Parameters
     ----------
     path : str or Path
-        A file with an extension of READERS, in any case.
+        A file with an extension of READERS, in any case, or of RosettaSciIO where that is in use.
     pixel_size_nm : float, optional
         nm per pixel for a file that does not state it; it never overrides a stated one.
     original : Path, optional
@@ -75,6 +75,9 @@ def open_source(
         that says what was found and what would help, without the file's name.
     """
     path = Path(path)
+    python = rosettasciio.interpreter()
+    if python is not None and path.suffix.lower() not in READERS:
+        return rosettasciio.open_source(path, python=python, original=original, pixel_size_nm=pixel_size_nm)
     reader = _reader(path)
     beside = _beside(original or path)
     if beside is None:

@@ -29,6 +29,7 @@ ADVICE = {
     "changed": "The file changed while it was being read. It is analysed once it is complete; if not, retry.",
     "input_output": "The disk or the share reported an error. Check the connection, then retry.",
     "crashed": "The file crashed the worker several times. Keep it and report this; the log has the details.",
+    "rosettasciio": "RosettaSciIO did not read the file. Do what the reason says, then retry.",
     "out_of_memory": "There was not enough memory. Close other programs, then retry.",
     "no_space": "The disk is full. Free some space, then retry.",
     "internal": "Internal error. The log has the details; please report it.",
