@@ -12,7 +12,7 @@ from separation_report import figures, simulated
 from temwatch.analysis.separation import auto
 from temwatch.analysis.separation.cleaning import find_regions
 from temwatch.analysis.separation.evidence import probabilities
-from temwatch.analysis.separation.prior import NO_PRIOR, estimate_prior
+from temwatch.analysis.separation.prior import NO_PRIOR, describe_lone, prior_from
 from temwatch.config import SeparationSettings
 from temwatch.domain import Reason, Region
 
@@ -125,7 +125,7 @@ def test_an_outline_along_a_contact_counts_as_seen():
 
 def test_a_part_is_less_likely_the_less_it_resembles_what_stands_alone():
     lone = find_regions(on_canvas((40, 310), *LONE))
-    prior = estimate_prior(lone)
+    prior = prior_from(describe_lone(lone))
     dumbbell = find_regions(on_canvas((40, 60), (disc(8), 10, 10), (disc(8), 10, 25)))[0]
     larger = Region(origin_px=(0, 0), mask=disc(20))
     likely = [probabilities([part], part, prior, None)[0] for part in (lone[0], larger, dumbbell)]

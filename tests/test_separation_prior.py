@@ -8,7 +8,11 @@ import pytest
 import temwatch
 from analytic_shapes import disc, ellipse, on_canvas, rectangle
 from temwatch.analysis.separation.cleaning import find_regions
-from temwatch.analysis.separation.prior import NO_PRIOR, estimate_prior
+from temwatch.analysis.separation.prior import NO_PRIOR, describe_lone, prior_from
+
+
+def estimate_prior(regions):
+    return prior_from(describe_lone(regions))
 
 
 def row_of(masks, width=80):

@@ -22,6 +22,7 @@ from temwatch import figures, label_planes
 from temwatch.columns import PARTICLE_COLUMNS
 from temwatch.descriptors import BY_NAME
 from temwatch.kept_picture import KeptPicture
+from temwatch.lone_particles import LoneParticles
 
 if TYPE_CHECKING:
     import pandas
@@ -141,9 +142,10 @@ class Segmentation:
     `notes` are what the segmenter has to say of the image: members of `notes.Note`, or `Note.about`.
     `level`, where outlines are known between the pixels, is 0 outside, 255 inside and 127.5 on the outline,
     linear in the distance from it (`temwatch.analysis.refinement.level`); the mask is where it is above.
-    `recorded`, if not the whole picture was, leaves out padding and what an aperture covers.
-    `picture` is what is kept of the image, and `probability` what a network gives each pixel of the mask in
-    31 steps: by these particles are judged. `domain_distance` is that of `analysis.appearance.domain`.
+    `recorded`, if not the whole picture was, leaves out padding and what an aperture covers. `picture` is
+    what is kept of the image, and `probability` what a network gives each pixel of the mask in 31 steps: they
+    judge particles. `domain_distance` is that of `analysis.appearance.domain`, and `sample_prior`, in px,
+    what stood alone on other micrographs of the sample when this one was first resolved.
     """
 
     mask: Mask
@@ -154,6 +156,7 @@ class Segmentation:
     picture: KeptPicture | None = None
     probability: Probability | None = None
     domain_distance: float | None = None
+    sample_prior: LoneParticles | None = None
 
 
 @dataclass(frozen=True, slots=True, kw_only=True, eq=False)
@@ -161,9 +164,8 @@ class Region:
     """A part of a mask as a tight crop: `origin_px` is (row, column) of the crop's top left pixel.
 
     `separated_by` names the method that cut it out of a clump, and `visible_fraction` is the share of its
-    outline that was seen there; a region that was found whole was seen whole.
-    `outline`, where it is known between the pixels, is float64 (corners, 2): row and column in px, clockwise,
-    the centre of the micrograph's first pixel at (0, 0).
+    outline that was seen there; 1 where it was found whole. `outline`, where known between the pixels, is
+    float64 (corners, 2): row and column in px, clockwise, the centre of the first pixel at (0, 0).
     """
 
     origin_px: tuple[int, int]
@@ -189,8 +191,7 @@ class Particle:
     Attributes
     ----------
     descriptors
-        Value by name, as `temwatch.descriptors.DESCRIPTORS` defines them; None where it was recorded by a
-        version that did not measure it.
+        Value by name, as in `temwatch.descriptors.DESCRIPTORS`; None where an earlier version recorded none.
     overlapping
         Whether the convexity lies below the threshold.
     """
@@ -258,9 +259,9 @@ class Segmenter:
 class Analysis:
     """All that is known of one micrograph after analysis.
 
-    `mask` is the despeckled segmentation before separation, particles on the border included.
-    `removed` holds the speckles that despeckling took out, for the overlay. `notes` are those of the
-    segmenter and of the stages after it. `image` is what `temwatch.analyse` was given, for pictures.
+    `mask` is the despeckled segmentation before separation, particles on the border included, and `removed`
+    what despeckling took out. `notes` are those of the segmenter and of the stages after it. `image` is what
+    `temwatch.analyse` was given. `lone`: what stands alone, in px, where the method asks for it.
     """
 
     mask: Mask
@@ -271,6 +272,7 @@ class Analysis:
     removed: Mask | None = None
     notes: tuple[str, ...] = ()
     image: Image | None = None
+    lone: LoneParticles | None = None
 
     @property
     def particle_fraction(self) -> float:
@@ -298,8 +300,8 @@ class Analysis:
     def labels(self, plane: int = 0) -> NDArray[np.uint32]:
         """Label image: each particle has its number, from 1 in the order of `particles`, 0 is background.
 
-        Particles that overlap lie on different planes, each whole on exactly one of them, with as few planes
-        as possible. IndexError where there is no such plane; plane 0 is always there.
+        Particles that overlap lie on different planes, as few as possible, each whole on exactly one of them.
+        IndexError where there is no such plane; plane 0 is always there.
         """
         return label_planes.plane_of(self.mask.shape, [one.region for one in self.particles], plane)
 

@@ -212,16 +212,19 @@ def resolve_segmentation(
     cleaned = segmented.mask & ~removed
     if as_antema:
         regions, given_up = antema.separate_clumps(cleaned, min_area_px=min_area_px, settings=settings)
+        lone = None
     else:
         cleaned, gaps = close_small_holes(cleaned, min_area_px)
-        regions, given_up = separate_clumps(
+        separated = separate_clumps(
             cleaned,
             gaps=gaps,
             contacts=segmented.contacts,
             min_area_px=min_area_px,
             settings=settings,
             beyond=beyond,
+            sample_prior=segmented.sample_prior,
         )
+        regions, given_up, lone = separated.regions, separated.rejections, separated.lone
     whole, cut_off = filter_particles(regions, cleaned.shape, min_area_px, beyond)
     specks = [Rejection(region=region, reason=Reason.TOO_SMALL) for region in find_regions(removed)]
     particles, doubted = _measured(
@@ -234,6 +237,7 @@ def resolve_segmentation(
         method=describe(None, settings, compatibility),
         pixel_size_nm=pixel_size_nm,
         removed=removed,
+        lone=lone,
     )
 
 

@@ -67,10 +67,8 @@ def _clean(mask: Mask, min_area_px: int) -> tuple[Mask, Mask]:
 
 
 def _separate(cleaned: Mask, gaps: Mask, min_area_px: int, settings: SeparationSettings) -> list[Region]:
-    regions, _ = separate_clumps(
-        cleaned, gaps=gaps, contacts=None, min_area_px=min_area_px, settings=settings
-    )
-    whole, _ = filter_particles(regions, cleaned.shape, min_area_px)
+    separated = separate_clumps(cleaned, gaps=gaps, contacts=None, min_area_px=min_area_px, settings=settings)
+    whole, _ = filter_particles(separated.regions, cleaned.shape, min_area_px)
     return whole
 
 

@@ -32,7 +32,9 @@ from temwatch.engine.futures import when_done
 from temwatch.engine.job import Executor, Job, Task
 from temwatch.engine.outcomes import Analysed, ReadDone, Resolved, Segmented, StageResult
 from temwatch.engine.process_backend import ProcessBackend
+from temwatch.engine.sample_prior import with_prior
 from temwatch.errors import StartError, Unreadable
+from temwatch.lone_particles import LoneParticles
 from temwatch.outputs import paths, pictures
 
 log = structlog.get_logger(__name__)
@@ -56,6 +58,7 @@ class ClusterOrder:
     method: Method
     picture_every_frames: int | None
     content: bytes | None = None
+    sample_prior: LoneParticles | None = None
 
 
 @dataclass(frozen=True, slots=True, kw_only=True, eq=False)
@@ -171,6 +174,7 @@ class DaskBackend:
             separation=self._methods.separation(job.file.settings),
             method=self._methods.method(job.file.settings),
             picture_every_frames=orders.picture_every_frames(config),
+            sample_prior=job.sample_prior,
         )
 
     def _start(self, job: Job, stage: Stage) -> Future[StageResult]:
@@ -265,7 +269,7 @@ def _analyse_in(folder: Path, order: ClusterOrder, segmenter: Segmenter) -> Clus
         for micrograph, one in zip(batch.micrographs, segmentations, strict=True):
             resolve = orders.ResolveOrder(
                 pixel_size_nm=micrograph.pixel_size_nm,
-                segmentation=one,
+                segmentation=with_prior(one, order.sample_prior, micrograph.pixel_size_nm),
                 separation=order.separation,
                 method=order.method,
             )

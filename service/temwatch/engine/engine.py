@@ -19,7 +19,7 @@ import structlog
 from temwatch.acquisition import spool
 from temwatch.config import Config
 from temwatch.domain import Method, Segmenter, Stage, Status
-from temwatch.engine import kinship, outcomes, retry
+from temwatch.engine import kinship, outcomes, retry, sample_prior
 from temwatch.engine.admission import Admission
 from temwatch.engine.artifacts import ArtifactWriter
 from temwatch.engine.backend import Backend
@@ -245,6 +245,8 @@ class Engine:
             if known is not None:
                 self._advance(job, known)
                 return
+            separation = self._processes.methods.separation(job.file.settings)
+            job.sample_prior = sample_prior.give(self._ledger, job.file.id, separation)
         self._backend.analyse(job, read)
         if job.should_read_ahead:
             self._backend.read(job)

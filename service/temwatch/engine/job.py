@@ -17,6 +17,7 @@ from temwatch.engine import spooled_image
 from temwatch.engine.outcomes import Analysed, Failed, PictureDone, ReadDone, Resolved, StageResult
 from temwatch.ledger import File, PackedAnalysis, Recorded
 from temwatch.ledger.moves import FormerPlace
+from temwatch.lone_particles import LoneParticles
 from temwatch.names import plural
 
 log = structlog.get_logger(__name__)
@@ -110,6 +111,7 @@ class Job:
     frames_total: int | None = None
     batches: list[Batch] = field(default_factory=list)
     has_picture: bool = False
+    sample_prior: LoneParticles | None = None  # in nm; None where the method does not ask for it
     suspects: tuple[FormerPlace, ...] = ()  # a worker looks which of these it was before it was moved
     held: ReadDone | None = None  # what was read, while it is traced whether the file was moved
     tasks: dict[Future[StageResult], Task] = field(default_factory=dict)

@@ -28,6 +28,7 @@ from temwatch.engine.job import MemoryShare
 from temwatch.engine.methods import polarity_of, renewed, separation_of
 from temwatch.engine.orders import ReadOrder, ResolveOrder, read_again_order
 from temwatch.engine.outcomes import NeedsMemory
+from temwatch.engine.sample_prior import with_missing_prior
 from temwatch.errors import InputError, StartError, Unreadable
 from temwatch.ledger import Ledger, MicrographRow, Reader, analyses, waiting_rows
 from temwatch.ledger.waiting_rows import WaitingRow
@@ -240,14 +241,21 @@ def _measure(
                     raise
                 note = Note.FILE_GONE
             else:
-                segmentation = segmented = again.segmentation
+                segmented = replace(again.segmentation, sample_prior=segmentation.sample_prior)
+                segmentation = segmented
                 certain = setting_keys.min_confidence(config.segmentation, item.settings)
                 method = pipeline.describe(with_min_confidence(again.segmenter, certain), separation)
         if method.digest == item.method and item.pixel_size_nm is None:
             waiting_rows.settle(ledger, item, note)
             return None if note is None else row.sample
+        size_nm = _size_nm(item, row)
+        given = with_missing_prior(ledger, row.file_id, segmentation, separation, size_nm)
+        segmented = given or segmented
     order = ResolveOrder(
-        pixel_size_nm=_size_nm(item, row), segmentation=segmentation, separation=separation, method=method
+        pixel_size_nm=_size_nm(item, row),
+        segmentation=segmented or segmentation,
+        separation=separation,
+        method=method,
     )
     analysis = yield from _awaited(workers.resolve(order))
     if note is not None:

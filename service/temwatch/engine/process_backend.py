@@ -21,6 +21,7 @@ from temwatch.engine.job import Executor, Job, MemoryShare, Task
 from temwatch.engine.measuring_again import SegmentedAgain, Workers
 from temwatch.engine.methods import Methods
 from temwatch.engine.outcomes import ReadDone, Segmented, StageResult
+from temwatch.engine.sample_prior import with_prior
 from temwatch.engine.segmentation_pool import SegmentationPool
 from temwatch.ledger.moves import FormerPlace
 
@@ -171,7 +172,7 @@ class ProcessBackend:
             index=segmented.index,
             resolve=orders.ResolveOrder(
                 pixel_size_nm=micrograph.pixel_size_nm,
-                segmentation=segmented.segmentation,
+                segmentation=with_prior(segmented.segmentation, job.sample_prior, micrograph.pixel_size_nm),
                 separation=self.methods.separation(job.file.settings),
                 method=self.methods.method(job.file.settings),
             ),

@@ -30,6 +30,7 @@ from temwatch.engine.measuring_again import Attempts, SegmentedAgain, Workers, m
 from temwatch.engine.methods import renewed
 from temwatch.engine.orders import ReadOrder, ResolveOrder
 from temwatch.engine.outcomes import NeedsMemory
+from temwatch.engine.sample_prior import with_missing_prior
 from temwatch.errors import InputError, StartError
 from temwatch.ledger import Ledger, Reader, Request, analyses, queue, requests, sample_settings, waiting_rows
 from temwatch.ledger.requests import PUBLISH, answer_request, close_request, open_requests
@@ -272,12 +273,14 @@ def _resolve_outdated(
             row = _outdated(reader, number, methods)
             if row is None:
                 continue
-            order = ResolveOrder(
-                pixel_size_nm=row.pixel_size_nm,
-                segmentation=analyses.segmentation(reader, number),
-                separation=separation,
-                method=methods[row.method],
-            )
+            stored = analyses.segmentation(reader, number)
+        segmented = with_missing_prior(ledger, row.file_id, stored, separation, row.pixel_size_nm)
+        order = ResolveOrder(
+            pixel_size_nm=row.pixel_size_nm,
+            segmentation=segmented or stored,
+            separation=separation,
+            method=methods[row.method],
+        )
         future = workers.resolve(order)
         while not future.done():
             yield future
@@ -285,13 +288,14 @@ def _resolve_outdated(
         with ledger.reader() as reader:
             row = _outdated(reader, number, methods)
         if row is not None:
-            analyses.replace(ledger, number, analysis, datetime.now(UTC))
+            analyses.replace(ledger, number, analysis, datetime.now(UTC), segmented=segmented)
             count += 1
         yield None
     return count
 
 
 class _Outdated(NamedTuple):
+    file_id: int
     pixel_size_nm: float
     method: str
 
@@ -302,7 +306,7 @@ def _outdated(reader: Reader, number: int, methods: Mapping[str, Method]) -> _Ou
     if row is None or not row.has_result or row.method is None or row.method not in methods:
         return None
     assert row.pixel_size_nm is not None
-    return _Outdated(row.pixel_size_nm, row.method)
+    return _Outdated(row.file_id, row.pixel_size_nm, row.method)
 
 
 def workers_here(config: Config) -> Workers:

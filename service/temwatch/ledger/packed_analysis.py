@@ -99,6 +99,7 @@ def columns_of(analysis: Analysis) -> dict[str, Any]:
         "mean_equivalent_diameter_nm": fmean(diameters) if diameters else None,
         "method": analysis.method.digest,
         "notes": join_notes(analysis.notes),
+        "lone_particles": analysis.lone.to_json() if analysis.lone and analysis.lone.count else None,
     } | {f"rejected_{reason}": reasons.count(reason) for reason in Reason}
 
 

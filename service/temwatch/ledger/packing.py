@@ -12,6 +12,7 @@ import numpy as np
 
 from temwatch.domain import Level, Mask, Region, Segmentation
 from temwatch.kept_picture import KeptPicture
+from temwatch.lone_particles import LoneParticles
 from temwatch.notes import join_notes, split_notes
 
 BOX_COLUMNS = "bbox_x_px, bbox_y_px, bbox_width_px, bbox_height_px"
@@ -72,7 +73,7 @@ def unpack_regions(packed: bytes, boxes: Sequence[tuple[int, int, int, int, bool
 
 
 SEGMENTATION_COLUMNS = (
-    *("mask", "contacts", "notes", "level", "recorded", "picture", "probability"),
+    *("mask", "contacts", "notes", "level", "recorded", "picture", "probability", "sample_prior"),
     "(SELECT domain_distance FROM micrographs WHERE id = micrograph_id)",
 )
 """Of the table of segmentations, what a segmenter found: all that is read when it is resolved again."""
@@ -82,6 +83,7 @@ def pack_segmentation(segmentation: Segmentation) -> dict[str, bytes | str | Non
     """The columns of a segmentation by name."""
     contacts, level = segmentation.contacts, segmentation.level
     recorded, picture = segmentation.recorded, segmentation.picture
+    prior = segmentation.sample_prior
     return {
         "mask": pack_mask(segmentation.mask),
         "contacts": None if contacts is None else pack_mask(contacts),
@@ -90,12 +92,13 @@ def pack_segmentation(segmentation: Segmentation) -> dict[str, bytes | str | Non
         "recorded": None if recorded is None else pack_mask(recorded),
         "picture": None if picture is None else pack_picture(picture),
         "probability": None if segmentation.probability is None else pack_level(segmentation.probability),
+        "sample_prior": None if prior is None else prior.to_json(),
     }
 
 
 def unpack_segmentation(stored: Sequence[Any], shape: tuple[int, int]) -> Segmentation:
     """The segmentation in `SEGMENTATION_COLUMNS`; `shape` is (height, width) in px."""
-    mask, contacts, notes, level, recorded, picture, probability, distance = stored
+    mask, contacts, notes, level, recorded, picture, probability, prior, distance = stored
     return Segmentation(
         mask=unpack_mask(mask, shape),
         contacts=None if contacts is None else unpack_mask(contacts, shape),
@@ -105,6 +108,7 @@ def unpack_segmentation(stored: Sequence[Any], shape: tuple[int, int]) -> Segmen
         picture=None if picture is None else unpack_picture(picture, shape),
         probability=None if probability is None else unpack_level(probability, shape),
         domain_distance=distance,
+        sample_prior=None if prior is None else LoneParticles.from_json(prior),
     )
 
 

@@ -22,6 +22,7 @@ from temwatch.ledger import (
     packing,
     relocations,
     run_settings,
+    sample_priors,
     sample_settings,
 )
 from temwatch.ledger.sequences import tables
@@ -203,6 +204,7 @@ MIGRATIONS: tuple[Callable[[sqlite3.Connection], None], ...] = (
     dismissals.create,
     packing.add_probability,
     packing.add_domain_distance,
+    sample_priors.create,
 )
 """Migration n brings a ledger from version n to version n + 1."""
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 from collections.abc import Mapping, Sequence
+from dataclasses import replace
 from functools import partial
 from statistics import fmean
 from typing import Any, BinaryIO
@@ -16,7 +17,7 @@ from temwatch.analysis import pipeline
 from temwatch.config import SeparationSettings
 from temwatch.domain import Particle, Reason
 from temwatch.errors import UsageError
-from temwatch.ledger import MicrographRow, Reader, analyses, sample_settings
+from temwatch.ledger import MicrographRow, Reader, analyses, sample_priors, sample_settings
 from temwatch.outputs.population_summary import json_numbers
 from temwatch.particle_filter import NO_FILTER
 from temwatch.web import download_process, rendering
@@ -90,6 +91,9 @@ def _write(
     row = known_micrograph(ledger, micrograph)
     assert row.pixel_size_nm is not None  # it has a result
     stored = analyses.segmentation(ledger, micrograph)
+    if stored.sample_prior is None:
+        prior_nm = sample_priors.find(ledger, row.file_id)
+        stored = replace(stored, sample_prior=prior_nm.scaled(1 / row.pixel_size_nm))
     found = pipeline.resolve_segmentation(
         stored,
         pixel_size_nm=row.pixel_size_nm,

@@ -197,4 +197,5 @@ SEPARATOR = Separator(
     clump_convexity=CONTOUR.clump_convexity,
     weighs_contacts=True,
     uses_prior=True,
+    uses_sample=True,
 )

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
-from dataclasses import replace
+from dataclasses import dataclass, replace
 
 import numpy as np
 from scipy import ndimage
@@ -18,9 +18,22 @@ from temwatch.analysis.separation.cleaning import (
     touches_border,
 )
 from temwatch.analysis.separation.contacts import cut, view
-from temwatch.analysis.separation.prior import NO_PRIOR, estimate_prior
+from temwatch.analysis.separation.prior import NO_PRIOR, describe_lone, prior_from
 from temwatch.config import SeparationSettings
 from temwatch.domain import Mask, Reason, Region, Rejection
+from temwatch.lone_particles import LoneParticles, completed
+
+
+@dataclass(frozen=True, slots=True, kw_only=True, eq=False)
+class SeparatedMask:
+    """Regions in reading order, convex or separated, which may overlap, and those that are given up.
+
+    `lone` are the particles that stand alone, None where the method does not ask what they are like.
+    """
+
+    regions: list[Region]
+    rejections: list[Rejection]
+    lone: LoneParticles | None
 
 
 def separate_clumps(
@@ -31,7 +44,8 @@ def separate_clumps(
     min_area_px: int,
     settings: SeparationSettings,
     beyond: Mask | None = None,
-) -> tuple[list[Region], list[Rejection]]:
+    sample_prior: LoneParticles | None = None,
+) -> SeparatedMask:
     """Separate the clumps of a mask: regions below the convexity threshold.
 
     Parameters
@@ -49,10 +63,8 @@ def separate_clumps(
         Method and thresholds.
     beyond : bool, (y, x), or None
         As for `touches_border`.
-
-    Returns
-    -------
-    Regions in reading order, convex or separated, which may overlap; and the regions that are given up.
+    sample_prior : LoneParticles or None
+        What stands alone on other micrographs of the sample, px.
     """
     separator = separation.SEPARATORS[settings.method]
     clump_convexity = max(settings.convexity_threshold, separator.clump_convexity)
@@ -82,7 +94,11 @@ def separate_clumps(
         else:
             particles.append([])
             clumps.append((region, particles[-1]))
-    prior = estimate_prior(whole) if separator.uses_prior else NO_PRIOR
+    lone = describe_lone(whole) if separator.uses_prior else None
+    expected = lone
+    if lone is not None and sample_prior is not None and separator.uses_sample:
+        expected = completed(lone, sample_prior)
+    prior = NO_PRIOR if expected is None else prior_from(expected)
     for clump, found in clumps:
         parts, given_up = separator.separate(
             replace(clump, mask=clump.mask & ~view(gaps, clump)),
@@ -94,7 +110,8 @@ def separate_clumps(
         )
         found += [_finish(part, clump, min_area_px, settings.method) for part in parts]
         rejections += given_up
-    return [region for found in particles for region in found], rejections
+    regions = [region for found in particles for region in found]
+    return SeparatedMask(regions=regions, rejections=rejections, lone=lone)
 
 
 def filter_particles(

@@ -15,6 +15,7 @@ from temwatch.analysis.separation.arcs import gaussian, midpoints, smooth_closed
 from temwatch.analysis.separation.contour_parameters import PARAMETERS
 from temwatch.analysis.separation.ellipse_fitting import Floats, conic_sums, fit_ellipse
 from temwatch.domain import Region
+from temwatch.lone_particles import LoneParticles
 
 PRIOR_MIN_AREA_PX = PARAMETERS.prior_min_area_px
 USUAL_SPREAD = PARAMETERS.usual_spread
@@ -95,35 +96,48 @@ NO_PRIOR = ParticlePrior(0.0, 0.0, USUAL_SPREAD, USUAL_ECCENTRICITY, MAX_ROUGHNE
 """No particle stands alone."""
 
 
-def estimate_prior(regions: Sequence[Region]) -> ParticlePrior:
-    """The prior that a micrograph's whole particles give: regions that are one particle each."""
+def describe_lone(regions: Sequence[Region]) -> LoneParticles:
+    """Size and shape of a micrograph's whole particles: regions that are one particle each."""
     fitted = [ellipse_of(np.pad(r.mask, 1)) for r in regions if np.count_nonzero(r.mask) >= PRIOR_MIN_AREA_PX]
     ellipses = np.array([ellipse for ellipse in fitted if ellipse[2] > 0]).reshape(-1, 6)
     if not len(ellipses):
-        return NO_PRIOR
+        return LoneParticles()
     area = ellipses[:, 2] * ellipses[:, 3]
     size = np.log(area) / 2
     elongation = np.minimum(np.log(ellipses[:, 2] / ellipses[:, 3]) / 2, 1.0)
     roughness = np.minimum(ellipses[:, 5] / np.sqrt(area), 0.1)
     share = area / area.sum()
-    count = float(1 / (share**2).sum())
-    trust = count / (count + USUAL_WEIGHT)
     mean = float(share @ elongation)
-    variance = float(share @ (elongation - mean) ** 2)
     order = np.argsort(size)
     below = np.cumsum(share[order]) - share[order] / 2
     low, middle, high = np.interp([0.16, 0.5, 0.84], below, size[order])
-    spread = math.sqrt(trust * ((high - low) / 2) ** 2 + (1 - trust) * USUAL_SPREAD**2)
+    return LoneParticles(
+        count=float(1 / (share**2).sum()),
+        log_radius=float(middle),
+        spread=float(high - low) / 2,
+        elongation=mean,
+        elongation_spread=math.sqrt(float(share @ (elongation - mean) ** 2)),
+        roughness=math.sqrt(float(share @ roughness**2)),
+    )
+
+
+def prior_from(lone: LoneParticles) -> ParticlePrior:
+    """What particles that stand alone, in px, let expect of those in clumps."""
+    if not lone.count:
+        return NO_PRIOR
+    trust = lone.count / (lone.count + USUAL_WEIGHT)
+    spread = math.sqrt(trust * lone.spread**2 + (1 - trust) * USUAL_SPREAD**2)
+    variance = lone.elongation_spread**2
     return ParticlePrior(
-        worth=count,
+        worth=lone.count,
         # the mean by number of sizes that are lognormal with this mean by area
-        log_radius=float(middle) - 2 * spread**2,
+        log_radius=lone.log_radius - 2 * spread**2,
         spread=spread,
         eccentricity=math.sqrt(
-            trust * float(share @ elongation**2) / 2 + (1 - trust) * USUAL_ECCENTRICITY**2
+            trust * (variance + lone.elongation**2) / 2 + (1 - trust) * USUAL_ECCENTRICITY**2
         ),
-        roughness=math.sqrt(float(share @ roughness**2)),
-        elongation=trust * mean + (1 - trust) * USUAL_ELONGATION,
+        roughness=lone.roughness,
+        elongation=trust * lone.elongation + (1 - trust) * USUAL_ELONGATION,
         elongation_spread=math.sqrt(trust * variance + (1 - trust) * USUAL_ECCENTRICITY**2),
     )
 

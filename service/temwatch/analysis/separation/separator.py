@@ -24,7 +24,7 @@ class SeparateClump(Protocol):
     settings : SeparationSettings
         Thresholds of all methods.
     prior : ParticlePrior
-        What the particles that stand alone on the micrograph are like; `NO_PRIOR` unless `uses_prior`.
+        What the particles that stand alone are like; `NO_PRIOR` unless `uses_prior`.
     contacts : bool, like the clump, or None
         Where touching particles meet, unless the clump has been cut there; None without `weighs_contacts`.
 
@@ -65,6 +65,8 @@ class Separator:
         Contacts are handed to `separate`, and nothing is cut before.
     uses_prior
         `separate` gets what the particles that stand alone are like; otherwise that is not computed.
+    uses_sample
+        Where few stand alone on a micrograph, those of its sample count as well.
     """
 
     separate: SeparateClump
@@ -73,3 +75,4 @@ class Separator:
     uses_contacts: bool = True
     weighs_contacts: bool = False
     uses_prior: bool = False
+    uses_sample: bool = False
