@@ -158,6 +158,18 @@ def test_the_better_fit_is_the_one_the_values_came_from(name):
     )
 
 
+def test_fits_that_the_data_do_not_tell_apart_are_equal():
+    """A narrow log-normal distribution is a normal one; a wide one is not."""
+    from scipy import special
+
+    quantiles = np.linspace(0.005, 0.995, 100)
+    for spread, expected in ((0.002, True), (0.5, False)):
+        values = np.exp(spread * special.ndtri(quantiles))
+        found = distributions.fits(made(values))
+        assert expected == distributions.are_equal(found), spread
+    assert not distributions.are_equal(found[:1])
+
+
 def test_akaike_and_distance_agree_with_scipy():
     """The closed forms are the likelihoods and the Kolmogorov-Smirnov statistic of scipy."""
     from scipy import stats

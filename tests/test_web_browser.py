@@ -74,9 +74,10 @@ def test_outlines_can_be_hidden_and_have_tooltips(open_page):
     """By button and by key; the tooltip of a rejected region states the reason."""
     page = open_page()
     until(page, "document.querySelectorAll('.viewer .rejections path').length")
+    page.locator(".viewer .particles path").first.dispatch_event("pointermove")
+    page.wait_for_selector(".tip:has-text('· contrast 0.')")
     page.locator(".viewer .rejections path").first.dispatch_event("pointermove")
-    page.wait_for_selector(".tip:not([hidden])")
-    assert page.inner_text(".tip").startswith("Rejected: ")
+    page.wait_for_selector(".tip:has-text('Rejected: ')")
     total = page.locator(".viewer .particles path").count()
     parts = [int(text) for text in page.locator(".legend:not(.rejected) b").all_inner_texts()]
     assert total == sum(parts)
@@ -107,6 +108,8 @@ def test_the_micrograph_can_be_zoomed_and_moved(open_page):
     zoomed = box()
     assert zoomed[2] < whole[2] / 2
     assert page.inner_text(".scalebar").endswith("nm")
+    bar, frame = (page.locator(name).bounding_box() for name in (".scalebar", ".frame"))
+    assert bar["x"] > frame["x"] + frame["width"] / 2, "the one in the picture is at the left"
     page.keyboard.press("ArrowRight")
     assert box()[0] > zoomed[0]
     page.mouse.down()
@@ -206,6 +209,57 @@ def test_samples_are_compared(open_page):
     page.select_option("#view-compare .head label select", "Pt")
     page.get_by_role("region", name="Differences from Pt").wait_for()
     assert "too few fields for a test" in page.inner_text("#view-compare .lead >> nth=1")
+
+
+def test_words_for_equal_samples_and_equal_fits(open_page):
+    """Nothing lies "0 nm below", and of fits that the data do not tell apart none is better."""
+    page = open_page()
+    said = page.evaluate(
+        """async () => {
+            const { inWords } = await import("./static/compare.js");
+            const { fitsInWords } = await import("./static/population.js");
+            const test = (difference, p) =>
+                inWords({ sample: "A", against_reference: { difference, p, effect: "small" } }, "B", "nm");
+            const names = ["normal", "log-normal"];
+            const fit = (distance, index) => ({ name: names[index], distance, location: 1, scale: 0.1 });
+            const fits = (equal, ...distances) =>
+                fitsInWords({ unit: "nm", fits_are_equal: equal, fits: distances.map(fit) });
+            return [
+                test(0, 1), test(0, null), test(-0.5, 0.4),
+                fits(true, 0.02, 0.02), fits(false, 0.02, 0.05), fits(false, 0.2),
+            ];
+        }"""
+    )
+    assert [
+        "The means of A and B are equal.",
+        "The means of A and B are equal. There are too few fields for a test.",
+        "The mean of A is 0.500 nm below that of B: the difference is not significant (p = 0.40).",
+    ] == said[:3]
+    assert "fit equally well" in said[3]
+    assert "better" not in said[3] + said[5]
+    assert said[4].startswith("Normal fits better: mean 1.00 nm")
+    assert said[5].endswith("It does not fit well.")
+
+
+def test_a_chart_is_drawn_for_the_size_of_its_place(open_page):
+    """Its title is not cut on a phone, and letters and legend follow when the window becomes wider."""
+    page = open_page("compare", width=390, height=844)
+    chart = "#view-compare .chart"
+    until(page, f"document.querySelector('{chart} .ytitle tspan')")  # in two lines
+    outside = f"""(() => {{
+        const place = document.querySelector('{chart}').getBoundingClientRect();
+        return [...document.querySelectorAll('{chart} .ytitle, {chart} .legend')].filter((one) => {{
+            const box = one.getBoundingClientRect();
+            return box.top < place.top - 1 || box.bottom > place.bottom + 1
+                || box.left < place.left - 1 || box.right > place.right + 1;
+        }}).length;
+    }})()"""
+    assert 0 == page.evaluate(outside)
+    letters = f"parseFloat(getComputedStyle(document.querySelector('{chart} .legendtext')).fontSize)"
+    small = page.evaluate(letters)
+    page.set_viewport_size({"width": 1920, "height": 1080})
+    until(page, f"{letters} > {small} && !document.querySelector('{chart} .ytitle tspan')")
+    assert 0 == page.evaluate(outside)
 
 
 def test_the_keyboard_reaches_everything(open_page):

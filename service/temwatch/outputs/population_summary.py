@@ -91,6 +91,7 @@ def describe(fields: Fields, view: View, bins: Bins = AUTOMATIC) -> dict[str, An
     found = select(fields, view)
     binned = bins_of.binned(found, bins)
     bars = binned.histogram
+    fits = distributions.fits(found)
     x, y = bins_of.density(found, bins, bars.edges, BY_NAME[view.descriptor].limits)
     per_unit = x if bins.log else np.ones(len(x))
     return {
@@ -111,8 +112,9 @@ def describe(fields: Fields, view: View, bins: Bins = AUTOMATIC) -> dict[str, An
                 "name": fit.name,
                 "density": json_numbers(per_unit * distributions.fitted_density(fit, x)),
             }
-            for fit in distributions.fits(found)
+            for fit in fits
         ],
+        "fits_are_equal": distributions.are_equal(fits),
     }
 
 

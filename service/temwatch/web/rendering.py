@@ -125,6 +125,8 @@ def drawn_outlines(
                 else "alone",
                 "equivalent_diameter_nm": json_numbers(particle.equivalent_diameter_nm),
                 "circularity": json_numbers(particle.circularity),
+                "confidence": json_numbers(particle.confidence),
+                "contrast": json_numbers(particle.contrast),
                 "polygon": _half_pixels(region),
             }
             for number, (particle, region) in enumerate(zip(found, regions, strict=True), 1)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+from collections.abc import Sequence
 from dataclasses import dataclass
 
 import numpy as np
@@ -12,6 +13,7 @@ from temwatch.analysis.statistics.population import Population
 
 _FEWEST = 5
 _STRIDE = 512
+_CLEAR_AIC = 2.0
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -45,6 +47,18 @@ def fits(found: Population) -> list[Fit]:
         logs = np.log(x)
         result.append(_fit("log-normal", logs, share, above, count, _mean(logs, share)))
     return sorted(result, key=lambda fit: fit.aic)
+
+
+def are_equal(found: Sequence[Fit]) -> bool:
+    """Whether the data do not tell the fits apart.
+
+    Their criteria differ by less than 2 (Burnham and Anderson, Model Selection and Multimodel Inference,
+    2002, 2.6), or their distances do not differ as people read them, in two digits.
+    """
+    if len(found) < 2:
+        return False
+    first, second = found
+    return abs(first.aic - second.aic) < _CLEAR_AIC or f"{first.distance:.2g}" == f"{second.distance:.2g}"
 
 
 def _fit(

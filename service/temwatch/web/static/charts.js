@@ -47,24 +47,52 @@ function axis(more = {}) {
   };
 }
 
-// plotly follows the window only, and what stands beside a chart opens, closes and grows
-const places = new ResizeObserver((entries) => entries.forEach(({ target }) => fill(target)));
+const RESIZED_MS = 60;
+const shown = new WeakMap(); // what each chart shows: drawn again where its place changes its size, since letters and legend do, too
+const places = new ResizeObserver((entries) => {
+  for (const { target } of entries) {
+    clearTimeout(shown.get(target).timer);
+    shown.get(target).timer = setTimeout(refit, RESIZED_MS, target);
+  }
+});
 
-async function fill(node) {
+async function refit(node) {
   const drawn = node.querySelector(".main-svg");
   if (!drawn || !node.clientHeight) return;
-  if (Math.max(Math.abs(node.clientHeight - drawn.clientHeight), Math.abs(node.clientWidth - drawn.clientWidth)) > 1) await (await load()).Plots.resize(node);
+  if (Math.max(Math.abs(node.clientHeight - drawn.clientHeight), Math.abs(node.clientWidth - drawn.clientWidth)) > 1) await render(node);
+}
+
+export async function draw(node, traces, { label, ...layout } = {}) {
+  node.setAttribute("aria-label", label);
+  shown.set(node, { traces, layout });
+  await render(node);
+  places.observe(node);
+}
+
+// a title that is longer than its axis would be cut
+async function render(node) {
+  await react(node, (title) => title);
+  const title = node.querySelector(".ytitle");
+  if (title?.getBoundingClientRect().height > node.querySelector(".nsewdrag")?.getBoundingClientRect().height) await react(node, inTwoLines);
+}
+
+// broken at the space that is nearest to its middle
+export function inTwoLines(text) {
+  const middle = (at) => Math.abs(at - text.length / 2);
+  const spaces = [...text.matchAll(/ /g)].map(({ index }) => index);
+  if (!spaces.length) return text;
+  const at = spaces.reduce((best, one) => (middle(one) < middle(best) ? one : best));
+  return `${text.slice(0, at)}<br>${text.slice(at + 1)}`;
 }
 
 // sizes follow the root font size, which is larger on a wall screen than on a phone
-export async function draw(node, traces, { x = {}, y = {}, label, ...layout } = {}) {
+async function react(node, wrap) {
   const plotly = await load();
+  const { traces, layout: { x = {}, y = {}, ...layout } } = shown.get(node);
   const size = parseFloat(getComputedStyle(document.documentElement).fontSize);
-  node.setAttribute("aria-label", label);
   const scale = size / 17;
   const scaled = (line) => line && { ...line, width: scale * (line.width ?? 2) };
   const thick = (one) => ({ ...one, line: scaled(one.line), ...(one.marker?.size ? { marker: { ...one.marker, size: scale * one.marker.size } } : {}) });
-  layout.shapes = layout.shapes?.map((one) => ({ ...one, line: scaled(one.line) }));
   await plotly.react(node, traces.map(thick), {
     paper_bgcolor: "rgba(0,0,0,0)",
     plot_bgcolor: "rgba(0,0,0,0)",
@@ -75,13 +103,12 @@ export async function draw(node, traces, { x = {}, y = {}, label, ...layout } = 
     legend: { orientation: "h", x: 0, y: 1.02, yanchor: "bottom", bgcolor: "rgba(0,0,0,0)" },
     bargap: 0.04,
     dragmode: false,
+    ...(node.clientWidth && node.clientHeight ? { width: node.clientWidth, height: node.clientHeight } : {}),
     ...layout,
+    shapes: layout.shapes?.map((one) => ({ ...one, line: scaled(one.line) })),
     xaxis: axis({ showgrid: false, ...x, title: { ...axis().title, text: x.title ?? "" } }),
-    yaxis: axis({ ...y, title: { ...axis().title, text: y.title ?? "" } }),
-  }, { displayModeBar: false, responsive: true });
-  places.observe(node);
-  await fill(node);
-  return plotly;
+    yaxis: axis({ ...y, title: { ...axis().title, text: wrap(y.title ?? "") } }),
+  }, { displayModeBar: false });
 }
 
 // without the characters that plotly takes for markup

@@ -92,7 +92,7 @@ async function showDifferences(names, { name, unit }, page, signal) {
   const answer = await getJson(withFilter(`api/comparison?${samplesQuery([reference, ...others])}&${query(page.settings)}`), signal);
   const [{ fields }, ...rows] = answer.samples;
   const compared = rows.filter((one) => one.against_reference);
-  parts.headline.textContent = rows.length === 1 && compared.length ? inWords(rows[0], unit) : "";
+  parts.headline.textContent = rows.length === 1 && compared.length ? inWords(rows[0], reference, unit) : "";
   parts.differences.replaceChildren(
     table(`Differences from ${reference}`, [withUnit(name, unit), "difference", "95 % interval", rows.length > 1 ? "p (adjusted)" : "p", "Cliff’s δ", "effect"],
       compared.map(({ sample, against_reference: one }) => [named(sample), signed(estimate({ value: one.difference, half_width: one.half_width }), one.difference),
@@ -102,7 +102,9 @@ async function showDifferences(names, { name, unit }, page, signal) {
 
 const signed = (text, value) => (value > 0 ? `+${text}` : text);
 
-function inWords({ sample, against_reference: one }, unit) {
+// what a test of two samples says, in a sentence
+export function inWords({ sample, against_reference: one }, reference, unit) {
+  if (!one.difference) return `The means of ${sample} and ${reference} are equal.${one.p === null ? " There are too few fields for a test." : ""}`;
   const size = `${digits(Math.abs(one.difference), 3)}${unit ? ` ${unit}` : ""} ${one.difference > 0 ? "above" : "below"}`;
   const first = `The mean of ${sample} is ${size} that of ${reference}`;
   if (one.p === null) return `${first}. There are too few fields for a test.`;

@@ -73,3 +73,7 @@ export function probability(p, name = "p = ") {
 }
 
 export const clock = (text) => (text ? new Date(text).toLocaleTimeString([], { hour: "2-digit", minute: "2-digit", hourCycle: "h23" }) : "");
+
+// what is known of a particle; confidence and contrast only where they were measured
+export const measuredInWords = (one) => [`${digits(one.equivalent_diameter_nm, 3)} nm`,
+  ...["circularity", "confidence", "contrast"].filter((name) => typeof one[name] === "number").map((name) => `${name} ${digits(one[name], 2)}`)].join(" · ");

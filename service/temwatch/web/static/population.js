@@ -105,9 +105,18 @@ function showStatistics(answer) {
       [...Object.entries(STATISTICS).map(([key, name]) => [name, estimate(answer.figures[key]), interval(answer.figures[key])]),
         ["particles (N)", count(answer.particles), ""], ["micrographs", count(answer.micrographs), ""]]),
     make("p", { className: "caption" }, intervalSource(answer.fields)));
-  const [better, other] = answer.fits;
-  parts.fit.textContent = !better ? ""
-    : `${capitalised(better.name)} fits better: ${parameters(better, answer.unit)}. Kolmogorov–Smirnov distance ${digits(better.distance, 2)}${other ? ` (${other.name}: ${digits(other.distance, 2)})` : ""}.${better.distance > POOR_FIT ? " Neither fits well." : ""}`;
+  parts.fit.textContent = fitsInWords(answer);
+}
+
+export function fitsInWords({ fits, fits_are_equal: equal, unit }) {
+  const [better, other] = fits;
+  if (!better) return "";
+  const poor = Math.min(...fits.map((fit) => fit.distance)) > POOR_FIT;
+  if (equal) {
+    return `${capitalised(better.name)} (${parameters(better, unit)}) and ${other.name} (${parameters(other, unit)}) ${poor ? "fit equally badly" : "fit equally well"}: Kolmogorov–Smirnov distances ${digits(better.distance, 2)} and ${digits(other.distance, 2)}.`;
+  }
+  const beside = other ? ` (${other.name}: ${digits(other.distance, 2)})` : "";
+  return `${capitalised(better.name)} fits${other ? " better" : ""}: ${parameters(better, unit)}. Kolmogorov–Smirnov distance ${digits(better.distance, 2)}${beside}.${poor ? ` ${other ? "Neither fits" : "It does not fit"} well.` : ""}`;
 }
 
 function parameters(fit, unit) {

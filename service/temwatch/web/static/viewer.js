@@ -1,7 +1,7 @@
 // A micrograph with its outlines: zoom, pan, tooltips, scale bar, and a legend that shows and hides outlines.
 import { getJson } from "./api.js";
 import { make } from "./dom.js";
-import { REASONS, count, digits, plural } from "./format.js";
+import { REASONS, count, measuredInWords, plural } from "./format.js";
 import { Measure } from "./measure.js";
 import { Selection, pathThrough, trace } from "./selection.js";
 
@@ -171,7 +171,7 @@ export class Viewer {
       const outline = svg("path", { d: path(one.polygon), class: kind });
       outline.number = one.number;
       outline.excluded = one.excluded;
-      outline.tooltip = `Particle ${one.number} · ${digits(one.equivalent_diameter_nm, 3)} nm · circularity ${digits(one.circularity, 2)}${kind === "alone" ? "" : ` · ${KINDS[kind][0]}`}`;
+      outline.tooltip = `Particle ${one.number} · ${measuredInWords(one)}${kind === "alone" ? "" : ` · ${KINDS[kind][0]}`}`;
       particles.append(outline);
     }
     const rejections = document.createDocumentFragment();
@@ -245,7 +245,7 @@ export class Viewer {
     this.#scalebar(zoomed);
   }
 
-  // the scale bar in the picture is out of view or too large when zoomed
+  // the one in the picture, at the left, is out of view or too large when zoomed
   #scalebar(zoomed) {
     const rect = this.drawing.getBoundingClientRect();
     this.bar.hidden = zoomed < 1.01 || !this.pixelSize || !rect.width;
