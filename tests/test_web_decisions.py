@@ -197,6 +197,25 @@ def test_one_micrograph_is_calibrated_by_its_id(site, micrograph):
     calibrate(409, undo=True)
 
 
+def test_a_remark_on_a_sample_is_dismissed(site, micrograph):
+    """It is a flag of the sample, with what to do; an unknown sample is refused."""
+    with open_ledger(site.config.output.state) as ledger, ledger.transaction() as connection:
+        connection.execute("UPDATE micrographs SET pixel_size_source = 'user' WHERE id = ?", (micrograph,))
+    sample = site.json(f"/api/micrographs/{micrograph}")["sample"]
+
+    def flags():
+        return next(one["flags"] for one in site.json("/api/now")["samples"] if one["sample"] == sample)
+
+    (flag,) = flags()
+    assert "mixed_calibrations" == flag["note"]
+    path = f"/api/samples/{sample}/notes/dismiss"
+    answer = site.client.post(path, json={"by": "anna", "notes": [flag["note"]]}, headers=ALLOWED)
+    assert 1 == len(answer.json()["changes"])
+    assert [] == flags()
+    assert 401 == site.client.post(path, json={}).status_code
+    assert 404 == site.client.post("/api/samples/none/notes/dismiss", json={}, headers=ALLOWED).status_code
+
+
 def test_a_remark_is_dismissed_and_undone(site, micrograph):
     """The page shows it no more, with what to do; the table keeps it."""
     with open_ledger(site.config.output.state) as ledger, ledger.transaction() as connection:

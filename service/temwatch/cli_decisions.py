@@ -40,11 +40,12 @@ def add_include(add: Add) -> None:
 
 def add_dismiss(add: Add) -> None:
     """`temwatch dismiss`."""
-    text = "show remarks on micrographs no more; the tables keep them"
+    text = "show remarks on micrographs or on a sample no more; the tables keep them"
     examples = ("Au/Au_07.dm3", "'Au/*' --note few_px_per_particle --reason \"known\"")
     command = add("dismiss", text, *(f"--config temwatch.toml {example}" for example in examples))
     option = command.add_argument
-    option("paths", nargs="+", metavar="PATH", help=_PATHS)
+    option("paths", nargs="*", metavar="PATH", help=_PATHS)
+    option("--sample", metavar="SAMPLE", help="or remarks on a whole sample")
     add_where(command)
     help_text = f"only this remark; may be repeated: {', '.join(Note)}"
     option("--note", choices=[*Note], action="append", metavar="NAME", help=help_text)

@@ -9,7 +9,8 @@ from enum import StrEnum
 class Note(StrEnum):
     """A remark on a micrograph that has a result, or on a duplicate, as in the column `notes`.
 
-    Some name another micrograph: `Note.REPEAT_OF.about(sha256)` is the text `repeat_of=<sha256>`.
+    Some name another micrograph: `Note.REPEAT_OF.about(sha256)` is the text `repeat_of=<sha256>`. The mixed
+    ones are about a whole sample and in no table, see `ledger.sample_remarks`.
     """
 
     SAME_FIELD_AS = "same_field_as"
@@ -22,6 +23,8 @@ class Note(StrEnum):
     OUT_OF_DOMAIN = "out_of_domain"
     FILE_GONE = "file_gone"
     EXCLUSION_LOST = "exclusion_lost"
+    MIXED_METHODS = "mixed_methods"
+    MIXED_CALIBRATIONS = "mixed_calibrations"
 
     def about(self, value: str) -> str:
         """The note with the value that it carries."""
@@ -49,6 +52,8 @@ _NOTE_WORDS = {
     Note.OUT_OF_DOMAIN: "unlike the micrographs that the network was trained on",
     Note.FILE_GONE: "the file is no longer in the watched folder",
     Note.EXCLUSION_LOST: "an excluded particle is no longer found: its exclusion does not apply",
+    Note.MIXED_METHODS: "micrographs of this sample were analysed by different methods",
+    Note.MIXED_CALIBRATIONS: "pixel sizes of this sample have different sources or corrections",
 }
 
 
@@ -64,6 +69,9 @@ _NOTE_REMEDIES = {
     Note.OUT_OF_DOMAIN: "Check the outlines; exclude it if they are wrong.",
     Note.FILE_GONE: "Nothing to do: its results stay. Exclude it if the file was deleted for a reason.",
     Note.EXCLUSION_LOST: "Look at the outlines, and exclude the particle again if it is there.",
+    Note.MIXED_METHODS: "temwatch rebuild SAMPLE measures all by the present settings; temwatch retry PATH"
+    " segments one again.",
+    Note.MIXED_CALIBRATIONS: "Correct the size of the whole sample, or undo the correction of a few.",
 }
 
 

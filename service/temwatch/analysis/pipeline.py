@@ -23,6 +23,7 @@ from temwatch.analysis.arguments import (
     check_pixel_size,
     check_separation,
 )
+from temwatch.analysis.measurement.oddities import oddities
 from temwatch.analysis.measurement.polygons import polygon
 from temwatch.analysis.measurement.shape import with_outlines
 from temwatch.analysis.measurement.units import measure, smallest_area_px
@@ -238,6 +239,7 @@ def resolve_segmentation(
         pixel_size_nm=pixel_size_nm,
         removed=removed,
         lone=lone,
+        notes=oddities(particles, pixel_size_nm),
     )
 
 

@@ -13,7 +13,7 @@ from temwatch import config as configuration
 from temwatch.commands import terminal
 from temwatch.config import Config
 from temwatch.errors import TemwatchError, UsageError
-from temwatch.ledger import File, Reader, is_held, sample_settings, waiting_rows
+from temwatch.ledger import File, Reader, is_held, sample_remarks, sample_settings, waiting_rows
 from temwatch.ledger.sequences import progress, results
 from temwatch.names import plural, printable
 from temwatch.outputs import sample_folder
@@ -127,6 +127,8 @@ def _notes(reader: Reader) -> Iterator[str]:
     """Every kind of remark that nobody has dismissed; which micrographs have it is in micrographs.csv."""
     for kind, (count, path) in reader.notes().items():
         yield f"noted: {plural(count, 'micrograph')}: {kind.words}; the last is {path}. {kind.what_to_do}"
+    for sample, kinds in sample_remarks.shown(reader).items():
+        yield from (f"noted: sample {sample}: {kind.words}. {kind.what_to_do}" for kind in kinds)
 
 
 def _waiting(reader: Reader) -> Iterator[str]:

@@ -14,7 +14,16 @@ from typing import Any
 
 from temwatch import setting_keys
 from temwatch.errors import UsageError
-from temwatch.ledger import File, Ledger, calibrations, dismissals, exclusions, sample_settings, undoing
+from temwatch.ledger import (
+    File,
+    Ledger,
+    calibrations,
+    dismissals,
+    exclusions,
+    sample_remarks,
+    sample_settings,
+    undoing,
+)
 from temwatch.ledger.changes import Author
 from temwatch.ledger.selection import (
     Selection,
@@ -34,6 +43,7 @@ _RETRY = "temwatch retry --pixel-size gives it one"
 
 _OF_FILE = {"exclude": exclusions.exclude_file, "include": exclusions.include_file}
 _OF_NOTES = {"dismiss": dismissals.dismiss, "show": dismissals.show_again}
+_OF_SAMPLE = {"dismiss": sample_remarks.dismiss, "show": sample_remarks.show_again}
 _OF_PARTICLES = {"exclude": exclusions.exclude_particles, "include": exclusions.include_particles}
 
 
@@ -86,7 +96,7 @@ def decide(ledger: Ledger, kind: str, arguments: Mapping[str, Any], settle: Sett
     `pixel_size_nm` or `undo`; the number of `micrographs` is then of those that are measured again. "undo"
     takes the ids of `changes`, and undoes all of them or none. "settings" takes a `sample` and `values` by
     key, None for what is unset; the number of `micrographs` is that of the rows that are measured again.
-    "dismiss" and "show" are about remarks: those in `notes`, or all of them.
+    "dismiss" and "show" are about remarks, on micrographs or on a `sample`: those in `notes`, or all of them.
 
     The answer holds the ids of the `changes`, the number of `micrographs` and `particles` that changed, and
     what is `unknown`; or why it was `refused`, and then nothing has changed.
@@ -174,7 +184,12 @@ class _Decision:
             self._change_particles(micrograph_id, numbers, sample, "")
 
     def about_notes(self, arguments: Mapping[str, Any]) -> None:
-        """Remarks on a micrograph, or on all that are named; no table changes."""
+        """Remarks on a sample, on a micrograph, or on all that are named; no table changes."""
+        if (sample := arguments.get("sample")) is not None:
+            self._add(
+                _OF_SAMPLE[self._kind](self._connection, sample, arguments.get("notes"), self._author), sample
+            )
+            return
         if (micrograph_id := arguments.get("micrograph")) is not None:
             rows = {micrograph_id: self._known(micrograph_id)[2]}
         else:

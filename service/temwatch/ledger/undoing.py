@@ -7,7 +7,7 @@ import sqlite3
 from dataclasses import dataclass
 from typing import assert_never
 
-from temwatch.ledger import calibrations, dismissals, exclusions, sample_settings
+from temwatch.ledger import calibrations, dismissals, exclusions, sample_remarks, sample_settings
 from temwatch.ledger.calibrations import CannotCalibrate
 from temwatch.ledger.changes import Action, Author
 from temwatch.ledger.sample_settings import CannotSet
@@ -115,6 +115,11 @@ def _of_file(connection: sqlite3.Connection, change: _Change, author: Author) ->
 
 
 def _of_notes(connection: sqlite3.Connection, change: _Change, author: Author) -> Undone:
+    if change.file_id is None:
+        of_sample = sample_remarks.undo(connection, change.id, author)
+        if of_sample is None:
+            raise CannotUndo(f"change {change.id}: it is so already")
+        return Undone(change=of_sample, sample=change.sample)
     take_back = dismissals.show_again if change.action is Action.DISMISS else dismissals.dismiss
     made = take_back(
         connection, _row_of(connection, change), dismissals.notes_of(connection, change.id), author

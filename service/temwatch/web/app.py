@@ -181,7 +181,7 @@ def _samples(app: FastAPI, reader: Callable[[], Reader], state: Path) -> None:
     @app.get("/api/samples", summary="All samples with their counts")
     def samples() -> list[dict[str, Any]]:
         with reader() as ledger:
-            return [serialize.sample(row) for row in ledger.samples()]
+            return serialize.samples(ledger)
 
     @app.get("/api/samples/{sample}/summary", responses=unknown, summary="Statistics of a sample")
     def summary(sample: str, filter: FilterQuery) -> dict[str, Any]:

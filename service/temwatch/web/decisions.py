@@ -58,7 +58,7 @@ class OfParticles(Reasoned):
 
 
 class OfNotes(Reasoned):
-    """Remarks on a micrograph, as its column `notes` has them; all of them without `notes`."""
+    """Remarks by their names, or as the column `notes` has them; all of them without `notes`."""
 
     notes: list[Annotated[str, Field(max_length=_MAX_NOTE)]] | None = Field(None, max_length=_MAX_NOTES)
 
@@ -133,6 +133,17 @@ def add(app: FastAPI, service: Context) -> None:
     )
     def notes(id: Id, kind: Literal["dismiss", "show"], body: OfNotes) -> dict[str, Any]:
         return decide(kind, id, body, notes=body.notes)
+
+    @decided.post(
+        "/api/samples/{sample}/notes/{kind}",
+        responses=_REFUSALS,
+        summary="Dismiss remarks on a sample, or show them again (token)",
+    )
+    def notes_of_sample(sample: str, kind: Literal["dismiss", "show"], body: OfNotes) -> dict[str, Any]:
+        with service.reader() as ledger:
+            known_sample(ledger, sample)
+        arguments = {"by": body.by, "reason": body.reason, "source": "api"}
+        return service.decide(kind, {**arguments, "sample": sample, "notes": body.notes})
 
     @decided.post(
         "/api/samples/{sample}/calibration",

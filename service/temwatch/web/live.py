@@ -186,7 +186,7 @@ def _recent(service: Context, ledger: Reader, limit: int) -> dict[str, Any]:
                 "next": [as_text(file.path) for file in ledger.pending(5)],
             },
             "files_in_trouble": sum(ledger.trouble_counts()),
-            "samples": [serialize.sample(row) for row in ledger.samples()],
+            "samples": serialize.samples(ledger),
             "edited_tables": len(sample_folder.edited_tables(ledger, service.config.output.folder)),
         }
 

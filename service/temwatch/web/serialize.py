@@ -3,14 +3,14 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from dataclasses import asdict, fields
 from datetime import datetime
 from typing import Any, BinaryIO, Literal, Protocol
 
 from temwatch.domain import particle_row, utc_text
-from temwatch.ledger import MicrographRow, Reader, SampleRow, analyses, exclusions
-from temwatch.notes import join_notes, kind_of, note_in_words
+from temwatch.ledger import MicrographRow, Reader, SampleRow, analyses, exclusions, sample_remarks
+from temwatch.notes import Note, join_notes, kind_of, note_in_words
 from temwatch.outputs import parquet, tables
 from temwatch.web.download_queue import write_text
 
@@ -20,8 +20,14 @@ _INTERNAL = ("root", "file_id", "reason_code", "rejected", "recalibrated")
 _SHOWN = tuple(field.name for field in fields(MicrographRow) if field.name not in _INTERNAL)
 
 
-def sample(row: SampleRow) -> dict[str, Any]:
-    """One sample with its counts."""
+def samples(reader: Reader) -> list[dict[str, Any]]:
+    """All samples."""
+    remarks = sample_remarks.shown(reader)
+    return [_sample(row, remarks.get(row.sample, ())) for row in reader.samples()]
+
+
+def _sample(row: SampleRow, remarks: Sequence[Note]) -> dict[str, Any]:
+    """One sample with its counts, and what is odd about it."""
     counts = asdict(row.receipt)
     del counts["seen"]
     return {
@@ -31,7 +37,12 @@ def sample(row: SampleRow) -> dict[str, Any]:
         "particles": row.particles,
         "last_analysed_at": utc_text(row.last_analysed_at) if row.last_analysed_at else None,
         **counts,
+        "flags": [_flag(note) for note in remarks],
     }
+
+
+def _flag(note: str) -> dict[str, str]:
+    return {"note": note, "words": note_in_words(note), "what_to_do": kind_of(note).what_to_do}
 
 
 def micrograph(row: MicrographRow) -> dict[str, Any]:
@@ -42,10 +53,7 @@ def micrograph(row: MicrographRow) -> dict[str, Any]:
         "notes": join_notes(row.notes),
         "dismissed_notes": join_notes(row.dismissed_notes),
         "notes_in_words": [note_in_words(note) for note in row.shown_notes],
-        "flags": [
-            {"note": note, "words": note_in_words(note), "what_to_do": kind_of(note).what_to_do}
-            for note in row.shown_notes
-        ],
+        "flags": [_flag(note) for note in row.shown_notes],
     }
     values["metadata"] = asdict(row.metadata)
     for name in ("acquired_at", "analysed_at"):

@@ -182,23 +182,23 @@ function showReadings(row) {
   showFlags(row);
 }
 
-// quiet: what is odd, what to do about it, and that it is known
+// quiet: what is odd about the micrograph or its sample, what to do about it, and that it is known
 function showFlags(row) {
   const allowed = shared.state.changes_allowed;
-  const key = JSON.stringify([row.id, row.flags, allowed]);
+  const sample = shared.state.samples.find((one) => one.sample === row.sample);
+  const key = JSON.stringify([row.id, row.flags, sample?.flags, allowed]);
   if (parts.notes.dataset.shown === key) return;
   parts.notes.dataset.shown = key;
-  parts.notes.replaceChildren(...row.flags.map((flag) => make("li", {},
+  const item = (flag, dismiss) => make("li", {},
     make("p", {}, make("strong", {}, `${capitalised(flag.words)}.`), " ", flag.what_to_do),
-    allowed ? make("button", { type: "button", className: "quiet", title: "It is known: show it no more", "aria-label": `Dismiss: ${flag.words}`, onclick: () => dismissFlag(row, flag) }, "Dismiss") : null)));
+    allowed ? make("button", { type: "button", className: "quiet", title: "It is known: show it no more", "aria-label": `Dismiss: ${flag.words}`, onclick: dismiss }, "Dismiss") : null);
+  parts.notes.replaceChildren(
+    ...row.flags.map((flag) => item(flag, () => dismissFlag(flag, `api/micrographs/${row.id}/notes/dismiss`, nameOf(row)))),
+    ...(sample?.flags ?? []).map((flag) => item(flag, () => dismissFlag(flag, sampleUrl(row.sample, "notes/dismiss"), row.sample))));
 }
 
-async function dismissFlag(row, flag) {
-  const done = await decide(`api/micrographs/${row.id}/notes/dismiss`, { notes: [flag.note] }, () => `${nameOf(row)}: remark dismissed.`);
-  if (!done) return;
-  row.flags = row.flags.filter((one) => one !== flag);
-  if (shown?.id === row.id) showFlags(row);
-}
+// the next state of the service is without it
+const dismissFlag = (flag, path, name) => decide(path, { notes: [flag.note] }, () => `${name}: remark dismissed.`);
 
 async function showSample(page, row, signal) {
   // statistics of another sample fade until those of this one have loaded
