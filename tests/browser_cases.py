@@ -1,7 +1,9 @@
 """A real browser on a real service, for the tests of the page; requests to any other host are blocked."""
 
+import json
 import shutil
 import socket
+import urllib.request
 from pathlib import Path
 from urllib.parse import urlsplit
 
@@ -132,6 +134,28 @@ def live_view(open_page):
     page = open_page(stored=KNOWN)
     until(page, f"document.querySelectorAll('{OUTLINES}').length")
     return page
+
+
+def post(service, path, **body):
+    """What the API answers to somebody who has the token."""
+    request = urllib.request.Request(
+        f"{service.page()}{path}",
+        json.dumps(body).encode(),
+        {"Authorization": f"Bearer {TOKEN}", "Content-Type": "application/json"},
+    )
+    with urllib.request.urlopen(request, timeout=PATIENCE_MS / 1000) as answer:
+        return json.load(answer)
+
+
+def faults_of(page):
+    """Serious faults of accessibility (axe-core), and whether something is wider than the screen."""
+    axe = pytest.importorskip("axe_playwright_python.sync_playwright", reason="axe-core is not installed")
+    found = [
+        (one["id"], [node["target"] for node in one["nodes"]][:5])
+        for one in axe.Axe().run(page).response["violations"]
+        if one["impact"] in ("serious", "critical")
+    ]
+    return found + ([] if page.evaluate("document.documentElement.scrollWidth <= innerWidth") else ["wide"])
 
 
 def history(service, limit=1):

@@ -1,9 +1,14 @@
 """A filter, and the settings of a sample with their preview, by mouse and by keyboard in a real browser."""
 
+import contextlib
+import sqlite3
+
 import pytest
 
 from browser_cases import (
+    KNOWN,
     OUTLINES,
+    faults_of,
     history,
     launched,
     live_view,
@@ -96,3 +101,55 @@ def test_settings_are_seen_on_the_micrograph_before_they_are_applied(live, servi
     live.keyboard.press("u")
     told(live, "Undone")
     wait_until(lambda: measured() and population(service) == before, what="the rows as before")
+
+
+@pytest.fixture(scope="module")
+def flagged(service):
+    """The last micrograph has a remark, and so has its sample."""
+    last = service.json("api/now")["last"]["id"]
+    with contextlib.closing(sqlite3.connect(service.state / "ledger.sqlite3")) as ledger, ledger:
+        ledger.execute(
+            "UPDATE micrographs SET notes = 'two_kinds', pixel_size_source = 'user' WHERE id = ?", (last,)
+        )
+
+
+@pytest.mark.usefixtures("flagged")
+@pytest.mark.parametrize(
+    ("width", "theme"),
+    [
+        (390, "dark"),
+        *(
+            pytest.param(*one, marks=pytest.mark.slow)
+            for one in ((390, "light"), (1440, "dark"), (1440, "light"))
+        ),
+    ],
+)
+def test_panels_fit_and_have_no_serious_accessibility_fault(open_page, width, theme):
+    """Filter, settings and flags in one view, then the history and the comparison."""
+    page = open_page(stored=KNOWN, width=width, height=900, color_scheme=theme)
+    until(page, f"document.querySelectorAll('{OUTLINES}').length")
+    page.wait_for_selector(".notes li >> text=Pixel sizes of this sample")
+    page.wait_for_selector(".notes li >> text=Particles look like two kinds")
+    page.keyboard.press("e")
+    page.wait_for_selector("form.settings")
+    page.click("#filter")
+    page.wait_for_selector("#filtered:has-text('particles of Au')")
+    assert [] == faults_of(page)
+    page.keyboard.press("Escape")
+    page.click("#to-history")
+    page.wait_for_selector("#view-history:not([hidden])")
+    assert [] == faults_of(page)
+    page.click("#to-compare")
+    page.get_by_role("region", name="Differences from Au").wait_for()
+    assert [] == faults_of(page)
+
+
+@pytest.mark.usefixtures("flagged")
+def test_a_remark_on_a_sample_is_dismissed_on_the_page(live, service):
+    """By its button, and undone by a key; that on the micrograph stays."""
+    live.click("[aria-label^='Dismiss: pixel sizes']")
+    told(live, "Au: remark dismissed")
+    until(live, "document.querySelectorAll('.notes li').length === 1")
+    assert history(service)[0]["what"].startswith("remark dismissed: pixel sizes of this sample")
+    live.keyboard.press("u")
+    until(live, "document.querySelectorAll('.notes li').length === 2")
