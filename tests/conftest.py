@@ -1,20 +1,20 @@
 """What every test may use."""
 
-import fcntl
 import itertools
 import os
 import shutil
 import sys
+import time
 from collections.abc import Callable, Generator, Iterator
 from pathlib import Path
-from typing import Any
+from typing import Any, TextIO
 
 import hypothesis
 import numpy as np
 import pytest
 import structlog
 
-from temwatch import compiled_code
+from temwatch import compiled_code, operating_system
 
 # the folder that `make compiled` fills: set before numba is loaded, and for every process that a test starts
 compiled_code.keep_in(Path(sys.prefix))
@@ -143,7 +143,7 @@ def made_once(tmp_path_factory) -> Callable[[str, Callable[[Path], None]], Path]
     def make(name: str, fill: Callable[[Path], None]) -> Path:
         folder, done = root / name, root / f"{name}.done"
         with (root / f"{name}.lock").open("w") as lock:
-            fcntl.flock(lock, fcntl.LOCK_EX)
+            _wait_for(lock)
             if not done.exists():
                 shutil.rmtree(folder, ignore_errors=True)  # of a process that failed
                 folder.mkdir()
@@ -152,6 +152,14 @@ def made_once(tmp_path_factory) -> Callable[[str, Callable[[Path], None]], Path]
         return folder
 
     return make
+
+
+def _wait_for(lock: TextIO) -> None:
+    while True:
+        try:
+            return operating_system.lock(lock)
+        except BlockingIOError:
+            time.sleep(0.05)
 
 
 @pytest.fixture(scope="session")

@@ -4,12 +4,14 @@ import subprocess
 import sys
 from concurrent.futures.process import BrokenProcessPool
 
+from temwatch import operating_system
 from temwatch.engine import worker_processes
 from temwatch.library_internals import kill_workers
 
 SCRIPT = """
 import os, signal, threading
 
+from temwatch import operating_system
 from temwatch.engine import worker_processes
 from temwatch.library_internals import kill_workers
 
@@ -26,7 +28,7 @@ try:
     first.result()
 finally:
     is_started.set()
-print(pool.submit(worker_processes.usable_cores).result())
+print(pool.submit(operating_system.usable_cores).result())
 kill_workers(pool)
 """
 
@@ -49,7 +51,7 @@ def test_a_task_for_workers_that_were_killed_meanwhile_ends_as_their_death():
     """A thread of the cluster's client may hand it over while the conductor replaces them."""
     pool, _ = worker_processes.start(1, None)
     kill_workers(pool)
-    future = worker_processes.submit(pool, None, worker_processes.usable_cores)
+    future = worker_processes.submit(pool, None, operating_system.usable_cores)
     assert isinstance(future.exception(timeout=60), BrokenProcessPool)
 
 

@@ -9,7 +9,7 @@ import pytest
 import tifffile
 
 import sparse_files
-from temwatch import memory
+from temwatch import memory, operating_system
 from temwatch.analysis import segmentation
 from temwatch.analysis.segmentation import pieces
 from temwatch.config import SegmentationSettings
@@ -50,11 +50,11 @@ def test_the_smallest_control_group_decides(tmp_path, monkeypatch, membership, p
     assert machine == memory.limit_bytes()
 
 
-@pytest.mark.parametrize(("limit", "place"), memory._OWN_LIMITS)
+@pytest.mark.parametrize(("limit", "place"), [(resource.RLIMIT_AS, 0), (resource.RLIMIT_DATA, 5)])
 def test_a_limit_of_the_process_counts(monkeypatch, limit, place):
     """As `ulimit -v` and `ulimit -d` set it."""
     free = memory.budget_bytes(workers=2)
-    most = memory._own_bytes(place) + 2**30
+    most = operating_system._used_bytes(place) + 2**30
     none = resource.RLIM_INFINITY
     monkeypatch.setattr(resource, "getrlimit", lambda asked: (most, most) if asked == limit else (none, none))
     assert memory.budget_bytes(workers=2) < min(free, 2**30)

@@ -1,17 +1,32 @@
-"""Processes forked from a clean server: to fork the daemon, with its threads and torch, is unsafe."""
+"""Processes forked from a clean server: to fork the daemon, with its threads and torch, is unsafe.
+
+Where there is no such server, each is started anew.
+"""
 
 from __future__ import annotations
 
 import multiprocessing
 import os
 import signal
+import sys
 import threading
-from multiprocessing import connection, forkserver, resource_tracker
-from multiprocessing.context import ForkServerContext
+from multiprocessing import connection
+from typing import TYPE_CHECKING
+
+from temwatch import operating_system
+
+if TYPE_CHECKING:
+    from multiprocessing.context import SpawnContext
+
+if sys.platform != "win32":
+    from multiprocessing import forkserver, resource_tracker
+    from multiprocessing.context import ForkServerContext
 
 
-def context() -> ForkServerContext:
-    """What starts processes; their server runs then, and has loaded what micrographs need."""
+def context() -> ForkServerContext | SpawnContext:
+    """What starts processes; their server, if there is one, runs then and has loaded what tasks need."""
+    if sys.platform == "win32" or operating_system.PROCESS_START == "spawn":
+        return multiprocessing.get_context("spawn")
     found = multiprocessing.get_context("forkserver")
     found.set_forkserver_preload(["temwatch.engine.tasks"])
     _start_server()
@@ -23,6 +38,8 @@ def _start_server() -> None:
 
     By itself it ignores Ctrl-C only once it has loaded what its workers need, and would die before.
     """
+    if sys.platform == "win32":
+        return
     resource_tracker.ensure_running()  # unblocks SIGINT when it starts, so it comes first
     blocked = signal.pthread_sigmask(signal.SIG_BLOCK, {signal.SIGINT})
     try:

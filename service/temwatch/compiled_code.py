@@ -37,5 +37,5 @@ def service_folder(state: Path) -> Path:
 
 def user_folder() -> Path:
     """The user's cache folder: compiling takes minutes, too long for the output folder of a single run."""
-    base = os.environ.get("XDG_CACHE_HOME") or "~/.cache"
+    base = os.environ.get("XDG_CACHE_HOME") or os.environ.get("LOCALAPPDATA") or "~/.cache"
     return Path(base).expanduser() / "temwatch"

@@ -2,9 +2,9 @@
 
 from __future__ import annotations
 
-import os
-import resource
 from pathlib import Path
+
+from temwatch import operating_system
 
 LARGEST_WHOLE_PX = 2**25
 """Pixels of the largest picture that is segmented whole; larger ones are worked through in pieces. Size alone
@@ -18,8 +18,6 @@ _MAIN_PROCESS_BYTES = 400 * 1024**2
 _WORKER_BYTES = 150 * 1024**2
 _SMALLEST_BUDGET_BYTES = 64 * 1024**2
 
-_OWN_LIMITS = ((resource.RLIMIT_AS, 0), (resource.RLIMIT_DATA, 5))
-"""Limits of a process, and where /proc/self/statm says how much of them is used."""
 _MEMBERSHIP = Path("/proc/self/cgroup")
 _GROUPS = Path("/sys/fs/cgroup")
 
@@ -45,16 +43,14 @@ def needed_bytes(shape: tuple[int, int], bytes_per_sample: int = 4) -> int:
 def budget_bytes(workers: int) -> int:
     """What pictures may take of the memory of machine, control group, `ulimit -v` and `ulimit -d`."""
     shared = _USABLE_SHARE * limit_bytes() - _MAIN_PROCESS_BYTES - workers * _WORKER_BYTES
-    for limit, place in _OWN_LIMITS:
-        mine = resource.getrlimit(limit)[0]
-        if mine != resource.RLIM_INFINITY:
-            shared = min(shared, _USABLE_SHARE * mine - _own_bytes(place))
+    for limit, used in operating_system.own_limits():
+        shared = min(shared, _USABLE_SHARE * limit - used)
     return max(int(shared), _SMALLEST_BUDGET_BYTES)
 
 
 def limit_bytes() -> int:
     """Memory of the machine, or of the smallest control group around this process."""
-    found = [os.sysconf("SC_PAGE_SIZE") * os.sysconf("SC_PHYS_PAGES")]
+    found = [operating_system.memory_bytes()]
     try:
         lines = _MEMBERSHIP.read_text(encoding="utf-8").splitlines()
     except OSError:
@@ -81,12 +77,3 @@ def _limits(mount: Path, place: str, names: tuple[str, ...]) -> list[int]:
             except (OSError, ValueError):  # there is none, or it is "max"
                 continue
     return [limit for limit in found if limit > 0]
-
-
-def _own_bytes(place: int) -> int:
-    """What counts against a limit of this process, by its place in `statm`."""
-    try:
-        pages = Path("/proc/self/statm").read_text(encoding="ascii").split()[place]
-    except OSError:
-        return 0
-    return int(pages) * os.sysconf("SC_PAGE_SIZE")

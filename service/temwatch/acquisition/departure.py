@@ -5,9 +5,8 @@ from __future__ import annotations
 import os
 from pathlib import Path
 
+from temwatch import operating_system
 from temwatch.ledger.moves import FormerPlace
-
-_OPENING = os.O_RDONLY | os.O_NONBLOCK | os.O_CLOEXEC
 
 
 def has_left(suspect: FormerPlace) -> bool:
@@ -19,7 +18,7 @@ def has_left(suspect: FormerPlace) -> bool:
     root = Path(suspect.root)
     path = root / suspect.path
     try:
-        handle = os.open(path, _OPENING)
+        handle = os.open(path, os.O_RDONLY | operating_system.WITHOUT_WAITING)
     except (FileNotFoundError, NotADirectoryError):
         # inode, size and time are enough; what has equal content may be a copy of a file out of reach
         return suspect.inode is not None or _is_reachable(root, path, mounted=suspect.mounted)

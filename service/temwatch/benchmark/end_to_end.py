@@ -12,14 +12,13 @@ from pathlib import Path
 from queue import Empty, SimpleQueue
 from typing import NamedTuple
 
-from temwatch import simulator
+from temwatch import operating_system, simulator
 from temwatch.benchmark.arriving_file import arrival
 from temwatch.benchmark.cpu_usage import cpu_seconds, idle_seconds
 from temwatch.benchmark.running_engine import running_engine
 from temwatch.choices import Device, SegmentationMethod
 from temwatch.config import Config
 from temwatch.domain import Status
-from temwatch.engine import worker_processes
 from temwatch.engine.hooks import EngineHooks
 from temwatch.engine.job import Finished
 from temwatch.errors import StartError
@@ -83,8 +82,8 @@ def end_to_end(
         micrographs=micrographs,
         micrographs_per_minute=60 * micrographs / spent.seconds,
         cpu_seconds_per_micrograph=spent.cpu_seconds / micrographs,
-        share=spent.cpu_seconds / (spent.seconds * worker_processes.usable_cores()),
-        cores_idle=spent.idle_seconds / (spent.seconds * worker_processes.usable_cores()),
+        share=spent.cpu_seconds / (spent.seconds * operating_system.usable_cores()),
+        cores_idle=spent.idle_seconds / (spent.seconds * operating_system.usable_cores()),
         megabytes_per_second=size_bytes / 1e6 / spent.seconds,
     )
 

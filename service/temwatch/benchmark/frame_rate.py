@@ -15,10 +15,10 @@ from temwatch.benchmark.cpu_usage import cpu_seconds
 from temwatch.benchmark.running_engine import running_engine
 from temwatch.choices import Device, SegmentationMethod
 from temwatch.config import Config
-from temwatch.engine.worker_processes import usable_cores
 from temwatch.errors import StartError
 from temwatch.ledger import Ledger, open_ledger, queue
 from temwatch.ledger.sequences import progress
+from temwatch.operating_system import usable_cores
 from temwatch.simulator import Simulated
 from temwatch.simulator.dm_writer import write_dm_stack
 

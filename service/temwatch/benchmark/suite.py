@@ -22,7 +22,7 @@ from temwatch.benchmark.limits import MachineLimits, limits
 from temwatch.benchmark.scaling import MicrographCost, case
 from temwatch.benchmark.stages import StageTiming, stages
 from temwatch.choices import SegmentationMethod
-from temwatch.engine.worker_processes import usable_cores
+from temwatch.operating_system import usable_cores
 from temwatch.simulator import Settings, Simulated
 
 CROWDING = 0.575

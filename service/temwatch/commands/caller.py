@@ -38,6 +38,6 @@ def author(arguments: argparse.Namespace) -> dict[str, Any]:
     """Who decides, and why."""
     try:
         by = arguments.by or getpass.getuser()
-    except (KeyError, OSError):  # a user without a name
+    except (ImportError, KeyError, OSError):  # a user without a name
         by = "unknown"
     return {"by": by, "source": "command", "reason": arguments.reason}

@@ -10,6 +10,7 @@ from importlib.util import find_spec
 from pathlib import Path
 
 from temwatch import config as configuration
+from temwatch import operating_system
 from temwatch.commands import check_paths
 from temwatch.commands.check_paths import Finding
 from temwatch.config import Config
@@ -21,6 +22,7 @@ _NVIDIA = Path("/proc/driver/nvidia")  # of its kernel module
 
 def run(arguments: argparse.Namespace) -> int:
     """Print ok, warning or error for each part; exit code 2 for a wrong configuration, 3 for other errors."""
+    operating_system.need_linux("check")
     try:
         config = configuration.load(arguments.config)
     except ConfigError as error:

@@ -20,7 +20,7 @@ from pathlib import Path
 from rich.console import Console
 from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn
 
-from temwatch import compiled_code, simulator
+from temwatch import compiled_code, operating_system, simulator
 from temwatch.commands import terminal
 from temwatch.config import STATE_FOLDER
 from temwatch.errors import StartError, UsageError
@@ -43,6 +43,7 @@ _TIMEOUT_SECONDS = 120.0
 
 def run(arguments: argparse.Namespace) -> int:
     """Simulate, analyse, and show the results."""
+    operating_system.need_linux("demo")
     compiled_code.keep_in(compiled_code.user_folder())  # each demo is a new service
     folder = _fresh(arguments.output or Path("temwatch-demo"))
     acquisition, output = folder / "acquisition", folder / "results"
@@ -127,7 +128,7 @@ def _await_ready(service: subprocess.Popen[bytes], page: str, log: Path) -> None
     deadline = time.monotonic() + _START_SECONDS
     while time.monotonic() < deadline:
         if service.poll() is not None:
-            lines = log.read_text(errors="replace").strip().splitlines() or ["no message"]
+            lines = log.read_text(encoding="utf-8", errors="replace").strip().splitlines() or ["no message"]
             raise StartError(f"the service stopped at its start: {lines[-1]}")
         try:
             with urllib.request.urlopen(f"{page}readyz", timeout=2):

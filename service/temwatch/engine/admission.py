@@ -4,8 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 
-from temwatch import memory
-from temwatch.engine import worker_processes
+from temwatch import memory, operating_system
 from temwatch.engine.job import Job, MemoryShare
 from temwatch.ledger import File
 
@@ -17,7 +16,7 @@ class Admission:
     """
 
     def __init__(self, workers: int) -> None:
-        self._budget_bytes = memory.budget_bytes(workers or worker_processes.usable_cores())
+        self._budget_bytes = memory.budget_bytes(workers or operating_system.usable_cores())
         self._needed_bytes: dict[int, int] = {}  # by file
         self._share_bytes = self._budget_bytes
 

@@ -1,7 +1,8 @@
 """Notices what is busy and does not advance: stopped, or waiting for a share or a device that is gone.
 
 The mark of progress is time on a processor, however short: whoever computes, reads or writes leaves it, and
-whoever waits for an answer that never comes does not. So long honest work is never taken for a hang.
+whoever waits for an answer that never comes does not. So long honest work is never taken for a hang. Only
+Linux tells of it; elsewhere nothing is replaced.
 """
 
 from __future__ import annotations
@@ -11,6 +12,8 @@ from collections.abc import Callable, Collection, Hashable, Iterable, Mapping
 from contextlib import suppress
 from dataclasses import dataclass
 from pathlib import Path
+
+from temwatch.operating_system import HAS_PROC
 
 HANG_SECONDS = 120.0
 """Without a mark for so long, a worker or a thread is replaced."""
@@ -91,7 +94,7 @@ class SurvivorList:
 
 def _has_ended(pid: int) -> bool:
     try:
-        return Path(f"/proc/{pid}/stat").read_text().rpartition(")")[2].split()[0] in "ZX"
+        return Path(f"/proc/{pid}/stat").read_text(encoding="ascii").rpartition(")")[2].split()[0] in "ZX"
     except OSError:
         return True
 
@@ -130,7 +133,7 @@ class HangDetector:
     def look(self) -> HangReport:
         """What has not advanced for too long; nothing between two looks."""
         now_s = time.monotonic()
-        if now_s - self._looked_s < LOOK_SECONDS:
+        if now_s - self._looked_s < LOOK_SECONDS or not HAS_PROC:
             return HangReport()
         self._looked_s = now_s
         processes, threads = self._processes(), self._threads()

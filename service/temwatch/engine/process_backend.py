@@ -11,7 +11,7 @@ from concurrent.futures import Future
 from concurrent.futures.process import BrokenProcessPool
 from typing import ParamSpec, TypeVar
 
-from temwatch import library_internals, memory
+from temwatch import library_internals, memory, operating_system
 from temwatch.config import Config
 from temwatch.domain import Method, Micrograph, Segmenter, Stage
 from temwatch.engine import orders, tasks, worker_processes
@@ -37,7 +37,7 @@ class ProcessBackend:
         self._config = config
         self.methods = Methods(config, segmenter, method)
         self._on_finished = on_finished
-        cores = worker_processes.usable_cores()
+        cores = operating_system.usable_cores()
         self._workers = config.engine.workers or cores
         self._pool: worker_processes.WorkerPool | None = None
         self._segmentation_pool = SegmentationPool(segmenter, cores)

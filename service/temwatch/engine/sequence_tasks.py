@@ -4,12 +4,12 @@ from __future__ import annotations
 
 import dataclasses
 import math
-import os
 from dataclasses import dataclass
 from pathlib import Path
 
 import numpy as np
 
+from temwatch import operating_system
 from temwatch.analysis.tracking import tracker
 from temwatch.config import TrackingSettings
 from temwatch.domain import Analysis
@@ -81,7 +81,7 @@ def close(order: LinkOrder) -> tuple[SequenceEvent, ...]:
 
 def draw(order: DrawOrder) -> Publication:
     """Film, curves and plots; OSError where one cannot be written."""
-    os.setpriority(os.PRIO_PROCESS, 0, _DRAWING_NICENESS)
+    operating_system.lower_priority(_DRAWING_NICENESS)
     with Reader(order.ledger) as reader, reader.snapshot():
         return sequence_files.draw(reader, order.output, order.progress, film=order.film)
 

@@ -10,6 +10,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
+from temwatch import operating_system
 from temwatch.domain import Image, Micrograph
 
 _BLOCK_ROWS = 256
@@ -27,7 +28,7 @@ def remove(micrographs: tuple[Micrograph, ...]) -> None:
     """Remove those that lie in the spool; who has them mapped keeps them."""
     for micrograph in micrographs:
         if isinstance(micrograph.image, np.memmap) and micrograph.image.filename is not None:
-            Path(micrograph.image.filename).unlink(missing_ok=True)
+            operating_system.remove_mapped(Path(micrograph.image.filename))
 
 
 def _mapped(path: str, shape: tuple[int, ...]) -> Image:

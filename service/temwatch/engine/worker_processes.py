@@ -12,7 +12,7 @@ from multiprocessing import sharedctypes
 from multiprocessing.sharedctypes import Synchronized
 from typing import Generic, ParamSpec, TypeVar
 
-from temwatch import clean_process, library_internals
+from temwatch import clean_process, library_internals, operating_system
 from temwatch.choices import SeparationMethod
 
 _IDLE, _BUSY = 0, 1  # a number above names a file
@@ -49,7 +49,7 @@ def start(workers: int, method: SeparationMethod | None) -> tuple[WorkerPool, Fu
     pool = WorkerPool(workers, mp_context=context, initializer=_begin, initargs=(method, board, taken))
     pool.board = board
     # processes start with the first task, which must not be a micrograph
-    return pool, pool.submit(usable_cores)
+    return pool, pool.submit(operating_system.usable_cores)
 
 
 def submit(
@@ -70,11 +70,6 @@ def submit(
         failed: Future[_Result] = Future()
         failed.set_exception(BrokenProcessPool(str(error)))
         return failed
-
-
-def usable_cores() -> int:
-    """Cores that this process may use; a container or a systemd unit may allow fewer than there are."""
-    return len(os.sched_getaffinity(0))
 
 
 class _WorkerNote:

@@ -14,6 +14,7 @@ from pathlib import Path
 
 import numpy as np
 
+from temwatch import operating_system
 from temwatch.errors import Refused, Unreadable
 
 # What tifffile, imagecodecs and numpy were seen to raise on damaged input; a name missing here
@@ -136,13 +137,17 @@ def open_regular(path: Path) -> io.BufferedReader:
     _check_regular(path.stat())  # before it is opened, which makes some devices act
     # what has taken its place since then is not waited for either; for a file the flag means nothing
     # (a stream of `os.fdopen` would not know its path, which tifffile asks for)
-    stream = open(path, "rb", opener=lambda name, flags: os.open(name, flags | os.O_NONBLOCK))  # noqa: SIM115
+    stream: io.BufferedReader = open(path, "rb", opener=_without_waiting)  # noqa: SIM115
     try:
         _check_regular(os.fstat(stream.fileno()))
     except BaseException:
         stream.close()
         raise
     return stream
+
+
+def _without_waiting(path: str, flags: int) -> int:
+    return os.open(path, flags | operating_system.WITHOUT_WAITING)
 
 
 def _check_regular(status: os.stat_result) -> None:

@@ -2,13 +2,13 @@
 
 from __future__ import annotations
 
-import fcntl
 import os
 import sqlite3
 import time
 from pathlib import Path
 from typing import TextIO
 
+from temwatch import operating_system
 from temwatch.errors import StartError
 from temwatch.ledger import queue
 from temwatch.ledger.schema import FILE_NAME, connect_to_write, migrate
@@ -54,7 +54,7 @@ def _lock(state: Path) -> TextIO:
     deadline = time.monotonic() + _LOCK_WAIT_SECONDS
     while True:
         try:
-            fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
+            operating_system.lock(lock)
             break
         except BlockingIOError:
             if time.monotonic() > deadline:
@@ -73,7 +73,7 @@ def is_held(state: Path) -> bool:
     """Whether a service, or a command that writes, holds the ledger in `state` now."""
     try:
         with (state / _LOCK_NAME).open("r", encoding="ascii") as lock:
-            fcntl.flock(lock, fcntl.LOCK_SH | fcntl.LOCK_NB)
+            operating_system.lock(lock, shared=True)
     except BlockingIOError:
         return True
     except OSError:

@@ -18,8 +18,10 @@ from itertools import count
 from pathlib import Path
 from typing import BinaryIO
 
+from temwatch import operating_system
 from temwatch.ledger import Publication
-from temwatch.outputs.files import blocks, replacing, sync_folder
+from temwatch.operating_system import sync_folder
+from temwatch.outputs.files import blocks, replacing
 
 _READ_BYTES = 1 << 20
 _LONGEST_LINE_BYTES = 1 << 20  # a path and a reason are far shorter
@@ -93,7 +95,7 @@ def _signature(path: Path) -> str | None:
     place is not waited for.
     """
     try:
-        descriptor = os.open(path, os.O_RDONLY | os.O_NONBLOCK)
+        descriptor = os.open(path, os.O_RDONLY | operating_system.WITHOUT_WAITING)
     except FileNotFoundError:
         return None
     except OSError as error:

@@ -9,6 +9,7 @@ from pathlib import Path
 from typing import BinaryIO
 
 from temwatch.errors import Unwritable
+from temwatch.operating_system import sync_folder
 
 _BLOCK_CHARACTERS = 1 << 20
 
@@ -50,15 +51,6 @@ def make_folder(folder: Path) -> None:
     make_folder(folder.parent)
     folder.mkdir(exist_ok=True)
     sync_folder(folder.parent)
-
-
-def sync_folder(folder: Path) -> None:
-    """Make the names in a folder durable."""
-    descriptor = os.open(folder, os.O_RDONLY)
-    try:
-        os.fsync(descriptor)
-    finally:
-        os.close(descriptor)
 
 
 def length(path: Path) -> int:

@@ -22,8 +22,9 @@ from temwatch.ledger import MicrographRow, Reader, analyses
 from temwatch.ledger.sequences import results
 from temwatch.ledger.sequences.progress import Progress
 from temwatch.ledger.sequences.results import FrameRow
+from temwatch.operating_system import sync_folder
 from temwatch.outputs import paths, pictures
-from temwatch.outputs.files import make_folder, sync_folder
+from temwatch.outputs.files import make_folder
 
 MOST_FRAMES = 1000
 """A longer sequence shows every second frame, every fourth ..."""

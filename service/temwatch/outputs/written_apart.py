@@ -16,8 +16,9 @@ from pathlib import Path
 
 from temwatch.errors import StartError
 from temwatch.ledger import Ledger, Publication, Reader, publications, relocations
+from temwatch.operating_system import sync_folder
 from temwatch.outputs import paths
-from temwatch.outputs.files import length, sync_folder
+from temwatch.outputs.files import length
 from temwatch.outputs.sample_folder import OUTPUTS, WholeFile
 
 

@@ -21,6 +21,7 @@ from temwatch.analysis.segmentation.network import network
 from temwatch.analysis.segmentation.tiled_inference import has_bfloat16
 from temwatch.domain import Image, Segmentation
 from temwatch.errors import Interrupted, UsageError
+from temwatch.operating_system import PROCESS_START
 from temwatch.training import checkpoint, datasets, simulated
 from temwatch.training.checkpoint import TrainingState
 from temwatch.training.datasets import LabelledMicrograph
@@ -238,7 +239,7 @@ def _batches(tiles: Tiles, start: int, total: int, workers: int) -> Iterator[Til
             num_workers=workers,
             persistent_workers=workers > 0,
             prefetch_factor=4 if workers else None,
-            multiprocessing_context="forkserver" if workers else None,
+            multiprocessing_context=PROCESS_START if workers else None,
             worker_init_fn=_ignore_interrupts,
             pin_memory=torch.cuda.is_available(),
         )
