@@ -2,6 +2,7 @@
 
 import importlib.util
 import re
+import shutil
 import subprocess
 import sys
 from pathlib import Path
@@ -78,6 +79,32 @@ def test_a_dead_link_ends_the_build():
     specification.loader.exec_module(hooks)
     with pytest.raises(hooks.PluginError, match=r"operations\.md: there is no docs/nowhere\.md"):
         hooks.moved("[text](nowhere.md)", "operations.md", "https://example.org", set())
+
+
+@pytest.mark.slow
+@pytest.mark.usefixtures("site")  # which skips where mkdocs is missing
+def test_a_dead_anchor_ends_the_build(tmp_path):
+    """In a copy of the documents, of which one leads to a heading that is not there."""
+    names = [path.name for path in ROOT.iterdir() if not path.name.startswith((".", "build"))]
+    for name in names:
+        if name != "docs":
+            (tmp_path / name).symlink_to(ROOT / name)
+    docs = shutil.copytree(ROOT / "docs", tmp_path / "docs")
+    with (docs / "page.md").open("a", encoding="utf-8") as page:
+        page.write("\n[text](operations.md#no-such-heading)\n")
+    done = build(docs / "site" / "mkdocs.yml", tmp_path / "site")
+    assert 1 == done.returncode
+    assert "no-such-heading" in done.stderr
+
+
+def test_links_to_elsewhere_are_whole():
+    """Encrypted, with the name of a host and without anything that a browser would have to guess."""
+    documents = [*ROOT.glob("*.md"), *(ROOT / "docs").rglob("*.md"), *(ROOT / "deploy").rglob("*.md")]
+    texts = [path.read_text(encoding="utf-8") for path in documents]
+    links = [link for text in texts for link in re.findall(r"\]\((\w+:[^)]*)\)", text)]
+    whole = re.compile(r"https://[a-z0-9-]+(\.[a-z0-9-]+)+(/[\w./#?=&%+~-]*)?")
+    assert len(links) > 3
+    assert [] == [link for link in links if not whole.fullmatch(link)]
 
 
 def test_the_picture_of_the_rooms_is_true():
