@@ -2,6 +2,7 @@
 
 import pickle
 import resource
+from dataclasses import fields
 from multiprocessing.reduction import ForkingPickler
 
 import numpy as np
@@ -159,7 +160,7 @@ def small_pieces(monkeypatch):
 @pytest.mark.usefixtures("small_pieces")
 @pytest.mark.parametrize("shape", [(600, 700), (200, 1500), (301, 300)])
 def test_a_mosaic_in_pieces_is_the_same_as_whole(shape):
-    """Every pixel is decided once; particles on a seam are whole."""
+    """Every pixel is decided once; particles on a seam are whole, and nothing said of a pixel is lost."""
     random = np.random.default_rng(1)
     y, x = np.indices(shape)
     image = random.normal(1000, 10, shape).astype(np.float32)
@@ -167,13 +168,19 @@ def test_a_mosaic_in_pieces_is_the_same_as_whole(shape):
         image[(y - row) ** 2 + (x - column) ** 2 < 10**2] -= 200
     sizes = []
 
+    def said(each):
+        grey = np.clip(each / 5, 0, 255).astype(np.uint8)
+        bits = {"mask": each < 900, "contacts": each < 850, "recorded": each > 800}
+        return bits | {"level": 255 - grey, "probability": grey // 8}
+
     def dark(images):
         sizes.extend(each.size for each in images)
-        return [Segmentation(mask=each < 900, contacts=each < 850) for each in images]
+        return [Segmentation(**said(each)) for each in images]
 
     (found,) = pieces.in_pieces(Segmenter(name="dark", segment=dark)).segment([image])
-    np.testing.assert_array_equal(image < 900, found.mask)
-    np.testing.assert_array_equal(image < 850, found.contacts)
+    for name, plane in said(image).items():
+        np.testing.assert_array_equal(plane, getattr(found, name))
+    assert {"picture"} == {one.name for one in fields(found)} - {*said(image), "notes", "domain_distance"}
     assert max(sizes) <= 256**2
     whole, in_pieces = (
         build.segment([image])[0].mask

@@ -8,8 +8,10 @@ from __future__ import annotations
 from collections.abc import Callable, Sequence
 from dataclasses import replace
 from itertools import pairwise
+from typing import Any
 
 import numpy as np
+from numpy.typing import NDArray
 
 from temwatch.analysis.segmentation import tile_grid
 from temwatch.domain import Image, Segmentation, Segmenter
@@ -23,6 +25,10 @@ OVERLAP_PX = 512
 """px that neighbours share; each decides up to the middle, so one sees particles of half of that whole."""
 
 _STRIDE_PX = 16  # of the network: every piece begins in the same phase
+
+_PLANES = {"mask": 0, "contacts": 0, "level": 0, "recorded": 1, "probability": 0}
+"""What a segmentation says of each pixel, and its value where a piece does not say it; the picture is kept of
+the whole."""
 
 
 def in_pieces(segmenter: Segmenter) -> Segmenter:
@@ -41,8 +47,7 @@ def in_pieces(segmenter: Segmenter) -> Segmenter:
 
 
 def _stitched(segment: Callable[[Sequence[Image]], list[Segmentation]], image: Image) -> Segmentation:
-    mask = np.zeros(image.shape, bool)
-    contacts = recorded = probability = None
+    planes: dict[str, NDArray[Any]] = {}
     notes: list[tuple[str, ...]] = []
     distances: list[float] = []  # of a mosaic that of its strangest piece
     for rows, own_rows in _spans(image.shape[0]):
@@ -55,22 +60,20 @@ def _stitched(segment: Callable[[Sequence[Image]], list[Segmentation]], image: I
                 slice(own_rows[0] - rows[0], own_rows[1] - rows[0]),
                 slice(own_columns[0] - columns[0], own_columns[1] - columns[0]),
             )
-            mask[slice(*own_rows), slice(*own_columns)] = found.mask[inside]
-            if found.contacts is not None:
-                contacts = np.zeros(image.shape, bool) if contacts is None else contacts
-                contacts[slice(*own_rows), slice(*own_columns)] = found.contacts[inside]
-            if found.recorded is not None:
-                recorded = np.ones(image.shape, bool) if recorded is None else recorded
-                recorded[slice(*own_rows), slice(*own_columns)] = found.recorded[inside]
-            if found.probability is not None:
-                probability = np.zeros(image.shape, np.uint8) if probability is None else probability
-                probability[slice(*own_rows), slice(*own_columns)] = found.probability[inside]
+            for name, elsewhere in _PLANES.items():
+                plane = getattr(found, name)
+                if plane is None:
+                    continue
+                if name not in planes:
+                    planes[name] = np.full(image.shape, elsewhere, plane.dtype)
+                planes[name][slice(*own_rows), slice(*own_columns)] = plane[inside]
     return Segmentation(
-        mask=mask,
-        contacts=contacts,
+        mask=planes["mask"],
+        contacts=planes.get("contacts"),
+        level=planes.get("level"),
+        recorded=planes.get("recorded"),
+        probability=planes.get("probability"),
         notes=_together(notes),
-        recorded=recorded,
-        probability=probability,
         domain_distance=max(distances, default=None),
     )
 
