@@ -113,6 +113,39 @@ def test_time_in_which_this_process_was_stopped_does_not_count(monkeypatch):
     assert {"a": 0.0} == watch.look({"a": ("2",)})
 
 
+def test_a_segmentation_does_not_hang_while_others_compute_for_it(monkeypatch):
+    """As the tiles of a network do: it waits for them, on a busy machine for minutes; then they hang, too."""
+    look_often(monkeypatch)
+    numbers, rest, end = set(), threading.Event(), threading.Event()
+
+    def compute():
+        numbers.add(threading.get_native_id())
+        while not rest.is_set():
+            sum(range(10**4))
+        end.wait(120)
+
+    def segment(images):
+        helper = threading.Thread(target=compute, daemon=True)
+        helper.start()
+        helper.join(120)
+        return [Segmentation(mask=image > 0) for image in images]
+
+    pool = SegmentationPool(Segmenter(name="waits", segment=segment, helpers=lambda: numbers), 1)
+    detector = HangDetector(dict, pool.busy, pool.helpers)
+    found = pool.submit(IMAGE, 0)
+    wait_until(lambda: numbers, what="the helper")
+    began_s = time.monotonic()
+    while time.monotonic() < began_s + 2 * hang.HANG_SECONDS:
+        before = hang.thread_mark(*numbers)
+        wait_until(lambda: before != hang.thread_mark(*numbers), what="its progress")  # noqa: B023
+        assert HangReport() == detector.look()
+        assert 0 == detector.workers_hung
+    rest.set()
+    wait_until(lambda: detector.look().segmentation, what="the hang")
+    end.set()
+    assert 0 == found.result(timeout=30).index
+
+
 def test_a_segmentation_that_hangs_costs_one_micrograph(monkeypatch):
     """Others that waited for it are segmented by new threads."""
     look_often(monkeypatch)
@@ -161,7 +194,7 @@ def test_a_former_place_that_hangs_is_no_fault_of_the_file(tmp_path):
         assert ["Au/1.dm3"] == [suspect.path for (suspect,) in traced]
 
         class Processes:
-            segmentation_pool = SimpleNamespace(busy=list)
+            segmentation_pool = SimpleNamespace(busy=list, helpers=list)
 
             def busy(self):
                 return {77: file.id}

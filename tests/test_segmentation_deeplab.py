@@ -3,6 +3,7 @@
 import os
 import subprocess
 import sys
+import threading
 from itertools import pairwise
 
 import numpy as np
@@ -13,9 +14,11 @@ from hypothesis import strategies as st
 from scipy import ndimage
 
 from networks import random_network
+from temwatch.analysis import segmentation
 from temwatch.analysis.segmentation import deeplab, preprocessing, tile_grid, weights
 from temwatch.analysis.segmentation.connected_parts import typical_diameter_px
 from temwatch.analysis.segmentation.network import network
+from temwatch.config import SegmentationSettings
 
 
 def description(**changes) -> weights.Description:
@@ -42,9 +45,11 @@ class Pointwise(torch.nn.Module):
         self.factor = torch.nn.Parameter(torch.tensor([1.0, -2.0])[:, None, None], requires_grad=False)
         self.largest_px = largest_px
         self.seen: list[tuple[int, int]] = []
+        self.threads: set[int] = set()
 
     def forward(self, inputs: torch.Tensor) -> torch.Tensor:
         self.seen.append((inputs.shape[-2], inputs.shape[-1]))
+        self.threads.add(threading.get_native_id())
         if inputs.shape[-1] * inputs.shape[-2] > self.largest_px:
             raise torch.OutOfMemoryError("too large")
         return inputs.float() * self.factor
@@ -99,6 +104,14 @@ def test_memory_is_bounded_by_the_tile_whatever_the_micrograph():
     net = Pointwise()
     deeplab.probabilities(net, picture((1500, 1100)), description(enlarge=2), tile_px=512)
     assert max(max(shape) for shape in net.seen) <= 512 + 32
+
+
+def test_the_threads_that_compute_tiles_are_known_to_who_waits_for_them():
+    """Else a segmentation that waits for them is taken for hung."""
+    net = Pointwise()
+    deeplab.probabilities(net, picture((700, 700)), description(), tile_px=256)
+    assert net.threads <= set(segmentation.build(SegmentationSettings(method="deeplab")).helpers())
+    assert threading.get_native_id() not in net.threads
 
 
 def test_inputs_are_padded_to_what_the_network_can_divide():

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import hashlib
 import json
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Collection, Mapping, Sequence
 from dataclasses import asdict, dataclass, field
 from datetime import UTC, datetime
 from enum import StrEnum
@@ -244,6 +244,7 @@ class Segmenter:
     `probe` raises RuntimeError where the device does not work; None where there is nothing to probe.
     `segment` may be called by several threads; `together` images of one size take less time than one by one.
     `opposite` is for bright particles where this one is for dark ones, or the other way round.
+    `helpers` gives the threads that compute while `segment` waits for them, by their number in the kernel.
     """
 
     name: str
@@ -253,6 +254,7 @@ class Segmenter:
     probe: Callable[[], None] | None = field(default=None, compare=False)
     together: int = field(default=1, compare=False)
     opposite: Segmenter | None = field(default=None, compare=False)
+    helpers: Callable[[], Collection[int]] = field(default=tuple, compare=False)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True, eq=False)

@@ -117,13 +117,19 @@ class HangDetector:
         Busy worker processes, and the file that each has in hand.
     threads : callable
         Threads that segment. One may wait for the lock that another holds, so all of them have to be silent.
+    helpers : callable
+        Threads that compute for those; while they do, those wait and leave no mark of their own.
     """
 
     def __init__(
-        self, processes: Callable[[], Mapping[int, int | None]], threads: Callable[[], Collection[int]]
+        self,
+        processes: Callable[[], Mapping[int, int | None]],
+        threads: Callable[[], Collection[int]],
+        helpers: Callable[[], Collection[int]] = tuple,
     ) -> None:
         self._processes = processes
         self._threads = threads
+        self._helpers = helpers
         self._watch = ProgressWatch()
         self._survivors = SurvivorList()
         self._looked_s = 0.0
@@ -138,7 +144,9 @@ class HangDetector:
         self._looked_s = now_s
         processes, threads = self._processes(), self._threads()
         marks: dict[Hashable, Mark] = {("process", pid): process_mark(pid) for pid in processes}
-        marks |= {("thread", number): thread_mark(number) for number in threads}
+        if threads:
+            of_helpers = [mark for number in sorted(self._helpers()) for mark in thread_mark(number)]
+            marks |= {("thread", number): (*thread_mark(number), *of_helpers) for number in threads}
         silent_s = self._watch.look(marks)
         of_processes = {pid: silent_s["process", pid] for pid in processes}
         of_threads = min((silent_s["thread", number] for number in threads), default=0.0)

@@ -5,6 +5,7 @@ from __future__ import annotations
 import threading
 import time
 from collections import deque
+from collections.abc import Collection
 from concurrent.futures import Future
 from dataclasses import dataclass
 
@@ -67,6 +68,10 @@ class SegmentationPool:
     def busy(self) -> list[int]:
         """Threads that segment something, by their number in the kernel; first what was begun first."""
         return list(self._in_hand)
+
+    def helpers(self) -> Collection[int]:
+        """Threads that compute for those, by their number in the kernel."""
+        return self._segmenter.helpers()
 
     def abandon(self) -> None:
         """Leave the busy threads, which hang, and go on with others.

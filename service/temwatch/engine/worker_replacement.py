@@ -55,7 +55,9 @@ class WorkerReplacement:
         self._moved_files = moved_files
         self._recovery = recovery
         self._hang_detector = HangDetector(
-            lambda: processes.busy() | sequence_tracker.busy(), processes.segmentation_pool.busy
+            lambda: processes.busy() | sequence_tracker.busy(),
+            processes.segmentation_pool.busy,
+            processes.segmentation_pool.helpers,
         )
         self._segmentation_hangs = 0  # in succession
 

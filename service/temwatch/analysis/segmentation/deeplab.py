@@ -37,7 +37,7 @@ from temwatch.analysis.segmentation.masking_parameters import PARAMETERS
 from temwatch.analysis.segmentation.network import network
 from temwatch.analysis.segmentation.preprocessing import Prepared, PreparedBatch
 from temwatch.analysis.segmentation.remarks import remarks
-from temwatch.analysis.segmentation.tiled_inference import TILE_PX, device_of
+from temwatch.analysis.segmentation.tiled_inference import TILE_PX, device_of, tile_threads
 from temwatch.config import SegmentationSettings
 from temwatch.domain import Image, Mask, Probability, Segmentation, Segmenter
 from temwatch.errors import StartError, WeightsError
@@ -93,6 +93,7 @@ def build(settings: SegmentationSettings, on_out_of_memory: Callable[[], None] =
             model_sha256=file.sha256,
             probe=functools.partial(probe, device) if device.type == "cuda" else None,
             together=together,
+            helpers=tile_threads,
         )
 
     dark = settings.particles == "dark"

@@ -63,9 +63,13 @@ class _Threads:
 
     def __init__(self) -> None:
         self._cores = torch.get_num_threads()
-        self._pool = ThreadPoolExecutor(self._cores, thread_name_prefix="tile")
+        self._pool = ThreadPoolExecutor(self._cores, "tile", self._note_number)
+        self.numbers: set[int] = set()
         self._lock = threading.Lock()
         self._tiles = 0
+
+    def _note_number(self) -> None:
+        self.numbers.add(threading.get_native_id())
 
     def map(
         self, task: Callable[[torch.Tensor], torch.Tensor], tiles: Iterable[torch.Tensor]
@@ -88,6 +92,11 @@ class _Threads:
 @functools.cache
 def _threads() -> _Threads:
     return _Threads()
+
+
+def tile_threads() -> frozenset[int]:
+    """The threads that compute tiles on a CPU, by their number in the kernel."""
+    return frozenset(_threads().numbers)
 
 
 def _one_tile(net: torch.nn.Module, tile: torch.Tensor, enlarge: int) -> torch.Tensor:
