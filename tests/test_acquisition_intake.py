@@ -4,14 +4,18 @@ import os
 import threading
 import time
 from functools import partial
+from pathlib import Path
 
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from system import wait_until
 from temwatch.acquisition import intake
+from temwatch.acquisition import scan as scanning
 from temwatch.acquisition.intake import FileState, settled
 from temwatch.acquisition.scan import FoundFile, KnownFiles, scan
+from temwatch.acquisition.watcher import Touched, Watcher
 from temwatch.config import WatchSettings
 
 PATTERNS = ("*.dm3", "*.tif")
@@ -238,8 +242,80 @@ def test_what_is_known_is_not_found_again_unless_it_has_changed(tmp_path):
     os.mkfifo(tmp_path / "c.dm3")
     for examined, changed in ((False, ["c.dm3", "d.dm3"]), (True, ["b.dm3", "c.dm3", "d.dm3"])):
         told, answers = [], []
-        known = KnownFiles(before, examined=examined, again={"d.dm3"}, on_entries=told.extend)
+        known = KnownFiles(
+            before,
+            examined=examined,
+            again={"d.dm3"},
+            on_entries=lambda *seen: told.append(seen),  # noqa: B023
+        )
         found = scan(tmp_path, PATTERNS, known=known, answered=lambda: answers.append(1))  # noqa: B023
         assert changed == [one.path for one in found]
-        assert ["a.dm3", "b.dm3", "c.dm3", "d.dm3", "e.txt"] == sorted(told)
+        ((paths, still_known),) = told
+        assert ["a.dm3", "b.dm3", "c.dm3", "d.dm3", "e.txt"] == sorted(paths)
+        assert 4 == still_known
         assert len(answers) >= (3 if examined else 1)
+
+
+class Counted(dict):
+    """Known files that count how often they are looked up."""
+
+    looks = 0
+
+    def __contains__(self, path):
+        self.looks += 1
+        return super().__contains__(path)
+
+    def keys(self):
+        raise AssertionError("all of them are gone through")
+
+
+def test_a_scan_looks_up_each_known_file_once(tmp_path, monkeypatch):
+    """With 20,000 files this is nearly all that an idle service does."""
+    for number in range(50):
+        (tmp_path / f"{number % 5}").mkdir(exist_ok=True)
+        (tmp_path / f"{number % 5}" / f"Au_{number}.dm3").write_bytes(b"1")
+    found = {one.path: one.state for one in scan(tmp_path, PATTERNS)}
+    known = Counted(found)
+    added = []
+    parts = intake.Intake(
+        settings=WatchSettings(folder=tmp_path),
+        skip=(),
+        known=lambda: known,
+        add=lambda items, _: added.extend(items) or (),
+        complete=lambda _: None,
+    )
+    search = intake.Search(parts, intake.IntakeStatus())
+    search.turn(0.0, Touched(), full=True)
+    known.looks = 0
+    monkeypatch.setattr(
+        scanning, "_is_unchanged", lambda *_: pytest.fail("the second scan examines no file that is known")
+    )
+    search.turn(1.0, Touched(), full=True)
+    assert 50 + 5 == known.looks
+    assert [] == added
+
+
+def test_what_a_scan_or_a_reader_opens_makes_no_events(tmp_path):
+    """They would wake the service for its own doings; what is written wakes it."""
+    for number in range(5):
+        (tmp_path / f"{number}").mkdir()
+        (tmp_path / f"{number}" / "a.dm3").write_bytes(b"1")
+    heard = []
+
+    class Listening(Watcher):
+        def dispatch(self, event):
+            heard.append(event)
+            super().dispatch(event)
+
+    woken = threading.Event()
+    watcher = Listening(tmp_path, woken.set, lambda: None)
+    assert watcher.start()
+    try:
+        for found in scan(tmp_path, PATTERNS):
+            (tmp_path / found.path).read_bytes()
+        (tmp_path / "4" / "b.dm3").write_bytes(b"1")
+        assert woken.wait(30)
+        wait_until(lambda: "4/b.dm3" in watcher.touched().files, what="the event")
+        assert {"4"} == {Path(one.src_path).relative_to(tmp_path).parts[0] for one in heard}
+    finally:
+        watcher.stop()

@@ -69,9 +69,9 @@ class Run:
         (self.folder / name).write_text(text)
 
     def turn(self, *moments):
-        with structlog.testing.capture_logs() as said:
+        with structlog.testing.capture_logs() as said, self.ledger.reader() as reader:
             for now_s in moments:
-                self.logs.turn(now_s)
+                self.logs.turn(reader, now_s)
         return said
 
     def column(self, name):

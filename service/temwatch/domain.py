@@ -139,13 +139,13 @@ class Micrograph:
 class Segmentation:
     """Which pixels are particle; `contacts`, where known, marks the lines where touching particles meet.
 
-    `notes` are what the segmenter has to say of the image: members of `notes.Note`, or `Note.about`.
-    `level`, where outlines are known between the pixels, is 0 outside, 255 inside and 127.5 on the outline,
-    linear in the distance from it (`temwatch.analysis.refinement.level`); the mask is where it is above.
-    `recorded`, if not the whole picture was, leaves out padding and what an aperture covers. `picture` is
-    what is kept of the image, and `probability` what a network gives each pixel of the mask in 31 steps: they
-    judge particles. `domain_distance` is that of `analysis.appearance.domain`, and `sample_prior`, in px,
-    what stood alone on other micrographs of the sample when this one was first resolved.
+    `notes` are what the segmenter has to say of the image: members of `notes.Note`, or `Note.about`. `level`,
+    where outlines are known between the pixels, is 0 outside, 255 inside and 127.5 on the outline, linear in
+    the distance from it (`temwatch.analysis.refinement.level`); the mask is where it is above. `recorded`, if
+    not the whole picture was, leaves out padding and what an aperture covers. `picture` is what is kept of
+    the image, and `probability` what a network gives each pixel of the mask in 31 steps: by these particles
+    are judged. `domain_distance` is that of `analysis.appearance.domain`, and `sample_prior`, in px, what
+    stood alone on other micrographs of the sample when this one was first resolved.
     """
 
     mask: Mask
@@ -243,8 +243,8 @@ class Segmenter:
 
     `probe` raises RuntimeError where the device does not work; None where there is nothing to probe.
     `segment` may be called by several threads; `together` images of one size take less time than one by one.
-    `opposite` is for bright particles where this one is for dark ones, or the other way round.
-    `helpers` gives the threads that compute while `segment` waits for them, by their number in the kernel.
+    `opposite` is for bright particles where this one is for dark ones, or the other way round. `helpers` are
+    the threads that compute while `segment` waits, by their number in the kernel.
     """
 
     name: str
@@ -290,10 +290,8 @@ class Analysis:
             for number, particle in enumerate(self.particles, 1)
         ]
         frame = pandas.DataFrame(rows, columns=[column.name for column in PARTICLE_COLUMNS])
-        return frame.astype(
-            {column.name: "float64" for column in PARTICLE_COLUMNS if column.kind == "real"}
-            | {column.name: "bool" for column in PARTICLE_COLUMNS if column.kind == "boolean"}
-        )
+        types = {"real": "float64", "boolean": "bool"}
+        return frame.astype({one.name: types[one.kind] for one in PARTICLE_COLUMNS if one.kind in types})
 
     def plot(self, ax: Axes | None = None) -> Axes:
         """Draw the picture with all outlines on matplotlib axes in nm, new ones by default; returns them."""

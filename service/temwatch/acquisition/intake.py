@@ -234,8 +234,13 @@ class Search:
         )
         known, files = self._known, touched.files
         skipped: dict[str, str] = {}
-        expected = known.keys() | self._absences.gone
-        missing = set(expected)
+        listed: list[list[str]] = []
+        still_known = 0
+
+        def on_entries(paths: list[str], count: int) -> None:
+            nonlocal still_known
+            listed.append(paths)
+            still_known += count
 
         def skip(entry: Skipped) -> None:
             skipped[entry.path] = entry.code
@@ -246,12 +251,18 @@ class Search:
                 root,
                 intake.settings.patterns,
                 skip=intake.skip,
-                known=KnownFiles(known, examined=every, again=files, on_entries=missing.difference_update),
+                known=KnownFiles(known, examined=every, again=files, on_entries=on_entries),
                 answered=self._call_answered,
                 skipped=skip,
             )
         )
-        self._absences.scanned(identity, missing, has_found=len(missing) < len(expected))
+        missing = set(self._absences.gone)
+        if still_known < len(known):
+            missing |= known.keys()
+        if missing:
+            missing.difference_update(*listed)
+        has_found = still_known > 0 or not self._absences.gone <= missing
+        self._absences.scanned(identity, missing, has_found=has_found)
         self._skipped = skipped
         self._scans += 1
         self.identity = identity

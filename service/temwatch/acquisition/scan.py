@@ -61,13 +61,13 @@ class KnownFiles:
     """Files that are not found again: `states` by path, as `FoundFile.state` gives them.
 
     Where they are `examined`, one that has changed is found, and those of `again` are in any case.
-    `on_entries` is called with the paths of all entries of a folder.
+    `on_entries` is called with the paths of all entries of a folder, and how many of them are in `states`.
     """
 
     states: Mapping[str, tuple[int, int, int | None]]
     examined: bool
     again: Collection[str] = ()
-    on_entries: Callable[[list[str]], None] = lambda _: None
+    on_entries: Callable[[list[str], int], None] = lambda *_: None
 
     def changed_entries(
         self, entries: Iterable[os.DirEntry[str]], prefix: str, answered: Callable[[], None]
@@ -75,25 +75,25 @@ class KnownFiles:
         """The entries of a folder that are to be looked at, and whether others were passed over.
 
         Most files of a large folder are passed over at every scan: of 20,000 each costs a part of its idle
-        time, so nothing here is called for each that need not be.
+        time. So each is looked up once, and nothing of ours is called for it unless it is examined.
         """
-        states, again, examined = self.states, self.again, self.examined
-        listed: list[os.DirEntry[str]] = []
-        paths: list[str] = []
-        for entry in entries:
-            path = prefix + entry.name
-            paths.append(path)
-            if path not in states or path in again:
-                listed.append(entry)
-            elif not examined:
-                if not _is_file(entry):
-                    listed.append(entry)
-            else:
-                if not _is_unchanged(entry, states[path]):
-                    listed.append(entry)
-                answered()
-        self.on_entries(paths)
-        return listed, len(listed) < len(paths)
+        states = self.states
+        there = list(entries)
+        paths = [prefix + entry.name for entry in there]
+        listed = {path: entry for path, entry in zip(paths, there, strict=True) if path not in states}
+        self.on_entries(paths, len(paths) - len(listed))
+        if self.again:
+            again = self.again
+            listed |= {path: entry for path, entry in zip(paths, there, strict=True) if path in again}
+        if self.examined:
+            for path, entry in zip(paths, there, strict=True):
+                if path not in listed:
+                    if not _is_unchanged(entry, states[path]):
+                        listed[path] = entry
+                    answered()
+        else:
+            listed |= {prefix + entry.name: entry for entry in _no_files(there)}
+        return list(listed.values()), len(listed) < len(paths)
 
 
 @dataclass(frozen=True, slots=True)
@@ -275,11 +275,12 @@ def _because(path: str, error: OSError) -> Skipped:
     return Skipped(path, _CODES.get(error.errno or 0, "input_output"), reason)
 
 
-def _is_file(entry: os.DirEntry[str]) -> bool:
+def _no_files(entries: list[os.DirEntry[str]]) -> list[os.DirEntry[str]]:
+    """Folders, links, pipes and the like, as the list of a folder has them; where it does not say, all."""
     try:
-        return entry.is_file(follow_symlinks=False)
+        return [entry for entry in entries if not entry.is_file(follow_symlinks=False)]
     except OSError:
-        return False
+        return entries
 
 
 def _is_unchanged(entry: os.DirEntry[str], state: tuple[int, int, int | None]) -> bool:

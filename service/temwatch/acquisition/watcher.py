@@ -10,13 +10,34 @@ from dataclasses import dataclass, field
 from pathlib import Path
 
 import structlog
-from watchdog.events import FileSystemEvent, FileSystemEventHandler
+from watchdog.events import (
+    DirCreatedEvent,
+    DirModifiedEvent,
+    DirMovedEvent,
+    FileClosedEvent,
+    FileCreatedEvent,
+    FileModifiedEvent,
+    FileMovedEvent,
+    FileSystemEvent,
+    FileSystemEventHandler,
+)
 from watchdog.observers import Observer
 from watchdog.observers.api import BaseObserver
 
 from temwatch.library_internals import INOTIFY_LOGGER, tells_of_lost_events
 
 log = structlog.get_logger(__name__)
+
+_EVENTS: list[type[FileSystemEvent]] = [
+    DirCreatedEvent,
+    DirModifiedEvent,
+    DirMovedEvent,
+    FileClosedEvent,
+    FileCreatedEvent,
+    FileModifiedEvent,
+    FileMovedEvent,
+]
+"""What the kernel is asked for: scans and readers open and close files, and nobody need hear of that."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -44,9 +65,7 @@ class Watcher(FileSystemEventHandler):
         self._listener = _OverflowListener(self._on_overflow)
 
     def on_any_event(self, event: FileSystemEvent) -> None:
-        """Note the place; reading a file makes events too, and those must not wake us."""
-        if event.event_type in ("opened", "closed_no_write", "deleted"):
-            return
+        """Note the place of one of `_EVENTS`."""
         new_folder = event.is_directory and event.event_type in ("created", "moved")
         path = Path(os.fsdecode(event.dest_path or event.src_path))
         folder = path if event.is_directory else path.parent
@@ -78,7 +97,7 @@ class Watcher(FileSystemEventHandler):
         """Begin to watch; False where the system refuses (inotify limits), and scans alone must do."""
         try:
             observer = Observer()
-            observer.schedule(self, str(self._root), recursive=True)
+            observer.schedule(self, str(self._root), recursive=True, event_filter=_EVENTS)
             observer.start()
         except OSError as error:
             log.warning("no file system events, only scans find new files", reason=error.strerror)

@@ -20,7 +20,7 @@ from numpy.typing import NDArray
 
 from temwatch.config import SequenceSettings
 from temwatch.errors import UsageError
-from temwatch.ledger import Ledger
+from temwatch.ledger import Ledger, Reader
 from temwatch.ledger.sequences import holder_values
 from temwatch.ledger.sequences.holder_values import FrameTimes, JoinedLog
 from temwatch.ledger.sequences.progress import Progress, sequences
@@ -58,14 +58,13 @@ class HolderLogs:
 
     def run(self, stop: threading.Event) -> None:
         """Look until `stop` is set."""
-        while not stop.wait(_LOOK_SECONDS):
-            self.turn(time.monotonic())
+        with self._ledger.reader() as reader:  # one for all turns: most find that there is nothing to do
+            while not stop.wait(_LOOK_SECONDS):
+                self.turn(reader, time.monotonic())
 
-    def turn(self, now_s: float) -> None:
+    def turn(self, reader: Reader, now_s: float) -> None:
         """Join what is due; `now_s` is of the monotonic clock."""
-        with self._ledger.reader() as reader:
-            found = sequences(reader)
-        for sequence in found:
+        for sequence in sequences(reader):
             looked = self._looked.get(sequence.id)
             if looked is None or looked.last_id != sequence.last_id:
                 self._looked[sequence.id] = _Looked(sequence.last_id, now_s + _FIRST_PAUSE_SECONDS)

@@ -189,9 +189,11 @@ class RequestQueue:
         look_again_s = max(self._recalibrate_at_s, self._recalibration_looked_s + _RECALIBRATION_LOOK_SECONDS)
         if self._underway is None and now_s >= look_again_s:
             self._recalibration_looked_s = now_s
+            if not waiting_rows.is_waiting(self._ledger):
+                return
             with self._ledger.reader() as reader:
                 waiting = waiting_rows.waiting(reader)
-                has_next = waiting > 0 and next_item(reader, self._attempts) is not None
+                has_next = next_item(reader, self._attempts) is not None
             if has_next:
                 log.info("measuring again", micrographs=waiting)
                 self._underway = _Underway(None, self._measuring_again())

@@ -158,11 +158,14 @@ def claim(
     """Claim up to `limit` pending files, oldest first, but none that is to wait beyond `now`.
 
     Files of which only the time of the last change differs come behind all others; those on which a process
-    died twice come last, so that the others have their results. A file that is to
-    wait for more than `longest_wait` was put back when the clock was ahead: it waits no longer, and what was
-    found in the future was found now. Two revisions of one file are never claimed together: they would write
-    the same pictures. Nor is a file that may have been moved, before what it was is done with.
+    died twice come last, that the others have results. A file that is to wait for more than `longest_wait`
+    was put back when the clock was ahead: it waits no longer, and what was found in the future was found now.
+    Two revisions of one file are never claimed together: they would write the same pictures. Nor is a file
+    that may have been moved, before what it was is done with.
     """
+    with ledger.reading() as connection:  # an idle service asks once a second, and takes no lock for that
+        if not connection.execute("SELECT 1 FROM files WHERE status = 'pending' LIMIT 1").fetchall():
+            return []
     with ledger.transaction() as connection:
         cursor = connection.cursor()
         cursor.row_factory = file_from
@@ -179,15 +182,11 @@ def claim(
                     AND {order} LIMIT ?""",
                 (utc_text(now), utc_text(now + longest_wait), limit - len(files)),
             ).fetchall()
-        connection.executemany(
-            "UPDATE files SET claimed = 1, attempts = attempts + 1 WHERE id = ?",
-            [(file.id,) for file in files],
-        )
+        claiming = "UPDATE files SET claimed = 1, attempts = attempts + 1 WHERE id = ?"
+        connection.executemany(claiming, [(file.id,) for file in files])
         if any(file.detected_at > now for file in files):
-            connection.execute(
-                "UPDATE files SET detected_at = ?1 WHERE status = 'pending' AND detected_at > ?1",
-                (utc_text(now),),
-            )
+            correcting = "UPDATE files SET detected_at = ?1 WHERE status = 'pending' AND detected_at > ?1"
+            connection.execute(correcting, (utc_text(now),))
             files = [replace(file, detected_at=min(file.detected_at, now)) for file in files]
     return files
 

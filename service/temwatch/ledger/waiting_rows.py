@@ -21,6 +21,9 @@ if TYPE_CHECKING:
     from temwatch.ledger.writer import Ledger
 
 _WAITS = "(wanted_pixel_size_nm IS NOT NULL OR is_outdated)"
+_WAITING = """(SELECT id FROM micrographs WHERE wanted_pixel_size_nm IS NOT NULL
+    UNION SELECT id FROM micrographs WHERE is_outdated)"""
+"""Their ids, each half by an index: the service asks every few seconds, however many rows there are."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -45,14 +48,20 @@ class WaitingRow:
 
 def waiting(reader: Reader) -> int:
     """Number of rows that wait."""
-    return int(reader.value(f"SELECT count(*) FROM micrographs WHERE {_WAITS}"))
+    return int(reader.value(f"SELECT count(*) FROM {_WAITING}"))
+
+
+def is_waiting(ledger: Ledger) -> bool:
+    """Whether any row waits."""
+    with ledger.reading() as connection:
+        return bool(connection.execute(f"SELECT EXISTS {_WAITING}").fetchone()[0])
 
 
 def next_waiting(reader: Reader, without: Collection[WaitingRow] = ()) -> WaitingRow | None:
     """The first row that waits and is not one of these, None where there is none."""
     rows = reader.connection.execute(
         f"""SELECT id, wanted_pixel_size_nm, is_outdated, method, sample FROM micrographs
-            WHERE {_WAITS} ORDER BY id"""
+            WHERE id IN {_WAITING} ORDER BY id"""
     )
     for number, size, is_outdated, method, sample in rows:
         item = WaitingRow(
