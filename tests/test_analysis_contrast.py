@@ -1,5 +1,6 @@
 """Contrast of particles: from the picture, and from what the ledger keeps of it."""
 
+import time
 from dataclasses import replace
 
 import numpy as np
@@ -8,10 +9,12 @@ import pytest
 import temwatch
 from ledger_cases import METHOD, START, arrival
 from temwatch.analysis import pipeline, segmentation
+from temwatch.analysis.appearance.contrast import contrasts, find_background, surroundings
 from temwatch.analysis.appearance.picture import keeping_pictures, take_picture
 from temwatch.config import SegmentationSettings, SeparationSettings
-from temwatch.domain import Segmentation, Segmenter
+from temwatch.domain import Region, Segmentation, Segmenter
 from temwatch.errors import UsageError
+from temwatch.kept_picture import KeptPicture
 from temwatch.ledger import Result, analyses, open_ledger, queue, recording
 from temwatch.ledger.packing import pack_picture, unpack_picture
 
@@ -115,6 +118,62 @@ def test_a_sphere_in_the_middle_of_a_heap_is_held_against_what_lies_around_the_h
     cut = temwatch.resolve(mask & ~seams, pixel_size_nm=0.1, image=picture)
     assert 9 == len(cut.particles)
     assert [particle.contrast for particle in cut.particles] == pytest.approx([0.6] * 9, abs=0.01)
+
+
+def looked_for_by_windows(codes, box, reach, fewest):
+    """The surroundings by their definition: every pixel of every window, for each particle anew."""
+    row, column, height, width = box
+    while True:
+        top, left = max(row - reach, 0), max(column - reach, 0)
+        window = codes[top : row + height + reach, left : column + width + reach]
+        if np.count_nonzero(window) >= fewest or window.shape == codes.shape:
+            break
+        reach *= 2
+    counts = np.bincount(window.ravel(), minlength=256)
+    counts[0] = 0
+    below = np.cumsum(counts) - counts
+    half = counts.sum() / 2
+    found = [code for code in range(1, 256) if counts[code] and below[code] + counts[code] >= half]
+    return found[0] - 0.5 + (half - below[found[0]]) / counts[found[0]] if found else 0.0
+
+
+@pytest.mark.parametrize("share", [0.0, 0.0002, 0.01, 0.5])
+@pytest.mark.parametrize("shape", [(1, 1), (63, 200), (128, 64), (300, 257)])
+def test_surroundings_are_those_of_the_window_whatever_the_field_is_like(share, shape):
+    """Much background or hardly any, evenly or in one corner; windows along tiles and across them."""
+    random = np.random.default_rng(int(1e4 * share) + shape[0])
+    codes = random.integers(1, 256, shape, dtype=np.uint8)
+    codes[random.random(shape) >= share] = 0
+    corner = np.zeros(shape, np.uint8)
+    corner[-9:, -8:] = random.integers(1, 9, corner[-9:, -8:].shape)
+    for field in (codes, corner):
+        background = find_background(field)
+        for _ in range(40):
+            row, column = (int(random.integers(0, extent)) for extent in shape)
+            height, width = (
+                int(random.integers(1, shape[0] - row + 1)),
+                int(random.integers(1, shape[1] - column + 1)),
+            )
+            asked = ((row, column, min(height, 40), min(width, 40)), int(random.integers(1, 70)), 30)
+            assert looked_for_by_windows(field, *asked) == surroundings(background, *asked)
+
+
+def test_a_clump_over_the_whole_field_costs_little_more_than_single_particles():
+    """The background of each of its particles is that of the whole picture."""
+    shape = (2048, 2048)
+    codes = np.full(shape, 100, np.uint8)
+    picture = KeptPicture(codes=codes, offset=0.0, step=1.0)
+    places = [(row, column) for row in range(900, 1100, 10) for column in range(900, 1100, 10)]
+    regions = [Region(origin_px=place, mask=np.ones((8, 8), bool), separated=False) for place in places]
+    single, clump = np.zeros(shape, bool), np.ones(shape, bool)
+    clump[:20, :20] = False
+    contrasts(regions[:1], single, picture)
+    seconds = []
+    for mask in (single, clump):
+        began_s = time.thread_time()
+        assert [0.0] * len(regions) == contrasts(regions, mask, picture).tolist()
+        seconds.append(time.thread_time() - began_s)
+    assert seconds[1] < 5 * seconds[0]
 
 
 @pytest.mark.parametrize("dark", [True, False])

@@ -18,6 +18,12 @@ FRINGE_PX = 3
 """px; so near to a particle its bright fringe counts neither as particle nor as surroundings."""
 FEWEST_PX = 30
 """Where less of the surroundings lies around a particle, it is looked for twice as far away."""
+_TILE_PX = 64
+"""px; the codes of tiles of this edge are counted once for all particles."""
+
+Background = tuple[NDArray[np.uint8], NDArray[np.uint16]]
+"""Codes (y, x), 0 where no background was kept; and how often each is in each tile, (rows, columns, 256),
+with the number of all but 0 in the place of 0."""
 
 
 def contrasts(regions: Sequence[Region], mask: Mask, picture: KeptPicture) -> NDArray[np.float64]:
@@ -41,11 +47,16 @@ def contrasts(regions: Sequence[Region], mask: Mask, picture: KeptPicture) -> ND
     float64, (regions,)
         Between 0 and 1; NaN where no background was kept or the zero of the brightness makes no sense.
     """
-    background = np.where(neighbours.grown(mask, FRINGE_PX), np.uint8(0), picture.codes)
+    background = find_background(np.where(neighbours.grown(mask, FRINGE_PX), np.uint8(0), picture.codes))
     return np.array([_contrast(region, background, picture) for region in regions], float)
 
 
-def _contrast(region: Region, background: NDArray[np.uint8], picture: KeptPicture) -> float:
+def find_background(codes: NDArray[np.uint8]) -> Background:
+    """Codes with their counts by tile."""
+    return codes, _count_tiles(codes)
+
+
+def _contrast(region: Region, background: Background, picture: KeptPicture) -> float:
     row, column = region.origin_px
     height, width = region.mask.shape
     inside = median_code(np.ascontiguousarray(region.mask), picture.codes, row, column)
@@ -69,27 +80,63 @@ def median_code(mask: NDArray[np.bool_], codes: NDArray[np.uint8], row: int, col
 
 
 @njit(cache=True, nogil=True)
-def surroundings(
-    background: NDArray[np.uint8], box: tuple[int, int, int, int], reach: int, fewest: int
-) -> float:
+def surroundings(background: Background, box: tuple[int, int, int, int], reach: int, fewest: int) -> float:
     """Median of the codes other than 0 around a box (row, column, height, width); 0 without any.
 
-    The reach in px is doubled until there are so many.
+    The reach in px is doubled until there are so many. In the middle of a clump over the whole field that is
+    the whole picture, for each of its particles: only tiles that hold background are looked into then, and
+    the pixels only of those that the window cuts.
     """
+    codes, tiles = background
     row, column, height, width = box
     counts = np.zeros(256, np.int64)
     while True:
         top, left = max(row - reach, 0), max(column - reach, 0)
-        bottom = min(row + height + reach, background.shape[0])
-        right = min(column + width + reach, background.shape[1])
+        bottom = min(row + height + reach, codes.shape[0])
+        right = min(column + width + reach, codes.shape[1])
         counts[:] = 0
-        for at_row in range(top, bottom):
-            for at_column in range(left, right):
-                counts[background[at_row, at_column]] += 1
-        whole = (bottom - top, right - left) == background.shape
+        for tile_row in range(top // _TILE_PX, (bottom - 1) // _TILE_PX + 1):
+            for tile_column in range(left // _TILE_PX, (right - 1) // _TILE_PX + 1):
+                if tiles[tile_row, tile_column, 0]:
+                    _add_tile(background, (tile_row, tile_column), (top, left, bottom, right), counts)
+        whole = (bottom - top, right - left) == codes.shape
         if counts[1:].sum() >= fewest or whole:
             return _median(counts)
         reach *= 2
+
+
+@njit(cache=True, nogil=True)
+def _add_tile(
+    background: Background,
+    tile: tuple[int, int],
+    window: tuple[int, int, int, int],
+    counts: NDArray[np.int64],
+) -> None:
+    """Count the codes of a tile that lie in a window (top, left, bottom, right)."""
+    codes, tiles = background
+    top, left = tile[0] * _TILE_PX, tile[1] * _TILE_PX
+    bottom, right = min(top + _TILE_PX, codes.shape[0]), min(left + _TILE_PX, codes.shape[1])
+    if window[0] <= top and window[1] <= left and bottom <= window[2] and right <= window[3]:
+        for code in range(1, 256):
+            counts[code] += tiles[tile[0], tile[1], code]
+        return
+    for row in range(max(top, window[0]), min(bottom, window[2])):
+        for column in range(max(left, window[1]), min(right, window[3])):
+            counts[codes[row, column]] += 1
+
+
+@njit(cache=True, nogil=True)
+def _count_tiles(codes: NDArray[np.uint8]) -> NDArray[np.uint16]:
+    """How often each code is in each tile; see `Background`."""
+    rows, columns = -(-codes.shape[0] // _TILE_PX), -(-codes.shape[1] // _TILE_PX)
+    tiles = np.zeros((rows, columns, 256), np.uint16)
+    for row in range(codes.shape[0]):
+        for column in range(codes.shape[1]):
+            code = codes[row, column]
+            if code:
+                tiles[row // _TILE_PX, column // _TILE_PX, code] += 1
+                tiles[row // _TILE_PX, column // _TILE_PX, 0] += 1
+    return tiles
 
 
 @njit(cache=True, nogil=True)
