@@ -2,24 +2,27 @@
 
 import pickle
 import resource
-from dataclasses import fields
+from dataclasses import fields, replace
 from multiprocessing.reduction import ForkingPickler
+from types import SimpleNamespace
 
 import numpy as np
 import pytest
 import tifffile
 
 import sparse_files
+from ledger_cases import START, arrival, result
 from temwatch import memory, operating_system
 from temwatch.analysis import segmentation
 from temwatch.analysis.segmentation import pieces
-from temwatch.config import SegmentationSettings
+from temwatch.config import Config, SegmentationSettings
 from temwatch.domain import PixelSizeSource, Segmentation, Segmenter
-from temwatch.engine import spooled_image, tasks
-from temwatch.engine.job import MemoryShare
+from temwatch.engine import orders, spooled_image, tasks
+from temwatch.engine.job import Job, MemoryShare
 from temwatch.engine.orders import ReadOrder
 from temwatch.errors import Refused, Unreadable
 from temwatch.formats import Source
+from temwatch.ledger import open_ledger, queue, recording
 from temwatch.notes import Note
 
 
@@ -65,6 +68,39 @@ def test_what_a_picture_needs_grows_with_it_and_less_so_in_pieces():
     """A usual micrograph fits a small machine, a mosaic of 16k a usual one, and 14k never 3 GB."""
     assert 2 * 10**9 > memory.needed_bytes((4096, 4096))
     assert 6 * 10**9 > memory.needed_bytes((16384, 16384)) > memory.needed_bytes((14000, 14000)) > 3 * 10**9
+    by_threshold, by_network = (
+        memory.needed_bytes((16384, 16384), by_network=by_network) for by_network in (False, True)
+    )
+    assert 8 * 10**9 > by_network > by_threshold + 22 * 16384**2 - 12 * 16384**2
+
+
+@pytest.mark.parametrize(("method", "by_network"), [("threshold", False), ("deeplab", True)])
+def test_what_the_network_needs_is_known_before_the_picture_is_read(tmp_path, method, by_network):
+    """Whether it is read for the first time or once more; a header that fits the threshold may not fit it."""
+    config = Config.model_validate(
+        {
+            "watch": {"folder": tmp_path},
+            "output": {"folder": tmp_path / "out"},
+            "segmentation": {"method": method},
+        }
+    )
+    with open_ledger(tmp_path / "state") as ledger:
+        queue.add(ledger, arrival("a.dm3"))
+        (file,) = queue.claim(ledger, 1, START)
+        micrograph = recording.record(ledger, file.id, [result("a", 1)]).micrograph_ids[0]
+        with ledger.reader() as reader:
+            row = reader.micrograph(micrograph)
+    job = Job.begin(file, tmp_path, 0)
+    share = MemoryShare(2**60, 2**60)
+    for order in (orders.read_order(job, config), orders.read_again_order(file, row, config, share)):
+        assert by_network == order.by_network
+        needed = memory.needed_bytes((14000, 14000))
+        order = replace(order, memory=MemoryShare(needed, needed))
+        if by_network:
+            with pytest.raises(Unreadable, match="14000 x 14000 px"):
+                tasks._check_memory(source((14000, 14000)), order)
+        else:
+            assert tasks._check_memory(source((14000, 14000)), order) is None
 
 
 def source(shape, frames=None):
@@ -82,16 +118,21 @@ def source(shape, frames=None):
     )
 
 
+def with_share(share):
+    """Of an order, what decides how much memory there is."""
+    return SimpleNamespace(memory=share, by_network=False)
+
+
 def test_memory_is_checked_by_the_header_alone():
     """What never fits is set aside with its reason; what does not fit now waits."""
     needed = memory.needed_bytes((14000, 14000))
-    assert tasks._check_memory(source((14000, 14000)), MemoryShare(needed, needed)) is None
-    assert needed == tasks._check_memory(source((14000, 14000)), MemoryShare(needed - 1, needed))
+    assert tasks._check_memory(source((14000, 14000)), with_share(MemoryShare(needed, needed))) is None
+    assert needed == tasks._check_memory(source((14000, 14000)), with_share(MemoryShare(needed - 1, needed)))
     with pytest.raises(Unreadable, match="14000 x 14000 px") as failure:
-        tasks._check_memory(source((14000, 14000)), MemoryShare(1, needed - 1))
+        tasks._check_memory(source((14000, 14000)), with_share(MemoryShare(1, needed - 1)))
     assert "out_of_memory" == failure.value.code
     with pytest.raises(Unreadable):  # two frames are in hand at once
-        tasks._check_memory(source((14000, 14000), frames=9), MemoryShare(1, needed))
+        tasks._check_memory(source((14000, 14000), frames=9), with_share(MemoryShare(1, needed)))
 
 
 def read_order(path, **more):
@@ -180,7 +221,8 @@ def test_a_mosaic_in_pieces_is_the_same_as_whole(shape):
     (found,) = pieces.in_pieces(Segmenter(name="dark", segment=dark)).segment([image])
     for name, plane in said(image).items():
         np.testing.assert_array_equal(plane, getattr(found, name))
-    assert {"picture"} == {one.name for one in fields(found)} - {*said(image), "notes", "domain_distance"}
+    of_the_whole = {"picture", "sample_prior"}
+    assert of_the_whole == {one.name for one in fields(found)} - {*said(image), "notes", "domain_distance"}
     assert max(sizes) <= 256**2
     whole, in_pieces = (
         build.segment([image])[0].mask

@@ -12,6 +12,7 @@ decides, so that no result depends on the memory of the machine."""
 
 _WHOLE_BYTES_PER_PX = 64
 _BYTES_PER_PX = 12
+_BYTES_PER_PX_BY_NETWORK = 24
 _PIECE_BYTES = 4096**2 * _WHOLE_BYTES_PER_PX
 _USABLE_SHARE = 0.85
 _MAIN_PROCESS_BYTES = 400 * 1024**2
@@ -27,17 +28,19 @@ def is_large(shape: tuple[int, int]) -> bool:
     return shape[0] * shape[1] > LARGEST_WHOLE_PX
 
 
-def needed_bytes(shape: tuple[int, int], bytes_per_sample: int = 4) -> int:
+def needed_bytes(shape: tuple[int, int], bytes_per_sample: int = 4, *, by_network: bool = False) -> int:
     """What all processes together need at most for a picture (y, x), from reading to drawing.
 
     A large one waits on disk: read, segmented by the threshold and drawn it took 6, 3 and 2 bytes a pixel,
     measured at 8192 px; beside that the piece in hand counts. A whole service with a mosaic of 16384 px and
-    37,642 particles took 2.9 GB of the 4.3 GB that this says. Of whole ones the bound is generous.
+    37,642 particles took 2.9 GB of the 4.3 GB that this says. A network says more of each pixel, and all of
+    it goes to a worker: with that, 8192 px took 22 bytes a pixel. Of whole ones the bound is generous.
     """
     pixels = shape[0] * shape[1]
     if not is_large(shape):
         return pixels * _WHOLE_BYTES_PER_PX
-    return pixels * max(_BYTES_PER_PX, bytes_per_sample + 6) + _PIECE_BYTES
+    each = _BYTES_PER_PX_BY_NETWORK if by_network else _BYTES_PER_PX
+    return pixels * max(each, bytes_per_sample + 6) + _PIECE_BYTES
 
 
 def budget_bytes(workers: int) -> int:

@@ -32,7 +32,8 @@ class ReadOrder:
     comes from `pixel_size_source`. `small_pictures` is the folder of the small pictures for the film, None
     where there are none; `name` is the file's output name. `memory` is None where the process that reads
     finds out by itself how much it may take. `most_frames` of a stack are read together: more of them would
-    only come later to page and tables. `mtime_ns` is for a file that is read once more.
+    only come later to page and tables. `mtime_ns` is for a file that is read once more. What is segmented
+    `by_network` needs more memory.
     """
 
     source: Path
@@ -53,6 +54,7 @@ class ReadOrder:
     mtime_ns: int | None = None
     most_frames: int = 64
     correction: Correction | None = None
+    by_network: bool = False
 
     def pixels(self, index: int) -> Path:
         """Where a large micrograph `index` of the file waits until it is segmented."""
@@ -138,6 +140,7 @@ def read_order(job: Job, config: Config) -> ReadOrder:
         first=job.next_index,
         sha256=job.sha256,
         correction=file.correction,
+        by_network=config.segmentation.method == "deeplab",
     )
 
 
@@ -158,6 +161,7 @@ def read_again_order(file: File, row: MicrographRow, config: Config, share: Memo
         sha256=row.sha256,
         name=file.name,
         memory=share,
+        by_network=config.segmentation.method == "deeplab",
     )
 
 

@@ -56,7 +56,7 @@ def read(order: ReadOrder) -> ReadDone:
             pixel_size_nm=order.pixel_size_nm,
             original=order.source,
         )
-        if (needs_bytes := _check_memory(source, order.memory)) is not None:
+        if (needs_bytes := _check_memory(source, order)) is not None:
             return ReadDone(sha256=sha256, seconds=time.monotonic() - started, needs_bytes=needs_bytes)
         height, width = source.shape
         batch = range(1)
@@ -128,7 +128,7 @@ def check_header(order: ReadOrder) -> int | None:
         The file cannot be taken, whatever the rest of it holds.
     """
     source = _header(order)
-    return None if source is None else _check_memory(source, order.memory)
+    return None if source is None else _check_memory(source, order)
 
 
 def _header(order: ReadOrder) -> formats.Source | None:
@@ -164,7 +164,7 @@ def _check_length(source: formats.Source, size_bytes: int) -> None:
         )
 
 
-def _check_memory(source: formats.Source, share: MemoryShare | None) -> int | None:
+def _check_memory(source: formats.Source, order: ReadOrder) -> int | None:
     """Bytes that the file needs, where it has to wait for others to be finished; checked before it is read.
 
     Raises
@@ -172,7 +172,8 @@ def _check_memory(source: formats.Source, share: MemoryShare | None) -> int | No
     Unreadable
         out_of_memory: it needs more than there is.
     """
-    needed = memory.needed_bytes(source.shape)
+    share = order.memory
+    needed = memory.needed_bytes(source.shape, by_network=order.by_network)
     if source.frames is not None:  # one batch is read while the one before is analysed
         needed *= min(source.frames, 2)
     if share is None:
