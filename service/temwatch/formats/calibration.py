@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 from temwatch.choices import implausible_pixel_size, is_plausible_pixel_size
 from temwatch.errors import Refused
@@ -39,8 +39,15 @@ def length_nm(axis: Axis) -> float | None:
     factor = units.nm_per(axis.unit)
     if factor is None or axis.scale is None or not math.isfinite(axis.scale):
         return None
-    size_nm = abs(axis.scale) * factor  # a negative step is a flipped axis
+    size_nm = axis.scale * factor
     return size_nm if is_plausible_pixel_size(size_nm) else None
+
+
+def unflipped(axis: Axis) -> Axis:
+    """A length that counts backwards, as on an axis that DigitalMicrograph has turned, made positive."""
+    if axis.scale is None or units.nm_per(axis.unit) is None:
+        return axis
+    return replace(axis, scale=abs(axis.scale))
 
 
 def interval_s(axis: Axis) -> float | None:

@@ -185,7 +185,7 @@ def _sizes(image: Tags) -> list[int]:
 def _axes(image: Tags) -> list[Axis]:
     """Calibrations, x first; stacks of some plug-ins have fewer of them than axes."""
     groups = [image.below(f"ImageData.Calibrations.Dimension.{n + 1}") for n in range(len(_sizes(image)))]
-    axes = [Axis(group.number("Scale"), group.text("Units") or "") for group in groups]
+    axes = [calibration.unflipped(Axis(group.number("Scale"), group.text("Units") or "")) for group in groups]
     return axes + [Axis(None, "")] * (2 - len(axes))
 
 

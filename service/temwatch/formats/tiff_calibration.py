@@ -55,7 +55,8 @@ def _gatan(_: TiffFile, page: TiffPage) -> Axes | None:
     units_x, units_y, scale_x, scale_y = (page.tags.valueof(code) for code in _GATAN)
     if scale_x is None or scale_y is None or not (text(units_x) or text(units_y)):
         return None  # DigitalMicrograph writes a scale of 1.0 without a unit where it has no calibration
-    return Axis(number(scale_x), text(units_x)), Axis(number(scale_y), text(units_y))
+    x, y = Axis(number(scale_x), text(units_x)), Axis(number(scale_y), text(units_y))
+    return calibration.unflipped(x), calibration.unflipped(y)
 
 
 def _fei(_: TiffFile, page: TiffPage) -> Axes | None:
