@@ -32,8 +32,11 @@ Question = tuple[Hashable, Compute]
 """The key under which an answer is cached, and the function that computes it."""
 
 
-def _population(view: View, bins: Bins) -> Question:
-    return (view, bins), lambda loaded: population_summary.describe(loaded.fields, view, bins)
+def _population(view: View, bins: Bins, *, intervals: bool = True) -> Question:
+    def compute(loaded: LoadedSample) -> dict[str, Any]:
+        return population_summary.describe(loaded.fields, view, bins, intervals=intervals)
+
+    return (view, bins, intervals), compute
 
 
 def _convergence(view: View, target_percent: float, *, curve: bool = False) -> Question:
@@ -72,9 +75,14 @@ def add(app: FastAPI, service: Context) -> None:
         summary="Histogram, density, fits, and statistics with 95 % intervals",
     )
     def population(
-        request: Request, sample: str, view: ViewQuery, bins: BinsQuery, filter: FilterQuery
+        request: Request,
+        sample: str,
+        view: ViewQuery,
+        bins: BinsQuery,
+        filter: FilterQuery,
+        intervals: Annotated[bool, Query(description="false: half the time, no 95 % intervals")] = True,
     ) -> Response:
-        return respond(request, sample, filter, _population(view, bins))
+        return respond(request, sample, filter, _population(view, bins, intervals=intervals))
 
     @app.get(
         "/api/samples/{sample}/convergence",

@@ -14,7 +14,7 @@ const LIMITS = {
   min_visible_fraction: { label: "Visible fraction from", words: (value) => `visible fraction ≥ ${value}`, step: "0.05", min: "0", max: "1" },
 };
 const KINDS = { "": "all", false: "standing alone", true: "separated from clumps" };
-const PAUSE_MS = 60;
+const PAUSE_MS = 15;
 const byId = (id) => document.getElementById(id);
 let page;
 let parts;
@@ -149,7 +149,7 @@ async function show() {
   parts.clear.hidden = !text;
   if (!isOpen || !page.sample) return;
   const mine = ++asked;
-  const found = text ? (await getJson(sampleUrl(page.sample, "population")).catch(() => null))?.particles : undefined;
+  const found = text ? (await getJson(sampleUrl(page.sample, "population?intervals=false")).catch(() => null))?.particles : undefined;
   if (mine !== asked || query !== chosenFilter()) return;
   const all = page.state?.samples.find((one) => one.sample === page.sample)?.particles ?? 0;
   parts.words.textContent = found === undefined || found === null ? `All ${count(all)} particles of ${page.sample}` : `${count(found)} of ${count(all)} particles of ${page.sample}`;

@@ -79,10 +79,9 @@ export async function update(section, page, signal) {
   parts.axis.sync();
   const axis = axisQuery(page.settings);
   const chosen = `${query(page.settings)}${axis ? `&${axis}` : ""}`;
-  const [answer, dots] = await Promise.all([
-    (axis ? undefined : page.included("population", page.sample, stateQuery(page))) ?? getJson(sampleUrl(page.sample, `population?${chosen}`), signal),
-    page.included("scatter", page.sample, stateQuery(page)) ?? getJson(sampleUrl(page.sample, "scatter"), signal),
-  ]);
+  const whole = axis ? undefined : page.included("population", page.sample, stateQuery(page));
+  // the intervals take most of the time: where a filter or an axis was moved they follow
+  const answer = whole ?? await getJson(sampleUrl(page.sample, `population?${chosen}&intervals=false`), signal);
   const other = known && (known.descriptor !== answer.descriptor || known.sample !== page.sample);
   known = { ...answer, sample: page.sample };
   if (other) parts.picked.hidden = true;
@@ -96,7 +95,8 @@ export async function update(section, page, signal) {
   // thousands of points take longest to draw; show everything above them first
   await new Promise((shown) => setTimeout(() => requestAnimationFrame(shown)));
   signal?.throwIfAborted();
-  await showScatter(dots, page);
+  if (!whole) showStatistics(await getJson(sampleUrl(page.sample, `population?${chosen}`), signal));
+  await showScatter(page.included("scatter", page.sample, stateQuery(page)) ?? await getJson(sampleUrl(page.sample, "scatter"), signal), page);
 }
 
 function showStatistics(answer) {
