@@ -22,6 +22,7 @@ ExportFormat = Literal[
     "trackpy",
 ]
 Device = Literal["auto", "cpu", "cuda"]
+CpuEngine = Literal["auto", "openvino", "torch"]
 
 PLAUSIBLE_PIXEL_SIZE_NM = (1e-4, 1e6)
 """nm per pixel; no electron micrograph lies outside 0.1 pm to 1 mm: such a value is damaged or mistyped."""

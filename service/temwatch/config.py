@@ -14,6 +14,7 @@ from pydantic import Field, ValidationError, field_validator
 
 from temwatch.choices import (
     PLAUSIBLE_PIXEL_SIZE_NM,
+    CpuEngine,
     Device,
     SegmentationMethod,
     SeparationMethod,
@@ -125,6 +126,8 @@ class SegmentationSettings(Section):
     """safetensors file; not set: the weights that come with temwatch"""
     device: Device = "auto"
     """auto, cpu or cuda; auto uses the GPU if there is one"""
+    cpu_engine: CpuEngine = "auto"
+    """auto, openvino or torch: what computes the network on a CPU; auto takes OpenVINO if it is installed"""
     particles: Literal["dark", "bright"] = "dark"
     """particles are dark (bright field) or bright (HAADF)"""
     min_confidence: float | None = Field(None, ge=0, le=1, examples=[0.5])

@@ -54,6 +54,7 @@ EXTRAS = {
     "apprise": ("Apprise", "notify"),
     "distributed": ("distributed (Dask)", "cluster"),
     "imageio_ffmpeg": ("imageio-ffmpeg", "film"),
+    "openvino": ("OpenVINO", "openvino"),
     "roifile": ("roifile", "imagej"),
     "skimage": ("scikit-image", "train"),
     "torchvision": ("torchvision", "train"),

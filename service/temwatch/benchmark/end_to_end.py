@@ -104,9 +104,9 @@ def write(folder: Path, field: Simulated, number: int) -> Path:
 def _device(config: Config) -> str:
     if config.segmentation.method != "deeplab":
         return "cpu"
-    from temwatch.analysis.segmentation import deeplab  # torch: seconds to import
+    from temwatch.analysis.segmentation import devices  # torch: seconds to import
 
-    return str(deeplab.find_device(config.segmentation.device))
+    return str(devices.find(config.segmentation.device))
 
 
 class _Usage(NamedTuple):

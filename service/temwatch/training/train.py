@@ -16,7 +16,7 @@ import numpy as np
 import torch
 from torch.utils.data import DataLoader
 
-from temwatch.analysis.segmentation import deeplab, preprocessing, weights
+from temwatch.analysis.segmentation import deeplab, devices, preprocessing, weights
 from temwatch.analysis.segmentation.network import network
 from temwatch.analysis.segmentation.tiled_inference import has_bfloat16
 from temwatch.domain import Image, Segmentation
@@ -88,7 +88,7 @@ def train(
     if steps is not None:
         recipe = lengthened(recipe, steps, Tiles(recipe, parts[0], [], seed=seed).steps_per_epoch())
     first = _first_weights(recipe, start_from)
-    place = deeplab.find_device(device)
+    place = devices.find(device)
     digest = training_digest(recipe, parts, seed, first.sha256 if first else "")
     state = _begin(recipe, place, seed, first)
     checkpoint.resume(state, output, digest)

@@ -29,7 +29,7 @@ from temwatch.analysis.refinement import edge_network
 from temwatch.analysis.refinement.edge_network import EdgeNetwork
 from temwatch.analysis.refinement.level import OUTLINE
 from temwatch.analysis.refinement.refine import refined
-from temwatch.analysis.segmentation import preprocessing, weights
+from temwatch.analysis.segmentation import devices, openvino_network, preprocessing, weights
 from temwatch.analysis.segmentation.best_sizes import at_best_sizes
 from temwatch.analysis.segmentation.device_memory import within_memory
 from temwatch.analysis.segmentation.masking import Candidates, candidates, particle_mask
@@ -38,9 +38,10 @@ from temwatch.analysis.segmentation.network import network
 from temwatch.analysis.segmentation.preprocessing import Prepared, PreparedBatch
 from temwatch.analysis.segmentation.remarks import remarks
 from temwatch.analysis.segmentation.tiled_inference import TILE_PX, device_of, tile_threads
+from temwatch.choices import CpuEngine
 from temwatch.config import SegmentationSettings
 from temwatch.domain import Image, Mask, Probability, Segmentation, Segmenter
-from temwatch.errors import StartError, WeightsError
+from temwatch.errors import WeightsError
 
 Probabilities = NDArray[np.float32]
 
@@ -57,14 +58,15 @@ def build(settings: SegmentationSettings, on_out_of_memory: Callable[[], None] =
         No weights, or weights that are damaged or of another network.
     StartError
         The device is not there.
+    MissingExtra
+        What is to compute on the CPU is not installed.
     """
     file = weights.read(weights.find_weights(settings))
     edges = None
     if file.description.architecture != weights.ANTEMA:
         edges, _ = edge_network.load(weights.find_edges())
-    device = find_device(settings.device)
-    net = fused(load(file))
-    net = net.to(device=device, memory_format=torch.channels_last)  # type: ignore[call-overload]
+    device = devices.find(settings.device)
+    net = ready(file, device, settings.cpu_engine)
     together = TOGETHER if device.type == "cuda" else 1
     turn = threading.Lock() if device.type == "cuda" else contextlib.nullcontext()
 
@@ -91,27 +93,13 @@ def build(settings: SegmentationSettings, on_out_of_memory: Callable[[], None] =
             segment=functools.partial(segment, dark=dark),
             parameters=weights.parameters(of_particles, file),
             model_sha256=file.sha256,
-            probe=functools.partial(probe, device) if device.type == "cuda" else None,
+            probe=functools.partial(devices.probe, device) if device.type == "cuda" else None,
             together=together,
             helpers=tile_threads,
         )
 
     dark = settings.particles == "dark"
     return replace(segmenter(dark), opposite=segmenter(not dark))
-
-
-def probe(device: torch.device) -> None:
-    """Compute something on the device whose result is known.
-
-    Raises
-    ------
-    RuntimeError
-        The device reports an error, or computes wrongly.
-    """
-    ones = torch.ones((64, 64), device=device)
-    found = float((ones @ ones).sum())
-    if found != 64.0**3:
-        raise RuntimeError(f"computes wrongly: {found:g} instead of {64.0**3:g}")
 
 
 def load(file: weights.WeightsFile) -> torch.nn.Module:
@@ -141,6 +129,23 @@ def load(file: weights.WeightsFile) -> torch.nn.Module:
         raise WeightsError(f"{file.path}: damaged: holds values that are not finite")
     net.load_state_dict(state)
     return net.eval().requires_grad_(False)
+
+
+def ready(file: weights.WeightsFile, device: torch.device, cpu_engine: CpuEngine) -> torch.nn.Module:
+    """The network with these weights on its device, in the form that is fastest there.
+
+    What the original's network says is torch's everywhere.
+
+    Raises
+    ------
+    MissingExtra
+        What is to compute on the CPU is not installed.
+    """
+    net = fused(load(file))
+    is_original = file.description.architecture == weights.ANTEMA
+    if device.type == "cpu" and not is_original and openvino_network.is_chosen(cpu_engine):
+        return openvino_network.OpenVinoNetwork(net)
+    return net.to(device=device, memory_format=torch.channels_last)  # type: ignore[call-overload,no-any-return]
 
 
 def fused(net: torch.nn.Module) -> torch.nn.Module:
@@ -325,10 +330,3 @@ def _of_one_shape(images: Sequence[Image], most: int) -> Iterator[list[Image]]:
     for _, group in itertools.groupby(images, lambda image: image.shape):
         same = list(group)
         yield from (same[start : start + most] for start in range(0, len(same), most))
-
-
-def find_device(name: str) -> torch.device:
-    """The device of this name; auto takes a GPU where there is one, else the CPU."""
-    if name == "cuda" and not torch.cuda.is_available():
-        raise StartError("device cuda: there is no GPU that torch can use; auto or cpu would do")
-    return torch.device("cuda" if name != "cpu" and torch.cuda.is_available() else "cpu")

@@ -11,7 +11,7 @@ from types import TracebackType
 import torch
 
 from temwatch.analysis.refinement import edge_network
-from temwatch.analysis.segmentation import deeplab, weights
+from temwatch.analysis.segmentation import deeplab, devices, weights
 from temwatch.analysis.segmentation.remarks import remarks
 from temwatch.config import SegmentationSettings
 from temwatch.domain import Image, Segmentation
@@ -42,9 +42,8 @@ class MeasuredSegmenter:
         torch.set_num_threads(1)
         self._file = weights.read(weights.find_weights(settings))
         self._edges, _ = edge_network.load(weights.find_edges())
-        self._device = deeplab.find_device(settings.device)
-        self._net = _Timed(deeplab.fused(deeplab.load(self._file)), self._device)
-        self._net.to(device=self._device, memory_format=torch.channels_last)  # type: ignore[call-overload]
+        self._device = devices.find(settings.device)
+        self._net = _Timed(deeplab.ready(self._file, self._device, settings.cpu_engine), self._device)
         self.cost = SegmentCost(network=0, feeding=0, after=0)
         is_gpu = self._device.type == "cuda"
         self._free_bytes = torch.cuda.mem_get_info(self._device)[0] if is_gpu else 0

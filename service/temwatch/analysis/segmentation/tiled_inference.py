@@ -95,7 +95,10 @@ def _threads() -> _Threads:
 
 
 def tile_threads() -> frozenset[int]:
-    """The threads that compute tiles on a CPU, by their number in the kernel."""
+    """The threads that compute tiles on a CPU, by their number in the kernel.
+
+    While OpenVINO computes for them they wait, and move on with every tile.
+    """
     return frozenset(_threads().numbers)
 
 
