@@ -1,7 +1,9 @@
 """Messages by Apprise: what is told, how often, to whom; against a real receiver on this machine."""
 
+import errno
 import http.server
 import json
+import os
 import socket
 import sys
 import threading
@@ -249,9 +251,29 @@ def test_a_sample_with_enough_is_told_of_once_also_after_a_restart(ledger):
     (news,) = found
     assert Kind.ENOUGH is news.kind
     assert news.text.startswith("Au: mean and D50 of the diameter within 100 %, ")
+    one.note_sent([news, news])  # to two targets
     again = finder(ledger)
     take(ledger, "Au/99.dm3", content=99, particles=20, sample="Au")
     assert [] == again.look(1e9)
+
+
+def test_a_sample_with_enough_that_no_target_took_is_told_of_after_a_restart(ledger):
+    """It was remembered before it was sent."""
+    one = finder(ledger)
+    taken = []
+    box = Outbox([Target(name="away", send=lambda *_: False)], 1.0)
+    for number in range(12):
+        take(ledger, f"Au/{number}.dm3", content=number, particles=20, sample="Au")
+        box.add(one.look(1e6 * number), 1e6 * number)
+        one.note_sent(box.turn(1e6 * number + 500))
+    again = finder(ledger)
+    box = Outbox([Target(name="back", send=lambda *sent: taken.append(sent) or True)], 1.0)
+    for number in range(12, 15):
+        take(ledger, f"Au/{number}.dm3", content=number, particles=20, sample="Au")
+        box.add(again.look(1e6 * number), 1e6 * number)
+        again.note_sent(box.turn(1e6 * number + 500))
+    ((title, _),) = taken
+    assert title.endswith("1 sample with enough micrographs")
 
 
 def test_a_sample_that_is_not_precise_enough_is_not_told_of(ledger):
@@ -313,6 +335,24 @@ def test_a_timer_tells_once_that_the_service_is_down_and_once_that_it_is_back(re
         server.shutdown()
     assert 3 == len(receiver.received)
     assert "answers again" in receiver.received[-1]["title"]
+
+
+def test_an_outage_that_cannot_be_noted_is_said_and_leaves_the_note_before(receiver, tmp_path, monkeypatch):
+    """Half a note would be none, and the outage would begin anew."""
+    config = config_file(tmp_path, receiver)
+    assert 0 == system.command("notify", "--config", config, "--if-down").returncode
+    (note,) = tmp_path.glob("out/.temwatch/outage.json")
+    before = note.read_bytes()
+
+    def full(_):
+        raise OSError(errno.ENOSPC, "No space left on device")
+
+    with monkeypatch.context() as disk:
+        disk.setattr(os, "fsync", full)
+        ended = system.command("notify", "--config", config, "--if-down")
+    assert (3, True) == (ended.returncode, "outage.json: cannot be written: No space" in ended.stderr)
+    assert [note] == list(note.parent.iterdir())
+    assert before == note.read_bytes()
 
 
 def test_without_targets_the_command_says_what_is_missing(tmp_path):

@@ -18,7 +18,8 @@ from temwatch import config as configuration
 from temwatch.config import Config
 from temwatch.daemon import outbox
 from temwatch.daemon.outbox import Kind, News
-from temwatch.errors import UsageError
+from temwatch.errors import StartError, UsageError
+from temwatch.outputs.files import replacing
 
 _ANSWER_SECONDS = 10.0
 _NAME = "outage.json"  # in the state folder: since when the service has been down
@@ -96,5 +97,8 @@ def _read(path: Path) -> _Outage | None:
 
 
 def _write(path: Path, outage: _Outage) -> None:
-    path.parent.mkdir(parents=True, exist_ok=True)
-    path.write_text(json.dumps(asdict(outage)), encoding="utf-8")
+    try:
+        with replacing(path) as stream:
+            stream.write(json.dumps(asdict(outage)).encode())
+    except OSError as error:
+        raise StartError(f"{path}: cannot be written: {error.strerror}") from None

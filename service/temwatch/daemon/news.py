@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import threading
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 
 from temwatch.config_messages import NotifySettings
 from temwatch.daemon.outbox import Kind, News, Outbox
@@ -32,12 +32,19 @@ class NewsFinder:
             self._row_id = failures.last_row(reader)
             self._asked = rest.progress(reader)
         self._ask_at_s: dict[str, float] = {}
+        self._unsent: dict[str, Publication] = {}  # of samples with enough, until a target has taken it
         self._down_since_s: float | None = None
         self._is_down_told = False
 
     def look(self, now_s: float) -> list[News]:
         """What is new at this moment of the monotonic clock."""
         return [*self._folder(now_s), *self._failures(), *self._samples(now_s)]
+
+    def note_sent(self, news: Sequence[News]) -> None:
+        """Remember over restarts what a target has taken; what none has taken is found again after one."""
+        for one in news:
+            if one.kind is Kind.ENOUGH and one.sample in self._unsent:
+                publications.record(self._ledger, one.sample, [self._unsent.pop(one.sample)])
 
     def _folder(self, now_s: float) -> list[News]:
         if self._vitals().watch_folder_up:
@@ -74,7 +81,7 @@ class NewsFinder:
 
     def _enough(self, sample: str, progress: SampleProgress) -> list[News]:
         with self._ledger.reader() as reader, reader.snapshot():
-            if _PUBLICATION in publications.published(reader, sample):
+            if sample in self._unsent or _PUBLICATION in publications.published(reader, sample):
                 return []
             fields = sample_columns.fields(reader, sample)
             names = [row.name for row in reader.samples(only=sample)]
@@ -82,16 +89,15 @@ class NewsFinder:
         answer = population_summary.convergence(fields, View(), percent, curve=False)
         if not names or not (answer["mean"]["enough"] and answer["d50"]["enough"]):
             return []
-        told = Publication(
+        self._unsent[sample] = Publication(
             file=_PUBLICATION, bytes=0, through_id=progress.last_id, generation=progress.generation
         )
-        publications.record(self._ledger, sample, [told])
         steps = answer["steps"]
         text = (
             f"{as_text(names[0])}: mean and D50 of the diameter within {percent:g} %, "
             f"{steps['particles'][-1]} particles in {steps['fields'][-1]} fields of view"
         )
-        return [News(kind=Kind.ENOUGH, text=text)]
+        return [News(kind=Kind.ENOUGH, text=text, sample=sample)]
 
 
 def _rows(progress: SampleProgress | None) -> tuple[int, int] | None:
@@ -102,4 +108,4 @@ def run(finder: NewsFinder, outbox: Outbox, stop: threading.Event) -> None:
     """Look and send until `stop` is set; what waits then is not sent."""
     while not stop.wait(_LOOK_SECONDS):
         outbox.add(finder.look(time.monotonic()), time.monotonic())
-        outbox.turn(time.monotonic())
+        finder.note_sent(outbox.turn(time.monotonic()))

@@ -42,10 +42,11 @@ class Kind(StrEnum):
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class News:
-    """Something that people are told, in one line."""
+    """Something that people are told, in one line, and the sample that it is about, where it is about one."""
 
     kind: Kind
     text: str
+    sample: str | None = None
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -135,23 +136,23 @@ class Outbox:
             box.waiting += news[:room]
             box.omitted += len(news[room:])
 
-    def turn(self, now_s: float) -> None:
-        """Send what is due."""
-        for box in self._boxes:
-            if box.waiting and now_s >= box.due_s:
-                self._send(box, now_s)
+    def turn(self, now_s: float) -> list[News]:
+        """Send what is due; gives what a target took, once for each of them."""
+        due = [box for box in self._boxes if box.waiting and now_s >= box.due_s]
+        return [one for box in due for one in self._send(box, now_s)]
 
-    def _send(self, box: _Box, now_s: float) -> None:
+    def _send(self, box: _Box, now_s: float) -> list[News]:
         title, body = message(box.waiting, self._host, box.omitted)
         if box.target.send(title, body):
             log.info("message sent", target=box.target.name, news=len(box.waiting) + box.omitted)
-            box.waiting, box.omitted, box.failures = [], 0, 0
+            sent, box.waiting, box.omitted, box.failures = box.waiting, [], 0, 0
             box.due_s = now_s + self._pause_s
-            return
+            return sent
         if not box.failures:
             log.warning("message not sent, will retry", target=box.target.name)
         box.failures += 1
         box.due_s = now_s + growing_pause_s(_FIRST_RETRY_SECONDS, _LONGEST_RETRY_SECONDS, box.failures)
+        return []
 
 
 def message(news: Sequence[News], host: str, omitted: int = 0) -> tuple[str, str]:
