@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import json
 import os
+import re
 import subprocess
 import tempfile
 from dataclasses import dataclass
@@ -31,6 +32,7 @@ VARIABLE = "TEMWATCH_RSCIIO"
 FAILED = "cannot be read: "
 """How the text of a failure begins; what follows is true of every file."""
 
+_OF_EXCEPTION = re.compile(r"[A-Za-z_][\w.]*(?:: |$)")
 _PROGRAM = Path(__file__).with_name("rosettasciio_program.py")
 _LONGEST_SECONDS = 120.0
 _LONGEST_ANSWER_BYTES = 16 * 1024**2
@@ -280,9 +282,10 @@ def _failed(why: str) -> Unreadable:
 
 
 def _last_line(stream: IO[bytes]) -> str:
+    """The last line that begins as that of an exception does: its text may go on in further lines."""
     stream.seek(max(0, stream.seek(0, os.SEEK_END) - _LONGEST_LINE_BYTES))
     lines = stream.read().decode(errors="replace").split("\n")
-    return next((text(line) for line in reversed(lines) if line.strip()), "")
+    return next((text(line) for line in reversed(lines) if _OF_EXCEPTION.match(line)), "")
 
 
 def _positive(value: Any) -> float | None:

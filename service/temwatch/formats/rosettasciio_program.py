@@ -73,7 +73,7 @@ def _read(api: str, path: str) -> list[dict[str, Any]]:
         registry.codec_registry.pop("pickle", None)  # a file that names it is a program, which older ones run
     try:
         return list(read(path, lazy=True))
-    except NotImplementedError:  # this reader loads everything
+    except (NotImplementedError, ValueError):  # this reader, or of this file, loads everything
         return list(read(path))
 
 

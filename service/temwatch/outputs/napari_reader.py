@@ -17,6 +17,9 @@ from temwatch.outputs.published_results import SampleResults, read_results
 
 Layer = tuple[Any, dict[str, Any], str]
 
+UNIT = "nm"
+"""Of the scale of each layer, which says so in its metadata."""
+
 _MOST_MICROGRAPHS = 20  # of a sample that are opened at once; each is two layers
 
 
@@ -72,7 +75,7 @@ def _micrograph(path: Path) -> Layer:
 def _result(results: SampleResults, micrograph: str, *, visible: bool) -> list[Layer]:
     """Picture and label image of one micrograph; particles that overlap lie on further planes."""
     analysis = results.analysis(micrograph)
-    name = Path(micrograph).stem
+    name = results.file_name(micrograph)
     layers: list[Layer] = []
     if analysis.image is not None:
         about = _about(name, analysis.pixel_size_nm, 2) | {"visible": visible, "colormap": "gray"}
@@ -88,10 +91,11 @@ def _result(results: SampleResults, micrograph: str, *, visible: bool) -> list[L
         drawn.append(label_planes.draw_labels(analysis.mask.shape, own))
     data = drawn[0] if len(drawn) == 1 else np.stack(drawn)
     features = {key: [one.descriptors.get(key) for one in analysis.particles] for key in descriptors.NAMES}
-    about = _about(f"{name} particles", analysis.pixel_size_nm, data.ndim) | {"visible": visible}
+    about = _about(f"{name}_labels", analysis.pixel_size_nm, data.ndim) | {"visible": visible}
     layers.append((data, about | {"features": {"index": numbers} | features}, "labels"))
     return layers
 
 
 def _about(name: str, pixel_size_nm: float, dimensions: int) -> dict[str, Any]:
-    return {"name": name, "scale": (1.0,) * (dimensions - 2) + (pixel_size_nm, pixel_size_nm)}
+    scale = (1.0,) * (dimensions - 2) + (pixel_size_nm, pixel_size_nm)
+    return {"name": name, "scale": scale, "metadata": {"unit": UNIT}}

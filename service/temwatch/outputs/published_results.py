@@ -164,6 +164,11 @@ class SampleResults:
             picture = self._picture(row, "micrograph")
             return replace(analyses.load(reader, row.id), particles=particles, image=picture)
 
+    def file_name(self, micrograph: str, frame: int | None = None) -> str:
+        """How the names of a micrograph's own files begin; see `outlines`."""
+        with Reader(self._state) as reader:
+            return paths.row_picture_name(self._row(reader, micrograph, frame))
+
     def _row(self, reader: Reader, micrograph: str, frame: int | None) -> MicrographRow:
         for row in reader.micrographs(self.folder.name):
             if row.has_result and micrograph in (row.micrograph, row.name) and frame in (None, row.frame):

@@ -19,23 +19,39 @@ def write(reader: Reader, sample: str, folder: Path, advance: Advance) -> Iterat
 
     Overlapping particles lie on different planes (Z), each particle whole on exactly one of them.
     """
-    import tifffile
-
     for row in analysed(reader, sample, advance):
         found = detections(reader, row)
         path = paths.micrograph_export(folder, row, "labels.ome.tif")
         own = assign_planes([one.particle.region for one in found])
         shape = _shape(row, own)
-        with replacing(path) as stream, tifffile.TiffWriter(stream, ome=True, bigtiff=False) as tiff:
-            tiff.write(
-                _draw_planes(found, own, shape),
-                shape=shape,
-                dtype="uint32",
-                compression="zlib",
-                photometric="minisblack",
-                metadata=_metadata(row),
-            )
+        write_planes(path, _draw_planes(found, own, shape), shape, _metadata(row))
         yield path
+
+
+def write_planes(
+    path: Path, drawn: Iterator[Labels], shape: tuple[int, ...], metadata: dict[str, object]
+) -> None:
+    """Write label images of `shape` (planes, y, x) as one OME-TIFF, completely or not at all.
+
+    `metadata` are attributes of OME, as tifffile takes them.
+    """
+    import tifffile
+
+    with replacing(path) as stream, tifffile.TiffWriter(stream, ome=True, bigtiff=False) as tiff:
+        tiff.write(
+            drawn,
+            shape=shape,
+            dtype="uint32",
+            compression="zlib",
+            photometric="minisblack",
+            metadata=metadata,
+        )
+
+
+def physical_size(pixel_size_nm: float | None) -> dict[str, object]:
+    """The pixel size as attributes of OME."""
+    sizes = {f"PhysicalSize{axis}": pixel_size_nm for axis in "XY"}
+    return sizes | {f"PhysicalSize{axis}Unit": "nm" for axis in "XY"}
 
 
 def planes(reader: Reader, row: MicrographRow) -> Iterator[Labels]:
@@ -58,8 +74,6 @@ def _draw_planes(found: list[Detection], own: list[int], shape: tuple[int, int, 
 
 
 def _metadata(row: MicrographRow) -> dict[str, object]:
-    size = {f"PhysicalSize{axis}": row.pixel_size_nm for axis in "XY"}
-    units = {f"PhysicalSize{axis}Unit": "nm" for axis in "XY"}
     # a random identifier would make other bytes of the same rows
     identifier = uuid.uuid5(uuid.NAMESPACE_OID, f"{row.sha256} {row.frame} {row.method} {row.analysed_at}")
-    return {"axes": "ZYX", "Name": row.micrograph, "UUID": str(identifier), **size, **units}
+    return {"axes": "ZYX", "Name": row.micrograph, "UUID": str(identifier)} | physical_size(row.pixel_size_nm)
