@@ -27,6 +27,10 @@ TOKEN = "token of the screenshots"
 WAIT_S = 1200.0
 PORT = 8757
 SIZE, SHOWN = (1440, 900), (1200, 750)
+QUALITY = 80
+PATIENCE_S = 180.0
+CHARTS_S = 4.0
+"""Charts and outlines are drawn after the numbers."""
 OVERLAY_PX = (860, 560)
 """Part of the overlay that is shown, from its top left corner."""
 CHROMIUM = [
@@ -48,7 +52,7 @@ token_file = "token"
 
 
 def main(output: Path) -> None:
-    """Write live_page.png, overlay.png and the pictures of the tasks, and print their clicks."""
+    """Write live_page.webp, overlay.png and the pictures of the tasks, and print their clicks."""
     with tempfile.TemporaryDirectory() as name:
         folder = Path(name)
         (folder / "acquisition").mkdir()
@@ -65,11 +69,7 @@ def main(output: Path) -> None:
             wait(lambda: len(list(overlays.rglob("*_overlay.png"))) == MICROGRAPHS)
             page = folder / "page.png"
             photograph(page)
-            save(
-                Image.open(page).resize(SHOWN, Image.Resampling.LANCZOS),
-                output / "live_page.png",
-                colours=128,
-            )
+            save_page(page, output / "live_page.webp")
             overlay = sorted(overlays.rglob("*_overlay.png"))[-1]
             save(Image.open(overlay).crop((0, 0, *OVERLAY_PX)), output / "overlay.png", colours=32)
             for _ in simulator.acquire(
@@ -91,7 +91,7 @@ def photograph(file: Path) -> None:
         page = browser.new_page(viewport={"width": SIZE[0], "height": SIZE[1]}, color_scheme="dark")
         page.goto(f"http://127.0.0.1:{PORT}/#live")
         wait(lambda: page.evaluate("document.querySelector('#state').classList.contains('ready')"))
-        time.sleep(3)  # charts and outlines are drawn after the numbers
+        time.sleep(CHARTS_S)
         page.screenshot(path=file)
         browser.close()
 
@@ -101,18 +101,24 @@ def walk(output: Path, picture: Path) -> None:
     with sync_playwright() as playwright:
         browser = playwright.chromium.launch(executable_path=shutil.which("chromium"), args=CHROMIUM)
         page = browser.new_page(viewport={"width": SIZE[0], "height": SIZE[1]}, color_scheme="dark")
+        page.set_default_timeout(1000 * PATIENCE_S)
         page.goto(f"http://127.0.0.1:{PORT}/healthz")
         page.evaluate(f"sessionStorage.setItem('token', '{TOKEN}'); localStorage.setItem('by', 'Anna')")
 
         def show(name: str) -> None:
-            time.sleep(2)  # charts are drawn after the numbers
+            time.sleep(CHARTS_S)
             page.screenshot(path=picture)
-            small = Image.open(picture).resize(SHOWN, Image.Resampling.LANCZOS)
-            save(small, output / f"walk_{name}.png", colours=64)
+            save_page(picture, output / f"walk_{name}.webp")
 
         for task, hand in tasks_done(page, f"http://127.0.0.1:{PORT}/", show):
             print(f"{task.words}: {hand.clicks} clicks, {hand.typed} fields")  # noqa: T201
         browser.close()
+
+
+def save_page(picture: Path, file: Path) -> None:
+    """A picture of the page, below 150 kB."""
+    small = Image.open(picture).convert("RGB").resize(SHOWN, Image.Resampling.LANCZOS)
+    small.save(file, quality=QUALITY, method=6)
 
 
 def save(picture: Image.Image, file: Path, colours: int) -> None:

@@ -1,4 +1,4 @@
-"""Tasks of docs/page.md in a real browser: each is done on the page of a service, its clicks counted.
+"""The ten tasks of docs/page.md in a real browser: each is done on the page of a service, its clicks counted.
 
 Called by docs/screenshots.py, which takes the pictures, and by the slow tests.
 """
@@ -12,7 +12,7 @@ from playwright.sync_api import Locator, Page
 
 
 class Hand:
-    """A person at the mouse; `clicks` and `typed` fields are counted.
+    """A person at the mouse; `clicks` and `typed` fields are counted, opening a list and choosing are two.
 
     `show` is called with the name of a picture when there is something to be seen.
     """
@@ -32,6 +32,11 @@ class Hand:
         """One click on the name of a view."""
         self.click(f"#to-{name}")
         self.page.wait_for_selector(f"#view-{name}:not([hidden])")
+
+    def choose(self, label: str, value: str, within: str) -> None:
+        """An entry of a list; its label may hold the entries, too."""
+        self.page.locator(within).get_by_label(label).select_option(value)
+        self.clicks += 2
 
     def fill(self, label: str, text: str, within: str = "body") -> None:
         """One field."""
@@ -87,6 +92,7 @@ def download(hand: Hand) -> None:
     hand.click("#filter")
     hand.fill("Diameter from", "4", "#filter-panel")
     hand.page.wait_for_selector("#filtered:has-text(' of ')")
+    hand.show("filter")
     hand.view("downloads")
     with hand.page.expect_download() as download:
         hand.click("#view-downloads >> text=particles.csv")
@@ -105,6 +111,24 @@ def dismiss(hand: Hand) -> None:
     hand.view("problems")
     hand.click(hand.page.get_by_role("button", name="Dismiss").first)
     hand.told("dismissed")
+
+
+def bright(hand: Hand) -> None:
+    """The files are segmented again."""
+    hand.click(".decide >> text=Settings")
+    hand.choose("Particles are", "bright", "form.settings")
+    hand.click("form.settings >> button:text-is('Apply')")
+    hand.told("measured again")
+
+
+def report(hand: Hand) -> None:
+    """It opens in a tab of its own, one A4 page, which the browser prints."""
+    hand.view("downloads")
+    with hand.page.expect_popup() as opened:
+        hand.click("text=Open the report")
+    opened.value.wait_for_load_state()
+    assert "ISO 21363" in opened.value.content()
+    opened.value.close()
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -126,11 +150,13 @@ TASKS = (
     Task(words="download the filtered table", act=download, clicks=3, typed=1),
     Task(words="find who excluded a field", act=who, clicks=1),
     Task(words="dismiss a refusal", act=dismiss, clicks=2),
+    Task(words="switch to bright particles", act=bright, clicks=4),
+    Task(words="print the report", act=report, clicks=2),
 )
 """In the order of docs/page.md; each begins on the live view."""
 
 
-_TAKEN_BACK = (calibrate, raise_minimum)  # so that all is as before
+_TAKEN_BACK = (calibrate, raise_minimum, bright)  # so that all is as before
 
 
 def walk(

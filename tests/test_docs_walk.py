@@ -1,4 +1,4 @@
-"""The tasks of docs/page.md take as many clicks as it says."""
+"""The ten tasks of docs/page.md take as many clicks as it says."""
 
 import re
 import sys
@@ -28,7 +28,7 @@ def test_the_table_names_each_task_with_its_clicks(tasks):
     assert [(task.words, task.clicks, task.typed) for task in tasks.TASKS] == [
         (words, int(clicks), int(typed)) for _, words, clicks, typed in rows
     ]
-    assert [str(number) for number in range(1, len(rows) + 1)] == [row[0] for row in rows]
+    assert [str(number) for number in range(1, 11)] == [row[0] for row in rows]
 
 
 @pytest.fixture(scope="module")
