@@ -54,7 +54,7 @@ systemd-sysusers ${root:+--root="$root"}
 systemd-tmpfiles --create ${root:+--root="$root"} "$root/etc/tmpfiles.d/temwatch.conf"
 [ -f "$root/etc/temwatch/temwatch.toml" ] || cp "$source/config.example.toml" "$root/etc/temwatch/temwatch.toml"
 ln -sfn "temwatch-$version" "$root/opt/temwatch"
-[ -n "$root" ] || systemctl daemon-reload
+[ -n "$root" ] || [ ! -d /run/systemd/system ] || systemctl daemon-reload  # where systemd runs
 echo "temwatch $version is installed. Next:"
 echo "  edit /etc/temwatch/temwatch.toml"
 echo "  sudo -u temwatch /opt/temwatch/bin/temwatch check --config /etc/temwatch/temwatch.toml"
