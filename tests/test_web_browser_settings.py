@@ -20,6 +20,7 @@ from browser_cases import (
 )
 from system import wait_until
 
+CHART = "#view-live [aria-label^=Histogram]"
 pytestmark = pytest.mark.system
 
 
@@ -52,6 +53,12 @@ def test_a_filter_moves_every_view_is_in_the_address_and_saved_for_the_sample(li
     until(live, "location.hash.endsWith('max_diameter_nm=0.001')")
     until(live, "document.querySelector('#filtered').textContent.startsWith('0 of')")
     assert live.evaluate("document.documentElement.scrollWidth") <= 390
+    until(live, f"document.querySelector('{CHART}').hidden")
+    live.fill("#filter-panel [name=max_diameter_nm]", "1000")
+    until(live, f"document.querySelector('{CHART} .barlayer path') && !document.querySelector('{CHART}').hidden")
+    until(live, f"!document.querySelector('{CHART}').ariaLabel.includes('mean of this micrograph')")
+    live.fill("#filter-panel [name=max_diameter_nm]", "0.001")
+    until(live, "document.querySelector('#filtered').textContent.startsWith('0 of')")
     live.keyboard.press("Escape")
     assert "Only particles: diameter ≤ 0.001 nm" in live.inner_text("#filter-words")
     live.keyboard.press("2")

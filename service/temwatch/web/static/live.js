@@ -216,22 +216,25 @@ async function showSample(page, row, signal) {
     make("br"),
     mean.half_width ? `95 % interval of the mean: ${interval(mean)} nm, from ${population.fields} independent fields` : `Too few fields for an interval (${population.fields} of ${FEWEST_FIELDS})`);
   showGauge(convergence);
+  parts.chart.hidden = !population.particles;
   if (!population.particles) return;
+  // a mean of all particles says nothing beside those that a filter leaves
+  const marked = isFiltered() ? null : row.mean_equivalent_diameter_nm;
   await draw(parts.chart, [
     bars(population.histogram.edges, "particles", { y: population.histogram.counts, marker: { color: translucent("data", 0.75) }, hovertemplate: "%{x:.4g} nm: %{y} particles<extra></extra>" }),
   ], {
     x: { title: withUnit("equivalent diameter", "nm") },
     y: { title: "particles", nticks: 4 },
     showlegend: false,
-    shapes: row.mean_equivalent_diameter_nm === null ? [] : [{
-      type: "line", yref: "paper", y0: 0, y1: 1, x0: row.mean_equivalent_diameter_nm, x1: row.mean_equivalent_diameter_nm,
+    shapes: marked === null ? [] : [{
+      type: "line", yref: "paper", y0: 0, y1: 1, x0: marked, x1: marked,
       line: { color: colour("second"), width: 2, dash: "dot" },
     }],
-    annotations: row.mean_equivalent_diameter_nm === null ? [] : [{
-      yref: "paper", y: 1, yanchor: "bottom", x: row.mean_equivalent_diameter_nm, text: `mean of ${plain(row.name)}`, showarrow: false,
+    annotations: marked === null ? [] : [{
+      yref: "paper", y: 1, yanchor: "bottom", x: marked, text: `mean of ${plain(row.name)}`, showarrow: false,
       font: { color: colour("second") },
     }],
-    label: `Histogram of ${population.particles} equivalent diameters; the dotted line marks the mean of this micrograph`,
+    label: `Histogram of ${population.particles} equivalent diameters${marked === null ? "" : "; the dotted line marks the mean of this micrograph"}`,
   });
 }
 
