@@ -55,7 +55,7 @@ def test_a_filter_moves_every_view_is_in_the_address_and_saved_for_the_sample(li
     assert live.evaluate("document.documentElement.scrollWidth") <= 390
     until(live, f"document.querySelector('{CHART}').hidden")
     live.fill("#filter-panel [name=max_diameter_nm]", "1000")
-    until(live, f"document.querySelector('{CHART} .barlayer path') && !document.querySelector('{CHART}').hidden")
+    until(live, f"document.querySelector('{CHART}:not([hidden]) .barlayer path')")
     until(live, f"!document.querySelector('{CHART}').ariaLabel.includes('mean of this micrograph')")
     live.fill("#filter-panel [name=max_diameter_nm]", "0.001")
     until(live, "document.querySelector('#filtered').textContent.startsWith('0 of')")
