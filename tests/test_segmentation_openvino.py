@@ -1,6 +1,7 @@
 """The network by OpenVINO: the same as by torch, from any thread, and nothing is told to anybody."""
 
 import importlib.util
+import subprocess
 import sys
 import threading
 from concurrent.futures import ThreadPoolExecutor
@@ -76,6 +77,28 @@ def test_nothing_reports_its_use(by_openvino):
     """What OpenVINO brings for that is installed with it, and not loaded."""
     assert by_openvino is not None
     assert not [name for name, module in sys.modules.items() if "openvino_telemetry" in name and module]
+
+
+def test_threads_outlive_a_network():
+    """What OpenVINO gave the first thread is not taken away with the network, or its next signal is the last.
+
+    A change of users, here to the same, is told to every thread by a signal.
+    """
+    program = """
+import gc, os, torch
+from concurrent.futures import ThreadPoolExecutor
+from temwatch.analysis.segmentation.openvino_network import OpenVinoNetwork
+with ThreadPoolExecutor(1) as pool:
+    net = OpenVinoNetwork(torch.nn.Conv2d(1, 2, 3).eval().requires_grad_(False))
+    print(pool.submit(net, torch.zeros(1, 1, 64, 64)).result().shape)
+    del net
+    gc.collect()
+    os.setresuid(-1, -1, -1)
+    print("alive")
+"""
+    done = subprocess.run([sys.executable, "-c", program], capture_output=True, text=True, check=False)
+    assert 0 == done.returncode, done.stderr
+    assert "alive" in done.stdout
 
 
 def test_torch_where_it_is_chosen_or_alone(by_torch, monkeypatch):

@@ -6,6 +6,7 @@ would report its use to the maker; the package that does so is kept from being l
 
 from __future__ import annotations
 
+import functools
 import importlib.util
 import sys
 import threading
@@ -70,20 +71,13 @@ class OpenVinoNetwork(torch.nn.Module):
         return requests[cores]
 
     def _compile(self, cores: int) -> Any:
-        return (
-            _openvino()
-            .Core()
-            .compile_model(
-                self._model,
-                "CPU",
-                {
-                    "INFERENCE_NUM_THREADS": self._cores,
-                    "NUM_STREAMS": self._cores // cores,
-                    "ENABLE_CPU_PINNING": False,  # other processes compute beside it
-                    "INFERENCE_PRECISION_HINT": "bf16" if has_bfloat16(_CPU) else "f32",
-                },
-            )
-        )
+        options = {
+            "INFERENCE_NUM_THREADS": self._cores,
+            "NUM_STREAMS": self._cores // cores,
+            "ENABLE_CPU_PINNING": False,  # other processes compute beside it
+            "INFERENCE_PRECISION_HINT": "bf16" if has_bfloat16(_CPU) else "f32",
+        }
+        return _core().compile_model(self._model, "CPU", options)
 
 
 def _converted(net: torch.nn.Module) -> Any:
@@ -102,6 +96,16 @@ def _converted(net: torch.nn.Module) -> Any:
     model = frontend.convert(frontend.load(traced))
     model.reshape([-1, 1, -1, -1])
     return model
+
+
+@functools.cache
+def _core() -> Any:
+    """For the whole life of the process.
+
+    The thread that first computes gets a stack for signals, which would be freed with the last core though
+    the thread may still run: its next signal would end the process.
+    """
+    return _openvino().Core()
 
 
 def _openvino() -> Any:
