@@ -75,6 +75,11 @@ def open_page(chromium, service):
     yield from opener(chromium, service)
 
 
+def in_words(number):
+    """As the page writes it, with a thin space."""
+    return f"{number:,}".replace(",", "\N{THIN SPACE}")
+
+
 def counted(service):
     return service.json("api/samples/large/population")["particles"]
 
@@ -91,10 +96,9 @@ def test_a_filter_that_is_moved(open_page, diameters_nm):
     until(page, "!!document.querySelector('#view-population .chart .barlayer path')")
     spent = []
     for move in range(MOVES):
-        place = 10 + 5 * move
-        limit = (diameters_nm[place - 1] + diameters_nm[place]) / 2
-        spent.append(page.evaluate(MOVE, f"{limit:.9g}") / 1000)
-        left = f"{(PER_MICROGRAPH - place) * MICROGRAPHS:,} of"
+        limit = 0.55 + 0.05 * move
+        spent.append(page.evaluate(MOVE, f"{limit:.3f}") / 1000)
+        left = f"{in_words(sum(one >= limit for one in diameters_nm) * MICROGRAPHS)} of"
         until(page, f"document.querySelector('#filtered').textContent.startsWith('{left}')")
         until(page, "!document.querySelector('.loading')")
     said("filter moved to chart drawn", spent)
@@ -118,7 +122,10 @@ def test_an_exclusion(service, open_page):
         urllib.request.urlopen(request).close()
         wait_until(lambda left=left: counted(service) == left, what="the API")
         spent["the API"].append(time.monotonic() - began)
-        until(page, f"document.querySelector('#view-population .lead').textContent.startsWith('{left:,} ')")
+        until(
+            page,
+            f"document.querySelector('#view-population .lead').textContent.startsWith('{in_words(left)} ')",
+        )
         spent["the page"].append(time.monotonic() - began)
         wait_until(lambda size=size: table.stat().st_size < size, what="particles.csv")
         spent["particles.csv"].append(time.monotonic() - began)

@@ -20,6 +20,7 @@ from browser_cases import (
 )
 from system import command, wait_until
 
+SELECTED = "document.querySelector('.selected-particles:not([hidden])')?.innerText"
 pytestmark = pytest.mark.system
 
 
@@ -99,10 +100,9 @@ def test_particles_are_chosen_by_key_and_by_lasso(live, service):
     count = live.locator(OUTLINES).count()
     live.keyboard.press("n")
     live.keyboard.press("n")
-    words = live.inner_text(".selected-particles:not([hidden])")
-    assert words.startswith("Particle 2 ")
+    until(live, f"{SELECTED}?.startsWith('Particle 2 ')")
     live.keyboard.press("p")
-    assert live.inner_text(".selected-particles:not([hidden])").startswith("Particle 1 ")
+    until(live, f"{SELECTED}?.startsWith('Particle 1 ')")
     live.keyboard.press("Escape")
     live.keyboard.press("s")
     frame = live.locator(".frame > svg").bounding_box()
@@ -117,10 +117,10 @@ def test_particles_are_chosen_by_key_and_by_lasso(live, service):
     before = population(service)
     live.keyboard.press("Delete")
     told(live, f"{count} particles")
-    assert before - count == population(service)
+    wait_until(lambda: before - count == population(service), what="the exclusion")
     live.click("#told button:has-text('Undo')")
     until(live, f"!document.querySelector('{OUTLINES}.excluded')")
-    assert before == population(service)
+    wait_until(lambda: before == population(service), what="the particles put back")
 
 
 def test_a_size_is_corrected_from_a_distance_that_is_measured_by_keys(live, service):
