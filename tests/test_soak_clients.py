@@ -12,16 +12,13 @@ import sys
 import threading
 import time
 from collections import Counter
-from dataclasses import replace
 from urllib.parse import urlsplit
 
 import pytest
 
-from ledger_cases import START, arrival, result, sha256
+from large_sample import put_large_sample
 from system import Service, memory_bytes, wait_until
-from temwatch.ledger import open_ledger, pack, queue, recording
 from temwatch.ledger.schema import FILE_NAME
-from temwatch.outputs import sample_folder
 
 pytestmark = [pytest.mark.system, pytest.mark.soak]
 
@@ -56,16 +53,7 @@ print(json.dumps(worst))
 def service(tmp_path_factory):
     """A service with a large sample, all of it published."""
     running = Service(tmp_path_factory.mktemp("clients"), output={"pictures": False})
-    packed = pack(result("any", PER_MICROGRAPH))
-    with open_ledger(running.state) as ledger:
-        written = {}
-        for number in range(MICROGRAPHS):
-            queue.add(ledger, arrival(f"large/{number}.dm3", sample="large"))
-            (file,) = queue.claim(ledger, 1, START)
-            row = {**packed.micrograph, "sha256": sha256(str(number))}
-            recording.record(ledger, file.id, [replace(packed, micrograph=row)])
-            written[file.id] = 1000
-        sample_folder.publish_tables(ledger, running.output, "large", written)
+    put_large_sample(running, MICROGRAPHS, PER_MICROGRAPH)
     with running.start(fresh=True):
         yield running
 

@@ -4,15 +4,13 @@ import json
 import statistics
 import time
 import urllib.request
-from dataclasses import replace
 
 import pytest
 
 from browser_cases import TOKEN, free_port, launched, opener, until
-from ledger_cases import START, arrival, result, sha256
+from large_sample import put_large_sample
+from ledger_cases import result
 from system import Service, wait_until
-from temwatch.ledger import open_ledger, pack, queue, recording
-from temwatch.outputs import sample_folder
 
 pytestmark = [pytest.mark.system, pytest.mark.soak]
 
@@ -51,16 +49,7 @@ def service(tmp_path_factory):
     (folder / "token").write_text(TOKEN)
     http = {"listen": f"127.0.0.1:{free_port()}", "token_file": str(folder / "token")}
     running = Service(folder, output={"pictures": False}, http=http)
-    packed = pack(result("any", PER_MICROGRAPH))
-    with open_ledger(running.state) as ledger:
-        written = {}
-        for number in range(MICROGRAPHS):
-            queue.add(ledger, arrival(f"large/{number}.dm3", sample="large"))
-            (file,) = queue.claim(ledger, 1, START)
-            row = {**packed.micrograph, "sha256": sha256(str(number))}
-            recording.record(ledger, file.id, [replace(packed, micrograph=row)])
-            written[file.id] = PER_MICROGRAPH
-        sample_folder.publish_tables(ledger, running.output, "large", written)
+    put_large_sample(running, MICROGRAPHS, PER_MICROGRAPH)
     with running.start(fresh=True):
         yield running
 
